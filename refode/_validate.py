@@ -1,0 +1,332 @@
+"""The door: every ``ValueError`` and ``TypeError`` that bad input meets.
+
+Each function takes the argument's name first and its value second, returns the value in
+the one form the rest of the package works with, or raises an error of one style: the name,
+what came, what was wanted, as in ``x: got an array of shape (3,), wanted (N, 2)``.
+
+``TypeError`` is for the wrong kind (objects, complex numbers, text, booleans where numbers
+are wanted, numbers that float64 cannot hold), ``ValueError`` for the wrong shape, an empty
+array, NaN or infinity, and numbers out of range.
+
+**Aliasing.** An array that is already C-contiguous float64 comes back as it is, without a
+copy. Nothing in the package may write into an array that it got from here.
+
+The accepted path is a few microseconds, since these run on each call of short functions;
+the culprit is looked for only after a check has failed.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "choice",
+    "instance",
+    "interval",
+    "labels_binary",
+    "labels_integer",
+    "nonnegative",
+    "nonnegative_int",
+    "positive_int",
+    "real_array",
+    "real_number",
+    "real_vector",
+    "samples",
+]
+
+Float64 = NDArray[np.float64]
+ShapeSpec = tuple["int | str | None", ...]
+T = TypeVar("T")
+
+_FLOAT64 = np.dtype(np.float64)
+_LARGEST_EXACT = 2**53  # float64 holds every integer up to here, and not 2**53 + 1
+
+
+def real_array(name: str, value: Any, shape: ShapeSpec, *, allow_empty: bool = False) -> Float64:
+    """Return `value` as a C-contiguous float64 array of finite numbers.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the message.
+    value : array_like
+        Real numbers; integers must be exact in float64.
+    shape : tuple of int, str or None
+        The wanted shape. An int must be met; ``None`` is free; a letter is free too, is
+        shown in the message, and the same letter twice means equal lengths.
+    allow_empty : bool
+        Whether an array without entries is accepted.
+
+    Returns
+    -------
+    ndarray
+        `value` itself where it needs no change (not to be written to), else a copy.
+
+    Raises
+    ------
+    TypeError
+        Objects, complex numbers, text, booleans, dates, masked arrays; integers or long
+        doubles that float64 cannot hold.
+    ValueError
+        Wrong shape, no entries, NaN or infinity.
+    """
+    if type(value) is np.ndarray and value.dtype == _FLOAT64:
+        array = value
+    else:
+        array = _to_float64(name, value)
+    got = array.shape
+    if len(got) != len(shape) or not _matches(got, shape):
+        raise ValueError(f"{name}: got an array of shape {got}, wanted {_shown(shape)}")
+    if array.size == 0 and not allow_empty:
+        raise ValueError(
+            f"{name}: got an empty array of shape {got}, wanted {_shown(shape)} with entries"
+        )
+    if not np.isfinite(array).all():
+        index = _first(~np.isfinite(array))
+        raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted finite numbers")
+    if not array.flags.c_contiguous:
+        array = np.array(array, dtype=_FLOAT64, order="C")
+    return array
+
+
+def real_vector(name: str, value: Any, size: int) -> Float64:
+    """Return `value` as a finite float64 vector of length `size`; see `real_array`."""
+    return real_array(name, value, (size,), allow_empty=size == 0)
+
+
+def samples(name: str, value: Any, dim: int) -> Float64:
+    """Return `value` as float64 samples in rows, ``(N, dim)`` with N >= 1; see `real_array`."""
+    return real_array(name, value, ("N", dim))
+
+
+def labels_binary(name: str, value: Any, n: int) -> Float64:
+    """Return `value` as ``(n,)`` float64 labels, each exactly 0 or 1.
+
+    Integers, booleans and floats are accepted.
+
+    Raises
+    ------
+    TypeError
+        Entries that are no numbers.
+    ValueError
+        Wrong shape, or an entry that is neither 0 nor 1; the first one is named.
+    """
+    array = _as_array(name, value)
+    if array.dtype.kind not in "biuf":
+        _wrong_kind(name, array, "labels 0 or 1")
+    if array.shape != (n,):
+        raise ValueError(f"{name}: got an array of shape {array.shape}, wanted ({n},)")
+    good = (array == 0) | (array == 1)
+    if not good.all():
+        index = _first(~good)
+        raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted labels 0 or 1")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def labels_integer(name: str, value: Any, n: int, m: int) -> NDArray[np.int64]:
+    """Return `value` as ``(n,)`` int64 class labels in 0..m-1.
+
+    Raises
+    ------
+    TypeError
+        Entries that are no integers (floats and booleans included).
+    ValueError
+        Wrong shape, or a label out of range; the first one is named.
+    """
+    array = _as_array(name, value)
+    wanted = f"integer labels in 0..{m - 1}"
+    if array.dtype.kind not in "iu" and array.size:
+        _wrong_kind(name, array, wanted)
+    if array.shape != (n,):
+        raise ValueError(f"{name}: got an array of shape {array.shape}, wanted ({n},)")
+    good = (array >= 0) & (array < m)
+    if not good.all():
+        index = _first(~good)
+        raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted {wanted}")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def real_number(name: str, value: Any) -> float:
+    """Return `value` as a finite float.
+
+    Raises
+    ------
+    TypeError
+        No real number (booleans and text included), or one that float64 cannot hold.
+    ValueError
+        NaN or infinity.
+    """
+    number = value if type(value) is float else _scalar_to_float(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: got {number}, wanted a finite number")
+    return number
+
+
+def nonnegative(name: str, value: Any) -> float:
+    """Return `value` as a finite float >= 0; errors as `real_number`, ValueError if negative."""
+    number = real_number(name, value)
+    if number < 0.0:
+        raise ValueError(f"{name}: got {number}, wanted a number >= 0")
+    return number
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Return `value` as an int >= 1; TypeError for floats, even whole ones, and booleans."""
+    return _int_at_least(name, value, 1)
+
+
+def nonnegative_int(name: str, value: Any) -> int:
+    """Return `value` as an int >= 0; TypeError for floats, even whole ones, and booleans."""
+    return _int_at_least(name, value, 0)
+
+
+def choice(name: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value`, a str out of `known`; ValueError lists the known ones."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: got {_described(value)}, wanted a str")
+    known = tuple(known)
+    if value not in known:
+        raise ValueError(f"{name}: got {value!r}, wanted one of {', '.join(map(repr, known))}")
+    return value
+
+
+def interval(name: str, value: Any) -> tuple[float, float]:
+    """Return `value` as ``(t0, T)``, two finite floats that differ, in either order.
+
+    Raises
+    ------
+    TypeError
+        No pair of real numbers.
+    ValueError
+        Another length than two, NaN, infinity, equal ends, or a length beyond float64.
+    """
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
+        raise TypeError(f"{name}: got {_described(value)}, wanted a pair (t0, T)")
+    shape = value.shape if isinstance(value, np.ndarray) else (len(value),)
+    if shape != (2,):
+        raise ValueError(f"{name}: got {_described(value)}, wanted a pair (t0, T)")
+    t0, t1 = real_number(f"{name}[0]", value[0]), real_number(f"{name}[1]", value[1])
+    if t0 == t1:
+        raise ValueError(f"{name}: got ({t0}, {t1}), wanted two different times")
+    if not math.isfinite(t1 - t0):
+        raise ValueError(f"{name}: got ({t0}, {t1}), wanted times a finite length apart")
+    return t0, t1
+
+
+def instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...]) -> T:
+    """Return `value`, an instance of `kind` (a class or a tuple of them); TypeError else."""
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        names = " or ".join(k.__name__ for k in kinds)
+        raise TypeError(f"{name}: got {_described(value)}, wanted an instance of {names}")
+    return value
+
+
+# --- what the accepted path does not need ------------------------------------------------
+
+
+def _as_array(name: str, value: Any) -> NDArray[Any]:
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: got a masked array, wanted an array without a mask")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise TypeError(f"{name}: got {_described(value)}, wanted an array ({error})") from None
+
+
+def _to_float64(name: str, value: Any) -> Float64:
+    array = _as_array(name, value)
+    kind = array.dtype.kind
+    if array.dtype == _FLOAT64:
+        return array
+    if kind not in "iuf":
+        _wrong_kind(name, array, "real numbers")
+    if kind in "iu":
+        # two comparisons, since abs of the smallest int64 is itself
+        bad = (array > _LARGEST_EXACT) | (array < -_LARGEST_EXACT) if array.itemsize > 4 else None
+        if bad is not None and bad.any():
+            index = _first(bad)
+            raise TypeError(
+                f"{name}: got the integer {array[index]} at {_at(index)}, which float64 cannot "
+                "be relied on to hold, wanted at most 2**53 in magnitude"
+            )
+        return array.astype(np.float64, order="C")
+    with np.errstate(over="ignore"):
+        cast = array.astype(np.float64, order="C")
+    if array.itemsize > 8:
+        bad = (cast != array) & ~np.isnan(array)
+        if bad.any():
+            index = _first(bad)
+            raise TypeError(
+                f"{name}: got {array[index]!r} of dtype {array.dtype} at {_at(index)}, which "
+                "float64 rounds, wanted float64 numbers"
+            )
+    return cast
+
+
+def _scalar_to_float(name: str, value: Any) -> float:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: got {_described(value)}, wanted a real number")
+    if isinstance(value, numbers.Integral) and abs(int(value)) > _LARGEST_EXACT:
+        raise TypeError(
+            f"{name}: got the integer {value}, which float64 cannot be relied on to hold, "
+            "wanted at most 2**53 in magnitude"
+        )
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: got {_described(value)}, wanted a finite number") from None
+
+
+def _int_at_least(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: got {_described(value)}, wanted an int >= {least}")
+    number = int(value)
+    if number < least:
+        raise ValueError(f"{name}: got {number}, wanted an int >= {least}")
+    return number
+
+
+def _wrong_kind(name: str, array: NDArray[Any], wanted: str) -> NoReturn:
+    raise TypeError(f"{name}: got an array of dtype {array.dtype}, wanted {wanted}")
+
+
+def _matches(got: tuple[int, ...], shape: ShapeSpec) -> bool:
+    letters: dict[str, int] = {}
+    for length, wanted in zip(got, shape, strict=True):
+        if wanted is None:
+            continue
+        if isinstance(wanted, str):
+            if letters.setdefault(wanted, length) != length:
+                return False
+        elif length != wanted:
+            return False
+    return True
+
+
+def _shown(shape: ShapeSpec) -> str:
+    entries = ["*" if s is None else str(s) for s in shape]
+    return f"({entries[0]},)" if len(entries) == 1 else f"({', '.join(entries)})"
+
+
+def _first(mask: NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))
+
+
+def _at(index: tuple[int, ...]) -> str:
+    return f"index {index[0] if len(index) == 1 else index}"
+
+
+def _described(value: Any) -> str:
+    text = repr(value)
+    if len(text) > 60:
+        text = text[:57] + "..."
+    return f"{text} ({type(value).__name__})"
