@@ -326,7 +326,7 @@ def _at(index: tuple[int, ...]) -> str:
 
 
 def _described(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())  # arrays print on several lines
     if len(text) > 60:
         text = text[:57] + "..."
     return f"{text} ({type(value).__name__})"
