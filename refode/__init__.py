@@ -1,0 +1,65 @@
+"""Ground truth for continuous-time deep learning: neural ODEs with hand-derived adjoints.
+
+A model is a field, its weights in time and a Runge-Kutta scheme, differentiated by the
+discrete adjoint in NumPy, SciPy and Numba. The public names are loaded when first used, so
+that ``import refode`` costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"  # the one place; setup.cfg and docs/conf.py read it here
+
+if TYPE_CHECKING:
+    from refode import bases as bases
+    from refode import datasets as datasets
+    from refode import fields as fields
+    from refode import tableaus as tableaus
+    from refode import verify as verify
+    from refode.problems.supervised import Supervised as Supervised
+    from refode.solvers.neural_ode import NeuralODE as NeuralODE
+    from refode.solvers.parallel import get_num_threads as get_num_threads
+    from refode.solvers.parallel import set_num_threads as set_num_threads
+    from refode.training import train as train
+
+_MODULES = ("bases", "datasets", "fields", "tableaus", "verify")
+
+_HOMES = {
+    "NeuralODE": "refode.solvers.neural_ode",
+    "Supervised": "refode.problems.supervised",
+    "get_num_threads": "refode.solvers.parallel",
+    "set_num_threads": "refode.solvers.parallel",
+    "train": "refode.training",
+}
+
+__all__ = [
+    "NeuralODE",
+    "Supervised",
+    "__version__",
+    "bases",
+    "datasets",
+    "fields",
+    "get_num_threads",
+    "set_num_threads",
+    "tableaus",
+    "train",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name on first use (PEP 562) and keep it."""
+    if name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"refode.{name}")
+    else:
+        raise AttributeError(f"module 'refode' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
