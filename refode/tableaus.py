@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from . import _validate
+
 __all__ = ["Tableau", "get", "names"]
 
 
@@ -23,13 +25,13 @@ def _fraction(name: str, entry: Any) -> Fraction:
     try:
         return Fraction(entry)
     except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
-        raise type(error)(f"{name} must hold finite numbers or text such as '1/3', "
-                          f"got {entry!r}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: got {entry!r}, wanted finite numbers or text such as '1/3'") from None
 
 
 def _fractions(name: str, entries: Sequence[Any], n: int) -> tuple[Fraction, ...]:
     if len(entries) != n:
-        raise ValueError(f"{name} must have {n} entries, one a stage, got {len(entries)}")
+        raise ValueError(f"{name}: got {len(entries)} entries, wanted {n}, one a stage")
     return tuple(_fraction(name, entry) for entry in entries)
 
 
@@ -37,13 +39,6 @@ def _decimal(entry: Fraction) -> str:
     """The entry as a decimal where that ends within 28 digits, as a fraction otherwise."""
     decimal = Decimal(entry.numerator) / Decimal(entry.denominator)
     return f"{decimal:f}" if Fraction(decimal) == entry else str(entry)
-
-
-def _check_order(name: str, order: Any) -> None:
-    if isinstance(order, bool) or not isinstance(order, int):
-        raise TypeError(f"{name} must be an integer, got {order!r}")
-    if order < 1:
-        raise ValueError(f"{name} must be at least 1, got {order}")
 
 
 @dataclass(frozen=True)
@@ -90,20 +85,20 @@ class Tableau:
     def __post_init__(self) -> None:
         n = len(self.A)
         if n == 0:
-            raise ValueError("A must have at least one stage, got none")
+            raise ValueError("A: got no rows, wanted at least one stage")
         A = tuple(_fractions("A", row, n) for row in self.A)
         for i, row in enumerate(A):
             if any(row[i:]):
-                raise ValueError("A must be strictly lower triangular (an explicit method), got "
-                                 f"row {i} = {', '.join(map(str, row))}")
-        _check_order("order", self.order)
+                raise ValueError(f"A: got row {i} = {', '.join(map(str, row))}, wanted a strictly "
+                                 "lower triangular matrix (an explicit method)")
+        object.__setattr__(self, "order", _validate.positive_int("order", self.order))
         if (self.b_embedded is None) != (self.embedded_order is None):
-            raise ValueError("b_embedded and embedded_order must be given together")
+            raise ValueError("b_embedded, embedded_order: got one without the other, wanted both")
         object.__setattr__(self, "A", A)
         object.__setattr__(self, "b", _fractions("b", self.b, n))
         object.__setattr__(self, "c", _fractions("c", self.c, n))
         if self.b_embedded is not None:
-            _check_order("embedded_order", self.embedded_order)
+            _validate.positive_int("embedded_order", self.embedded_order)
             object.__setattr__(self, "b_embedded", _fractions("b_embedded", self.b_embedded, n))
 
     @classmethod
@@ -123,8 +118,8 @@ class Tableau:
         weights = [line.partition("|")[2].split() for line in below.splitlines()[1:]
                    if line.strip()]
         if not rule or not 1 <= len(weights) <= 2:
-            raise ValueError(f"text of {name!r} must have a rule of dashes and one or two lines of "
-                             f"weights below it, got {len(weights)}")
+            raise ValueError(f"text: got {len(weights)} lines below a rule of dashes in {name!r}, "
+                             "wanted one or two lines of weights there")
         n = len(stages)
         rows = [entries.split() for _, _, entries in stages]
         A: Any = tuple(tuple(row + ["0"] * (n - len(row))) for row in rows)
@@ -358,8 +353,4 @@ def get(name: str | Tableau) -> Tableau:
     """
     if isinstance(name, Tableau):
         return name
-    if not isinstance(name, str):
-        raise TypeError(f"scheme must be a name or a Tableau, got {name!r}")
-    if name not in _TABLEAUS:
-        raise ValueError(f"unknown scheme {name!r}; known: {', '.join(_TABLEAUS)}")
-    return _TABLEAUS[name]
+    return _TABLEAUS[_validate.choice("scheme", name, _TABLEAUS)]

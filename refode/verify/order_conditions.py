@@ -52,7 +52,7 @@ def rooted_trees(order: int) -> tuple[Tree, ...]:
         `order` is not an integer from 1 to 9.
     """
     if isinstance(order, bool) or not isinstance(order, int) or not 1 <= order <= MAX_ORDER:
-        raise ValueError(f"order must be an integer from 1 to {MAX_ORDER}, got {order!r}")
+        raise ValueError(f"order: got {order!r}, wanted an int from 1 to {MAX_ORDER}")
     if order == 1:
         return ((),)
     return tuple(sorted(set().union(*(_with_leaf(tree) for tree in rooted_trees(order - 1)))))
@@ -143,8 +143,8 @@ def order_of(A: Sequence[Sequence[Number]], b: Sequence[Number], c: Sequence[Num
     off = consistency(A, c)
     for i, difference in enumerate(off):
         if not abs(difference) <= tolerance:
-            raise ValueError(f"c must equal the row sums of A: c[{i}] = {c[i]} is off by "
-                             f"{float(difference):.3g}")
+            raise ValueError(f"c: got c[{i}] = {c[i]}, off by {float(difference):.3g}, wanted the "
+                             "row sums of A")
     known: dict[Tree, list[Number]] = {}
     for order in range(1, up_to + 1):
         # "not <=" rather than ">", so that a NaN never counts as satisfied
@@ -155,7 +155,7 @@ def order_of(A: Sequence[Sequence[Number]], b: Sequence[Number], c: Sequence[Num
 
 def _check_shapes(A: Sequence[Sequence[Number]], b: Sequence[Number], name: str = "b") -> None:
     if len(A) == 0 or any(len(row) != len(A) for row in A):
-        raise ValueError(f"A must be square with at least one stage, got rows of lengths "
-                         f"{[len(row) for row in A]}")
+        raise ValueError(f"A: got rows of lengths {[len(row) for row in A]}, wanted a square "
+                         "matrix with at least one stage")
     if len(b) != len(A):
-        raise ValueError(f"{name} must have one entry a stage, {len(A)}, got {len(b)}")
+        raise ValueError(f"{name}: got {len(b)} entries, wanted {len(A)}, one a stage")
