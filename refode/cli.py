@@ -1,0 +1,208 @@
+"""The command ``refode``: info, reproduce, validate.
+
+Every command ends in a table, names the folder it wrote to, and exits with 0 where all
+went well, 1 where something failed, 2 where it was called wrongly, 130 on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import refode
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["TARGETS", "main"]
+
+TARGETS = {
+    "figure1": "train the two networks of the survey's Figure 1 and draw it",
+    "realdata": "classify scikit-learn's digits and breast cancer (needs refode[data])",
+}
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's) and return the exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name.
+
+    Returns
+    -------
+    int
+        0, 1 or 130.
+
+    Raises
+    ------
+    SystemExit
+        With 2 on wrong usage, with 0 after ``--help`` and ``--version``.
+    """
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        return _run(parser, args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    if args.command == "info":
+        return _info()
+    if args.command == "validate":
+        jobs = {"validate": _validation(args.quick)}
+    else:
+        jobs = {target: _reproduction(target, not args.quiet) for target in _expanded(args.target)}
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"argument --out: {args.out} is no folder to write to ({error.strerror})")
+    return _run_all(jobs, args.out)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="refode",
+        description="Ground truth for continuous-time deep learning.",
+        epilog="Exit status: 0 all went well, 1 something failed, 2 wrong usage, 130 Ctrl-C.",
+    )
+    parser.add_argument("--version", action="version", version=f"refode {refode.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    commands.add_parser(
+        "info",
+        help="show versions, threads, BLAS, kernel cache and GPU",
+        description="Show what this installation runs with: versions, cores and threads, BLAS "
+        "libraries, the cache of compiled kernels and whether it is current, and GPUs.",
+    )
+
+    known = "\n".join(f"  {name:<10} {text}" for name, text in _known_targets().items())
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="compute figures and tables of the documentation anew",
+        description="Compute figures and tables of the documentation anew.",
+        epilog=f"targets:\n{known}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    reproduce.add_argument(
+        "target",
+        nargs="+",
+        choices=list(_known_targets()),
+        metavar="TARGET",
+        help="one or more of: %(choices)s",
+    )
+    _add_out(reproduce, "results")
+    reproduce.add_argument("--quiet", action="store_true", help="show no progress, only results")
+
+    validate = commands.add_parser(
+        "validate",
+        help="measure every derivative and every scheme's order",
+        description="Measure every derivative and every scheme's order against independent "
+        "truth, and say the smallest error that each check could have seen.",
+    )
+    validate.add_argument("--quick", action="store_true", help="fewer and smaller cases")
+    _add_out(validate, "results/validation")
+    return parser
+
+
+def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help="folder for everything that is written, made where missing (default: %(default)s)",
+    )
+
+
+def _known_targets() -> dict[str, str]:
+    return {**TARGETS, "all": "all of the above"}
+
+
+def _expanded(targets: Sequence[str]) -> list[str]:
+    """The targets to run, each once and in the order asked for, ``all`` spelled out."""
+    named = [t for target in targets for t in (TARGETS if target == "all" else [target])]
+    return list(dict.fromkeys(named))
+
+
+def _info() -> int:
+    from rich.console import Console
+
+    from refode.reports import info
+
+    return OK if info.run(Console()) else FAILED
+
+
+# --- jobs: each gets the folder and says whether all came out as it must ------------------
+
+Job = Callable[[Path], bool]
+
+
+def _reproduction(target: str, progress: bool) -> Job:
+    return lambda out: importlib.import_module(f"refode.reports.{target}").run(out, progress)
+
+
+def _validation(quick: bool) -> Job:
+    return lambda out: importlib.import_module("refode.reports.validate").run(out, quick)
+
+
+@dataclass
+class _Outcome:
+    verdict: str
+    seconds: float | None = None
+    remark: str = ""
+
+
+def _run_all(jobs: dict[str, Job], out: Path) -> int:
+    """Run every job, also after one has failed, and end in a table."""
+    from rich.console import Console
+
+    console = Console()
+    outcomes = {name: _Outcome("not run") for name in jobs}
+    status = OK
+    for name, job in jobs.items():
+        start = time.perf_counter()
+        outcome = outcomes[name] = _Outcome("interrupted")
+        try:
+            passed = job(out)
+            outcome.verdict = "ok" if passed else "FAILED"
+            status = status if passed else FAILED
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+            break
+        except Exception as error:  # a crash of one target is a row, the others still run
+            traceback.print_exc(file=sys.stderr)
+            outcome.verdict, outcome.remark = "FAILED", f"{type(error).__name__}: {error}"
+            status = FAILED
+        finally:
+            outcome.seconds = time.perf_counter() - start
+    _print_outcomes(console, outcomes, out)
+    return status
+
+
+def _print_outcomes(console: Console, outcomes: dict[str, _Outcome], out: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("target", "verdict", "seconds", "remark")
+    for name, outcome in outcomes.items():
+        seconds = "" if outcome.seconds is None else f"{outcome.seconds:.1f}"
+        style = "green" if outcome.verdict == "ok" else "bold red"
+        table.add_row(name, Text(outcome.verdict, style=style), seconds, Text(outcome.remark))
+    console.print(table)
+    console.print(Text(f"files are in {out.resolve()}"), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
