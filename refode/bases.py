@@ -152,20 +152,21 @@ class Basis(ABC):
             No vectors of finite numbers, or of different lengths; a stage outside [0, 1] by more
             than 1e-12 (but for `Constant`).
         """
-        return self._table(*self._stage_times(s_start, s_end, c))
+        start = _validate.real_array("s_start", s_start, ("n_steps",))
+        end = _validate.real_array("s_end", s_end, start.shape)
+        c = _validate.real_array("c", c, ("n_stages",))
+        times = start[:, None] + c * (end - start)[:, None]
+        times = self._inside(times.ravel()).reshape(times.shape)
+        return self._table(times, 0.5 * (start + end))
 
     def prolongation(self, finer: Basis) -> csr_array:
         """The matrix from coefficients in this basis to the same function's in a finer one.
 
-        It is exact to rounding where the finer space contains this one: PiecewiseConstant(J) in
-        PiecewiseConstant(m J), PiecewiseLinear(J) in PiecewiseLinear(m (J - 1) + 1), Legendre(J)
-        in any longer Legendre, BSpline(J) in BSpline(m (J - 3) + 3), Constant in any. Elsewhere
-        it interpolates at the finer basis's natural points: cell centres, nodes, Gauss-Legendre
-        points, the B-splines' Greville points.
-
-        Returns
-        -------
-        csr_array (J_fine, J)
+        It is a csr_array (J_fine, J), exact to rounding where the finer space contains this one:
+        PiecewiseConstant(J) in PiecewiseConstant(m J), PiecewiseLinear(J) in
+        PiecewiseLinear(m (J - 1) + 1), Legendre(J) in any longer Legendre, BSpline(J) in
+        BSpline(m (J - 3) + 3), Constant in any. Elsewhere it interpolates at the finer basis's
+        natural points: cell centres, nodes, Gauss-Legendre points, the B-splines' Greville points.
 
         Raises
         ------
@@ -174,7 +175,7 @@ class Basis(ABC):
         ValueError
             `finer` has fewer coefficients.
         """
-        finer = _validate.instance("finer", finer, Basis)  # type: ignore[type-abstract]
+        finer = _validate.instance("finer", finer, Basis)
         if finer.n_coefficients < self.n_coefficients:
             raise ValueError(f"finer: got {finer}, wanted at least {self.n_coefficients} "
                              f"coefficients, as {self} has")
@@ -197,16 +198,8 @@ class Basis(ABC):
                              f"the ODE's t_span (0 to 1), where alone {self} is defined")
         return np.clip(s, 0.0, 1.0)
 
-    def _stage_times(self, s_start: ArrayLike, s_end: ArrayLike,
-                     c: ArrayLike) -> tuple[Float64, Float64]:
-        """Stage times (n_steps, n_stages), and step midpoints (n_steps,)."""
-        start = _validate.real_array("s_start", s_start, ("n_steps",))
-        end = _validate.real_array("s_end", s_end, start.shape)
-        c = _validate.real_array("c", c, ("n_stages",))
-        times = start[:, None] + c * (end - start)[:, None]
-        return self._inside(times.ravel()).reshape(times.shape), 0.5 * (start + end)
-
     def _table(self, times: Float64, midpoints: Float64) -> StageTable:
+        """`stage_table` from stage times (n_steps, n_stages) and step midpoints (n_steps,)."""
         order = np.argsort(times, axis=None, kind="stable")
         rising = times.ravel()[order]
         first = np.concatenate(([True], np.diff(rising) > SAME_TIME))
@@ -395,7 +388,7 @@ def _from_columns(columns: Int64, values: Float64, J: int) -> csr_array:
     """The matrix (n, J) whose row r adds values[r, i] at columns[r, i]."""
     n, k = columns.shape
     matrix = _csr((values.ravel(), columns.ravel(), k * np.arange(n + 1)), (n, J))
-    matrix.sum_duplicates()
+    matrix.sum_duplicates()  # in place, like the next
     matrix.eliminate_zeros()
     return matrix
 
