@@ -1,0 +1,31 @@
+"""Every tolerance and critical value of the tests, each with its reason."""
+
+# tests/test_datasets.py
+# coordinates of order 1 recomputed by another formula: a few hundred ulp
+DATASETS_ROUNDING = 1e-12
+# Kolmogorov-Smirnov: sqrt(n) times the distance exceeds c with probability 2 exp(-2 c^2) = 1e-6
+DATASETS_KS_CRITICAL = 2.7
+# sample moments against their standard error: 5 sigma, probability 6e-7 each
+DATASETS_MOMENT_SIGMAS = 5.0
+
+# --- tableaus and bases ---------------------------------------------------------------------
+
+# tsit5 is published to 16 significant digits: its largest entries, near 12, are off by up to
+# 5e-15. Residuals of 1.1e-15 were measured; a wrong digit or order shows at 1e-4.
+TSIT5_PRINTED_DIGITS = 5e-15
+# sums of a few dozen products of order one
+TREE_WEIGHT_ROUNDING = 1e-13
+# differences of nearby doubles against the source's printed differences, relative
+TABLEAU_DIFFERENCE = 1e-13
+
+# tests/test_oracle.py: relative to max(1, largest entry)
+# small dense products in float64 by two ways: a few hundred ulp
+ORACLE_ROUNDING = 1e-12
+# hand-written reverse mode against the complex step, both true to rounding
+ORACLE_REVERSE = 1e-12
+# Richardson from central differences, h = 1e-3: h^4 f^(5)/30, eps/h
+ORACLE_RICHARDSON = 1e-6
+# dz(T)/dT of the discrete flow against f: RK4's error with h = 1/128
+ORACLE_DISCRETE = 1e-7
+# observed order over halvings with errors well above rounding
+ORACLE_ORDER = 0.1
