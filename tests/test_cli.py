@@ -234,6 +234,21 @@ def test_info_threads_are_what_refode_uses(monkeypatch):
     from refode.solvers import parallel
 
     monkeypatch.setenv("REFODE_NUM_THREADS", "7")
-    rows = dict(info.collect()["threads"])
-    assert rows["refode uses"] == str(parallel.get_num_threads())
-    assert rows["REFODE_NUM_THREADS"] == "7"
+    for n, text in ((1, "1 thread"), (3, "3 threads")):
+        monkeypatch.setattr(parallel, "get_num_threads", lambda n=n: n)
+        rows = dict(info.collect()["threads"])
+        assert rows["refode uses"] == text
+        assert rows["REFODE_NUM_THREADS"] == "7"
+    monkeypatch.delenv("REFODE_NUM_THREADS")
+    assert dict(info.collect()["threads"])["REFODE_NUM_THREADS"] == "not set"
+
+
+def test_a_wrong_setting_of_threads_fails_info(monkeypatch, capsys):
+    from refode.solvers import parallel
+
+    def refuse():
+        raise ValueError("REFODE_NUM_THREADS: got 'two', wanted a positive integer")
+
+    monkeypatch.setattr(parallel, "get_num_threads", refuse)
+    assert cli.main(["info"]) == 1
+    assert "got 'two'" in capsys.readouterr().out

@@ -31,17 +31,18 @@ def collect() -> dict[str, Rows]:
 
 
 def run(console: Console) -> bool:
-    """Print the table; True, since nothing here can be wrong, only missing."""
+    """Print the table and return whether all is in order; what is only missing is."""
+    sections = collect()
     table = Table(title="refode info", show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for section, rows in collect().items():
+    for section, rows in sections.items():
         for i, (what, value) in enumerate(rows):
             table.add_row("" if i else section, what, value)
         table.add_section()
     console.print(table)
-    return True
+    return not any(value.startswith("FAILED") for rows in sections.values() for _, value in rows)
 
 
 def _versions() -> Rows:
@@ -63,9 +64,13 @@ def _threads() -> Rows:
     from refode.solvers import parallel
 
     setting = os.environ.get("REFODE_NUM_THREADS")
+    try:
+        used = _counted(parallel.get_num_threads(), "thread")
+    except ValueError as error:
+        used = f"FAILED: {error}"
     return [
         ("cores", f"{_usable_cores()} usable of {os.cpu_count()}"),
-        ("refode uses", f"{parallel.get_num_threads()}"),
+        ("refode uses", used),
         ("REFODE_NUM_THREADS", "not set" if setting is None else setting),
         ("threading layer", "Python threads over nogil kernels"),
     ]
