@@ -29,3 +29,19 @@ ORACLE_RICHARDSON = 1e-6
 ORACLE_DISCRETE = 1e-7
 # observed order over halvings with errors well above rounding
 ORACLE_ORDER = 0.1
+# values of order one from a handful of products, against exact fractions
+BASIS_VALUE = 1e-13
+# slopes up to 2 J^2 = 100 that cancel
+BASIS_SLOPES_SUM = 1e-12
+# a small well-conditioned collocation system stands between the two functions
+BASIS_PROLONGED = 1e-12
+# (t - t0) / (T - t0) of times near ten: a few ulp of t, below the 1e-13 of a shared slot
+NORMALISED_TIME = 5e-14
+
+# --- tests/test_errata.py -------------------------------------------------------------------
+# two RK4 solutions of smooth problems with h = 1/200 against each other
+ERRATA_9_AFFINE = 1e-5
+# spectral collocation with 25 x 25 nodes and RK4 with h = 1/250
+ERRATA_9_COLLOCATION = 1e-7
+# the printed form predicts something else altogether: at least a tenth of the network's range
+ERRATA_9_PRINTED_MARGIN = 0.1
