@@ -1,0 +1,141 @@
+"""How kernel bodies are compiled, cached and dispatched.
+
+Three rules keep the kernels honest:
+
+* ``kernel`` compiles with the GIL released, NumPy's division rules and fused
+  multiply-adds; only reductions that say so may be reassociated.
+* Machine code is cached in a folder whose name is a hash of *all* kernel
+  sources. Numba looks at the file of the outermost function alone, so an edit of
+  a callee would otherwise leave old machine code in service.
+* ``generic`` makes a function that dispatches on the class of its first
+  argument, a NamedTuple that describes a field, a scheme or a cost. The same
+  body serves the interpreter (``NUMBA_DISABLE_JIT=1``) and the compiler.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import types
+from numba.core import config
+from numba.extending import overload
+
+JIT = not config.DISABLE_JIT
+_FAST = {"contract", "nsz"}
+_ROOT = Path(__file__).resolve().parent
+_KERNEL_ROOMS = ("fields", "solvers", "costs")
+
+
+def kernel_sources() -> list[Path]:
+    """Every file whose text decides what the compiled kernels compute."""
+    files = [_ROOT / name for name in ("_jit.py", "_linalg.py", "activations.py")]
+    for room in _KERNEL_ROOMS:
+        files += sorted((_ROOT / room).rglob("*.py"))
+    return [f for f in files if f.exists()]
+
+
+def source_key() -> str:
+    """Hash of all kernel sources and of the compiler's version."""
+    digest = hashlib.sha256(f"numba {numba.__version__} python {sys.version_info[:2]}".encode())
+    for file in kernel_sources():
+        digest.update(str(file.relative_to(_ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """Folder of all cached machine code: REFODE_CACHE_DIR, else the user's cache folder."""
+    named = os.environ.get("REFODE_CACHE_DIR")
+    if named:
+        return Path(named).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "refode"
+
+
+@functools.cache
+def cache_folder() -> Path:
+    """The folder in use: one a source key, so that an edit never meets old machine code."""
+    folder = cache_root() / source_key()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = tempfile.TemporaryFile(dir=folder)
+        probe.close()
+    except OSError:
+        folder = Path(tempfile.gettempdir()) / f"refode-{os.getuid()}" / source_key()
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def kernel(
+    function: Callable | None = None, *, reassociate: bool = False, cache: bool = True
+) -> Callable:
+    """Compile a kernel body.
+
+    ``reassociate`` lets the compiler reorder the additions of a sum (and so use
+    vector registers for it). A sum of n terms in any order has an error of at
+    most (n-1) eps sum|terms| to first order, the same bound as in written order;
+    it is allowed in reductions over samples and nowhere else.
+    """
+    if function is None:
+        return functools.partial(kernel, reassociate=reassociate, cache=cache)
+    if not JIT:
+        return function
+    before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
+    try:
+        return numba.njit(cache=cache, **_options(reassociate))(function)
+    finally:
+        config.CACHE_DIR = before
+
+
+def _options(reassociate: bool) -> dict[str, Any]:
+    fast = _FAST | {"reassoc"} if reassociate else _FAST
+    return {"nogil": True, "error_model": "numpy", "fastmath": fast}
+
+
+def generic(stub: Callable) -> Any:
+    """A function that dispatches on the class of its first argument.
+
+    ``f.register(Class)`` adds a plain body for descriptions of that class.
+    ``f.register(Class, factory=True)`` adds a function that gets the *type* (in
+    the interpreter: the value) of the description and returns the body, for
+    bodies that want compile-time constants.
+    """
+    bodies: dict[type, tuple[Callable, bool]] = {}
+
+    @functools.wraps(stub)
+    def dispatch(*args: Any) -> Any:
+        body, factory = bodies[type(args[0])]
+        return body(args[0])(*args) if factory else body(*args)
+
+    def choose(*args: Any) -> Callable | None:
+        head = args[0]
+        if not isinstance(head, types.BaseNamedTuple) or head.instance_class not in bodies:
+            return None
+        body, factory = bodies[head.instance_class]
+        return body(head) if factory else body
+
+    def register(cls: type, *, factory: bool = False) -> Callable[[Callable], Callable]:
+        def add(body: Callable) -> Callable:
+            bodies[cls] = (body, factory)
+            return body
+
+        return add
+
+    choose.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
+    overload(dispatch, jit_options=_options(False), strict=False)(choose)
+    dispatch.register = register  # type: ignore[attr-defined]
+    dispatch.bodies = bodies  # type: ignore[attr-defined]
+    return dispatch

@@ -1,0 +1,160 @@
+"""Products and reductions over blocks of samples.
+
+Blocks are feature-major, ``(rows, S)``. Products go to BLAS through the symbol
+that Numba itself links (SciPy's), with the accumulating form (beta = 1) that
+``np.dot`` does not offer: the parameter gradients add into their buffers without
+a temporary. With the JIT off the same names are plain NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numba.np.linalg import get_blas_kind, make_constant_slot
+
+from refode._jit import JIT, kernel
+
+_CHAR = ir.IntType(8)
+_INTP = cgutils.intp_t
+_PTR = cgutils.voidptr_t
+
+
+def _gemm_code(trans_a: bool, trans_b: bool, beta: float) -> Any:
+    """Code generator for row-major C = op(A) op(B) + beta C."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b, c = (
+            context.make_array(ty)(context, builder, value=v)
+            for ty, v in zip(signature.args, args, strict=True)
+        )
+        dtype = signature.args[2].dtype
+        rows, columns = cgutils.unpack_tuple(builder, c.shape)
+        a_shape = cgutils.unpack_tuple(builder, a.shape)
+        b_shape = cgutils.unpack_tuple(builder, b.shape)
+        inner = a_shape[0] if trans_a else a_shape[1]
+
+        def char(letter: str) -> ir.Constant:
+            return ir.Constant(_CHAR, ord(letter))
+
+        def data(array: Any) -> Any:
+            return builder.bitcast(array.data, _PTR)
+
+        def slot(number: float) -> Any:
+            return builder.bitcast(make_constant_slot(context, builder, dtype, number), _PTR)
+
+        chars, sizes = [_CHAR] * 3, [_INTP] * 3
+        tail = [_PTR, _PTR, _INTP, _PTR, _INTP, _PTR, _PTR, _INTP]
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.IntType(32), chars + sizes + tail), "numba_xxgemm"
+        )
+        # BLAS is column-major: it computes C^T = op(B)^T op(A)^T
+        builder.call(
+            function,
+            [char(get_blas_kind(dtype)), char("t" if trans_b else "n"),
+             char("t" if trans_a else "n"), columns, rows, inner,
+             slot(1.0), data(b), b_shape[1], data(a), a_shape[1],
+             slot(beta), data(c), columns],
+        )  # fmt: skip
+        return context.get_dummy_value()
+
+    return codegen
+
+
+def _product(trans_a: bool, trans_b: bool, beta: float, name: str) -> Any:
+    def in_numpy(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
+        product = np.dot(a.T if trans_a else a, b.T if trans_b else b)
+        if beta:
+            c += product
+        else:
+            c[...] = product
+
+    if not JIT:
+        return in_numpy
+
+    def typing(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+        for ty in (a, b, c):
+            if not (isinstance(ty, types.Array) and ty.ndim == 2 and ty.layout == "C"):
+                raise TypeError(f"{name} wants C-contiguous matrices, got {ty}")
+        if not a.dtype == b.dtype == c.dtype:
+            raise TypeError(f"{name}: number types differ: {a}, {b}, {c}")
+        return types.none(a, b, c), _gemm_code(trans_a, trans_b, beta)
+
+    typing.__name__ = name
+    return intrinsic(typing)
+
+
+# C = A B;  C = A^T B;  C += A^T B;  C += A B^T
+multiply = _product(False, False, 0.0, "multiply")
+multiply_transposed = _product(True, False, 0.0, "multiply_transposed")
+add_transposed_product = _product(True, False, 1.0, "add_transposed_product")
+add_outer = _product(False, True, 1.0, "add_outer")
+
+
+@kernel(cache=False)
+def add_column(u, b):
+    """u[j, :] += b[j]."""
+    for j in range(u.shape[0]):
+        bj = b[j]
+        for s in range(u.shape[1]):
+            u[j, s] += bj
+
+
+@kernel(cache=False)
+def axpy(y, a, x):
+    """y += a x, over a whole block."""
+    for j in range(y.shape[0]):
+        for s in range(y.shape[1]):
+            y[j, s] += a * x[j, s]
+
+
+@kernel(cache=False)
+def copy(y, x):
+    """y = x, over a whole block."""
+    for j in range(y.shape[0]):
+        for s in range(y.shape[1]):
+            y[j, s] = x[j, s]
+
+
+@kernel(cache=False)
+def fill(y, value):
+    """y = value, over a whole block."""
+    for j in range(y.shape[0]):
+        for s in range(y.shape[1]):
+            y[j, s] = value
+
+
+@kernel(cache=False, reassociate=True)
+def row_sum(x):
+    """Sum of a vector over samples."""
+    total = x[0] * 0
+    for s in range(x.shape[0]):
+        total += x[s]
+    return total
+
+
+@kernel(cache=False)
+def add_row_sums(b_bar, u_bar):
+    """b_bar[j] += sum_s u_bar[j, s]."""
+    for j in range(u_bar.shape[0]):
+        b_bar[j] += row_sum(u_bar[j])
+
+
+@kernel(cache=False, reassociate=True)
+def inner(x, y):
+    """Sum of x*y over a block (no conjugate)."""
+    total = x[0, 0] * 0
+    for j in range(x.shape[0]):
+        for s in range(x.shape[1]):
+            total += x[j, s] * y[j, s]
+    return total
+
+
+@kernel(cache=False)
+def matrix(flat, start, rows, columns):
+    """View of flat[start:start + rows*columns] as a matrix."""
+    return flat[start : start + rows * columns].reshape((rows, columns))

@@ -1,0 +1,253 @@
+"""Activations, with the derivatives that adjoints and traces need.
+
+Each is written so that sigma'' follows from a = sigma(u) and s = sigma'(u) alone:
+the tape keeps (a, s) and never the pre-activation.
+
+========  =============  ============  ============
+name      sigma(u)       sigma'(u)     sigma''(u)
+========  =============  ============  ============
+tanh      tanh u         1 - a^2       -2 a s
+softplus  log(1 + e^u)   1/(1+e^-u)    s (1 - s)
+sine      sin u          cos u         -a
+identity  u              1             0
+========  =============  ============  ============
+
+Complex arguments are treated to first order, sigma(x + iy) = sigma(x) + iy
+sigma'(x): with the complex step's y = 1e-200 ... that is exact, because the
+neglected terms are below the smallest number.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from refode._jit import JIT, kernel
+
+TANH, SOFTPLUS, SINE, IDENTITY = range(4)
+CODES = {"tanh": TANH, "softplus": SOFTPLUS, "sine": SINE, "identity": IDENTITY}
+
+# --- tanh x = sign(x) em / (em + 2), em = exp(2|x|) - 1 = 2^k (1 + p(r)) - 1 ------------
+# 2|x| = k ln 2 + r with |r| <= ln(2)/2, p(r) = r + r^2 q(r); x is halved throughout, so
+# that the constants of the reduction are those of ln(2)/2, split in a high part with
+# trailing zeros (k * high is exact) and a low part.
+_LOG2E_2 = 2.8853900817779268
+_HALF_LN2_HIGH = 0.6931471803691238 / 2
+_HALF_LN2_LOW = 1.9082149292705877e-10 / 2
+_ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer held in the low bits
+
+
+def _polynomial(degree: int) -> list[float]:
+    """Interpolate (expm1(r) - r)/r^2 at Chebyshev nodes in exact rational arithmetic."""
+    radius = 0.34657359027997264 * 1.0001
+    n = degree + 1
+    nodes = [
+        Fraction(radius * math.cos(math.pi * (2 * i + 1) / (2 * n))) for i in range(n)
+    ]
+    divided = []
+    for r in nodes:
+        total, term = Fraction(0), Fraction(1, 2)
+        for j in range(3, 28):
+            total, term = total + term, term * r / j
+        divided.append(total)
+    for j in range(1, n):
+        for i in range(n - 1, j - 1, -1):
+            divided[i] = (divided[i] - divided[i - 1]) / (nodes[i] - nodes[i - j])
+    monomials = [divided[-1]]
+    for i in range(n - 2, -1, -1):  # p <- p (r - r_i) + c_i
+        shifted = [Fraction(0), *monomials]
+        lower = [-nodes[i] * m for m in monomials] + [Fraction(0)]
+        monomials = [a + b for a, b in zip(shifted, lower, strict=True)]
+        monomials[0] += divided[i]
+    return [float(m) for m in monomials]
+
+
+_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9 = _polynomial(9)
+
+
+@intrinsic
+def _bits(typingctx: Any, x: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(64))
+
+    return types.int64(types.float64), codegen
+
+
+@intrinsic
+def _float(typingctx: Any, x: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.DoubleType())
+
+    return types.float64(types.int64), codegen
+
+
+@kernel(cache=False)
+def _tanh_real(x):
+    ax = abs(x)
+    ax = 20.0 if ax > 20.0 else ax  # a NaN stays a NaN
+    shifted = ax * _LOG2E_2 + _ROUND
+    k = shifted - _ROUND
+    r = (ax - k * _HALF_LN2_HIGH) - k * _HALF_LN2_LOW
+    r = r + r
+    r2 = r * r
+    r4 = r2 * r2
+    q = ((_C0 + _C1 * r) + (_C2 + _C3 * r) * r2) + (
+        (_C4 + _C5 * r) + (_C6 + _C7 * r) * r2 + (_C8 + _C9 * r) * r4
+    ) * r4
+    p = r + r2 * q
+    scale = _float((_bits(shifted) + 1023) << 52)  # 2^k from the exponent bits
+    em = scale * p + (scale - 1.0)
+    return math.copysign(em / (em + 2.0), x)
+
+
+def tanh(x):
+    """Vectorisable tanh: branch-free for floats, first order in the imaginary part."""
+    if isinstance(x, complex | np.complexfloating):
+        a = math.tanh(x.real)
+        return complex(a, x.imag * (1.0 - a * a))
+    return math.tanh(x)
+
+
+def softplus(x):
+    """log(1 + exp x), first order in the imaginary part."""
+    if isinstance(x, complex | np.complexfloating):
+        return complex(softplus(x.real), x.imag * sigmoid(x.real))
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def sigmoid(x):
+    """1/(1 + exp(-x)), first order in the imaginary part."""
+    if isinstance(x, complex | np.complexfloating):
+        a = sigmoid(x.real)
+        return complex(a, x.imag * a * (1.0 - a))
+    e = math.exp(-abs(x))
+    return (1.0 if x >= 0 else e) / (1.0 + e)
+
+
+def sine(x):
+    """sin x, first order in the imaginary part."""
+    if isinstance(x, complex | np.complexfloating):
+        return complex(math.sin(x.real), x.imag * math.cos(x.real))
+    return math.sin(x)
+
+
+def cosine(x):
+    """cos x, first order in the imaginary part."""
+    if isinstance(x, complex | np.complexfloating):
+        return complex(math.cos(x.real), -x.imag * math.sin(x.real))
+    return math.cos(x)
+
+
+def _compiled(function: Any, real: Any, slope: Any) -> None:
+    """Register the compiled twin: ``real`` for floats, first order for complex numbers."""
+
+    def choose(x):  # type: ignore[no-untyped-def]  # Numba compares signatures
+        if isinstance(x, types.Complex):
+            return lambda x: complex(real(x.real), x.imag * slope(x.real))
+        return lambda x: real(x)
+
+    overload(function, jit_options={"error_model": "numpy", "fastmath": {"contract", "nsz"}})(
+        choose
+    )
+
+
+@kernel(cache=False)
+def _tanh_slope(x):
+    a = _tanh_real(x)
+    return 1.0 - a * a
+
+
+@kernel(cache=False)
+def _softplus_real(x):
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+@kernel(cache=False)
+def _sigmoid_real(x):
+    e = math.exp(-abs(x))
+    return (1.0 if x >= 0 else e) / (1.0 + e)
+
+
+@kernel(cache=False)
+def _sigmoid_slope(x):
+    a = _sigmoid_real(x)
+    return a * (1.0 - a)
+
+
+@kernel(cache=False)
+def _sin(x):
+    return math.sin(x)
+
+
+@kernel(cache=False)
+def _cos(x):
+    return math.cos(x)
+
+
+@kernel(cache=False)
+def _minus_sin(x):
+    return -math.sin(x)
+
+
+if JIT:
+    _compiled(tanh, _tanh_real, _tanh_slope)
+    _compiled(softplus, _softplus_real, _sigmoid_real)
+    _compiled(sigmoid, _sigmoid_real, _sigmoid_slope)
+    _compiled(sine, _sin, _cos)
+    _compiled(cosine, _cos, _minus_sin)
+
+
+@kernel(cache=False)
+def tanh_rows(u, b):
+    """u[j, :] <- tanh(u[j, :] + b[j]), in place."""
+    for j in range(u.shape[0]):
+        bj = b[j]
+        for i in range(u.shape[1]):
+            u[j, i] = tanh(u[j, i] + bj)
+
+
+@kernel(cache=False)
+def activate(code, u, b, s):
+    """u[j] <- a = sigma(u[j] + b[j]) in place, and s[j] <- sigma' there."""
+    for j in range(u.shape[0]):
+        bj = b[j]
+        if code == TANH:
+            for i in range(u.shape[1]):
+                a = tanh(u[j, i] + bj)
+                u[j, i] = a
+                s[j, i] = 1.0 - a * a
+        elif code == SOFTPLUS:
+            for i in range(u.shape[1]):
+                v = u[j, i] + bj
+                u[j, i] = softplus(v)
+                s[j, i] = sigmoid(v)
+        elif code == SINE:
+            for i in range(u.shape[1]):
+                v = u[j, i] + bj
+                u[j, i] = sine(v)
+                s[j, i] = cosine(v)
+        else:
+            for i in range(u.shape[1]):
+                u[j, i] += bj
+                s[j, i] = 1.0
+
+
+@kernel(cache=False)
+def add_curvature(code, a, s, s_bar, u_bar):
+    """u_bar += sigma''(u) s_bar, the pull-back of s = sigma'(u); a and s as in ``activate``."""
+    for j in range(a.shape[0]):
+        if code == TANH:
+            for i in range(a.shape[1]):
+                u_bar[j, i] += -2.0 * a[j, i] * s[j, i] * s_bar[j, i]
+        elif code == SOFTPLUS:
+            for i in range(a.shape[1]):
+                u_bar[j, i] += s[j, i] * (1.0 - s[j, i]) * s_bar[j, i]
+        elif code == SINE:
+            for i in range(a.shape[1]):
+                u_bar[j, i] -= a[j, i] * s_bar[j, i]

@@ -1,0 +1,130 @@
+"""What a field must supply, and the generic kernel functions it registers bodies for.
+
+A field is f(z, t; weights). Its weights are named arrays (``layout``); before a
+sweep they become *effective* weights, the arrays that the kernels read
+(``prepare``), once for each distinct weight set, and the cotangents of these are
+pulled back once afterwards (``prepare_adjoint``). Kernels see blocks of S
+samples, feature-major, and registered bodies of:
+
+``rhs(field, e, t, Z, F, tr, tape)``
+    F <- f(Z, t); if ``tr`` is not None, tr[s] <- tr df/dz; ``tape`` keeps what
+    the adjoint reads.
+``rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch)``
+    Z_bar += J^T F_bar + (d tr/dz)^T tr_bar, e_bar likewise; returns the cotangent
+    of t. ``tr_bar`` is None where no trace was asked for.
+``half`` and ``half_adjoint``
+    for fields y=(p, q) with p' a function of q alone and q' of p alone: one half
+    of f, for the symplectic schemes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from refode import _validate
+from refode._jit import generic
+from refode.activations import CODES
+from refode.packing import Layout
+
+Array = np.ndarray
+
+
+@generic
+def rhs(field, e, t, Z, F, tr, tape):
+    """F <- f(Z, t), tr <- trace of the Jacobian unless None."""
+
+
+@generic
+def rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
+    """Add the pull-backs of F_bar and tr_bar; return the cotangent of t."""
+
+
+@generic
+def half(field, e, t, which, Z, F, tape):
+    """Rows of F that belong to half ``which`` (0: first, 1: second)."""
+
+
+@generic
+def half_adjoint(field, e, t, which, Z, tape, F_bar, Z_bar, e_bar, scratch):
+    """Add the pull-backs of these rows of F_bar; return the cotangent of t."""
+
+
+class Field:
+    """Base of all fields: names, shapes and the passage to effective weights.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension d of the state.
+    shapes : mapping
+        Names and shapes of the weights, in the order of theta.
+    time : bool
+        Whether t is an input of the field besides z.
+
+    Notes
+    -----
+    A subclass supplies ``rows`` (how many rows of S numbers a stage keeps, and how
+    many the adjoint needs as work space) and ``description``.
+    """
+
+    partitioned: ClassVar[bool] = False
+    divergence_free: ClassVar[bool] = False
+    def __init__(self, dim: int, shapes: Mapping[str, tuple[int, ...]], time: bool = False) -> None:
+        self.dim = dim
+        self.time = bool(_validate.instance("time", time, (bool, np.bool_)))
+        self.layout = Layout(shapes)
+
+    @property
+    def n_weights(self) -> int:
+        """Number of weights of one coefficient set."""
+        return self.layout.size
+
+    def named(self, weights: Array) -> dict[str, Array]:
+        """Views of weight sets by name: (n, n_weights) -> {name: (n, *shape)}."""
+        places = self.layout.slices.items()
+        return {
+            name: weights[:, place].reshape(len(weights), *self.layout.shapes[name])
+            for name, place in places
+        }
+
+    def description(self) -> Any:
+        """The NamedTuple that kernels dispatch on."""
+        raise NotImplementedError
+
+    def rows(self, trace: bool) -> tuple[int, int]:
+        """Rows of a stage's tape, and of the adjoint's work space."""
+        raise NotImplementedError
+
+    def block(self) -> int:
+        """Largest number of samples in a block."""
+        return 128
+
+    def prepare(self, weights: Array, trace: bool) -> Array:
+        """Effective weights, one row a weight set: (n, n_weights) -> (n, q)."""
+        return weights
+
+    def prepare_adjoint(self, weights: Array, trace: bool, e_bar: Array) -> Array:
+        """Cotangents of the weights from those of the effective weights."""
+        return e_bar
+
+    def initial(self, rng: np.random.Generator) -> dict[str, Array]:
+        """One random weight set: matrices ~ N(0, 1/columns), vectors zero."""
+        drawn = {}
+        for name, shape in self.layout.shapes.items():
+            if len(shape) == 2:
+                drawn[name] = rng.standard_normal(shape) / np.sqrt(shape[1])
+            else:
+                drawn[name] = np.zeros(shape)
+        return drawn
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{n} {s}" for n, s in self.layout.shapes.items())
+        return f"{type(self).__name__}(dim={self.dim}: {shapes})"
+
+
+def activation_code(name: str) -> int:
+    """Code of an activation; ValueError lists the known names."""
+    return CODES[_validate.choice("activation", name, tuple(CODES))]

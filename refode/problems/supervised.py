@@ -1,0 +1,323 @@
+"""Supervised learning as optimal control, eqs. (5)-(8)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refode import _validate
+from refode.costs.contract import Cotangent
+from refode.costs.supervised import CODES, SupervisedCost
+from refode.packing import Layout
+from refode.solvers import driver
+from refode.solvers.neural_ode import TINY, NeuralODE
+
+Array = np.ndarray
+_NO_TARGETS = np.zeros((0, 0))
+_NO_LABELS = np.zeros(0, dtype=np.int64)
+
+
+class _Targets(NamedTuple):
+    """The targets in the forms that the kernels read."""
+
+    real: Array
+    labels: Array
+
+
+class Supervised:
+    """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
+
+    Parameters
+    ----------
+    ode : NeuralODE
+        Of dimension d.
+    loss : {"regression", "logistic", "softmax"}, optional
+        |v - y|^2/2; log(1 + e^v) - y v for y in {0, 1}, one output; cross-entropy
+        for integer labels 0, ..., m-1.
+    n_outputs : int, optional
+        m; without a readout m = d (give d, or leave it 1 to mean d).
+    augment : int, optional
+        Number of zeros appended to each sample: x has d - augment columns.
+    readout : bool, optional
+        Whether W (m, d) and b (m,) are there, last in theta.
+    tikhonov : float, optional
+        Adds tikhonov/2 |theta|^2, over all parameters, the readout's too.
+    smoothness : float, optional
+        Adds smoothness/2 int |theta'(t)|^2 dt over the ode's t_span (for piecewise
+        constant weights the differences of neighbouring cells stand for theta').
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted.
+    """
+
+    def __init__(
+        self, ode: NeuralODE, loss: str = "logistic", n_outputs: int = 1, augment: int = 0,
+        readout: bool = True, tikhonov: float = 0.0, smoothness: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.ode = _validate.instance("ode", ode, NeuralODE)
+        self.loss = _validate.choice("loss", loss, tuple(CODES))
+        self.readout = _validate.instance("readout", readout, bool)
+        self.augment = _validate.nonnegative_int("augment", augment)
+        if self.augment >= ode.dim:
+            raise ValueError(f"augment: got {augment}, wanted less than the ode's dim {ode.dim}")
+        self.n_outputs = self._outputs(_validate.positive_int("n_outputs", n_outputs))
+        self.tikhonov = _validate.nonnegative("tikhonov", tikhonov)
+        self.smoothness = _validate.nonnegative("smoothness", smoothness)
+        shapes = {"W": (self.n_outputs, ode.dim), "b": (self.n_outputs,)} if readout else {}
+        self._readout_layout = Layout(shapes)
+        self.layout = ode.layout.joined(self._readout_layout)
+        self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
+
+    def _outputs(self, m: int) -> int:
+        d = self.ode.dim
+        if not self.readout and m not in (1, d):
+            raise ValueError(f"n_outputs: got {m}, wanted the ode's dim {d} without a readout")
+        m = m if self.readout else d
+        if self.loss == "logistic" and m != 1:
+            raise ValueError(f"n_outputs: got {m}, wanted 1 for the logistic loss")
+        if self.loss == "softmax" and m < 2:
+            raise ValueError(f"n_outputs: got {m}, wanted at least 2 for the softmax loss")
+        return m
+
+    # --- parameters --------------------------------------------------------------------
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.layout.size
+
+    @property
+    def n_inputs(self) -> int:
+        """Columns of x: the ode's dim less the appended zeros."""
+        return self.ode.dim - self.augment
+
+    def initial(self, seed: int = 0) -> Array:
+        """Random theta (p,): the ode's ``initial``, W ~ N(0, 1/d), b = 0."""
+        theta = np.zeros(self.n_parameters)
+        theta[: self.ode.n_parameters] = self.ode.initial(seed)
+        if self.readout:
+            rng = np.random.default_rng((seed, 1))
+            W = self.unpack(theta)["W"]
+            W[...] = rng.standard_normal(W.shape) / np.sqrt(self.ode.dim)
+        return theta
+
+    def unpack(self, theta: Array) -> dict[str, Array]:
+        """Views by name: the ode's, then W (m, d) and b (m,)."""
+        return self.layout.unpack(theta)
+
+    def pack(self, arrays: dict[str, Array]) -> Array:
+        """The inverse of ``unpack``: theta (p,)."""
+        return self.layout.pack(arrays)
+
+    # --- objective ---------------------------------------------------------------------
+    def value(self, theta: Array, x: Array, y: Array) -> float:
+        """Objective (8), regularisers included."""
+        theta, x = self._parameters(theta), self._inputs(x)
+        return self._value(theta, x, self._targets(y, len(x)))
+
+    def value_and_gradient(self, theta: Array, x: Array, y: Array) -> tuple[float, Array]:
+        """Objective and its gradient (p,), by the discrete adjoint.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d - augment)
+        y : (N, m) for regression ((N,) will do for m = 1), (N,) labels otherwise
+        """
+        theta, x = self._parameters(theta), self._inputs(x)
+        value, gradient = self._value_and_gradient(theta, x, self._targets(y, len(x)))
+        return float(value), gradient
+
+    def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        theta, x = self._parameters(theta), self._inputs(x)
+        v = _validate.real_vector("v", v, self.n_parameters)
+        size = np.abs(v).max()
+        if size == 0.0:
+            return np.zeros_like(v)
+        step = TINY / size
+        targets = self._targets(y, len(x))
+        return self._value_and_gradient(theta + 1j * step * v, x, targets)[1].imag / step
+
+    def gauss_newton_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
+        """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
+
+        H_l is the loss's Hessian in the outputs, J the outputs' derivative in theta.
+        """
+        theta, x = self._parameters(theta), self._inputs(x)
+        v = _validate.real_vector("v", v, self.n_parameters)
+        self._targets(y, len(x))  # the Hessian does not need y, but a wrong y is an error
+        F = self._outputs_at(theta, x)
+        size = np.abs(v).max()
+        if size == 0.0:
+            return np.zeros_like(v)
+        step = TINY / size
+        F_dot = self._outputs_at(theta + 1j * step * v, x).imag / step
+        F_bar = self._loss_hessian(F, F_dot) / len(x)
+        return self._outputs_adjoint(theta, x, F_bar) + self._regulariser(v)[1]
+
+    # --- predictions -------------------------------------------------------------------
+    def predict(self, theta: Array, x: Array) -> Array:
+        """Values of F, (N, m)."""
+        return self._outputs_at(self._parameters(theta), self._inputs(x))
+
+    def predict_proba(self, theta: Array, x: Array) -> Array:
+        """Class probabilities: (N, 2) for logistic, (N, m) for softmax."""
+        if self.loss == "regression":
+            raise ValueError("loss: got 'regression', wanted a classifier for probabilities")
+        F = self.predict(theta, x)
+        logits = np.concatenate([np.zeros_like(F), F], axis=1) if self.loss == "logistic" else F
+        return _softmax(logits)
+
+    def predict_label(self, theta: Array, x: Array) -> Array:
+        """Most probable class, (N,) integers."""
+        return self.predict_proba(theta, x).argmax(axis=1)
+
+    def features(self, theta: Array, x: Array) -> Array:
+        """Propagated features z(T), (N, d)."""
+        theta, x = self._parameters(theta), self._inputs(x)
+        return self.ode.solve(theta[: self.ode.n_parameters], self._padded(x))
+
+    def transported(self, theta: Array, x: Array, t: float) -> Array:
+        """u(x, t) of the transport view (9): W z(T) + b for the characteristic through (x, t).
+
+        u solves u_t + f . grad u = 0 with the terminal condition u(., T) = W x + b
+        (docs/errata.md); F(x) = u((x, 0), t0).
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+            States, with all d columns.
+        t : float
+            Within the ode's t_span.
+
+        Returns
+        -------
+        (N, m)
+        """
+        theta = self._parameters(theta)
+        x = _validate.samples("x", x, self.ode.dim)
+        t = _validate.real_number("t", t)
+        low, high = sorted(self.ode.t_span)
+        if not low <= t <= high:
+            raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
+        T = self.ode.t_span[1]
+        z = x if t == T else self.ode.solve(theta[: self.ode.n_parameters], x, t_span=(t, T))
+        return self._read(theta, z)
+
+    # --- insides -----------------------------------------------------------------------
+    def _value_and_gradient(self, theta: Array, x: Array, y: _Targets) -> tuple[Any, Array]:
+        ode, plan = self.ode, self.ode.plan()
+        weights = ode.stage_weights(theta[: ode.n_parameters], plan)
+        E = ode.field.prepare(weights, False)
+        cost = self._cost(theta, y, len(x))
+        sweep = ode.sweep(plan, False, E.dtype)
+        n_cost = self._readout_layout.size
+        result = driver.gradient(sweep, E, x, cost, n_cost, cost_rows=self.n_outputs)
+        weights_bar = ode.field.prepare_adjoint(weights, False, result.E_bar)
+        theta_bar = ode.stage_weights_adjoint(weights_bar, plan)
+        penalty, penalty_bar = self._regulariser(theta)
+        return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
+
+    def _value(self, theta: Array, x: Array, y: _Targets) -> float:
+        F = self._outputs_at(theta, x)
+        return float(_loss(self.loss, F, y).mean() + self._regulariser(theta)[0])
+
+    def _cost(self, theta: Array, y: _Targets, n: int) -> SupervisedCost:
+        W, b = self._readout(theta)
+        return SupervisedCost(CODES[self.loss], W, b, y.real, y.labels, 1.0 / n)
+
+    def _readout(self, theta: Array) -> tuple[Array, Array]:
+        tail = theta[self.ode.n_parameters :]
+        if not self.readout:
+            return tail.reshape(0, self.ode.dim), tail
+        m, d = self.n_outputs, self.ode.dim
+        return tail[: m * d].reshape(m, d), tail[m * d :]
+
+    def _read(self, theta: Array, z: Array) -> Array:
+        W, b = self._readout(theta)
+        return z @ W.T + b if self.readout else z
+
+    def _outputs_at(self, theta: Array, x: Array) -> Array:
+        theta_ode = theta[: self.ode.n_parameters]
+        z = self.ode._forward(theta_ode, self._padded(x), self.ode.plan())[0]
+        return self._read(theta, z)
+
+    def _outputs_adjoint(self, theta: Array, x: Array, F_bar: Array) -> Array:
+        ode, W = self.ode, self._readout(theta)[0]
+        theta_ode, padded = theta[: ode.n_parameters], self._padded(x)
+        z_bar = F_bar @ W if self.readout else F_bar
+        theta_bar, _ = ode.adjoint(theta_ode, padded, np.ascontiguousarray(z_bar))
+        if not self.readout:
+            return theta_bar
+        z = ode.solve(theta_ode, padded)
+        return np.concatenate([theta_bar, (F_bar.T @ z).ravel(), F_bar.sum(axis=0)])
+
+    def _loss_hessian(self, F: Array, F_dot: Array) -> Array:
+        """Hessian of the loss in its outputs, times F_dot, sample by sample."""
+        if self.loss == "regression":
+            return F_dot
+        if self.loss == "logistic":
+            p = _softmax(np.concatenate([np.zeros_like(F), F], axis=1))
+            return p[:, :1] * p[:, 1:] * F_dot
+        p = _softmax(F)
+        return p * (F_dot - (p * F_dot).sum(axis=1, keepdims=True))
+
+    def _regulariser(self, theta: Array) -> tuple[Any, Array]:
+        """Tikhonov and smoothness, eqs. (D35), (D36); quadratic in theta."""
+        value, gradient = 0.0, np.zeros_like(theta)
+        if self.tikhonov:
+            gradient += self.tikhonov * theta
+        if self.smoothness:
+            J = self.ode.basis.n_coefficients
+            for place in self.ode.layout.slices.values():
+                block = self._stiffness @ theta[place].reshape(J, -1)
+                gradient[place] += self.smoothness * block.ravel()
+        if self.tikhonov or self.smoothness:
+            value = 0.5 * np.dot(theta, gradient)
+        return value, gradient
+
+    def _padded(self, x: Array) -> Array:
+        return np.pad(x, ((0, 0), (0, self.augment))) if self.augment else x
+
+    def _parameters(self, theta: Array) -> Array:
+        return _validate.real_vector("theta", theta, self.n_parameters)
+
+    def _inputs(self, x: Array) -> Array:
+        return _validate.samples("x", x, self.n_inputs)
+
+    def _targets(self, y: Any, n: int) -> _Targets:
+        m = self.n_outputs
+        if self.loss == "regression":
+            if m == 1 and np.ndim(y) == 1:
+                y = _validate.real_array("y", y, (n,))[:, None]
+            return _Targets(_validate.real_array("y", y, (n, m)), _NO_LABELS)
+        if self.loss == "logistic":
+            return _Targets(_NO_TARGETS, _validate.labels_binary("y", y, n).astype(np.int64))
+        return _Targets(_NO_TARGETS, _validate.labels_integer("y", y, n, m))
+
+    def __repr__(self) -> str:
+        return (
+            f"Supervised({self.ode!r}, loss={self.loss!r}, n_outputs={self.n_outputs}, "
+            f"augment={self.augment}, readout={self.readout})"
+        )
+
+
+def _softmax(V: Array) -> Array:
+    e = np.exp(V - V.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _loss(loss: str, F: Array, y: _Targets) -> Array:
+    """Loss of every sample, (N,)."""
+    if loss == "regression":
+        return 0.5 * ((F - y.real) ** 2).sum(axis=1)
+    if loss == "logistic":
+        sign = 1.0 - 2.0 * y.labels
+        return np.logaddexp(0.0, sign * F[:, 0])
+    top = F.max(axis=1, keepdims=True)
+    shifted = np.log(np.exp(F - top).sum(axis=1)) + top[:, 0]
+    return shifted - F[np.arange(len(F)), y.labels]

@@ -1,0 +1,1 @@
+"""Sweeps over any field and scheme, the threads they run on, and ``NeuralODE``."""

@@ -1,0 +1,90 @@
+"""From arrays to kernels and back: buffers, chunks, sums in fixed order."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refode.solvers import parallel
+from refode.solvers.schemes import LogDet, Plain
+from refode.solvers.sweeps import Grid, Sizes, forward_chunk, gradient_chunk
+
+Array = np.ndarray
+
+
+class Sweep(NamedTuple):
+    """What a sweep is over: dynamics, scheme, time grid and the sizes of a block's rows."""
+
+    dynamics: Any
+    scheme: Any
+    grid: Grid
+    rows: int
+    tape: int
+    scratch: int
+    block: int
+
+    @classmethod
+    def of(cls, field: Any, scheme: Any, grid: Grid, trace: bool, dtype: Any) -> Sweep:
+        """Sweep of a field, with its log-determinant if ``trace``, in a number type."""
+        description = field.description()
+        dynamics = LogDet(description) if trace else Plain(description)
+        if dtype == np.complex128:
+            grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
+        tape, scratch = field.rows(trace)
+        return cls(dynamics, scheme, grid, field.dim + trace, tape, scratch, field.block())
+
+
+class Gradient(NamedTuple):
+    """Value and cotangents of a cost."""
+
+    value: Any
+    E_bar: Array
+    cost_bar: Array
+    x_bar: Array
+    time_bar: Array
+
+
+def _blocks(sweep: Sweep, n_samples: int, scratch: int) -> tuple[Sizes, list[tuple[int, int]]]:
+    S = parallel.block_size(n_samples, sweep.block)
+    sizes = Sizes(S, sweep.rows, max(sweep.tape, 1), max(scratch, 1))
+    return sizes, parallel.chunks(-(-n_samples // S))
+
+
+def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
+    """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows)."""
+    X = np.ascontiguousarray(x, dtype=E.dtype)
+    n_points = len(sweep.grid.t) + 1 if whole else 1
+    out = np.empty((n_points, len(X), sweep.rows), E.dtype)
+    sizes, runs = _blocks(sweep, len(X), sweep.scratch)
+
+    def task(i: int) -> None:
+        forward_chunk(sweep.dynamics, sweep.scheme, sweep.grid, E, X, *runs[i], sizes, out)
+
+    parallel.run(task, len(runs))
+    return out
+
+
+def gradient(
+    sweep: Sweep, E: Array, x: Array, cost: Any, n_cost: int = 0, cost_rows: int = 0,
+    want_x: bool = False,
+) -> Gradient:  # fmt: skip
+    """Value of a cost and its cotangents, by one forward and one adjoint sweep a block."""
+    X = np.ascontiguousarray(x, dtype=E.dtype)
+    sizes, runs = _blocks(sweep, len(X), max(sweep.scratch, cost_rows))
+    n = len(runs)
+    E_bars = np.zeros((n, *E.shape), E.dtype)
+    cost_bars = np.zeros((n, n_cost), E.dtype)
+    time_bars = np.zeros((n, len(sweep.grid.t), 2), E.dtype)
+    X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
+
+    def task(i: int) -> Any:
+        return gradient_chunk(
+            sweep.dynamics, sweep.scheme, sweep.grid, cost, E, X, *runs[i], sizes,
+            E_bars[i], cost_bars[i], X_bar, time_bars[i],
+        )  # fmt: skip
+
+    values = parallel.run(task, n)
+    return Gradient(
+        sum(values), E_bars.sum(axis=0), cost_bars.sum(axis=0), X_bar, time_bars.sum(axis=0)
+    )

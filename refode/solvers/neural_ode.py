@@ -1,0 +1,320 @@
+"""``NeuralODE``: eq. (4), a field with weights in time, solved by a Runge-Kutta scheme."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refode import _validate, bases, tableaus
+from refode.costs.contract import Cotangent
+from refode.fields.contract import Field
+from refode.solvers import driver
+from refode.solvers.schemes import Evaluate, Partitioned, RungeKutta
+from refode.solvers.sweeps import Grid
+
+Array = np.ndarray
+TINY = 1e-200  # the complex step: its square is below the smallest number
+
+# name: (which half moves, fraction of h, at which fraction of the step)
+SYMPLECTIC = {
+    "verlet": ([1, 0], [1.0, 1.0], [0.0, 1.0]),
+    "stormer_verlet": ([1, 0, 1], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]),
+}
+
+
+class Plan(NamedTuple):
+    """A time grid with the weights that its stages read."""
+
+    scheme: Any
+    grid: Grid
+    s: Array  # normalised time of each slot, within the ode's own t_span
+    along: Array  # the same within the interval integrated over
+    P: Any
+    dP: Any
+    identity: bool
+
+
+class NeuralODE:
+    """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
+
+    Parameters
+    ----------
+    field : Field
+        Right-hand side, from ``refode.fields``.
+    scheme : str or Tableau, optional
+        Explicit Runge-Kutta scheme (``refode.tableaus.names()``); for partitioned
+        fields also "verlet", which is [HR17]'s, and "stormer_verlet".
+    n_steps : int, optional
+        Number of equal steps.
+    t_span : (float, float), optional
+        Interval on which theta(t) lives, and the default one of integration.
+    basis : Basis, optional
+        Weights in time, from ``refode.bases``; constant by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted.
+
+    Notes
+    -----
+    theta is flat, name by name; each name's array is (J, ...), the J basis
+    coefficients first. All quantities are dimensionless.
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        scheme: str | tableaus.Tableau = "rk4",
+        n_steps: int = 10,
+        t_span: tuple[float, float] = (0.0, 1.0),
+        basis: bases.Basis | None = None,
+    ) -> None:
+        self.field = _validate.instance("field", field, Field)
+        self.n_steps = _validate.positive_int("n_steps", n_steps)
+        self.t_span = _validate.interval("t_span", t_span)
+        self.basis = _validate.instance(
+            "basis", bases.Constant() if basis is None else basis, bases.Basis
+        )
+        self.scheme, self._scheme = _scheme(scheme, field)
+        self.layout = field.layout.stacked(self.basis.n_coefficients)
+        self._plans: dict[tuple[float, float], Plan] = {}
+
+    # --- parameters --------------------------------------------------------------------
+    @property
+    def dim(self) -> int:
+        """Dimension d of the state."""
+        return self.field.dim
+
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.layout.size
+
+    def initial(self, seed: int = 0) -> Array:
+        """Random theta (p,): one weight set, the same at all times.
+
+        Matrices are N(0, 1/columns), vectors zero; see the field's ``initial``.
+        """
+        rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
+        return self.constant_in_time(self.field.initial(rng))
+
+    def constant_in_time(self, weights: dict[str, Array]) -> Array:
+        """Theta (p,) with theta(t) equal to one weight set at all times."""
+        one = bases.Constant().prolongation(self.basis).toarray()[:, 0]
+        flat = self.field.layout.unpack(self.field.layout.pack(weights))
+        return self.layout.pack({n: np.multiply.outer(one, w) for n, w in flat.items()})
+
+    def unpack(self, theta: Array) -> dict[str, Array]:
+        """Views of theta by name, each (J, ...)."""
+        return self.layout.unpack(theta)
+
+    def pack(self, arrays: dict[str, Array]) -> Array:
+        """The inverse of ``unpack``: theta (p,)."""
+        return self.layout.pack(arrays)
+
+    # --- solutions ---------------------------------------------------------------------
+    def solve(self, theta: Array, x: Array, t_span: tuple[float, float] | None = None) -> Array:
+        """z(T) for z(t0) = x.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        t_span : (float, float), optional
+            Interval of integration, in either direction; theta(t) stays where the
+            ode's own ``t_span`` put it.
+
+        Returns
+        -------
+        (N, d)
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        return self._forward(theta, x, self.plan(t_span))[0]
+
+    def trajectory(
+        self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
+    ) -> Array:
+        """States at all grid points, (n_steps+1, N, d); the first is x."""
+        theta, x = self._parameters(theta), self._states(x)
+        return self._forward(theta, x, self.plan(t_span), whole=True)
+
+    def log_det(
+        self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
+    ) -> tuple[Array, Array]:
+        """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages."""
+        theta, x = self._parameters(theta), self._states(x)
+        y = self._forward(theta, x, self.plan(t_span), trace=True)[0]
+        return np.ascontiguousarray(y[:, :-1]), np.ascontiguousarray(y[:, -1])
+
+    # --- derivatives -------------------------------------------------------------------
+    def tangent(
+        self, theta: Array, x: Array, theta_dot: Array, x_dot: Array,
+        t_span: tuple[float, float] | None = None,
+    ) -> Array:  # fmt: skip
+        """Derivative of ``solve`` in a direction, z_dot (N, d).
+
+        By the complex step through the forward sweep, which is exact to rounding
+        (docs/equations.md).
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        theta_dot = _validate.real_vector("theta_dot", theta_dot, self.n_parameters)
+        x_dot = _validate.real_array("x_dot", x_dot, x.shape)
+        return self._tangent(theta, x, theta_dot, x_dot, self.plan(t_span), trace=False)
+
+    def adjoint(
+        self, theta: Array, x: Array, z_bar: Array,
+        t_span: tuple[float, float] | None = None, times: bool = False,
+    ) -> tuple[Array, ...]:  # fmt: skip
+        """Discrete adjoint of ``solve``, or of ``trajectory``.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        z_bar : (N, d) or (n_steps+1, N, d)
+            Cotangent of z(T), or of every state of the trajectory (a loss at
+            intermediate times: the adjoint jumps there).
+        t_span : (float, float), optional
+            As in ``solve``.
+        times : bool, optional
+            Also return the cotangent (2,) of the ends (t0, T) of the interval.
+
+        Returns
+        -------
+        theta_bar : (p,)
+        x_bar : (N, d)
+        times_bar : (2,), if asked for
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        _validate.instance("times", times, bool)
+        z_bar = np.asarray(z_bar)
+        shape = x.shape if z_bar.ndim == 2 else (self.n_steps + 1, *x.shape)
+        z_bar = _validate.real_array("z_bar", z_bar, shape).reshape(-1, *x.shape)
+        return self._adjoint(theta, x, z_bar, self.plan(t_span), times, trace=False)
+
+    def log_det_adjoint(
+        self, theta: Array, x: Array, z_bar: Array, l_bar: Array,
+        t_span: tuple[float, float] | None = None, times: bool = False,
+    ) -> tuple[Array, ...]:  # fmt: skip
+        """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,)."""
+        theta, x = self._parameters(theta), self._states(x)
+        z_bar = _validate.real_array("z_bar", z_bar, x.shape)
+        l_bar = _validate.real_vector("l_bar", l_bar, len(x))
+        y_bar = np.concatenate([z_bar, l_bar[:, None]], axis=1)[None]
+        return self._adjoint(theta, x, y_bar, self.plan(t_span), times, trace=True)
+
+    # --- what problems build on --------------------------------------------------------
+    def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
+        """Grid, slots and basis matrices for an interval (kept for the next call)."""
+        span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
+        if span not in self._plans:
+            if len(self._plans) > 32:
+                self._plans.clear()
+            self._plans[span] = self._new_plan(span)
+        return self._plans[span]
+
+    def _new_plan(self, span: tuple[float, float]) -> Plan:
+        t0, T = span
+        nodes = np.linspace(t0, T, self.n_steps + 1)
+        start, length = self.t_span[0], self.t_span[1] - self.t_span[0]
+        s = (nodes - start) / length
+        table = self.basis.stage_table(s[:-1], s[1:], self._scheme.c)
+        h = np.full(self.n_steps, (T - t0) / self.n_steps)
+        P, dP = table.P, table.dP
+        if P.shape[0] * P.shape[1] <= 4096:  # small: dense products are quicker
+            P, dP = P.toarray(), dP.toarray()
+        identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(*P.shape))
+        along = (table.s * length + start - t0) / (T - t0)
+        grid = Grid(nodes[:-1].copy(), h, table.slots)
+        return Plan(self._scheme, grid, table.s, along, P, dP, identity)
+
+    def stage_weights(self, theta: Array, plan: Plan) -> Array:
+        """Weights of every slot, (n_slots, n_weights): P theta."""
+        J = self.basis.n_coefficients
+        Theta = np.concatenate(
+            [theta[place].reshape(J, -1) for place in self.layout.slices.values()], axis=1
+        )
+        return Theta if plan.identity else plan.P @ Theta
+
+    def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
+        """theta_bar (p,) = P^T weights_bar."""
+        Theta_bar = weights_bar if plan.identity else plan.P.T @ weights_bar
+        ends = np.cumsum(list(self.field.layout.sizes.values()))[:-1]
+        return np.concatenate([part.ravel() for part in np.split(Theta_bar, ends, axis=1)])
+
+    def sweep(self, plan: Plan, trace: bool, dtype: Any) -> driver.Sweep:
+        """Description of a sweep for the driver."""
+        return driver.Sweep.of(self.field, plan.scheme, plan.grid, trace, dtype)
+
+    def _forward(
+        self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
+    ) -> Array:
+        E = self.field.prepare(self.stage_weights(theta, plan), trace)
+        out = driver.forward(self.sweep(plan, trace, E.dtype), E, x, whole)
+        return out if whole else out[:1]
+
+    def _tangent(
+        self, theta: Array, x: Array, theta_dot: Array, x_dot: Array, plan: Plan, trace: bool
+    ) -> Array:
+        size = max(np.abs(theta_dot).max(), np.abs(x_dot).max())
+        if size == 0.0:
+            return np.zeros((len(x), self.dim + trace))
+        step = TINY / size
+        y = self._forward(theta + 1j * step * theta_dot, x + 1j * step * x_dot, plan, trace)
+        return y[0].imag / step
+
+    def _adjoint(
+        self, theta: Array, x: Array, y_bar: Array, plan: Plan, times: bool, trace: bool
+    ) -> tuple[Array, ...]:
+        weights = self.stage_weights(theta, plan)
+        E = self.field.prepare(weights, trace)
+        result = driver.gradient(
+            self.sweep(plan, trace, E.dtype), E, x, Cotangent(y_bar), want_x=True
+        )
+        weights_bar = self.field.prepare_adjoint(weights, trace, result.E_bar)
+        theta_bar = self.stage_weights_adjoint(weights_bar, plan)
+        if not times:
+            return theta_bar, result.x_bar
+        return theta_bar, result.x_bar, self._times_bar(theta, plan, result.time_bar, weights_bar)
+
+    def _times_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
+        """Cotangent of (t0, T), eq. (D24): t_n = t0 + n h, h = (T - t0)/n_steps, theta(t)."""
+        n = self.n_steps
+        nodes = np.arange(n) / n
+        t_bar, h_bar = time_bar[:, 0], time_bar[:, 1].sum() / n
+        ends = np.array([((1 - nodes) * t_bar).sum() - h_bar, (nodes * t_bar).sum() + h_bar])
+        J = self.basis.n_coefficients
+        Theta = np.concatenate(
+            [theta[place].reshape(J, -1) for place in self.layout.slices.values()], axis=1
+        )
+        slot_bar = ((plan.dP @ Theta) * weights_bar).sum(axis=1) / (self.t_span[1] - self.t_span[0])
+        return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])
+
+    def _parameters(self, theta: Array) -> Array:
+        return _validate.real_vector("theta", theta, self.n_parameters)
+
+    def _states(self, x: Array) -> Array:
+        return _validate.samples("x", x, self.dim)
+
+    def __repr__(self) -> str:
+        return (
+            f"NeuralODE({self.field!r}, scheme={self.scheme!r}, n_steps={self.n_steps}, "
+            f"t_span={self.t_span}, basis={self.basis!r})"
+        )
+
+
+def _scheme(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
+    """Name and kernel description of a scheme."""
+    if isinstance(scheme, tableaus.Tableau):
+        return scheme.name, RungeKutta(*scheme.propagating().as_floats())
+    known = tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
+    name = _validate.choice("scheme", scheme, known)
+    if name in SYMPLECTIC:
+        which, b, c = SYMPLECTIC[name]
+        return name, Partitioned(np.array(which), np.array(b), np.array(c))
+    return name, RungeKutta(*tableaus.get(name).propagating().as_floats())
+
+
+EVALUATE = Evaluate(np.ones(1))

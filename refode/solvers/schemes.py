@@ -1,0 +1,203 @@
+"""One step of a scheme and its adjoint, over a block of samples, for any dynamics.
+
+A *dynamics* wraps a field into the right-hand side of the augmented state
+y = (z, quadratures): ``Plain`` is the field alone, ``LogDet`` carries
+l' = tr df/dz along. A *scheme* says how a step is made of evaluations:
+
+``RungeKutta``   any explicit tableau, eqs. (D20), (D21)
+``Partitioned``  symplectic substeps, each moving one half of the state, eq. (D25)
+``Evaluate``     no step at all: y <- f(y), which gives fields the sweeps' machinery
+
+The tape of a step: states Y_i, slopes F_i and the field's own tape for every stage.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from refode._jit import generic
+from refode._linalg import axpy, copy, fill, inner
+from refode.fields.contract import half, half_adjoint, rhs, rhs_adjoint
+
+Array = np.ndarray
+
+
+class Plain(NamedTuple):
+    """The field alone."""
+
+    field: tuple
+
+
+class LogDet(NamedTuple):
+    """The field with l' = tr df/dz in the last row of the state."""
+
+    field: tuple
+
+
+@generic
+def slope(dynamics, e, t, Y, F, tape):
+    """F <- right-hand side of the augmented state."""
+
+
+@generic
+def slope_adjoint(dynamics, e, t, Y, tape, F_bar, Y_bar, e_bar, scratch):
+    """Add the pull-back of F_bar; return the cotangent of t."""
+
+
+@slope.register(Plain)
+def plain_slope(dynamics, e, t, Y, F, tape):
+    """F = f(Y)."""
+    rhs(dynamics.field, e, t, Y, F, None, tape)
+
+
+@slope_adjoint.register(Plain)
+def plain_slope_adjoint(dynamics, e, t, Y, tape, F_bar, Y_bar, e_bar, scratch):
+    """Y_bar += J^T F_bar."""
+    return rhs_adjoint(dynamics.field, e, t, Y, tape, F_bar, None, Y_bar, e_bar, scratch)
+
+
+@slope.register(LogDet)
+def log_det_slope(dynamics, e, t, Y, F, tape):
+    """F = (f, tr df/dz)."""
+    d = Y.shape[0] - 1
+    rhs(dynamics.field, e, t, Y[:d], F[:d], F[d], tape)
+
+
+@slope_adjoint.register(LogDet)
+def log_det_slope_adjoint(dynamics, e, t, Y, tape, F_bar, Y_bar, e_bar, scratch):
+    """Y_bar += J^T F_bar + (d tr/dz)^T tr_bar; l itself feeds nothing."""
+    d = Y.shape[0] - 1
+    return rhs_adjoint(
+        dynamics.field, e, t, Y[:d], tape, F_bar[:d], F_bar[d], Y_bar[:d], e_bar, scratch
+    )
+
+
+class RungeKutta(NamedTuple):
+    """Explicit tableau."""
+
+    A: Array
+    b: Array
+    c: Array
+
+
+class Partitioned(NamedTuple):
+    """Substeps: which half moves, by which fraction of h, at which fraction of the step."""
+
+    which: Array
+    b: Array
+    c: Array
+
+
+class Evaluate(NamedTuple):
+    """y <- f(y) at time t."""
+
+    b: Array
+
+
+@generic
+def step(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """Advance Y by one step, keeping the stages in Ys, Fs and tapes."""
+
+
+@generic
+def step_adjoint(
+    scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes, L, W, Z_bars, E_bar, scratch, time_bar
+):
+    """Pull the cotangent L back by one step; time_bar += cotangents of (t, h)."""
+
+
+@step.register(RungeKutta)
+def runge_kutta_step(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """Eq. (D20)."""
+    A, b, c = scheme.A, scheme.b, scheme.c
+    for i in range(b.shape[0]):
+        copy(Ys[i], Y)  # [1] Y_i = y + h sum_j a_ij k_j
+        for j in range(i):
+            if A[i, j] != 0.0:
+                axpy(Ys[i], h * A[i, j], Fs[j])
+        slope(dynamics, E[slots[i]], t + c[i] * h, Ys[i], Fs[i], tapes[i])  # [2] k_i
+    for i in range(b.shape[0]):
+        if b[i] != 0.0:
+            axpy(Y, h * b[i], Fs[i])  # [3] y+ = y + h sum_i b_i k_i
+
+
+@step_adjoint.register(RungeKutta)
+def runge_kutta_step_adjoint(
+    scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes, L, W, Z_bars, E_bar, scratch, time_bar
+):
+    """Eq. (D21): W here is w_i / h, so that h may be a number of any kind."""
+    A, b, c = scheme.A, scheme.b, scheme.c
+    for i in range(b.shape[0] - 1, -1, -1):
+        fill(W, 0.0)  # [3]^T, [1]^T  w_i = h (b_i L + sum_{j>i} a_ji zbar_j)
+        if b[i] != 0.0:
+            axpy(W, b[i], L)
+        for j in range(i + 1, b.shape[0]):
+            if A[j, i] != 0.0:
+                axpy(W, A[j, i], Z_bars[j])
+        time_bar[1] += inner(W, Fs[i])
+        for r in range(W.shape[0]):
+            for s in range(W.shape[1]):
+                W[r, s] *= h
+        fill(Z_bars[i], 0.0)  # [2]^T  zbar_i = J_i^T w_i
+        t_bar = slope_adjoint(
+            dynamics, E[slots[i]], t + c[i] * h, Ys[i], tapes[i],
+            W, Z_bars[i], E_bar[slots[i]], scratch,
+        )  # fmt: skip
+        time_bar[0] += t_bar
+        time_bar[1] += c[i] * t_bar
+    for i in range(b.shape[0]):
+        axpy(L, 1.0, Z_bars[i])  # lambda <- lambda + sum_i zbar_i
+
+
+@step.register(Partitioned)
+def partitioned_step(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """Substep i moves one half: y <- y + h b_i f_half(y), eq. (D25)."""
+    for i in range(scheme.b.shape[0]):
+        copy(Ys[i], Y)
+        fill(Fs[i], 0.0)
+        which = scheme.which[i]
+        half(dynamics.field, E[slots[i]], t + scheme.c[i] * h, which, Y, Fs[i], tapes[i])
+        axpy(Y, h * scheme.b[i], Fs[i])
+
+
+@step_adjoint.register(Partitioned)
+def partitioned_step_adjoint(
+    scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes, L, W, Z_bars, E_bar, scratch, time_bar
+):
+    """L <- L + J_half^T (h b_i L), in reverse order, eq. (D26)."""
+    b, c = scheme.b, scheme.c
+    for i in range(b.shape[0] - 1, -1, -1):
+        fill(W, 0.0)
+        axpy(W, b[i], L)
+        time_bar[1] += inner(W, Fs[i])
+        for r in range(W.shape[0]):
+            for s in range(W.shape[1]):
+                W[r, s] *= h
+        t_bar = half_adjoint(
+            dynamics.field, E[slots[i]], t + c[i] * h, scheme.which[i], Ys[i], tapes[i],
+            W, L, E_bar[slots[i]], scratch,
+        )  # fmt: skip
+        time_bar[0] += t_bar
+        time_bar[1] += c[i] * t_bar
+
+
+@step.register(Evaluate)
+def evaluate_step(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """Y <- f(Y)."""
+    copy(Ys[0], Y)
+    slope(dynamics, E[slots[0]], t, Ys[0], Fs[0], tapes[0])
+    copy(Y, Fs[0])
+
+
+@step_adjoint.register(Evaluate)
+def evaluate_step_adjoint(
+    scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes, L, W, Z_bars, E_bar, scratch, time_bar
+):
+    """L <- J^T L."""
+    copy(W, L)
+    fill(L, 0.0)
+    time_bar[0] += slope_adjoint(
+        dynamics, E[slots[0]], t, Ys[0], tapes[0], W, L, E_bar[slots[0]], scratch
+    )

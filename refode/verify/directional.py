@@ -1,0 +1,194 @@
+"""Directional derivatives to hold a gradient against, each with an honest error estimate."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from refode._validate import real_array, real_number
+from refode.verify._calls import Array, callable_argument
+
+EPS = float(np.finfo(np.float64).eps)
+
+# Halvings start from this times a power of two. It is no simple fraction, so that no function
+# with a period of 1 or 1/2 returns to where it started at every large step.
+OFF_BEAT = 0.7391
+
+_MAX_COLUMNS = 7  # of the extrapolation: beyond h^14 nothing is gained in float64
+
+
+def complex_step(
+    fun: Callable[..., Any], x: ArrayLike, v: ArrayLike, step: float = 1e-200
+) -> float | Array:
+    r"""Directional derivative by the complex step, :math:`\operatorname{Im} f(x + ihv)/h`.
+
+    No difference is taken, so nothing cancels: with a step this small the truncation error,
+    :math:`O(h^2)`, is below rounding, and what remains is the rounding of `fun` itself. `fun`
+    must be written so that complex numbers pass through it analytically: no ``abs``, ``conj``,
+    ``real``, ``vdot`` or ``norm``.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x)`` of an array of the shape of `x`, complex; returns a complex number or array.
+    x : array_like
+        Where to differentiate.
+    v : array_like
+        The direction, of the shape of `x`.
+    step : float
+        h > 0.
+
+    Returns
+    -------
+    float or ndarray
+        :math:`\mathrm{d} f(x + sv)/\mathrm{d} s` at s = 0, of the shape that `fun` returns.
+
+    Raises
+    ------
+    TypeError
+        `fun` is not callable, or it returns real numbers for complex input.
+    ValueError
+        NaN, infinity, empty or mismatched arrays, a step that is not positive.
+
+    References
+    ----------
+    W. Squire and G. Trapp, Using complex variables to estimate derivatives of real functions,
+    SIAM Review 40 (1998) 110-112.
+    """
+    callable_argument("fun", fun)
+    x = real_array("x", x, (None,) * np.ndim(x))
+    v = real_array("v", v, x.shape)
+    step = real_number("step", step)
+    if step <= 0.0:
+        raise ValueError(f"step: got {step}, wanted a number > 0")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            out = np.asarray(fun(x + 1j * step * v))
+    except np.exceptions.ComplexWarning:
+        raise TypeError("fun: discards the imaginary part of its input on the way") from None
+    if out.dtype.kind != "c":
+        raise TypeError(f"fun: returned dtype {out.dtype} for complex input, wanted complex")
+    slope = out.imag / step
+    return float(slope) if slope.ndim == 0 else slope
+
+
+def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
+    r"""Limit for h to 0 of values whose error is a series in h², and an estimate of its error.
+
+    Richardson's extrapolation (Romberg's table) on rows whose step halves. The error of an
+    entry is estimated as the distance between the two entries it is made of, which is the
+    error of the coarser one and so errs on the safe side, plus twice the noise of its row (no
+    entry of the table amplifies noise by more than 1.97). The entry with the smallest estimate
+    is taken, provided that all rows with smaller steps agree with it, as far as those can tell.
+
+    Parameters
+    ----------
+    values : ndarray, (K,) or (K, p)
+        The approximations, rows from the largest step to the smallest; vectors are measured in
+        the Euclidean norm.
+    noise : ndarray, (K,)
+        The rounding error to expect in each row.
+
+    Returns
+    -------
+    limit : float or ndarray, (p,)
+        NaN where fewer than three finite rows are left.
+    error : float
+        The estimate; infinite there.
+    """
+    flat = values.reshape(len(values), -1)
+    bad = np.flatnonzero(~(np.isfinite(flat).all(axis=1) & np.isfinite(noise)))
+    first = int(bad[-1]) + 1 if bad.size else 0
+    rows, noise = flat[first:], noise[first:]
+    if len(rows) < 3:
+        return (np.nan if values.ndim == 1 else np.full(values.shape[1], np.nan)), np.inf
+    column, candidates = rows, []
+    for j in range(1, _MAX_COLUMNS):
+        if len(column) < 2:
+            break
+        change = np.linalg.norm(np.diff(column, axis=0), axis=1)
+        column = column[1:] + np.diff(column, axis=0) / (4.0**j - 1.0)
+        estimate = change + 2.0 * noise[j:]
+        candidates += [(float(estimate[k]), k + j, column[k]) for k in range(len(column))]
+    # what each row knows about the limit: its own change since the row above, and its noise
+    reach = 2.0 * (np.linalg.norm(np.diff(rows, axis=0), axis=1) + noise[1:] + noise[:-1])
+    for estimate, k, limit in sorted(candidates, key=lambda c: (c[0], c[1])):
+        off = np.linalg.norm(rows[k + 1 :] - limit, axis=1)
+        if (off <= reach[k:] + estimate).all():
+            return (float(limit[0]) if values.ndim == 1 else limit), estimate
+    return (np.nan if values.ndim == 1 else np.full(values.shape[1], np.nan)), np.inf
+
+
+def ulp_scale(x: Array) -> Array:
+    """Return the magnitude (p,) to which rounding in each entry of `x` (p,) is relative.
+
+    That is the entry's own, except for entries near zero, which are measured against the rest
+    (against 1 at most, and against 1 where all of x is zero): a zero entry meets others of that
+    size in the sums it enters.
+    """
+    typical = float(np.sqrt(np.mean(x * x)))
+    return np.maximum(np.abs(x), min(1.0, typical) if typical > 0.0 else 1.0)
+
+
+def nudged(x: Array, rng: np.random.Generator) -> Array:
+    """Return `x` (p,) moved by a few units in the last place, at random."""
+    return x + 4.0 * EPS * ulp_scale(x) * rng.choice([-1.0, 1.0], x.size)
+
+
+def noise_level(fun: Callable[[Array], float], x: Array, rng: np.random.Generator) -> float:
+    r"""Rounding error of `fun` near `x`, measured from differences of high order.
+
+    On nine equally spaced points next to x the differences of order 4 to 6 of a smooth function
+    vanish and those of its noise do not: noise of standard deviation s leaves differences of
+    order k with variance :math:`s^2 (2k)!/(k!)^2`. The points lie on a grid that float64 holds
+    exactly, so that only the noise of `fun` is seen. Where `fun` is a staircase on that grid
+    (single precision inside, say), the grid is widened until the stairs are seen.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x) -> float``.
+    x : ndarray, (p,)
+        Where to measure.
+    rng : numpy.random.Generator
+        Draws the direction.
+
+    Returns
+    -------
+    float
+        The noise's standard deviation, at least the machine epsilon times ``|fun(x)|``.
+
+    References
+    ----------
+    J. J. Moré and S. M. Wild, Estimating computational noise, SIAM J. Sci. Comput. 33 (2011)
+    1292-1314.
+    """
+    direction = ulp_scale(x) * rng.choice([-1.0, 1.0], x.size) * rng.uniform(0.5, 1.0, x.size)
+    floor = EPS * abs(fun(x))
+    noise = 0.0
+    for exponent in (-40, -30, -20, -10):
+        d = 2.0**exponent * direction
+        grid = 8.0 * np.spacing(np.abs(x) + 9.0 * np.abs(d))
+        d = np.rint(d / grid) * grid
+        values = np.array([fun(x + k * d) for k in range(9)])
+        if not np.isfinite(values).all():
+            break
+        noise = _noise_in(values)
+        if np.count_nonzero(np.diff(values) == 0.0) < 4:
+            break
+    return max(noise, floor)
+
+
+def _noise_in(values: Array) -> float:
+    noise, ratio, difference = 0.0, 1.0, values
+    for k in range(1, 7):
+        difference = np.diff(difference)
+        ratio *= k / (4.0 * k - 2.0)  # (k!)^2 / (2k)!
+        if k >= 4:
+            noise = max(noise, float(np.sqrt(ratio * np.mean(difference**2))))
+    return noise

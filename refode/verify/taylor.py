@@ -1,0 +1,247 @@
+r"""Taylor remainders along a direction, and the slope at which they fall.
+
+.. math::
+    E_0(h) = |f(x+hv) - f(x)|,\qquad
+    E_1(h) = |f(x+hv) - f(x) - h\,g\cdot v|,\qquad
+    E_2(h) = |f(x+hv) - f(x) - h\,g\cdot v - \tfrac12 h^2\,v\cdot Hv|
+
+With the right g, E1 falls as h², with a wrong one as h once h is small enough. So the slope is
+read at the small end: on the longest run of halvings that ends where rounding begins. A run
+anywhere else proves nothing, since a gradient that is off by 1e-6 shows slope 2 too, down to
+h of about 1e-6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from refode.verify._calls import Array, Function
+from refode.verify.directional import EPS, OFF_BEAT
+from refode.verify.reports import SOUND
+
+CLEAR = 100.0  # times the noise: a remainder this large has its slope right to 0.03
+SLOPE_TOLERANCE = 0.05  # of the fitted slope
+LOCAL_TOLERANCE = 0.1  # of each slope inside the window
+MIN_POINTS = 4
+
+_MAX_DOWN, _MAX_UP, _WANTED = 80, 24, 12  # rows below and above the first step; clear rows wanted
+_STEEP = 5.5  # a fall steeper than this is no power of h, but the end of a bend
+
+
+@dataclass
+class Point:
+    """What is known of a function at x0; shared by all directions.
+
+    `value` is the function, `x` (p,) the point, `f0` its value, `g` (p,) the gradient to check,
+    `noise` the rounding error of a value, and `rtol` a relative error of g that is accepted.
+    """
+
+    value: Function
+    x: Array
+    f0: float
+    g: Array
+    noise: float
+    rtol: float = 0.0
+
+    @property
+    def first_step(self) -> float:
+        """The first step: of the size of x, at least 1, times a number that is no fraction."""
+        return OFF_BEAT * 2.0 ** np.ceil(np.log2(max(1.0, float(np.linalg.norm(self.x)))))
+
+
+class Sweep(NamedTuple):
+    """Remainders along one direction, one entry a row, (K,) each, h falling by halves.
+
+    `odd` is (r(h) - r(-h))/2h with the signed first-order remainder r, whose limit is the error
+    of g along the direction; `even` is |r(h) + r(-h)|/(|r(h)| + |r(-h)|).
+    """
+
+    h: Array
+    e0: Array
+    e1: Array
+    e2: Array
+    odd: Array
+    even: Array
+    noise: Array
+    odd_noise: Array
+
+
+class Window(NamedTuple):
+    """Where a remainder falls as a power of h: rows `first` to `last`, both included.
+
+    `kind` is "power law" (the expected one), "higher" (a higher power), "linear" (at rounding
+    everywhere), "locally linear" (at rounding below some h), or what went wrong: "slope",
+    "too few points", "kink", "not finite".
+    """
+
+    kind: str
+    slope: float
+    first: int
+    last: int
+
+    @property
+    def n_points(self) -> int:
+        """How many rows the slope was fitted to."""
+        return self.last - self.first + 1
+
+    @property
+    def sound(self) -> bool:
+        """Whether the remainder falls as it should."""
+        return self.kind in SOUND
+
+
+def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True) -> Sweep:
+    """Evaluate remainders at x0 + hv and x0 - hv for halvings of h, until rounding has them.
+
+    Parameters
+    ----------
+    point : Point
+        The function and what is known of it.
+    v : ndarray, (p,)
+        A unit vector.
+    vhv : float
+        v . Hv, NaN where no Hessian is checked.
+    for_slope : bool
+        Whether to go on until E1 is lost in rounding; else only until the odd part is.
+    """
+    rows: list[tuple[float, ...]] = []
+    h, unclear, best = point.first_step, 0, np.inf
+    least = 64.0 * EPS * max(1.0, float(np.linalg.norm(point.x)))
+    while h > least and len(rows) < _MAX_DOWN:
+        rows.append(_row(point, v, vhv, h))
+        h *= 0.5
+        unclear = unclear + 1 if _unclear(rows[-1]) else 0
+        if unclear >= 4:
+            break
+        if not for_slope and len(rows) > 8:
+            change, lost = abs(rows[-1][4] - rows[-2][4]), rows[-1][7]
+            best = min(best, change + lost)
+            if lost > 4.0 * best:
+                break
+    _extend_upwards(rows, point, v, vhv)
+    return Sweep(*np.array(rows).T)
+
+
+def _extend_upwards(rows: list[tuple[float, ...]], point: Point, v: Array, vhv: float) -> None:
+    # a function that bends only over large distances needs larger steps to show that it does
+    clear = sum(not _unclear(row) and np.isfinite(row[2]) for row in rows)
+    for _ in range(_MAX_UP):
+        if clear >= _WANTED or not rows or not np.isfinite(rows[0][2]):
+            return
+        row = _row(point, v, vhv, 2.0 * rows[0][0])
+        if not np.isfinite(row[2]):
+            return
+        rows.insert(0, row)
+        clear += not _unclear(row)
+
+
+def _row(point: Point, v: Array, vhv: float, h: float) -> tuple[float, ...]:
+    # the displacements are taken as float64 has them, so that rounding of x0 + hv is no error
+    gv = float(point.g @ v)
+    ahead, behind = point.x + h * v, point.x - h * v
+    d, back = ahead - point.x, behind - point.x
+    f_ahead, f_behind = point.value.far(ahead), point.value.far(behind)
+    with np.errstate(all="ignore"):
+        r = f_ahead - point.f0 - float(point.g @ d)
+        s = f_behind - point.f0 - float(point.g @ back)
+        noise = _noise(point, f_ahead, d) + point.rtol * h * abs(gv)
+        odd_noise = (_noise(point, f_ahead, d) + _noise(point, f_behind, back)) / (2.0 * h)
+        even = abs(r + s) / (abs(r) + abs(s)) if r != 0.0 or s != 0.0 else 0.0
+        e2 = abs(r - 0.5 * h * h * vhv)
+    return h, abs(f_ahead - point.f0), abs(r), e2, (r - s) / (2.0 * h), even, noise, odd_noise
+
+
+def _noise(point: Point, f_there: float, d: Array) -> float:
+    gradient_part = float(np.abs(point.g) @ np.abs(d))
+    return point.noise + 2.0 * EPS * (abs(point.f0) + abs(f_there) + gradient_part)
+
+
+def _unclear(row: tuple[float, ...]) -> bool:
+    return row[2] <= CLEAR * row[6]
+
+
+def fit_window(
+    h: Array, e: Array, noise: Array, expected: int, even: Array | None = None
+) -> Window:
+    """Find the run of halvings that ends at rounding and falls as one power of h; fit its slope.
+
+    Parameters
+    ----------
+    h, e, noise : ndarray, (K,)
+        Steps falling by halves, the remainder, and the rounding error to expect in it.
+    expected : int
+        The power that a right derivative gives: 2 for E1, 3 for E2.
+    even : ndarray, (K,), optional
+        The even share of the remainder, to tell a bend at x0 from a wrong gradient.
+    """
+    finite = np.isfinite(e)
+    with np.errstate(invalid="ignore"):
+        clear = finite & (e > CLEAR * noise)
+    if not finite.any():
+        return Window("not finite", np.nan, 0, -1)
+    if not clear.any():
+        return Window("linear", np.nan, 0, -1)
+    last = int(np.flatnonzero(clear)[-1])
+    if _ends_abruptly(e, noise, clear, last):
+        return Window("locally linear", np.nan, 0, -1)
+    best = Window("too few points", np.nan, last, last)
+    for bottom in range(last, max(last - 3, -1), -1):
+        # the lowest rows may be skipped where noise could have been underestimated
+        if not clear[bottom] or (bottom < last and e[bottom + 1] > 30.0 * CLEAR * noise[bottom]):
+            break
+        window = _window_from(h, e, clear, bottom, expected)
+        if window.sound:
+            return window
+        if window.n_points > best.n_points:
+            best = window
+    if even is not None and best.kind == "slope" and round(best.slope) == 1:
+        seen = even[max(best.last - 2, 0) : best.last + 1]
+        if float(np.median(seen)) > 0.5:
+            return best._replace(kind="kink")
+    return best
+
+
+def _ends_abruptly(e: Array, noise: Array, clear: Array, last: int) -> bool:
+    if last + 2 >= len(e) or not np.isfinite(e[last + 1 :]).all():
+        return False
+    below = max(e[last + 1], CLEAR * noise[last + 1])
+    steep = last > 0 and clear[last - 1] and e[last - 1] > 2.0**_STEEP * e[last]
+    return bool(steep or e[last] > 2.0 ** (_STEEP + 1.0) * below)
+
+
+def _window_from(h: Array, e: Array, clear: Array, bottom: int, expected: int) -> Window:
+    top = bottom
+    while top > 0 and clear[top - 1]:
+        top -= 1
+    slopes = np.log2(e[top:bottom] / e[top + 1 : bottom + 1])
+    if not slopes.size:
+        return Window("too few points", np.nan, bottom, bottom)
+    power = max(1, round(float(np.median(slopes[-3:]))))
+    first = bottom
+    while first > top and abs(slopes[first - 1 - top] - power) <= LOCAL_TOLERANCE:
+        first -= 1
+    if bottom - first + 1 < MIN_POINTS:
+        return Window("too few points", np.nan, first, bottom)
+    rows = slice(first, bottom + 1)
+    slope = float(np.polyfit(np.log2(h[rows]), np.log2(e[rows]), 1)[0])
+    if abs(slope - power) > SLOPE_TOLERANCE or power < expected:
+        return Window("slope", slope, first, bottom)
+    return Window("power law" if power == expected else "higher", slope, first, bottom)
+
+
+def is_quadratic(s: Sweep, window: Window) -> bool:
+    """Whether E1 falls as h² over every row that stands clear of rounding, the largest too."""
+    clear = np.isfinite(s.e1) & (s.e1 > CLEAR * s.noise)
+    if window.kind != "power law" or np.count_nonzero(clear) < 8:
+        return False
+    ratio = s.e1[clear] / s.h[clear] ** 2
+    return bool(np.ptp(ratio) <= 0.03 * np.max(ratio) and np.ptp(ratio[:4]) <= 1e-6 * ratio[0])
+
+
+def is_flat(s: Sweep) -> bool:
+    """Whether the function did not change, to rounding, at any step."""
+    finite = np.isfinite(s.e0)
+    return bool(finite.any() and (s.e0[finite] <= CLEAR * s.noise[finite]).all())
