@@ -123,6 +123,8 @@ def test_rows_hold_only_what_is_not_zero():
     s = np.linspace(0.0, 1.0, 41)
     for basis, most in ((PiecewiseConstant(8), 1), (PiecewiseLinear(9), 2), (BSpline(12), 4)):
         assert np.diff(basis.matrix(s).indptr).max() == most
+    nodes = np.arange(9) / 8
+    assert PiecewiseLinear(9).matrix(nodes).nnz == 9
     assert PiecewiseConstant(8).matrix(s, 1).nnz == Constant().matrix(s, 1).nnz == 0
 
 
