@@ -131,9 +131,8 @@ def _known_targets() -> dict[str, str]:
 
 
 def _expanded(targets: Sequence[str]) -> list[str]:
-    """The targets to run, each once and in the order asked for, ``all`` spelled out."""
-    named = [t for target in targets for t in (TARGETS if target == "all" else [target])]
-    return list(dict.fromkeys(named))
+    """The targets in the order asked for, ``all`` spelled out."""
+    return [t for target in targets for t in (TARGETS if target == "all" else [target])]
 
 
 def _info() -> int:
