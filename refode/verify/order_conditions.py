@@ -23,8 +23,15 @@ from functools import cache
 from math import prod
 from typing import Any
 
-__all__ = ["MAX_ORDER", "consistency", "density", "elementary_weight", "order_of", "residuals",
-           "rooted_trees"]
+__all__ = [
+    "MAX_ORDER",
+    "consistency",
+    "density",
+    "elementary_weight",
+    "order_of",
+    "residuals",
+    "rooted_trees",
+]
 
 Tree = tuple[Any, ...]
 Number = Any  # Fraction or float: whatever the caller's tableau holds
@@ -37,7 +44,7 @@ def _with_leaf(tree: Tree) -> set[Tree]:
     """All trees that arise from attaching one leaf to one node of `tree`."""
     grown = {tuple(sorted((*tree, ())))}
     for index, child in enumerate(tree):
-        rest = tree[:index] + tree[index + 1:]
+        rest = tree[:index] + tree[index + 1 :]
         grown |= {tuple(sorted((*rest, taller))) for taller in _with_leaf(child)}
     return grown
 
@@ -68,27 +75,32 @@ def density(tree: Tree) -> int:
     return n_nodes(tree) * prod(density(child) for child in tree)
 
 
-def _stage_weights(A: Sequence[Sequence[Number]], tree: Tree,
-                   known: dict[Tree, list[Number]]) -> list[Number]:
+def _stage_weights(
+    A: Sequence[Sequence[Number]], tree: Tree, known: dict[Tree, list[Number]]
+) -> list[Number]:
     """phi_i(tau) = prod over the root's subtrees of (A phi(subtree))_i, remembered in `known`."""
     if tree not in known:
         phi = [Fraction(1)] * len(A)
         for child in tree:
             below = _stage_weights(A, child, known)
-            phi = [phi_i * sum(a * x for a, x in zip(row, below, strict=True) if a)
-                   for phi_i, row in zip(phi, A, strict=True)]
+            phi = [
+                phi_i * sum(a * x for a, x in zip(row, below, strict=True) if a)
+                for phi_i, row in zip(phi, A, strict=True)
+            ]
         known[tree] = phi
     return known[tree]
 
 
 def elementary_weight(A: Sequence[Sequence[Number]], b: Sequence[Number], tree: Tree) -> Number:
     """sum_i b_i phi_i(tau), the elementary weight of the method (A, b) for one tree."""
-    return sum(b_i * phi_i for b_i, phi_i in zip(b, _stage_weights(A, tree, {}), strict=True)
-               if b_i)
+    return sum(
+        b_i * phi_i for b_i, phi_i in zip(b, _stage_weights(A, tree, {}), strict=True) if b_i
+    )
 
 
-def _residuals_at(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int,
-                  known: dict[Tree, list[Number]]) -> dict[Tree, Number]:
+def _residuals_at(
+    A: Sequence[Sequence[Number]], b: Sequence[Number], order: int, known: dict[Tree, list[Number]]
+) -> dict[Tree, Number]:
     found = {}
     for tree in rooted_trees(order):
         phi = _stage_weights(A, tree, known)
@@ -97,8 +109,7 @@ def _residuals_at(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int
     return found
 
 
-def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number],
-              order: int) -> dict[Tree, Number]:
+def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int) -> dict[Tree, Number]:
     """Elementary weight minus 1/gamma for every rooted tree with at most `order` nodes.
 
     Parameters
@@ -118,8 +129,11 @@ def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number],
     _check_shapes(A, b)
     known: dict[Tree, list[Number]] = {}
     rooted_trees(order)  # refuses a bad order before any work
-    return {tree: residual for nodes in range(1, order + 1)
-            for tree, residual in _residuals_at(A, b, nodes, known).items()}
+    return {
+        tree: residual
+        for nodes in range(1, order + 1)
+        for tree, residual in _residuals_at(A, b, nodes, known).items()
+    }
 
 
 def consistency(A: Sequence[Sequence[Number]], c: Sequence[Number]) -> list[Number]:
@@ -128,8 +142,13 @@ def consistency(A: Sequence[Sequence[Number]], c: Sequence[Number]) -> list[Numb
     return [c_i - sum(row) for row, c_i in zip(A, c, strict=True)]
 
 
-def order_of(A: Sequence[Sequence[Number]], b: Sequence[Number], c: Sequence[Number],
-             up_to: int = MAX_ORDER, tolerance: float | Fraction = 0) -> int:
+def order_of(
+    A: Sequence[Sequence[Number]],
+    b: Sequence[Number],
+    c: Sequence[Number],
+    up_to: int = MAX_ORDER,
+    tolerance: float | Fraction = 0,
+) -> int:
     """The largest p <= `up_to` whose conditions all hold to `tolerance`; 0 where sum b != 1.
 
     Raises
@@ -143,8 +162,9 @@ def order_of(A: Sequence[Sequence[Number]], b: Sequence[Number], c: Sequence[Num
     off = consistency(A, c)
     for i, difference in enumerate(off):
         if not abs(difference) <= tolerance:
-            raise ValueError(f"c: got c[{i}] = {c[i]}, off by {float(difference):.3g}, wanted the "
-                             "row sums of A")
+            raise ValueError(
+                f"c: got c[{i}] = {c[i]}, off by {float(difference):.3g}, wanted the row sums of A"
+            )
     known: dict[Tree, list[Number]] = {}
     for order in range(1, up_to + 1):
         # "not <=" rather than ">", so that a NaN never counts as satisfied
@@ -155,7 +175,9 @@ def order_of(A: Sequence[Sequence[Number]], b: Sequence[Number], c: Sequence[Num
 
 def _check_shapes(A: Sequence[Sequence[Number]], b: Sequence[Number], name: str = "b") -> None:
     if len(A) == 0 or any(len(row) != len(A) for row in A):
-        raise ValueError(f"A: got rows of lengths {[len(row) for row in A]}, wanted a square "
-                         "matrix with at least one stage")
+        raise ValueError(
+            f"A: got rows of lengths {[len(row) for row in A]}, wanted a square "
+            "matrix with at least one stage"
+        )
     if len(b) != len(A):
         raise ValueError(f"{name}: got {len(b)} entries, wanted {len(A)}, one a stage")
