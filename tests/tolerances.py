@@ -46,3 +46,9 @@ ERRATA_9_AFFINE = 1e-12
 ERRATA_9_COLLOCATION = 1e-9
 # the printed form predicts something else altogether: at least a tenth of the network's range
 ERRATA_9_PRINTED_MARGIN = 0.1
+
+# --- tests/test_plain_python.py ---------------------------------------------------------------
+# three steps of small nets by two codes: a few hundred ulp of the largest entry
+PLAIN_PYTHON = 1e-12
+# Richardson from central differences, h = 1e-3: 4 h^4 f^(5)/30 and 5 eps/(3 h)
+PLAIN_PYTHON_RICHARDSON = 1e-9
