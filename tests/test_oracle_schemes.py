@@ -145,25 +145,27 @@ def test_verlet_is_reversible_and_keeps_volume(n, activation, time, seed):
     close(np.linalg.det(complex_gradient(step, y)), 1.0)
 
 
-def symplectic_defect(M):
-    n = len(M) // 2
-    Omega = np.kron([[0, 1], [-1, 0]], np.eye(n))
+def symplectic_defect(M, K):
+    """M^T Omega M - Omega for Omega = [[0, -K], [K^T, 0]]; K = -I is the canonical form."""
+    Omega = np.block([[np.zeros((len(K), len(K))), -K], [K.T, np.zeros((len(K), len(K)))]])
     return np.max(np.abs(M.T @ Omega @ M - Omega))
 
 
 def test_which_steps_are_symplectic():
-    """Verlet's shears are, where diag(sigma') K is symmetric; the leapfrog always is."""
+    """Verlet keeps the form of K, and the canonical one only where diag(sigma') K is symmetric."""
 
-    def defect(K):
+    def jacobian(K):
         w = {"K": K, "b": np.array([0.3, -0.4])}
 
         def step(s):
             return np.concatenate(oracle.verlet_step(w, s[:2], s[2:], 0.3))
 
-        return symplectic_defect(complex_gradient(step, np.array([0.1, -0.2, 0.5, 0.7])))
+        return complex_gradient(step, np.array([0.1, -0.2, 0.5, 0.7]))
 
-    assert defect(np.diag([1.5, -0.7])) < tol.ORACLE_ROUNDING
-    assert defect(np.array([[1.5, 0.4], [-0.6, -0.7]])) > 0.1
+    K, diagonal = np.array([[1.5, 0.4], [-0.6, -0.7]]), np.diag([1.5, -0.7])
+    assert symplectic_defect(jacobian(K), K) < tol.ORACLE_ROUNDING
+    assert symplectic_defect(jacobian(K), -np.eye(2)) > 0.1
+    assert symplectic_defect(jacobian(diagonal), -np.eye(2)) < tol.ORACLE_ROUNDING
     _, w, y, _ = build("second_order", "tanh", 3, 4, seed=6)
     h = 0.3
 
@@ -171,7 +173,20 @@ def test_which_steps_are_symplectic():
         Y, old = oracle.leapfrog_step(w, s[:3], s[:3] - h * s[3:], h)
         return np.concatenate([Y, (Y - old) / h])
 
-    assert symplectic_defect(complex_gradient(leapfrog, y)) < tol.ORACLE_ROUNDING
+    assert symplectic_defect(complex_gradient(leapfrog, y), -np.eye(3)) < tol.ORACLE_ROUNDING
+
+
+def test_hamiltonian_field_conserves_its_energy():
+    """H = sum log cosh(K Z + b) + log cosh(K^T Y + b): its gradient is orthogonal to f."""
+    field, w, y, _ = build("hamiltonian", "tanh", 3, 3, seed=12)
+
+    def energy(s):
+        u, v = w["K"] @ s[3:] + w["b"], w["K"].T @ s[:3] + w["b"]
+        return np.sum(np.log(np.cosh(u))) + np.sum(np.log(np.cosh(v)))
+
+    gradient = complex_gradient(energy, y)
+    assert np.linalg.norm(gradient) > 0.1
+    close(gradient @ field.value(w, y), 0.0)
 
 
 def test_symplectic_steps_converge_to_their_odes():
