@@ -267,6 +267,19 @@ def log_det(field: Field, theta: Theta, x: Array, times: Array, tableau: Any) ->
     return y[:-1], y[-1]
 
 
+def splitting(field: Field, theta: Theta, x: Array, times: Array, substeps: Any) -> Array:
+    """Trajectory of y <- y + h b f(y; t + c h) in one half of y, for each (half, b, c) in turn."""
+    y = np.asarray(x)
+    states = [y]
+    for n in range(len(times) - 1):
+        t, h = times[n], times[n + 1] - times[n]
+        for half, b, c in substeps:
+            f = field.value(_weights(theta, t + c * h, n), y, t + c * h)
+            y = y + h * b * np.where(np.repeat([half == 0, half == 1], len(y) // 2), f, 0.0)
+        states.append(y)
+    return np.array(states)
+
+
 def verlet_step(
     w: Weights, Y: Array, Z: Array, h: Any, activation: str = "tanh", t: Any = None
 ) -> tuple[Array, Array]:

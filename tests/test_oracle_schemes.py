@@ -210,6 +210,32 @@ def test_symplectic_steps_converge_to_their_odes():
     assert np.all(np.abs(observed_order(leapfrog) - 2) < tol.ORACLE_ORDER), leapfrog
 
 
+def test_splitting_contains_verlet_and_the_leapfrog():
+    field, w, y, _ = build("hamiltonian", "sine", 2, 2, seed=10, time=True)
+    newton, v, s, _ = build("second_order", "tanh", 2, 3, seed=10)
+    times, order = oracle.grid(0.2, 1.0, 3), [(1, 1.0, 0.0), (0, 1.0, 0.0)]
+    path = oracle.splitting(field, constant(w), y, times, order)
+    moved = oracle.splitting(newton, constant(v), s, times, order)
+    h, (Y, Z), (U, U_old) = 0.8 / 3, np.split(y, 2), (s[:2], s[:2] - 0.8 / 3 * s[2:])
+    for n in range(3):
+        Y, Z = oracle.verlet_step(w, Y, Z, h, "sine", times[n])
+        U, U_old = oracle.leapfrog_step(v, U, U_old, h)
+        close(path[n + 1], np.append(Y, Z))
+        close(moved[n + 1], np.append(U, (U - U_old) / h))
+
+
+def test_stormer_verlet_has_order_two_with_weights_in_time():
+    field, w, y, rng = build("hamiltonian", "tanh", 2, 2, seed=11, time=True)
+    coefficients = {name: np.array([a, rng.standard_normal(a.shape)]) for name, a in w.items()}
+    theta = oracle.in_time(coefficients, lambda t: np.array([1.0, t]))
+    fine = oracle.trajectory(field.value, theta, y, oracle.grid(0.0, 1.0, 200), RK4)[-1]
+    substeps, errors = [(1, 0.5, 0.0), (0, 1.0, 0.5), (1, 0.5, 1.0)], []
+    for n in (32, 64, 128):
+        end = oracle.splitting(field, theta, y, oracle.grid(0.0, 1.0, n), substeps)[-1]
+        errors.append(np.linalg.norm(end - fine))
+    assert np.all(np.abs(observed_order(errors) - 2) < tol.ORACLE_ORDER), errors
+
+
 def test_leapfrog_is_reversible_with_time():
     _, w, y, _ = build("second_order", "sine", 2, 3, seed=9, time=True)
     Y, now = oracle.leapfrog_step(w, y[:2], y[2:], 0.3, "sine", 0.4)
