@@ -88,8 +88,9 @@ def _product(trans_a: bool, trans_b: bool, beta: float, name: str) -> Any:
     return intrinsic(typing)
 
 
-# C = A B;  C = A^T B;  C += A^T B;  C += A B^T
+# C = A B;  C += A B;  C = A^T B;  C += A^T B;  C += A B^T
 multiply = _product(False, False, 0.0, "multiply")
+add_product = _product(False, False, 1.0, "add_product")
 multiply_transposed = _product(True, False, 0.0, "multiply_transposed")
 add_transposed_product = _product(True, False, 1.0, "add_transposed_product")
 add_outer = _product(False, True, 1.0, "add_outer")

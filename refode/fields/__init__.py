@@ -1,6 +1,20 @@
 """Fields: the right-hand sides f(z, t; weights) of neural ODEs."""
 
+from refode.fields.affine import Affine
+from refode.fields.antisymmetric import Antisymmetric
 from refode.fields.contract import Field
+from refode.fields.hamiltonian import Hamiltonian, Leapfrog
+from refode.fields.mlp import MLP
+from refode.fields.parabolic import Parabolic
 from refode.fields.shallow import Shallow
 
-__all__ = ["Field", "Shallow"]
+__all__ = [
+    "MLP",
+    "Affine",
+    "Antisymmetric",
+    "Field",
+    "Hamiltonian",
+    "Leapfrog",
+    "Parabolic",
+    "Shallow",
+]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e150  # what is larger counts as infinite: its square overflows
+
 # What a function may raise far from x0, where a step has left its domain.
 OUT_OF_DOMAIN = (ArithmeticError, ValueError, np.linalg.LinAlgError)
 
@@ -93,14 +95,15 @@ class Function:
         return returned_number("fun", self._call(x)[0])
 
     def far(self, x: Array) -> float:
-        """Return the value at `x` (p,), NaN where `fun` raises because it is not defined there."""
+        """Return the value at `x` (p,), NaN where `fun` overflows, or raises: not defined there."""
         try:
             value = self(x)
         except OUT_OF_DOMAIN:
             value = np.nan
-        if not np.isfinite(value):
-            self.left_domain = True
-        return value
+        if abs(value) < LARGEST:
+            return value
+        self.left_domain = True
+        return np.nan
 
     def imaginary(self, x: Array) -> float | None:
         """Return Im fun(x) for complex `x` (p,), None where `fun` does not carry it through."""
@@ -174,11 +177,12 @@ class VectorFunction:
         return vector.copy()
 
     def far(self, x: Array, *others: Array) -> Array:
-        """Return the result at `x` (p,), NaN where the function raises: it is not defined there."""
+        """Return the result at `x` (p,), NaN where it overflows, or raises: not defined there."""
         try:
-            return self(x, *others)
+            vector = self(x, *others)
         except OUT_OF_DOMAIN:
             return np.full(self._size, np.nan)
+        return np.where(np.abs(vector) < LARGEST, vector, np.nan)
 
     def imaginary(self, x: NDArray[Any]) -> Array | None:
         """Return the imaginary part (p,) at complex `x` (p,), None where it is not carried."""

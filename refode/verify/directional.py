@@ -83,7 +83,8 @@ def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
     Richardson's extrapolation (Romberg's table) on rows whose step halves. The error of an
     entry is estimated as the distance between the two entries it is made of, which is the
     error of the coarser one and so errs on the safe side, plus twice the noise of its row (no
-    entry of the table amplifies noise by more than 1.97). The entry with the smallest estimate
+    entry of the table amplifies noise by more than 1.97). Where the last rows, which only noise
+    tells apart, differ by more than the noise given, it is taken to be that much larger. The entry with the smallest estimate
     is taken, provided that all rows with smaller steps agree with it, as far as those can tell.
 
     Parameters
@@ -105,34 +106,46 @@ def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
     bad = np.flatnonzero(~(np.isfinite(flat).all(axis=1) & np.isfinite(noise)))
     first = int(bad[-1]) + 1 if bad.size else 0
     rows, noise = flat[first:], noise[first:]
+    nothing = np.nan if values.ndim == 1 else np.full(values.shape[1], np.nan)
     if len(rows) < 3:
-        return (np.nan if values.ndim == 1 else np.full(values.shape[1], np.nan)), np.inf
-    column, candidates = rows, []
-    for j in range(1, _MAX_COLUMNS):
-        if len(column) < 2:
-            break
-        change = np.linalg.norm(np.diff(column, axis=0), axis=1)
-        column = column[1:] + np.diff(column, axis=0) / (4.0**j - 1.0)
-        estimate = change + 2.0 * noise[j:]
-        candidates += [(float(estimate[k]), k + j, column[k]) for k in range(len(column))]
+        return nothing, np.inf
+    noise = noise * _underestimate(rows, noise)
     # what each row knows about the limit: its own change since the row above, and its noise
     reach = 2.0 * (np.linalg.norm(np.diff(rows, axis=0), axis=1) + noise[1:] + noise[:-1])
-    for estimate, k, limit in sorted(candidates, key=lambda c: (c[0], c[1])):
+    for estimate, k, limit in sorted(_table(rows, noise), key=lambda c: (c[0], c[1])):
         off = np.linalg.norm(rows[k + 1 :] - limit, axis=1)
         if (off <= reach[k:] + estimate).all():
             return (float(limit[0]) if values.ndim == 1 else limit), estimate
-    return (np.nan if values.ndim == 1 else np.full(values.shape[1], np.nan)), np.inf
+    return nothing, np.inf
+
+
+def _underestimate(rows: Array, noise: Array) -> float:
+    """Return by how much the last neighbours differ beyond their noise, at least 1."""
+    change = np.linalg.norm(np.diff(rows[-5:], axis=0), axis=1)
+    expected = noise[-5:][1:] + noise[-5:][:-1]
+    return max(1.0, float(np.max(change / np.maximum(expected, 1e-300))))
+
+
+def _table(rows: Array, noise: Array) -> list[tuple[float, int, Array]]:
+    """Return (estimated error, row, value) of each entry of Romberg's table past column 0."""
+    entries, column = [], rows
+    for j in range(1, min(_MAX_COLUMNS, len(rows))):
+        with np.errstate(all="ignore"):
+            step = np.diff(column, axis=0)
+            column = column[1:] + step / (4.0**j - 1.0)
+            estimate = np.linalg.norm(step, axis=1) + 2.0 * noise[j:]
+        entries += [(float(estimate[k]), k + j, column[k]) for k in range(len(column))]
+    return entries
 
 
 def ulp_scale(x: Array) -> Array:
     """Return the magnitude (p,) to which rounding in each entry of `x` (p,) is relative.
 
-    That is the entry's own, except for entries near zero, which are measured against the rest
-    (against 1 at most, and against 1 where all of x is zero): a zero entry meets others of that
-    size in the sums it enters.
+    That is the entry's own, except for zeros, which are measured against the rest (against 1 at
+    most, and against 1 where all of x is zero).
     """
     typical = float(np.sqrt(np.mean(x * x)))
-    return np.maximum(np.abs(x), min(1.0, typical) if typical > 0.0 else 1.0)
+    return np.where(x != 0.0, np.abs(x), min(1.0, typical) if typical > 0.0 else 1.0)
 
 
 def nudged(x: Array, rng: np.random.Generator) -> Array:
@@ -140,28 +153,35 @@ def nudged(x: Array, rng: np.random.Generator) -> Array:
     return x + 4.0 * EPS * ulp_scale(x) * rng.choice([-1.0, 1.0], x.size)
 
 
-def noise_level(fun: Callable[[Array], float], x: Array, rng: np.random.Generator) -> float:
+def noise_level(
+    fun: Callable[[Array], float], x: Array, g: Array, rng: np.random.Generator
+) -> tuple[float, float]:
     r"""Rounding error of `fun` near `x`, measured from differences of high order.
 
     On nine equally spaced points next to x the differences of order 4 to 6 of a smooth function
     vanish and those of its noise do not: noise of standard deviation s leaves differences of
-    order k with variance :math:`s^2 (2k)!/(k!)^2`. The points lie on a grid that float64 holds
-    exactly, so that only the noise of `fun` is seen. Where `fun` is a staircase on that grid
-    (single precision inside, say), the grid is widened until the stairs are seen.
+    order k with variance :math:`s^2 (2k)!/(k!)^2`. That the points themselves are rounded is
+    corrected for by `g`, as it is in a Taylor remainder. (Points on a grid that float64 holds
+    exactly would need no correction, but products with such points often round alike, and the
+    noise goes unseen.) Where `fun` is a staircase at this spacing (single precision inside, say),
+    the spacing is widened until the stairs are seen.
 
     Parameters
     ----------
     fun : callable
         ``fun(x) -> float``.
-    x : ndarray, (p,)
-        Where to measure.
+    x, g : ndarray, (p,)
+        Where to measure, and about the gradient there.
     rng : numpy.random.Generator
         Draws the direction.
 
     Returns
     -------
-    float
+    noise : float
         The noise's standard deviation, at least the machine epsilon times ``|fun(x)|``.
+    precision : float
+        The relative precision that values further away have at best: the machine epsilon, or
+        that of the stairs.
 
     References
     ----------
@@ -169,19 +189,20 @@ def noise_level(fun: Callable[[Array], float], x: Array, rng: np.random.Generato
     1292-1314.
     """
     direction = ulp_scale(x) * rng.choice([-1.0, 1.0], x.size) * rng.uniform(0.5, 1.0, x.size)
-    floor = EPS * abs(fun(x))
-    noise = 0.0
+    value = abs(fun(x))
+    measured, stairs = 0.0, False
     for exponent in (-40, -30, -20, -10):
-        d = 2.0**exponent * direction
-        grid = 8.0 * np.spacing(np.abs(x) + 9.0 * np.abs(d))
-        d = np.rint(d / grid) * grid
-        values = np.array([fun(x + k * d) for k in range(9)])
+        steps = 2.0**exponent * np.arange(9.0)[:, None] * direction
+        points = x + steps
+        values = np.array([fun(point) for point in points])
         if not np.isfinite(values).all():
             break
-        noise = _noise_in(values)
+        measured = _noise_in(values - ((points - x) - steps) @ g)
         if np.count_nonzero(np.diff(values) == 0.0) < 4:
             break
-    return max(noise, floor)
+        stairs = True
+    precision = measured / value if stairs and value > 0.0 else EPS
+    return max(measured, EPS * value), max(EPS, min(precision, 1e-2))
 
 
 def _noise_in(values: Array) -> float:

@@ -17,9 +17,9 @@ from refode._validate import (
 )
 from refode.verify import truth
 from refode.verify._calls import Array, Function, VectorFunction
-from refode.verify.directional import EPS, noise_level
+from refode.verify.directional import EPS, noise_level, nudged
 from refode.verify.reports import DirectionReport, GradientReport, TaylorReport
-from refode.verify.taylor import Point, Sweep, fit_window, is_flat, is_quadratic, sweep
+from refode.verify.taylor import NOT_CHECKED, Point, Sweep, fit_window, is_flat, is_quadratic, sweep
 from refode.verify.verdict import Findings, judge
 
 ENOUGH = 0.01  # a run that could not have seen an error of this size is inconclusive
@@ -110,7 +110,7 @@ def check_gradient(
     seed, rtol = nonnegative_int("seed", seed), nonnegative("rtol", rtol)
     taking_complex = _complex_choice(complex_step)
     function = Function(fun, returns_pair=gradient is True)
-    slope = VectorFunction("gradient", function.pair if gradient is True else gradient, x.size)
+    slope = _gradient_of(function, gradient, x.size)
     curvature = None
     if hessian_vector is not None:
         curvature = VectorFunction("hessian_vector", hessian_vector, x.size)
@@ -125,6 +125,10 @@ def check_gradient(
     if print_table:
         print(report)
     return report
+
+
+def _gradient_of(function: Function, gradient: Any, size: int) -> VectorFunction:
+    return VectorFunction("gradient", function.pair if gradient is True else gradient, size)
 
 
 def _complex_choice(value: Any) -> bool | None:
@@ -202,7 +206,8 @@ def _look_at(found: Findings, x: Array, rng: np.random.Generator, rtol: float) -
             "two calls at x0 differ: the function or its gradient is not "
             "deterministic, and no error below that difference can be seen"
         )
-    found.noise = max(noise_level(found.function.far, x, rng), 2.0 * jitter)
+    noise, precision = noise_level(found.function.far, x, g, rng)
+    found.noise = max(noise, 2.0 * jitter)
     if found.noise > 1e5 * EPS * abs(f0):
         found.warnings.append(
             f"values carry noise of {found.noise:.1e}, {found.noise / (EPS * abs(f0)):.0e} times "
@@ -210,7 +215,8 @@ def _look_at(found: Findings, x: Array, rng: np.random.Generator, rtol: float) -
             if f0 != 0.0
             else f"values carry noise of {found.noise:.1e} around 0"
         )
-    return Point(found.function, x, f0, g, found.noise, rtol)
+    nearby = np.array([found.gradient(nudged(x, rng)) - g for _ in range(4)])
+    return Point(found.function, x, f0, g, found.noise, precision, rtol, nearby)
 
 
 def nudged_far(x: Array, rng: np.random.Generator) -> Array:
@@ -251,16 +257,21 @@ def _check_directions(
 
 def _taylor(s: Sweep, with_hessian: bool) -> TaylorReport:
     first = fit_window(s.h, s.e1, s.noise, 2, s.even)
-    quadratic, flat = is_quadratic(s, first), is_flat(s)
-    windows = {"window1": (first.first, first.last), "slope1": first.slope, "kind1": first.kind}
-    if with_hessian:
-        second = fit_window(s.h, s.e2, s.noise, 3)
-        windows |= {
-            "window2": (second.first, second.last),
-            "slope2": second.slope,
-            "kind2": second.kind,
-        }
-    return TaylorReport(s.h, s.e0, s.e1, s.e2, quadratic=quadratic, flat=flat, **windows)
+    second = fit_window(s.h, s.e2, s.noise, 3) if with_hessian else NOT_CHECKED
+    return TaylorReport(
+        s.h,
+        s.e0,
+        s.e1,
+        s.e2,
+        window1=(first.first, first.last),
+        slope1=first.slope,
+        kind1=first.kind,
+        window2=(second.first, second.last),
+        slope2=second.slope,
+        kind2=second.kind,
+        quadratic=is_quadratic(s, first),
+        flat=is_flat(s),
+    )
 
 
 def _check_blocks(
@@ -321,7 +332,7 @@ def taylor_test(
     x = np.array(real_array("x0", x0, ("p",)))
     rng = np.random.default_rng(nonnegative_int("seed", seed))
     function = Function(fun, returns_pair=gradient is True)
-    slope = VectorFunction("gradient", function.pair if gradient is True else gradient, x.size)
+    slope = _gradient_of(function, gradient, x.size)
     v = _unit(rng, x.size) if direction is None else real_vector("direction", direction, x.size)
     length = float(np.linalg.norm(v))
     if length == 0.0:
@@ -330,7 +341,8 @@ def taylor_test(
     f0, g = function(x), slope(x)
     if not (np.isfinite(f0) and np.isfinite(g).all()):
         raise ValueError("fun, gradient: got values at x0 that are not finite, wanted finite ones")
-    point = Point(function, x, f0, g, noise_level(function.far, x, rng))
+    noise, precision = noise_level(function.far, x, g, rng)
+    point = Point(function, x, f0, g, noise, precision, 0.0, np.zeros((0, x.size)))
     vhv = np.nan
     if hessian_vector is not None:
         vhv = float(v @ VectorFunction("hessian_vector", hessian_vector, x.size)(x, v))

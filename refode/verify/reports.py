@@ -244,7 +244,7 @@ class GradientReport:
     def table(self) -> TaylorReport | None:
         """The Taylor table that is printed: the first that failed, else the first."""
         failed = [t for t in self.taylor if not t.passed]
-        return (failed or list(self.taylor) or [None])[0]
+        return next(iter([*failed, *self.taylor]), None)
 
     def __bool__(self) -> bool:
         return self.passed

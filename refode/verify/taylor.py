@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refode.verify._calls import Array, Function
 from refode.verify.directional import EPS, OFF_BEAT
 from refode.verify.reports import SOUND
 
-CLEAR = 100.0  # times the noise: a remainder this large has its slope right to 0.03
+Mask = NDArray[np.bool_]
+
+CLEAR = 30.0  # times the noise: a remainder this large has its slope right to 0.03
 SLOPE_TOLERANCE = 0.05  # of the fitted slope
 LOCAL_TOLERANCE = 0.1  # of each slope inside the window
 MIN_POINTS = 4
@@ -36,7 +39,9 @@ class Point:
     """What is known of a function at x0; shared by all directions.
 
     `value` is the function, `x` (p,) the point, `f0` its value, `g` (p,) the gradient to check,
-    `noise` the rounding error of a value, and `rtol` a relative error of g that is accepted.
+    `noise` the rounding error of a value here, `precision` the relative one of values elsewhere,
+    and `rtol` a relative error of g that is accepted. `nearby` (m, p) is by how much gradients
+    at points that differ from x0 by rounding differ from g.
     """
 
     value: Function
@@ -44,7 +49,9 @@ class Point:
     f0: float
     g: Array
     noise: float
-    rtol: float = 0.0
+    precision: float
+    rtol: float
+    nearby: Array
 
     @property
     def first_step(self) -> float:
@@ -56,7 +63,7 @@ class Sweep(NamedTuple):
     """Remainders along one direction, one entry a row, (K,) each, h falling by halves.
 
     `odd` is (r(h) - r(-h))/2h with the signed first-order remainder r, whose limit is the error
-    of g along the direction; `even` is |r(h) + r(-h)|/(|r(h)| + |r(-h)|).
+    of g along the direction; `even` is |r(h) + r(-h)|; `back` is |r(-h)|.
     """
 
     h: Array
@@ -67,6 +74,7 @@ class Sweep(NamedTuple):
     even: Array
     noise: Array
     odd_noise: Array
+    back: Array
 
 
 class Window(NamedTuple):
@@ -93,6 +101,9 @@ class Window(NamedTuple):
         return self.kind in SOUND
 
 
+NOT_CHECKED = Window("not checked", np.nan, 0, -1)
+
+
 def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True) -> Sweep:
     """Evaluate remainders at x0 + hv and x0 - hv for halvings of h, until rounding has them.
 
@@ -108,19 +119,16 @@ def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True
         Whether to go on until E1 is lost in rounding; else only until the odd part is.
     """
     rows: list[tuple[float, ...]] = []
-    h, unclear, best = point.first_step, 0, np.inf
-    least = 64.0 * EPS * max(1.0, float(np.linalg.norm(point.x)))
+    h, unclear, settled = point.first_step, 0, 0
+    least = 64.0 * EPS * float(np.linalg.norm(point.x))
     while h > least and len(rows) < _MAX_DOWN:
         rows.append(_row(point, v, vhv, h))
         h *= 0.5
         unclear = unclear + 1 if _unclear(rows[-1]) else 0
-        if unclear >= 4:
+        if len(rows) > 1 and not for_slope:
+            settled = settled + 1 if _only_noise(rows[-2], rows[-1]) else 0
+        if unclear >= 4 or settled >= 4:
             break
-        if not for_slope and len(rows) > 8:
-            change, lost = abs(rows[-1][4] - rows[-2][4]), rows[-1][7]
-            best = min(best, change + lost)
-            if lost > 4.0 * best:
-                break
     _extend_upwards(rows, point, v, vhv)
     return Sweep(*np.array(rows).T)
 
@@ -149,18 +157,36 @@ def _row(point: Point, v: Array, vhv: float, h: float) -> tuple[float, ...]:
         s = f_behind - point.f0 - float(point.g @ back)
         noise = _noise(point, f_ahead, d) + point.rtol * h * abs(gv)
         odd_noise = (_noise(point, f_ahead, d) + _noise(point, f_behind, back)) / (2.0 * h)
-        even = abs(r + s) / (abs(r) + abs(s)) if r != 0.0 or s != 0.0 else 0.0
+        even = abs(r + s)
         e2 = abs(r - 0.5 * h * h * vhv)
-    return h, abs(f_ahead - point.f0), abs(r), e2, (r - s) / (2.0 * h), even, noise, odd_noise
+    return (
+        h,
+        abs(f_ahead - point.f0),
+        abs(r),
+        e2,
+        (r - s) / (2.0 * h),
+        even,
+        noise,
+        odd_noise,
+        abs(s),
+    )
 
 
 def _noise(point: Point, f_there: float, d: Array) -> float:
     gradient_part = float(np.abs(point.g) @ np.abs(d))
-    return point.noise + 2.0 * EPS * (abs(point.f0) + abs(f_there) + gradient_part)
+    values = point.precision * (abs(point.f0) + abs(f_there))
+    return point.noise + 2.0 * (values + EPS * gradient_part)
+
+
+def _only_noise(row: tuple[float, ...], finer: tuple[float, ...]) -> bool:
+    # rounding explains the change of the odd part, and a smaller step makes it worse
+    expected = row[7] + finer[7]
+    return bool(abs(finer[4] - row[4]) <= 3.0 * expected and finer[7] > 1.5 * row[7])
 
 
 def _unclear(row: tuple[float, ...]) -> bool:
-    return row[2] <= CLEAR * row[6]
+    # on both sides of x0, for one of them may be straight
+    return bool(np.isfinite(row[6]) and max(row[2], row[8]) <= CLEAR * row[6])
 
 
 def fit_window(
@@ -175,7 +201,7 @@ def fit_window(
     expected : int
         The power that a right derivative gives: 2 for E1, 3 for E2.
     even : ndarray, (K,), optional
-        The even share of the remainder, to tell a bend at x0 from a wrong gradient.
+        The even part of the remainder, twice, to tell a bend at x0 from a wrong gradient.
     """
     finite = np.isfinite(e)
     with np.errstate(invalid="ignore"):
@@ -198,13 +224,13 @@ def fit_window(
         if window.n_points > best.n_points:
             best = window
     if even is not None and best.kind == "slope" and round(best.slope) == 1:
-        seen = even[max(best.last - 2, 0) : best.last + 1]
-        if float(np.median(seen)) > 0.5:
+        rows = slice(max(best.last - 2, 0), best.last + 1)
+        if float(np.median(even[rows] / e[rows])) > 0.5:
             return best._replace(kind="kink")
     return best
 
 
-def _ends_abruptly(e: Array, noise: Array, clear: Array, last: int) -> bool:
+def _ends_abruptly(e: Array, noise: Array, clear: Mask, last: int) -> bool:
     if last + 2 >= len(e) or not np.isfinite(e[last + 1 :]).all():
         return False
     below = max(e[last + 1], CLEAR * noise[last + 1])
@@ -212,7 +238,7 @@ def _ends_abruptly(e: Array, noise: Array, clear: Array, last: int) -> bool:
     return bool(steep or e[last] > 2.0 ** (_STEEP + 1.0) * below)
 
 
-def _window_from(h: Array, e: Array, clear: Array, bottom: int, expected: int) -> Window:
+def _window_from(h: Array, e: Array, clear: Mask, bottom: int, expected: int) -> Window:
     top = bottom
     while top > 0 and clear[top - 1]:
         top -= 1
@@ -225,11 +251,18 @@ def _window_from(h: Array, e: Array, clear: Array, bottom: int, expected: int) -
         first -= 1
     if bottom - first + 1 < MIN_POINTS:
         return Window("too few points", np.nan, first, bottom)
-    rows = slice(first, bottom + 1)
-    slope = float(np.polyfit(np.log2(h[rows]), np.log2(e[rows]), 1)[0])
+    slope = _fit(h, e, first, bottom)
+    while abs(slope - power) > SLOPE_TOLERANCE and bottom - first >= MIN_POINTS:
+        first += 1  # the largest steps are not small enough yet
+        slope = _fit(h, e, first, bottom)
     if abs(slope - power) > SLOPE_TOLERANCE or power < expected:
         return Window("slope", slope, first, bottom)
     return Window("power law" if power == expected else "higher", slope, first, bottom)
+
+
+def _fit(h: Array, e: Array, first: int, last: int) -> float:
+    rows = slice(first, last + 1)
+    return float(np.polyfit(np.log2(h[rows]), np.log2(e[rows]), 1)[0])
 
 
 def is_quadratic(s: Sweep, window: Window) -> bool:
@@ -239,6 +272,13 @@ def is_quadratic(s: Sweep, window: Window) -> bool:
         return False
     ratio = s.e1[clear] / s.h[clear] ** 2
     return bool(np.ptp(ratio) <= 0.03 * np.max(ratio) and np.ptp(ratio[:4]) <= 1e-6 * ratio[0])
+
+
+def curvature(s: Sweep) -> float:
+    """Return |v . Hv|, from the even part at the smallest step where it is clear of rounding."""
+    with np.errstate(invalid="ignore"):
+        clear = np.flatnonzero(s.even > 2.0 * CLEAR * s.noise)
+    return float(s.even[clear[-1]] / s.h[clear[-1]] ** 2) if clear.size else 0.0
 
 
 def is_flat(s: Sweep) -> bool:

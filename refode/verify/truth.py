@@ -10,7 +10,7 @@ import numpy as np
 from refode.verify._calls import Array, VectorFunction
 from refode.verify.directional import EPS, extrapolate, nudged
 from refode.verify.reports import DirectionReport, HessianReport
-from refode.verify.taylor import Point, Sweep, is_flat
+from refode.verify.taylor import Point, Sweep, curvature, is_flat
 
 STEP = 1e-200  # of the complex step: its square is zero in float64
 SAFETY = 3.0  # times the estimated error of the truth
@@ -73,6 +73,8 @@ def compare(
                 error = abs(gv - truth)
     rounding = ROUNDING * EPS * float(np.abs(point.g) @ np.abs(v))
     rounding += float(gradient_noise @ np.abs(v))
+    if method == "Richardson":
+        rounding += _moved_by_rounding(point, v, s)
     tolerance = SAFETY * truth_error + rounding + point.rtol * abs(truth)
     report = DirectionReport(
         label,
@@ -86,6 +88,14 @@ def compare(
         is_flat(s),
     )
     return report, remark
+
+
+def _moved_by_rounding(point: Point, v: Array, s: Sweep) -> float:
+    # x0 enters the gradient rounded. By how much that moves g . v is measured on the gradient
+    # itself, and believed up to what the curvature of fun can account for, lest a gradient in
+    # single precision excuse itself. (The complex step's own spread has this in it already.)
+    measured = float(np.max(np.abs(point.nearby @ v), initial=0.0))
+    return min(2.0 * measured, 8.0 * EPS * curvature(s) * float(np.linalg.norm(point.x)))
 
 
 def _by_complex_step(

@@ -118,7 +118,7 @@ def _collect_failures(found: Findings) -> None:
 
 def _constant_factor(found: Findings) -> str:
     with np.errstate(all="ignore"):
-        ratios = np.array([row.slope / row.truth for row in found.rows])
+        ratios = np.divide([row.slope for row in found.rows], [row.truth for row in found.rows])
     middle = float(np.median(ratios))
     if len(ratios) < 2 or not np.isfinite(ratios).all() or abs(middle - 1.0) < 1e-6:
         return ""
