@@ -19,12 +19,20 @@ if TYPE_CHECKING:
     from refode import tableaus as tableaus
     from refode import verify as verify
     from refode.problems.supervised import Supervised as Supervised
+    from refode.solvers import evaluate as evaluate
     from refode.solvers.neural_ode import NeuralODE as NeuralODE
     from refode.solvers.parallel import get_num_threads as get_num_threads
     from refode.solvers.parallel import set_num_threads as set_num_threads
     from refode.training import train as train
 
-_MODULES = ("bases", "datasets", "fields", "tableaus", "verify")
+_MODULES = {
+    "bases": "refode.bases",
+    "datasets": "refode.datasets",
+    "evaluate": "refode.solvers.evaluate",
+    "fields": "refode.fields",
+    "tableaus": "refode.tableaus",
+    "verify": "refode.verify",
+}
 
 _HOMES = {
     "NeuralODE": "refode.solvers.neural_ode",
@@ -40,6 +48,7 @@ __all__ = [
     "__version__",
     "bases",
     "datasets",
+    "evaluate",
     "fields",
     "get_num_threads",
     "set_num_threads",
@@ -54,7 +63,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     elif name in _MODULES:
-        value = importlib.import_module(f"refode.{name}")
+        value = importlib.import_module(_MODULES[name])
     else:
         raise AttributeError(f"module 'refode' has no attribute {name!r}")
     globals()[name] = value

@@ -8,7 +8,7 @@ import numpy as np
 
 from refode.solvers import parallel
 from refode.solvers.schemes import LogDet, Plain
-from refode.solvers.sweeps import Grid, Sizes, forward_chunk, gradient_chunk
+from refode.solvers.sweeps import STORE, Grid, Sizes, forward_chunk, gradient_chunk
 
 Array = np.ndarray
 
@@ -23,16 +23,19 @@ class Sweep(NamedTuple):
     tape: int
     scratch: int
     block: int
+    memory: int = STORE
 
     @classmethod
-    def of(cls, field: Any, scheme: Any, grid: Grid, trace: bool, dtype: Any) -> Sweep:
+    def of(
+        cls, field: Any, scheme: Any, grid: Grid, trace: bool, dtype: Any, memory: int = STORE
+    ) -> Sweep:
         """Sweep of a field, with its log-determinant if ``trace``, in a number type."""
         description = field.description()
         dynamics = LogDet(description) if trace else Plain(description)
         if dtype == np.complex128:
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
         tape, scratch = field.rows(trace)
-        return cls(dynamics, scheme, grid, field.dim + trace, tape, scratch, field.block())
+        return cls(dynamics, scheme, grid, field.dim + trace, tape, scratch, field.block(), memory)
 
 
 class Gradient(NamedTuple):
@@ -47,7 +50,7 @@ class Gradient(NamedTuple):
 
 def _blocks(sweep: Sweep, n_samples: int, scratch: int) -> tuple[Sizes, list[tuple[int, int]]]:
     S = parallel.block_size(n_samples, sweep.block)
-    sizes = Sizes(S, sweep.rows, max(sweep.tape, 1), max(scratch, 1))
+    sizes = Sizes(S, sweep.rows, max(sweep.tape, 1), max(scratch, 1), sweep.memory)
     return sizes, parallel.chunks(-(-n_samples // S))
 
 

@@ -10,8 +10,8 @@ from refode import _validate, bases, tableaus
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.solvers import driver
-from refode.solvers.schemes import Evaluate, Partitioned, RungeKutta
-from refode.solvers.sweeps import Grid
+from refode.solvers.schemes import Partitioned, RungeKutta
+from refode.solvers.sweeps import MEMORY, Grid
 
 Array = np.ndarray
 TINY = 1e-200  # the complex step: its square is below the smallest number
@@ -51,6 +51,10 @@ class NeuralODE:
         Interval on which theta(t) lives, and the default one of integration.
     basis : Basis, optional
         Weights in time, from ``refode.bases``; constant by default.
+    memory : {"store", "steps", "reverse"}, optional
+        What the adjoint sweep keeps of a block's path: every stage; the start of every
+        step (a third more work); or nothing, the path being recomputed backwards from
+        its end (symplectic schemes only, where that is exact but for rounding).
 
     Raises
     ------
@@ -70,6 +74,7 @@ class NeuralODE:
         n_steps: int = 10,
         t_span: tuple[float, float] = (0.0, 1.0),
         basis: bases.Basis | None = None,
+        memory: str = "store",
     ) -> None:
         self.field = _validate.instance("field", field, Field)
         self.n_steps = _validate.positive_int("n_steps", n_steps)
@@ -78,6 +83,12 @@ class NeuralODE:
             "basis", bases.Constant() if basis is None else basis, bases.Basis
         )
         self.scheme, self._scheme = _scheme(scheme, field)
+        self.memory = _validate.choice("memory", memory, tuple(MEMORY))
+        if self.memory == "reverse" and not isinstance(self._scheme, Partitioned):
+            raise ValueError(
+                f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
+                f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
+            )
         self.layout = field.layout.stacked(self.basis.n_coefficients)
         self._plans: dict[tuple[float, float], Plan] = {}
 
@@ -145,7 +156,10 @@ class NeuralODE:
     ) -> tuple[Array, Array]:
         """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages."""
         theta, x = self._parameters(theta), self._states(x)
-        y = self._forward(theta, x, self.plan(t_span), trace=True)[0]
+        plan = self.plan(t_span)
+        if isinstance(plan.scheme, Partitioned):  # each substep is a shear: no volume changes
+            return self._forward(theta, x, plan)[0], np.zeros(len(x))
+        y = self._forward(theta, x, plan, trace=True)[0]
         return np.ascontiguousarray(y[:, :-1]), np.ascontiguousarray(y[:, -1])
 
     # --- derivatives -------------------------------------------------------------------
@@ -202,8 +216,11 @@ class NeuralODE:
         theta, x = self._parameters(theta), self._states(x)
         z_bar = _validate.real_array("z_bar", z_bar, x.shape)
         l_bar = _validate.real_vector("l_bar", l_bar, len(x))
+        plan = self.plan(t_span)
+        if isinstance(plan.scheme, Partitioned):
+            return self._adjoint(theta, x, z_bar[None], plan, times, trace=False)
         y_bar = np.concatenate([z_bar, l_bar[:, None]], axis=1)[None]
-        return self._adjoint(theta, x, y_bar, self.plan(t_span), times, trace=True)
+        return self._adjoint(theta, x, y_bar, plan, times, trace=True)
 
     # --- what problems build on --------------------------------------------------------
     def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
@@ -232,10 +249,7 @@ class NeuralODE:
 
     def stage_weights(self, theta: Array, plan: Plan) -> Array:
         """Weights of every slot, (n_slots, n_weights): P theta."""
-        J = self.basis.n_coefficients
-        Theta = np.concatenate(
-            [theta[place].reshape(J, -1) for place in self.layout.slices.values()], axis=1
-        )
+        Theta = self._coefficients(theta)
         return Theta if plan.identity else plan.P @ Theta
 
     def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
@@ -246,7 +260,8 @@ class NeuralODE:
 
     def sweep(self, plan: Plan, trace: bool, dtype: Any) -> driver.Sweep:
         """Description of a sweep for the driver."""
-        return driver.Sweep.of(self.field, plan.scheme, plan.grid, trace, dtype)
+        memory = MEMORY[self.memory]
+        return driver.Sweep.of(self.field, plan.scheme, plan.grid, trace, dtype, memory)
 
     def _forward(
         self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
@@ -285,12 +300,16 @@ class NeuralODE:
         nodes = np.arange(n) / n
         t_bar, h_bar = time_bar[:, 0], time_bar[:, 1].sum() / n
         ends = np.array([((1 - nodes) * t_bar).sum() - h_bar, (nodes * t_bar).sum() + h_bar])
+        theta_dot = plan.dP @ self._coefficients(theta)  # theta' at every slot
+        slot_bar = (theta_dot * weights_bar).sum(axis=1) / (self.t_span[1] - self.t_span[0])
+        return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])
+
+    def _coefficients(self, theta: Array) -> Array:
+        """theta as rows, one a basis coefficient: (J, n_weights)."""
         J = self.basis.n_coefficients
-        Theta = np.concatenate(
+        return np.concatenate(
             [theta[place].reshape(J, -1) for place in self.layout.slices.values()], axis=1
         )
-        slot_bar = ((plan.dP @ Theta) * weights_bar).sum(axis=1) / (self.t_span[1] - self.t_span[0])
-        return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])
 
     def _parameters(self, theta: Array) -> Array:
         return _validate.real_vector("theta", theta, self.n_parameters)
@@ -315,6 +334,3 @@ def _scheme(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
         which, b, c = SYMPLECTIC[name]
         return name, Partitioned(np.array(which), np.array(b), np.array(c))
     return name, RungeKutta(*tableaus.get(name).propagating().as_floats())
-
-
-EVALUATE = Evaluate(np.ones(1))

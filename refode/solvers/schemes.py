@@ -108,6 +108,16 @@ def step_adjoint(
     """Pull the cotangent L back by one step; time_bar += cotangents of (t, h)."""
 
 
+@generic
+def undo(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """Take Y back to the start of the step, refilling the stages (reversible schemes only)."""
+
+
+@undo.register(RungeKutta)
+def runge_kutta_undo(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """Not reversible: ``NeuralODE`` refuses it beforehand."""
+
+
 @step.register(RungeKutta)
 def runge_kutta_step(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
     """Eq. (D20)."""
@@ -181,6 +191,22 @@ def partitioned_step_adjoint(
         )  # fmt: skip
         time_bar[0] += t_bar
         time_bar[1] += c[i] * t_bar
+
+
+@undo.register(Partitioned)
+def partitioned_undo(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """y <- y - h b_i f_half(y) in reverse order: f_half reads the half that stayed, eq. (D27)."""
+    for i in range(scheme.b.shape[0] - 1, -1, -1):
+        fill(Fs[i], 0.0)
+        which = scheme.which[i]
+        half(dynamics.field, E[slots[i]], t + scheme.c[i] * h, which, Y, Fs[i], tapes[i])
+        axpy(Y, -h * scheme.b[i], Fs[i])
+        copy(Ys[i], Y)
+
+
+@undo.register(Evaluate)
+def evaluate_undo(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
+    """Not reversible."""
 
 
 @step.register(Evaluate)

@@ -13,11 +13,15 @@ from typing import NamedTuple
 import numpy as np
 
 from refode._jit import kernel
-from refode._linalg import fill
+from refode._linalg import copy, fill
 from refode.costs.contract import jump, terminal
-from refode.solvers.schemes import step, step_adjoint
+from refode.solvers.schemes import step, step_adjoint, undo
 
 Array = np.ndarray
+
+
+STORE, STEPS, REVERSE = range(3)
+MEMORY = {"store": STORE, "steps": STEPS, "reverse": REVERSE}
 
 
 class Grid(NamedTuple):
@@ -35,6 +39,7 @@ class Sizes(NamedTuple):
     rows: int  # of the augmented state
     tape: int  # rows of a stage's tape
     scratch: int  # rows of work space
+    memory: int  # what the adjoint sweep keeps of the path: STORE, STEPS or REVERSE
 
 
 @kernel(cache=False)
@@ -85,11 +90,13 @@ def gradient_chunk(
     rows if it is not wanted; time_bar (n_steps, 2) for t_n and h_n.
     """
     S, n_steps, n_stages = sizes.S, grid.t.shape[0], grid.slots.shape[1]
-    rows, kept = sizes.rows, grid.t.shape[0] * grid.slots.shape[1]
+    rows, store = sizes.rows, sizes.memory == STORE
+    kept = n_steps * n_stages if store else n_stages
     Y = np.empty((rows, S), E.dtype)
     L = np.empty((rows, S), E.dtype)
     W = np.empty((rows, S), E.dtype)
     Z_bars = np.empty((n_stages, rows, S), E.dtype)
+    starts = np.empty((n_steps if sizes.memory == STEPS else 0, rows, S), E.dtype)
     Ys = np.empty((kept, rows, S), E.dtype)
     Fs = np.empty((kept, rows, S), E.dtype)
     tapes = np.empty((kept, sizes.tape, S), E.dtype)
@@ -98,17 +105,26 @@ def gradient_chunk(
     for block in range(first, last):
         m = load(X, block * S, Y)
         for n in range(n_steps):
-            a, z = n * n_stages, (n + 1) * n_stages
+            if sizes.memory == STEPS:
+                copy(starts[n], Y)
+            a = n * n_stages if store else 0
+            z = a + n_stages
             step(
                 scheme, dynamics, grid.t[n], grid.h[n], grid.slots[n],
                 E, Y, Ys[a:z], Fs[a:z], tapes[a:z],
             )  # fmt: skip
         value += terminal(cost, Y, block * S, m, L, cost_bar, scratch)
         for n in range(n_steps - 1, -1, -1):
-            a, z = n * n_stages, (n + 1) * n_stages
+            a = n * n_stages if store else 0
+            z = a + n_stages
+            t, h, slots = grid.t[n], grid.h[n], grid.slots[n]
+            if sizes.memory == STEPS:  # the stages once more, from the step's start
+                copy(Y, starts[n])
+                step(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes)
+            elif sizes.memory == REVERSE:  # the path backwards from where it ended
+                undo(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes)
             step_adjoint(
-                scheme, dynamics, grid.t[n], grid.h[n], grid.slots[n],
-                E, Y, Ys[a:z], Fs[a:z], tapes[a:z],
+                scheme, dynamics, t, h, slots, E, Y, Ys[a:z], Fs[a:z], tapes[a:z],
                 L, W, Z_bars, E_bar, scratch, time_bar[n],
             )  # fmt: skip
             jump(cost, n, block * S, m, L)

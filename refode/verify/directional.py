@@ -81,8 +81,9 @@ def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
     r"""Limit for h to 0 of values whose error is a series in h², and an estimate of its error.
 
     Richardson's extrapolation (Romberg's table) on rows whose step halves. The error of an
-    entry is estimated as the distance between the two entries it is made of, which is the
-    error of the coarser one and so errs on the safe side, plus twice the noise of its row (no
+    entry is estimated as the distance between the two entries it is made of (or, should those
+    agree by accident, as what the distance one row up lets expect), which is the error of the
+    coarser one and so errs on the safe side, plus twice the noise of its row (no
     entry of the table amplifies noise by more than 1.97). Where the last rows, which only noise
     tells apart, differ by more than the noise given, it is taken to be that much larger. The entry with the smallest estimate
     is taken, provided that all rows with smaller steps agree with it, as far as those can tell.
@@ -121,20 +122,21 @@ def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
 
 def _underestimate(rows: Array, noise: Array) -> float:
     """Return by how much the last neighbours differ beyond their noise, at least 1."""
-    change = np.linalg.norm(np.diff(rows[-5:], axis=0), axis=1)
-    expected = noise[-5:][1:] + noise[-5:][:-1]
+    change = np.linalg.norm(np.diff(rows[-4:], axis=0), axis=1)
+    expected = noise[-4:][1:] + noise[-4:][:-1]
     return max(1.0, float(np.max(change / np.maximum(expected, 1e-300))))
 
 
 def _table(rows: Array, noise: Array) -> list[tuple[float, int, Array]]:
-    """Return (estimated error, row, value) of each entry of Romberg's table past column 0."""
+    """Return (estimated error, row, value) of entries of Romberg's table past column 0."""
     entries, column = [], rows
-    for j in range(1, min(_MAX_COLUMNS, len(rows))):
-        with np.errstate(all="ignore"):
-            step = np.diff(column, axis=0)
-            column = column[1:] + step / (4.0**j - 1.0)
-            estimate = np.linalg.norm(step, axis=1) + 2.0 * noise[j:]
-        entries += [(float(estimate[k]), k + j, column[k]) for k in range(len(column))]
+    for j in range(1, min(_MAX_COLUMNS, len(rows) - 1)):
+        step = np.diff(column, axis=0)
+        column = column[1:] + step / (4.0**j - 1.0)
+        change = np.linalg.norm(step, axis=1)
+        # two entries may agree by accident; then what the change before lets expect stands in
+        estimate = np.maximum(change[1:], change[:-1] / 4.0**j) + 2.0 * noise[j + 1 :]
+        entries += [(float(estimate[k]), k + j + 1, column[k + 1]) for k in range(len(estimate))]
     return entries
 
 

@@ -1,0 +1,38 @@
+"""Training: SciPy's optimisers on fixed samples, with history, checkpoints and progress.
+
+``train`` runs one optimisation, ``train_multilevel`` a row of them on ever finer weights in
+time, and ``read_checkpoint`` reads what either of them saved. A problem is any object with
+``value_and_gradient(theta, x, y)``, or ``value_and_gradient(theta, x)`` for problems
+without targets; ``refode.Supervised`` is one.
+"""
+
+from __future__ import annotations
+
+from refode.training.checkpoint import CheckpointNotFoundError, read_checkpoint
+from refode.training.driver import METHODS, train
+from refode.training.multilevel import prolong, train_multilevel
+from refode.training.records import (
+    CONVERGED,
+    FAILED,
+    HISTORY,
+    INTERRUPTED,
+    MAX_ITER,
+    NON_FINITE,
+    STOPPED,
+)
+
+__all__ = [
+    "CONVERGED",
+    "FAILED",
+    "HISTORY",
+    "INTERRUPTED",
+    "MAX_ITER",
+    "METHODS",
+    "NON_FINITE",
+    "STOPPED",
+    "CheckpointNotFoundError",
+    "prolong",
+    "read_checkpoint",
+    "train",
+    "train_multilevel",
+]

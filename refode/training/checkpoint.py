@@ -1,0 +1,273 @@
+"""A training run in a file: the settings it was made with, and every answer of its problem.
+
+The file is a plain ``.npz`` that is never unpickled and never half written. It grows by 8 p
+bytes an evaluation or Hessian-vector product, p the number of parameters, since the whole
+run is played back on resuming (see ``refode.training.records``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+import refode
+from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+FORMAT = "refode training 1"
+
+# member: (kind of dtype, number of axes)
+_MEMBERS = {
+    "format": ("U", 0),
+    "settings": ("U", 0),
+    "theta0": ("f", 1),
+    "kinds": ("u", 1),
+    "digests": ("u", 2),
+    "values": ("f", 1),
+    "vectors": ("f", 2),
+    "history": ("V", 1),
+    "elapsed": ("f", 0),
+    "best_theta": ("f", 1),
+    "best_value": ("f", 0),
+    "best_gradient": ("f", 1),
+}
+
+
+class CheckpointNotFoundError(FileNotFoundError, ValueError):
+    """There is no such file to resume from."""
+
+
+class Refusal(ValueError):
+    """A checkpoint of another run; the message names what differs."""
+
+
+class Checkpoint(NamedTuple):
+    """All that a file holds."""
+
+    settings: dict[str, Any]
+    theta0: Float64
+    calls: list[Call]
+    history: np.ndarray  # of dtype HISTORY
+    elapsed: float
+    best: Evaluation
+
+
+def path_of(checkpoint: Any, resume: bool) -> Path:
+    """Return `checkpoint` as a path that can be written, or read where `resume`.
+
+    Raises
+    ------
+    TypeError
+        No path.
+    ValueError
+        A folder, in no folder that can be written, or, where `resume`, no file there
+        (`CheckpointNotFoundError`).
+    """
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+    name = os.fspath(checkpoint)
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path of text")
+    path = Path(name)
+    if path.is_dir():
+        raise ValueError(f"checkpoint: got the folder {name!r}, wanted a file's name")
+    if resume and not path.exists():
+        raise CheckpointNotFoundError(f"checkpoint: got {name!r} with resume=True, but no such file")
+    if not os.access(path.parent, os.W_OK | os.X_OK):  # False too where it does not exist
+        raise ValueError(f"checkpoint: got {name!r}, wanted a name in a folder that can be written")
+    return path
+
+
+def settings_of(problem: Any, data: tuple[Any, ...], how: dict[str, Any]) -> dict[str, Any]:
+    """What must agree between a run and its continuation, as JSON scalars by name."""
+    kind = type(problem)
+    named = dict(zip(("x", "y"), (*data, None), strict=False))
+    return {
+        **how,
+        "problem": f"{kind.__module__}.{kind.__qualname__}: {_repr(problem)}",
+        **{name: _fingerprint(name, value) for name, value in named.items()},
+        "refode": refode.__version__,
+        **{package: _version(package) for package in ("numpy", "scipy", "numba")},
+    }
+
+
+def compare(path: Path, found: Checkpoint, settings: dict[str, Any], theta0: Float64) -> None:
+    """Raise `Refusal`, naming what differs, unless the file is of this very run."""
+    names = sorted({*found.settings, *settings})
+    differing = [
+        f"{name} (there {_short(found.settings.get(name))}, here {_short(settings.get(name))})"
+        for name in names
+        if found.settings.get(name) != settings.get(name)
+    ]
+    if found.theta0.tobytes() != theta0.tobytes():
+        differing.append("theta0")
+    if differing:
+        raise Refusal(
+            f"checkpoint: got {str(path)!r}, the run of which differs in {', '.join(differing)}; "
+            "wanted the same run"
+        )
+
+
+def save(path: Path, state: Checkpoint) -> None:
+    """Write the file anew, all of it or nothing."""
+    calls = state.calls
+    p = state.theta0.size
+    members = {
+        "format": np.array(FORMAT),
+        "settings": np.array(json.dumps(state.settings)),
+        "theta0": state.theta0,
+        "kinds": np.array([call.kind for call in calls], dtype=np.uint8),
+        "digests": np.frombuffer(b"".join(c.digest for c in calls), np.uint8).reshape(-1, 16),
+        "values": np.array([call.value for call in calls]),
+        "vectors": np.array([call.vector for call in calls]).reshape(-1, p),
+        "history": state.history,
+        "elapsed": np.array(state.elapsed),
+        "best_theta": state.best.theta,
+        "best_value": np.array(state.best.value),
+        "best_gradient": state.best.gradient,
+    }
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(draft, "wb") as file:
+            np.savez(file, **members)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a file that `save` wrote.
+
+    Raises
+    ------
+    ValueError
+        The file cannot be read, is damaged, or is none of these.
+    """
+    try:
+        members = _members(path)
+        return _assembled(members)
+    except Exception as error:  # what a damaged zip file raises is anyone's guess
+        raise ValueError(
+            f"checkpoint: got {str(path)!r}, which cannot be read as a checkpoint of "
+            f"refode.train ({error})"
+        ) from error
+
+
+def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
+    """What a checkpoint knows, without the problem it is about.
+
+    Parameters
+    ----------
+    checkpoint : path
+        Written by ``train`` or, a level each, by ``train_multilevel``.
+
+    Returns
+    -------
+    OptimizeResult
+        ``x``, ``fun``, ``jac`` of the best evaluation so far; ``nit``, ``nfev``, ``nhev``;
+        ``history`` as of ``train``; ``theta0``; and ``settings``, a dict of what a run must
+        share with this one to continue it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No path, no such file, or not one of ``train``'s. Nothing is ever unpickled.
+    """
+    from scipy.optimize import OptimizeResult
+
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+    path = Path(checkpoint)
+    if not path.exists():
+        raise CheckpointNotFoundError(f"checkpoint: got {str(path)!r}, but there is no such file")
+    found = load(path)
+    kinds = [call.kind for call in found.calls]
+    return OptimizeResult(
+        x=found.best.theta, fun=found.best.value, jac=found.best.gradient,
+        gradient_norm=norm(found.best.gradient), nit=len(found.history) - 1,
+        nfev=kinds.count(EVALUATION), nhev=kinds.count(PRODUCT), history=found.history,
+        theta0=found.theta0, settings=found.settings,
+    )  # fmt: skip
+
+
+def _members(path: Path) -> dict[str, np.ndarray]:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise ValueError("it is no .npz archive")
+        if set(archive.files) != set(_MEMBERS):
+            raise ValueError("it has other members")
+        members = {name: archive[name] for name in _MEMBERS}
+    for name, (kind, ndim) in _MEMBERS.items():
+        array = members[name]
+        if array.dtype.kind != kind or array.ndim != ndim:
+            raise ValueError(f"its {name} is an array of dtype {array.dtype}, shape {array.shape}")
+    if str(members["format"]) != FORMAT:
+        raise ValueError(f"its format is {str(members['format'])!r}, not {FORMAT!r}")
+    return members
+
+
+def _assembled(members: dict[str, np.ndarray]) -> Checkpoint:
+    kinds, values, vectors = members["kinds"], members["values"], members["vectors"]
+    digests, history = members["digests"], members["history"]
+    theta0, theta, gradient = (members[n] for n in ("theta0", "best_theta", "best_gradient"))
+    n, p = len(kinds), len(theta0)
+    shapes = (values.shape, digests.shape, vectors.shape, theta.shape, gradient.shape)
+    if shapes != ((n,), (n, 16), (n, p), (p,), (p,)) or not n or history.dtype != HISTORY:
+        raise ValueError("its arrays do not fit together")
+    numbers = (values, vectors, theta0, theta, gradient, members["elapsed"], members["best_value"])
+    if not all(array.dtype == np.float64 and np.isfinite(array).all() for array in numbers):
+        raise ValueError("its numbers are not all finite float64")
+    if kinds[0] != EVALUATION or not np.isin(kinds, (EVALUATION, PRODUCT)).all():
+        raise ValueError("its calls are not a run's")
+    settings = json.loads(str(members["settings"]))
+    if not isinstance(settings, dict):
+        raise ValueError("its settings are no mapping")
+    calls = [
+        Call(int(kind), digest.tobytes(), float(value), vector)
+        for kind, digest, value, vector in zip(kinds, digests, values, vectors, strict=True)
+    ]
+    best = Evaluation(theta, float(members["best_value"]), gradient)
+    return Checkpoint(settings, theta0, calls, history, float(members["elapsed"]), best)
+
+
+def _fingerprint(name: str, value: Any) -> str | None:
+    """Dtype, shape and a digest of the bytes; equal data, equal text."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        raise TypeError(
+            f"{name}: got an array of dtype {array.dtype}, wanted numbers, since a checkpoint "
+            "knows its data by their bytes"
+        )
+    digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
+    return f"{array.dtype.str}{array.shape} {digest}"
+
+
+def _repr(problem: Any) -> str:
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))  # an address changes with the process
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # vendored or renamed
+        return None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,183 @@
+"""``train``: one optimisation by SciPy, from its start to whatever ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refode import _validate
+from refode.solvers.parallel import single_threaded_blas
+from refode.training import checkpoint as files
+from refode.training.progress import Progress
+from refode.training.records import (
+    CONVERGED,
+    FAILED,
+    HISTORY,
+    INTERRUPTED,
+    MAX_ITER,
+    NON_FINITE,
+    STOPPED,
+    Evaluation,
+    Float64,
+    Mismatch,
+    NonFinite,
+    Recorder,
+    norm,
+)
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+#: What ``method`` may be: SciPy's name for it.
+METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG", "trust-krylov": "trust-krylov"}
+_WITH_PRODUCTS = ("newton-cg", "trust-krylov")
+
+Callback = Callable[["OptimizeResult"], Any]
+
+
+def train(
+    problem: Any,
+    x: Any,
+    y: Any = None,
+    theta0: Any = None,
+    seed: int = 0,
+    max_iter: int = 200,
+    progress: bool = True,
+    callback: Callback | None = None,
+    *,
+    method: str = "lbfgs",
+    tolerance: float = 1e-6,
+    memory: int = 20,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 10,
+    resume: bool = False,
+) -> OptimizeResult:
+    """Minimise a problem's objective over theta on fixed samples, by SciPy.
+
+    Parameters
+    ----------
+    problem : object
+        With ``value_and_gradient(theta, x, y)`` (``(theta, x)`` where y is None), a float and
+        an array (p,); with ``initial(seed)`` unless theta0 is given; and for the two Newton
+        methods with ``hessian_vector(theta, v, x, y)``.
+    x, y : array_like
+        Samples and targets, as the problem takes them.
+    theta0 : (p,), optional
+        Where to start; ``problem.initial(seed)`` by default.
+    seed : int, optional
+        For ``problem.initial``; without effect where theta0 is given.
+    max_iter : int, optional
+        The largest number of iterations.
+    progress : bool, optional
+        Whether to show iteration, value, gradient norm, evaluations and seconds on standard
+        error: a live line on a terminal, else a line every ten seconds, first and last
+        included.
+    callback : callable, optional
+        ``callback(intermediate)`` after each iteration, with an OptimizeResult of ``x`` and
+        ``jac`` (copies), ``fun``, ``gradient_norm``, ``iteration``, ``evaluations``,
+        ``products``, ``seconds``. It ends the training by returning True or raising
+        StopIteration. On resuming it is not called again for stored iterations.
+    method : {"lbfgs", "newton-cg", "trust-krylov"}, optional
+        SciPy's L-BFGS-B, or one of its Newton methods with exact Hessian-vector products.
+    tolerance : float, optional
+        Converged where no entry of the gradient is larger in magnitude, for every method.
+    memory : int, optional
+        Pairs of vectors that L-BFGS keeps; the other methods do without.
+    checkpoint : path, optional
+        Where to save the run (``.npz``), after the first evaluation, every
+        ``checkpoint_every`` iterations and at the end, an interrupted one too. An existing
+        file is overwritten unless ``resume``. It grows by 8 p bytes an evaluation or product.
+    checkpoint_every : int, optional
+    resume : bool, optional
+        Go on with the run in ``checkpoint``, to the same bits as without the interruption.
+        Its calls are played back, and the first and last ones made again to see that they
+        still give the same bits. Everything must be as it was, but for ``max_iter`` and
+        ``tolerance``, which only say when to stop, ``progress``, ``callback`` and
+        ``checkpoint_every``.
+
+    Returns
+    -------
+    OptimizeResult
+        ``x`` (p,), ``fun``, ``jac`` (p,), ``nit``, ``nfev`` and ``njev`` (calls of
+        value_and_gradient), ``nhev`` (Hessian-vector products, Newton methods only),
+        ``success``, ``status``, ``message``, ``history``, and ``method``.
+
+        ``history`` is a structured array of ``refode.training.HISTORY``: a row an iteration,
+        row 0 for the start, with ``iteration``, ``value``, ``gradient_norm`` (Euclidean),
+        ``seconds``, ``evaluations``, ``products``; the last three count from the start.
+
+        ``status`` and what ``x`` is then:
+
+        ======  =====================================================================
+        0       converged: the tolerance is met, or the value has stopped falling
+        1       ``max_iter`` iterations are done
+        2, 3    SciPy could not go on, for the reason in ``message``
+        10      the callback ended it
+        11      Ctrl-C: x is the best theta of all evaluations, as for 12 and 13
+        12      a value, gradient or product was NaN or infinite
+        13      the problem or the callback raised an exception (RuntimeWarning besides)
+        ======  =====================================================================
+
+        ``success`` is True for status 0 alone. The names of the statuses are in
+        ``refode.training``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Bad input, named; a start at which value or gradient is not finite; a checkpoint that
+        is missing, damaged, or of another run, naming what differs. After the first
+        evaluation nothing else is raised.
+
+    Notes
+    -----
+    BLAS is held to one thread, so that the bits do not depend on its number of threads;
+    refode's own sweeps use theirs all the same. The samples are fixed, so L-BFGS's values
+    never rise. Values that fall by less than 1e-14 (relative to the larger of value and 1) an
+    iteration have stopped falling, for L-BFGS.
+
+    Examples
+    --------
+    >>> import refode
+    >>> ode = refode.NeuralODE(refode.fields.Shallow(dim=2, width=8))
+    >>> problem = refode.Supervised(ode, loss="logistic")
+    >>> result = refode.train(problem, x, y, checkpoint="run.npz")  # doctest: +SKIP
+    >>> result = refode.train(problem, x, y, checkpoint="run.npz", resume=True)  # doctest: +SKIP
+    """
+    options = Options(
+        max_iter, progress, callback, method, tolerance, memory, checkpoint, checkpoint_every,
+        resume,
+    )  # fmt: skip
+    options.check_problem(problem)
+    return Run(problem, x, y, start(problem, theta0, seed), seed if theta0 is None else None,
+               options).result()  # fmt: skip
+
+
+class Options:
+    """How to train, checked; see ``train``."""
+
+    def __init__(
+        self, max_iter: Any, progress: Any, callback: Any, method: Any, tolerance: Any,
+        memory: Any, checkpoint: Any, checkpoint_every: Any, resume: Any,
+    ) -> None:  # fmt: skip
+        self.max_iter = _validate.positive_int("max_iter", max_iter)
+        self.progress = _validate.instance("progress", progress, bool)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback: got {callback!r}, wanted a callable or None")
+        self.callback: Callback | None = callback
+        self.method = _validate.choice("method", method, tuple(METHODS))
+        self.tolerance = _validate.nonnegative("tolerance", tolerance)
+        self.memory = _validate.positive_int("memory", memory)
+        self.checkpoint_every = _validate.positive_int("checkpoint_every", checkpoint_every)
+        self.resume = _validate.instance("resume", resume, bool)
+        if resume and checkpoint is None:
+            raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
+        self.checkpoint: Path | None = None
+        if checkpoint is not None:
+            self.checkpoint = files.path_of(checkpoint, resume)

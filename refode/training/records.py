@@ -1,0 +1,186 @@
+"""What a training run remembers: evaluations, the best of them, and the calls to play back.
+
+SciPy's optimisers keep their memory to themselves, so a run cannot be stored by its state.
+They are deterministic, though: given the same answers they ask the same questions. Hence a
+`Recorder` stands between the optimiser and the problem and logs every answer; on resuming it
+gives the logged answers until they are used up, and the problem's own from then on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+
+#: One row an iteration; row 0 is the start.
+HISTORY = np.dtype(
+    [
+        ("iteration", np.int64),
+        ("value", np.float64),
+        ("gradient_norm", np.float64),  # Euclidean
+        ("seconds", np.float64),  # since the start, interruptions left out
+        ("evaluations", np.int64),  # of value and gradient, so far
+        ("products", np.int64),  # Hessian-vector products, so far
+    ]
+)
+
+# statuses 2 and 3 are SciPy's own: it could not go on
+CONVERGED, MAX_ITER, STOPPED, INTERRUPTED, NON_FINITE, FAILED = 0, 1, 10, 11, 12, 13
+
+EVALUATION, PRODUCT = 0, 1
+
+
+class Evaluation(NamedTuple):
+    """Value and gradient at theta."""
+
+    theta: Float64
+    value: float
+    gradient: Float64
+
+
+class Call(NamedTuple):
+    """One answer of the problem, and a digest of the question."""
+
+    kind: int
+    digest: bytes
+    value: float  # 0 for a product
+    vector: Float64
+
+
+class NonFinite(Exception):
+    """NaN or infinity came; the message says where."""
+
+
+class Mismatch(Exception):
+    """A stored call is not the one that this run makes; the message says which."""
+
+
+class Recorder:
+    """The problem as the optimiser sees it, with a log of every answer.
+
+    Parameters
+    ----------
+    problem : object
+        With ``value_and_gradient`` and, where products are asked for, ``hessian_vector``.
+    data : tuple
+        What these take after theta: ``(x, y)`` or ``(x,)``.
+    stored : list of Call
+        Answers to play back first.
+    keep : bool
+        Whether to log new answers; without it only their number is kept.
+    """
+
+    def __init__(
+        self, problem: Any, data: tuple[Any, ...], stored: list[Call], keep: bool
+    ) -> None:
+        self.problem, self.data = problem, data
+        self.calls, self.keep = stored, keep
+        self.n_stored, self.played = len(stored), 0
+        self.evaluations = self.products = 0
+        self.best: Evaluation | None = None
+        self.recent: dict[bytes, Evaluation] = {}  # this iteration's, by digest
+        self._last = {call.kind: i for i, call in enumerate(stored)}
+
+    @property
+    def replaying(self) -> bool:
+        """Whether stored answers are left."""
+        return self.played < self.n_stored
+
+    def evaluate(self, theta: Any) -> Evaluation:
+        """Value and gradient at theta; the same theta within an iteration costs nothing."""
+        theta = np.array(theta, dtype=np.float64)
+        digest = _digest(theta)
+        found = self.recent.get(digest)
+        if found is None:
+            _check_finite(theta, "a step of the optimiser")
+            call = self._answer(EVALUATION, digest, theta)
+            found = Evaluation(theta, call.value, call.vector)
+            self.evaluations += 1
+            self.recent[digest] = found
+            if self.best is None or found.value < self.best.value:
+                self.best = found
+        return found
+
+    def value(self, theta: Float64) -> float:
+        """For SciPy's ``fun``."""
+        return self.evaluate(theta).value
+
+    def gradient(self, theta: Float64) -> Float64:
+        """For SciPy's ``jac``; a copy, since SciPy may write into it."""
+        return self.evaluate(theta).gradient.copy()
+
+    def product(self, theta: Float64, v: Float64) -> Float64:
+        """For SciPy's ``hessp``."""
+        theta, v = np.array(theta, dtype=np.float64), np.array(v, dtype=np.float64)
+        _check_finite(v, "a direction of the optimiser")
+        call = self._answer(PRODUCT, _digest(theta, v), theta, v)
+        self.products += 1
+        return call.vector.copy()
+
+    def forget_all_but(self, kept: Evaluation) -> None:
+        """Start an iteration: keep one evaluation, the iterate's."""
+        self.recent = {_digest(kept.theta): kept}
+
+    def _answer(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
+        if self.replaying:
+            return self._play_back(kind, digest, *arguments)
+        call = self._ask(kind, digest, *arguments)
+        if self.keep:
+            self.calls.append(call)  # one statement, so that Ctrl-C leaves all of it or nothing
+        return call
+
+    def _play_back(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
+        i, call = self.played, self.calls[self.played]
+        if (call.kind, call.digest) != (kind, digest):
+            raise Mismatch(f"call {i + 1} of the stored run was another one than this run makes")
+        if i in (0, self._last[kind]):  # the problem's repr may not tell everything about it
+            fresh = self._ask(kind, digest, *arguments)
+            if fresh.value != call.value or fresh.vector.tobytes() != call.vector.tobytes():
+                raise Mismatch(f"the problem no longer answers call {i + 1} with the same bits")
+        self.played += 1
+        return call
+
+    def _ask(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
+        copies = [argument.copy() for argument in arguments]  # the problem may write into them
+        shape = arguments[0].shape
+        if kind == PRODUCT:
+            vector = _copied(self.problem.hessian_vector(*copies, *self.data), shape)
+            _check_finite(vector, "a Hessian-vector product")
+            return Call(kind, digest, 0.0, vector)
+        value, gradient = self.problem.value_and_gradient(*copies, *self.data)
+        value, vector = float(value), _copied(gradient, shape)
+        if not np.isfinite(value):
+            raise NonFinite(f"the value is {value}")
+        _check_finite(vector, "the gradient")
+        return Call(kind, digest, value, vector)
+
+
+def _copied(answer: Any, shape: tuple[int, ...]) -> Float64:
+    vector = np.array(answer, dtype=np.float64)  # a copy: the problem may reuse its buffer
+    if vector.shape != shape:
+        raise ValueError(f"problem: got an answer of shape {vector.shape}, wanted {shape}")
+    return vector
+
+
+def _check_finite(vector: Float64, what: str) -> None:
+    bad = ~np.isfinite(vector)
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise NonFinite(f"{what} has the entry {vector[i]} at index {i}")
+
+
+def _digest(*vectors: Float64) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for vector in vectors:
+        digest.update(vector.tobytes())
+    return digest.digest()
+
+
+def norm(gradient: Float64) -> float:
+    """Euclidean norm, without overflow."""
+    largest = np.abs(gradient).max()
+    return float(largest * np.linalg.norm(gradient / largest)) if largest else 0.0
