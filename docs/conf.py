@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -30,8 +31,21 @@ myst_heading_anchors = 3
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True
 autodoc_typehints = "none"  # the numpydoc sections say it, with shapes
 autodoc_member_order = "bysource"
 
 html_theme = "furo" if importlib.util.find_spec("furo") else "alabaster"
 html_title = f"refode {release}"
+
+
+def escape_mathematics(app, what, name, obj, options, lines):
+    """Docstrings write |z| and a * b as they are; reStructuredText would read marks in them."""
+    for i, line in enumerate(lines):
+        parts = re.split(r"(``.*?``|`.*?`)", line)  # quoted code stays as it is
+        parts[::2] = [re.sub(r"([|*])", r"\\\1", text) for text in parts[::2]]
+        lines[i] = "".join(parts)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", escape_mathematics, priority=100)  # before napoleon
