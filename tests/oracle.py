@@ -67,7 +67,7 @@ def _input(z: Array, t: Any, time: bool) -> Array:
 
 def _shift(w: Weights, t: Any, time: bool) -> Array:
     """b, or b + t tau."""
-    return w["b"] + t * w["tau"] if time else w["b"]
+    return w["b0"] + t * w["tau"] if time else w["b0"]
 
 
 def affine(time: bool = False) -> Field:
@@ -139,11 +139,11 @@ def parabolic(activation: str = "tanh", time: bool = False) -> Field:
     sigma, slope = ACTIVATIONS[activation]
 
     def value(w: Weights, z: Array, t: Any = 0.0) -> Array:
-        return -w["K"][:, : len(z)].T @ sigma(w["K"] @ _input(z, t, time) + w["b"])
+        return -w["K"][:, : len(z)].T @ sigma(w["K"] @ _input(z, t, time) + w["b0"])
 
     def jacobian(w: Weights, z: Array, t: Any = 0.0) -> Array:
         K = w["K"][:, : len(z)]
-        return -K.T @ np.diag(slope(w["K"] @ _input(z, t, time) + w["b"])) @ K
+        return -K.T @ np.diag(slope(w["K"] @ _input(z, t, time) + w["b0"])) @ K
 
     return Field(value, jacobian)
 

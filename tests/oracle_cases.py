@@ -23,10 +23,10 @@ def build(name, activation, d, k, seed, time=False, depth=2):
     shapes = {
         "affine": {"A": (d, d + e), "c": (d,)},
         "shallow": {"W0": (k, d + e), "b0": (k,), "W1": (d, k), "b1": (d,)},
-        "antisymmetric": {"K": (d, d), "b": (d,)},
-        "parabolic": {"K": (k, d + e), "b": (k,)},
-        "hamiltonian": {"K": (d, d), "b": (d,)},
-        "second_order": {"K": (k, d), "b": (k,)},
+        "antisymmetric": {"K": (d, d), "b0": (d,)},
+        "parabolic": {"K": (k, d + e), "b0": (k,)},
+        "hamiltonian": {"K": (d, d), "b0": (d,)},
+        "second_order": {"K": (k, d), "b0": (k,)},
     }
     sizes = [d + e, *[k + i for i in range(depth)], d]
     shapes["mlp"] = {}
@@ -34,7 +34,7 @@ def build(name, activation, d, k, seed, time=False, depth=2):
         shapes["mlp"] |= {f"W{i}": (sizes[i + 1], sizes[i]), f"b{i}": (sizes[i + 1],)}
     if time:
         for with_tau in ("antisymmetric", "hamiltonian", "second_order"):
-            shapes[with_tau]["tau"] = shapes[with_tau]["b"]
+            shapes[with_tau]["tau"] = shapes[with_tau]["b0"]
     make = getattr(oracle, name)
     if name in ("affine", "shallow"):
         field = make(time=time)

@@ -97,9 +97,9 @@ def test_time_input_only_shifts_the_bias(case, time_zero):
     plain, _, _, _ = build(*case, time=False)
     v = dict(w)
     if "tau" in w:
-        v["b"] = w["b"] + t * v.pop("tau")
+        v["b0"] = w["b0"] + t * v.pop("tau")
     else:
-        matrix, bias = {"affine": ("A", "c"), "parabolic": ("K", "b")}.get(name, ("W0", "b0"))
+        matrix, bias = {"affine": ("A", "c"), "parabolic": ("K", "b0")}.get(name, ("W0", "b0"))
         v[matrix], v[bias] = w[matrix][:, :-1], w[bias] + t * w[matrix][:, -1]
     close(field.value(w, z, t), plain.value(v, z))
     close(field.jacobian(w, z, t), plain.jacobian(v, z))
@@ -124,11 +124,11 @@ def test_values_by_plain_loops():
     close(oracle.mlp("sine").value(deep, np.array([0.4])), [3 * inner - 1])
     K, b = np.array([[1.0, 2.0], [-0.5, 0.25]]), np.array([0.1, -0.2])
     state = np.array([0.3, -0.7, 1.1, 0.9])  # Y then Z
-    close(oracle.hamiltonian().value({"K": K, "b": b}, state),
+    close(oracle.hamiltonian().value({"K": K, "b0": b}, state),
           [math.tanh(1.1 + 2 * 0.9 + 0.1), math.tanh(-0.5 * 1.1 + 0.25 * 0.9 - 0.2),
            -math.tanh(0.3 + 0.5 * 0.7 + 0.1), -math.tanh(2 * 0.3 - 0.25 * 0.7 - 0.2)])  # fmt: skip
     B = [[-0.3, 2.5], [-2.5, -0.3]]  # K - K^T - 0.3 I
-    close(oracle.antisymmetric(0.3).value({"K": K, "b": b}, z[:2]),
+    close(oracle.antisymmetric(0.3).value({"K": K, "b0": b}, z[:2]),
           [math.tanh(B[i][0] * z[0] + B[i][1] * z[1] + b[i]) for i in range(2)])  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_gradient_fields_descend_and_accelerate_along_their_potential(activation
     _, w, z, _ = build("parabolic", activation, 3, 4, seed=5)
 
     def potential(y):
-        return np.sum(PRIMITIVES[activation](w["K"] @ y + w["b"]))
+        return np.sum(PRIMITIVES[activation](w["K"] @ y + w["b0"]))
 
     force = -complex_gradient(potential, z)
     close(oracle.parabolic(activation).value(w, z), force)

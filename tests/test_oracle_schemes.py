@@ -132,7 +132,7 @@ def test_derivative_by_the_end_time_is_the_velocity():
 def test_verlet_is_reversible_and_keeps_volume(n, activation, time, seed):
     _, w, y, _ = build("hamiltonian", activation, n, n, seed, time=time)
     h, t = 0.3, 0.9 if time else None
-    b = w["b"] + 0.9 * w["tau"] if time else w["b"]
+    b = w["b0"] + 0.9 * w["tau"] if time else w["b0"]
     sigma, _ = oracle.ACTIVATIONS[activation]
     Y, Z = oracle.verlet_step(w, y[:n], y[n:], h, activation, t)
     Y_back = Y - h * sigma(w["K"] @ Z + b)
@@ -155,7 +155,7 @@ def test_which_steps_are_symplectic():
     """Verlet keeps the form of K, and the canonical one only where diag(sigma') K is symmetric."""
 
     def jacobian(K):
-        w = {"K": K, "b": np.array([0.3, -0.4])}
+        w = {"K": K, "b0": np.array([0.3, -0.4])}
 
         def step(s):
             return np.concatenate(oracle.verlet_step(w, s[:2], s[2:], 0.3))
@@ -181,7 +181,7 @@ def test_hamiltonian_field_conserves_its_energy():
     field, w, y, _ = build("hamiltonian", "tanh", 3, 3, seed=12)
 
     def energy(s):
-        u, v = w["K"] @ s[3:] + w["b"], w["K"].T @ s[:3] + w["b"]
+        u, v = w["K"] @ s[3:] + w["b0"], w["K"].T @ s[:3] + w["b0"]
         return np.sum(np.log(np.cosh(u))) + np.sum(np.log(np.cosh(v)))
 
     gradient = complex_gradient(energy, y)
@@ -242,5 +242,5 @@ def test_leapfrog_is_reversible_with_time():
     back, again = oracle.leapfrog_step(w, now, Y, 0.3, "sine", 0.4)
     close(back, y[2:])
     close(again, y[:2])
-    plain = {"K": w["K"], "b": w["b"] + 0.4 * w["tau"]}
+    plain = {"K": w["K"], "b0": w["b0"] + 0.4 * w["tau"]}
     close(Y, oracle.leapfrog_step(plain, y[:2], y[2:], 0.3, "sine")[0])

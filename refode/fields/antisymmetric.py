@@ -42,14 +42,14 @@ class Antisymmetric(Field):
 
     Notes
     -----
-    Weights: K (d, d), b (d,), tau (d,) if ``time``. K's diagonal has no effect.
+    Weights: K (d, d), b0 (d,), tau (d,) if ``time``. K's diagonal has no effect.
     """
 
     def __init__(
         self, dim: int, gamma: float = 0.0, activation: str = "tanh", time: bool = False
     ) -> None:
         d = _validate.positive_int("dim", dim)
-        shapes: dict[str, tuple[int, ...]] = {"K": (d, d), "b": (d,)}
+        shapes: dict[str, tuple[int, ...]] = {"K": (d, d), "b0": (d,)}
         super().__init__(d, shapes | ({"tau": (d,)} if time is True else {}), time)
         self.gamma = _validate.nonnegative("gamma", gamma)
         self.activation = activation

@@ -71,7 +71,7 @@ class Hamiltonian(Field):
 
     Notes
     -----
-    Weights: K (n, n), b (n,), tau (n,) if ``time``. Scheme "verlet" is [HR17]'s.
+    Weights: K (n, n), b0 (n,), tau (n,) if ``time``. Scheme "verlet" is [HR17]'s.
     """
 
     partitioned: ClassVar[bool] = True
@@ -79,7 +79,7 @@ class Hamiltonian(Field):
 
     def __init__(self, dim: int, activation: str = "tanh", time: bool = False) -> None:
         n = _half_dimension(dim)
-        shapes: dict[str, tuple[int, ...]] = {"K": (n, n), "b": (n,)}
+        shapes: dict[str, tuple[int, ...]] = {"K": (n, n), "b0": (n,)}
         super().__init__(2 * n, shapes | ({"tau": (n,)} if time is True else {}), time)
         self.activation = activation
         self._code = activation_code(activation)
@@ -107,7 +107,7 @@ class Leapfrog(Field):
 
     Notes
     -----
-    Weights: K (k, n), b (k,), tau (k,) if ``time``. Scheme "verlet" is [HR17]'s
+    Weights: K (k, n), b0 (k,), tau (k,) if ``time``. Scheme "verlet" is [HR17]'s
     leapfrog Y+ = 2Y - Y- - h^2 K^T sigma(K Y + b), with h V = Y - Y-.
     """
 
@@ -119,7 +119,7 @@ class Leapfrog(Field):
     ) -> None:
         n = _half_dimension(dim)
         k = n if width is None else _validate.positive_int("width", width)
-        shapes: dict[str, tuple[int, ...]] = {"K": (k, n), "b": (k,)}
+        shapes: dict[str, tuple[int, ...]] = {"K": (k, n), "b0": (k,)}
         super().__init__(2 * n, shapes | ({"tau": (k,)} if time is True else {}), time)
         self.width = k
         self.activation = activation

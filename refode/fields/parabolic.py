@@ -49,7 +49,7 @@ class Parabolic(Field):
 
     Notes
     -----
-    Weights: K (k, d), b (k,).
+    Weights: K (k, d), b0 (k,).
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Parabolic(Field):
     ) -> None:
         d = _validate.positive_int("dim", dim)
         k = d if width is None else _validate.positive_int("width", width)
-        super().__init__(d, {"K": (k, d + 1 if time is True else d), "b": (k,)}, time)
+        super().__init__(d, {"K": (k, d + 1 if time is True else d), "b0": (k,)}, time)
         self.width = k
         self.activation = activation
         self._code = activation_code(activation)
@@ -73,7 +73,7 @@ class Parabolic(Field):
             return weights
         w, n, d = self.named(weights), len(weights), self.dim
         K = w["K"][:, :, :d]
-        parts = [K.reshape(n, -1), w["b"], w["K"][:, :, d:].reshape(n, -1)]
+        parts = [K.reshape(n, -1), w["b0"], w["K"][:, :, d:].reshape(n, -1)]
         if trace:
             parts.append(-(K * K).sum(axis=2))
         return np.concatenate(parts, axis=1)
