@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from refode import datasets as datasets
     from refode import fields as fields
     from refode import tableaus as tableaus
+    from refode import training as training
     from refode import verify as verify
     from refode.problems.supervised import Supervised as Supervised
     from refode.solvers import evaluate as evaluate
@@ -31,6 +32,7 @@ _MODULES = {
     "evaluate": "refode.solvers.evaluate",
     "fields": "refode.fields",
     "tableaus": "refode.tableaus",
+    "training": "refode.training",
     "verify": "refode.verify",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "set_num_threads",
     "tableaus",
     "train",
+    "training",
     "verify",
 ]
 
