@@ -13,6 +13,7 @@ from refode._validate import real_array, real_number
 from refode.verify._calls import Array, callable_argument
 
 EPS = float(np.finfo(np.float64).eps)
+TINY = float(np.finfo(np.float64).tiny)
 
 # Halvings start from this times a power of two. It is no simple fraction, so that no function
 # with a period of 1 or 1/2 returns to where it started at every large step.
@@ -85,8 +86,9 @@ def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
     agree by accident, as what the distance one row up lets expect), which is the error of the
     coarser one and so errs on the safe side, plus twice the noise of its row (no
     entry of the table amplifies noise by more than 1.97). Where the last rows, which only noise
-    tells apart, differ by more than the noise given, it is taken to be that much larger. The entry with the smallest estimate
-    is taken, provided that all rows with smaller steps agree with it, as far as those can tell.
+    tells apart, differ by more than the noise given, it is taken to be that much larger. The
+    entry with the smallest estimate is taken, provided that the best entries of all finer rows
+    agree with it within their estimates: at large steps rows may agree on something else.
 
     Parameters
     ----------
@@ -103,20 +105,23 @@ def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
     error : float
         The estimate; infinite there.
     """
-    flat = values.reshape(len(values), -1)
-    bad = np.flatnonzero(~(np.isfinite(flat).all(axis=1) & np.isfinite(noise)))
-    first = int(bad[-1]) + 1 if bad.size else 0
-    rows, noise = flat[first:], noise[first:]
+    rows = values.reshape(len(values), -1)
     nothing = np.nan if values.ndim == 1 else np.full(values.shape[1], np.nan)
+    with np.errstate(all="ignore"):  # in units of the last row, lest squares under- or overflow
+        size = max(float(np.max(np.abs(rows[-1]))), float(noise[-1]), TINY)
+        rows, noise = rows / size, noise / size
+        usable = (np.abs(rows).max(axis=1) < 1e100) & (noise < 1e100)
+    bad = np.flatnonzero(~usable)
+    first = int(bad[-1]) + 1 if bad.size else 0
+    rows, noise = rows[first:], noise[first:]
     if len(rows) < 3:
         return nothing, np.inf
-    noise = noise * _underestimate(rows, noise)
-    # what each row knows about the limit: its own change since the row above, and its noise
-    reach = 2.0 * (np.linalg.norm(np.diff(rows, axis=0), axis=1) + noise[1:] + noise[:-1])
-    for estimate, k, limit in sorted(_table(rows, noise), key=lambda c: (c[0], c[1])):
-        off = np.linalg.norm(rows[k + 1 :] - limit, axis=1)
-        if (off <= reach[k:] + estimate).all():
-            return (float(limit[0]) if values.ndim == 1 else limit), estimate
+    table = _table(rows, noise * _underestimate(rows, noise))
+    best = {entry[1]: entry for entry in sorted(table, key=lambda entry: -entry[0])}
+    for estimate, k, limit in sorted(table, key=lambda entry: entry[:2]):
+        finer = [entry for row, entry in best.items() if row > k]
+        if all(np.linalg.norm(e[2] - limit) <= 1.5 * (e[0] + estimate) for e in finer):
+            return size * (float(limit[0]) if values.ndim == 1 else limit), size * estimate
     return nothing, np.inf
 
 
@@ -124,7 +129,7 @@ def _underestimate(rows: Array, noise: Array) -> float:
     """Return by how much the last neighbours differ beyond their noise, at least 1."""
     change = np.linalg.norm(np.diff(rows[-4:], axis=0), axis=1)
     expected = noise[-4:][1:] + noise[-4:][:-1]
-    return max(1.0, float(np.max(change / np.maximum(expected, 1e-300))))
+    return max(1.0, float(np.max(change / np.maximum(expected, TINY))))
 
 
 def _table(rows: Array, noise: Array) -> list[tuple[float, int, Array]]:
@@ -180,7 +185,8 @@ def noise_level(
     Returns
     -------
     noise : float
-        The noise's standard deviation, at least the machine epsilon times ``|fun(x)|``.
+        The noise's standard deviation; at least the machine epsilon times ``|fun(x)|`` and
+        times the length of the vector of products g_i x_i.
     precision : float
         The relative precision that values further away have at best: the machine epsilon, or
         that of the stairs.
@@ -200,18 +206,24 @@ def noise_level(
         if not np.isfinite(values).all():
             break
         measured = _noise_in(values - ((points - x) - steps) @ g)
-        if np.count_nonzero(np.diff(values) == 0.0) < 4:
+        jumps = np.abs(np.diff(values))
+        if np.count_nonzero(jumps == 0.0) < 4:
+            if stairs:  # equal stairs by accident have no differences of high order
+                measured = max(measured, 0.5 * float(np.min(jumps[jumps > 0.0])))
             break
         stairs = True
     precision = measured / value if stairs and value > 0.0 else EPS
-    return max(measured, EPS * value), max(EPS, min(precision, 1e-2))
+    # an argument that is rounded on its way moves the value by about this, whatever was measured
+    floor = EPS * (value + float(np.linalg.norm(g * x)))
+    return max(measured, floor), max(EPS, min(precision, 1e-2))
 
 
 def _noise_in(values: Array) -> float:
-    noise, ratio, difference = 0.0, 1.0, values
+    size = max(float(np.max(np.abs(values))), TINY)
+    noise, ratio, difference = 0.0, 1.0, values / size
     for k in range(1, 7):
         difference = np.diff(difference)
         ratio *= k / (4.0 * k - 2.0)  # (k!)^2 / (2k)!
         if k >= 4:
             noise = max(noise, float(np.sqrt(ratio * np.mean(difference**2))))
-    return noise
+    return size * noise

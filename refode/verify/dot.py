@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode._validate import nonnegative_int, positive_int
+from refode._validate import nonnegative, nonnegative_int, positive_int
 from refode.verify._calls import callable_argument
 
 CONSTANT = 8.0  # C of the bound
+
+_TYPES = ("float32", "float64", "complex64", "complex128")
 
 Shape = tuple[int, ...]
 Arrays = tuple[NDArray[Any], ...]
@@ -131,9 +133,9 @@ def dot_test(
     callable_argument("adjoint", adjoint)
     x_shapes, y_shapes = _shapes("x_shape", x_shape), _shapes("y_shape", y_shape)
     n_trials, seed = positive_int("n_trials", n_trials), nonnegative_int("seed", seed)
-    kind = np.dtype(dtype)
-    if kind.kind not in "fc":
-        raise TypeError(f"dtype: got {kind}, wanted a float or complex type")
+    kind, constant = np.dtype(dtype), nonnegative("constant", constant)
+    if kind.name not in _TYPES:
+        raise TypeError(f"dtype: got {kind}, wanted one of {', '.join(_TYPES)}")
     test = _Test(
         tangent, adjoint, x_shapes, y_shapes, kind, conjugate, constant, np.random.default_rng(seed)
     )

@@ -80,9 +80,9 @@ class Sweep(NamedTuple):
 class Window(NamedTuple):
     """Where a remainder falls as a power of h: rows `first` to `last`, both included.
 
-    `kind` is "power law" (the expected one), "higher" (a higher power), "linear" (at rounding
-    everywhere), "locally linear" (at rounding below some h), or what went wrong: "slope",
-    "too few points", "kink", "not finite".
+    `kind` is "power law" (the expected one), "higher" (a higher power, or between two),
+    "linear" (at rounding everywhere), "locally linear" (at rounding below some h), or what went
+    wrong: "slope", "too few points", "kink", "not finite".
     """
 
     kind: str
@@ -249,18 +249,39 @@ def _window_from(h: Array, e: Array, clear: Mask, bottom: int, expected: int) ->
     first = bottom
     while first > top and abs(slopes[first - 1 - top] - power) <= LOCAL_TOLERANCE:
         first -= 1
-    if bottom - first + 1 < MIN_POINTS:
-        return Window("too few points", np.nan, first, bottom)
     slope = _fit(h, e, first, bottom)
     while abs(slope - power) > SLOPE_TOLERANCE and bottom - first >= MIN_POINTS:
         first += 1  # the largest steps are not small enough yet
         slope = _fit(h, e, first, bottom)
+    n_points = bottom - first + 1
+    if n_points < MIN_POINTS or abs(slope - power) > SLOPE_TOLERANCE:
+        faster = _falling_faster(h, e, slopes, bottom, expected)
+        if faster is not None:
+            return faster
+    if n_points < MIN_POINTS:
+        return Window("too few points", np.nan, first, bottom)
     if abs(slope - power) > SLOPE_TOLERANCE or power < expected:
         return Window("slope", slope, first, bottom)
     return Window("power law" if power == expected else "higher", slope, first, bottom)
 
 
+def _falling_faster(h: Array, e: Array, slopes: Array, bottom: int, expected: int) -> Window | None:
+    # Where the leading derivative nearly vanishes, the remainder goes from one power to the next
+    # and is clean in neither. A slope that never sinks below the wanted one is as good: a wrong
+    # gradient would pull it down.
+    low = slopes[::-1] < expected - LOCAL_TOLERANCE
+    n = int(np.argmax(low)) if low.any() else slopes.size
+    if n + 1 < MIN_POINTS:
+        return None
+    slope = _fit(h, e, bottom - n, bottom)
+    if slope < expected - SLOPE_TOLERANCE:
+        return None
+    return Window("higher", slope, bottom - n, bottom)
+
+
 def _fit(h: Array, e: Array, first: int, last: int) -> float:
+    if first == last:
+        return np.nan
     rows = slice(first, last + 1)
     return float(np.polyfit(np.log2(h[rows]), np.log2(e[rows]), 1)[0])
 

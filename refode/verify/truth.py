@@ -14,7 +14,7 @@ from refode.verify.taylor import Point, Sweep, curvature, is_flat
 
 STEP = 1e-200  # of the complex step: its square is zero in float64
 SAFETY = 3.0  # times the estimated error of the truth
-ROUNDING = 8.0  # times eps |g|.|v|: the rounding of the gradient's entries and of g . v
+ROUNDING = 16.0  # times eps |g|.|v|: the rounding of the gradient's entries and of g . v
 
 _NUDGES = 4
 

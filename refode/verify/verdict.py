@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -86,8 +87,8 @@ def judge(found: Findings, enough: float) -> GradientReport:
 def _overall(found: Findings) -> tuple[float, float, float]:
     if not found.rows:
         return np.nan, np.inf, np.inf
-    error = float(np.linalg.norm([row.error for row in found.rows]))
-    truth = float(np.linalg.norm([row.truth for row in found.rows]))
+    error = math.hypot(*(row.error for row in found.rows))
+    truth = math.hypot(*(row.truth for row in found.rows))
     relative = error / truth if truth > 0.0 else (0.0 if error == 0.0 else np.inf)
     seen = min(row.smallest_detectable for row in found.rows)
     size, norm = found.g.size, float(np.linalg.norm(found.g))
@@ -130,11 +131,8 @@ def _constant_factor(found: Findings) -> str:
 def _collect_warnings(found: Findings) -> None:
     kinds = [t.kind1 for t in found.taylor]
     flat = [t.flat for t in found.taylor]
-    if not found.g.any():
-        found.warnings.append(
-            "the gradient is zero"
-            + (": nothing about its size was checked" if not all(flat) else "")
-        )
+    if not found.g.any() and all(row.passed for row in found.rows):
+        found.warnings.append("the gradient is zero")
     if all(flat):
         found.warnings.append("the function is constant along every direction")
     elif all(kind == "linear" for kind in kinds):
@@ -148,7 +146,9 @@ def _collect_warnings(found: Findings) -> None:
             "every step, and says nothing of terms beyond the second"
         )
     if any(kind == "higher" for kind in kinds):
-        found.warnings.append("the curvature vanishes along a direction: E1 falls faster than h²")
+        found.warnings.append(
+            "E1 falls faster than h² along a direction: the curvature nearly vanishes there"
+        )
     if any(kind == "locally linear" for kind in kinds):
         found.warnings.append(
             "the function is linear near x0 and bends further out: the gradient "
@@ -156,13 +156,9 @@ def _collect_warnings(found: Findings) -> None:
         )
     found.warnings += [
         f"the gradient of block {label!r} is zero"
-        + (
-            ", and the function does not depend on it"
-            if row.flat
-            else ": nothing was checked there"
-        )
+        + (", and the function does not depend on it" if row.flat else "")
         for label, row in found.per_block.items()
-        if not found.g[found.blocks[label]].any()
+        if row.passed and not found.g[found.blocks[label]].any()
     ]
     if found.function.left_domain:
         found.warnings.append(
