@@ -52,3 +52,17 @@ ERRATA_9_PRINTED_MARGIN = 0.1
 PLAIN_PYTHON = 1e-12
 # Richardson from central differences, h = 1e-3: 4 h^4 f^(5)/30 and 5 eps/(3 h)
 PLAIN_PYTHON_RICHARDSON = 1e-9
+
+# --- tests/test_training*.py ------------------------------------------------------------------
+# |theta - theta*| <= |gradient| / smallest eigenvalue = 2e-6 / 0.488 for entries of 1e-6
+TRAINING_MINIMISER = 5e-6
+# weights at stage times by two bases, a small collocation system between them
+TRAINING_PROLONGED = 1e-12
+
+# --- tests/test_field_contract.py -------------------------------------------------------------
+# sums of a dozen products and an activation of 2 ulp, by two codes, against the largest entry
+FIELD_VALUE = 2e-14
+# a block of an adjoint against the complex step through the oracle, both true to rounding
+FIELD_COMPLEX_STEP = 1e-12
+# slope of a Taylor remainder fitted over at least four halvings
+TAYLOR_SLOPE = 0.05

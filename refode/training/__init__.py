@@ -9,8 +9,9 @@ without targets; ``refode.Supervised`` is one.
 from __future__ import annotations
 
 from refode.training.checkpoint import CheckpointNotFoundError, read_checkpoint
-from refode.training.driver import METHODS, train
+from refode.training.driver import train
 from refode.training.multilevel import prolong, train_multilevel
+from refode.training.options import METHODS
 from refode.training.records import (
     CONVERGED,
     FAILED,
@@ -19,6 +20,7 @@ from refode.training.records import (
     MAX_ITER,
     NON_FINITE,
     STOPPED,
+    STUCK,
 )
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "METHODS",
     "NON_FINITE",
     "STOPPED",
+    "STUCK",
     "CheckpointNotFoundError",
     "prolong",
     "read_checkpoint",

@@ -8,6 +8,7 @@ run is played back on resuming (see ``refode.training.records``).
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -82,7 +83,9 @@ def path_of(checkpoint: Any, resume: bool) -> Path:
     if path.is_dir():
         raise ValueError(f"checkpoint: got the folder {name!r}, wanted a file's name")
     if resume and not path.exists():
-        raise CheckpointNotFoundError(f"checkpoint: got {name!r} with resume=True, but no such file")
+        raise CheckpointNotFoundError(
+            f"checkpoint: got {name!r}, but there is no such file to resume"
+        )
     if not os.access(path.parent, os.W_OK | os.X_OK):  # False too where it does not exist
         raise ValueError(f"checkpoint: got {name!r}, wanted a name in a folder that can be written")
     return path
@@ -122,7 +125,7 @@ def save(path: Path, state: Checkpoint) -> None:
     """Write the file anew, all of it or nothing."""
     calls = state.calls
     p = state.theta0.size
-    members = {
+    members: dict[str, Any] = {
         "format": np.array(FORMAT),
         "settings": np.array(json.dumps(state.settings)),
         "theta0": state.theta0,
@@ -261,6 +264,7 @@ def _repr(problem: Any) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))  # an address changes with the process
 
 
+@functools.cache  # milliseconds each
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -1,45 +1,15 @@
-"""``train``: one optimisation by SciPy, from its start to whatever ends it."""
+"""``train``: the public door to one optimisation."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
-import warnings
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from refode import _validate
-from refode.solvers.parallel import single_threaded_blas
-from refode.training import checkpoint as files
-from refode.training.progress import Progress
-from refode.training.records import (
-    CONVERGED,
-    FAILED,
-    HISTORY,
-    INTERRUPTED,
-    MAX_ITER,
-    NON_FINITE,
-    STOPPED,
-    Evaluation,
-    Float64,
-    Mismatch,
-    NonFinite,
-    Recorder,
-    norm,
-)
+from refode.training.options import Callback, Options, data_of, start
+from refode.training.run import Run
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
-
-#: What ``method`` may be: SciPy's name for it.
-METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG", "trust-krylov": "trust-krylov"}
-_WITH_PRODUCTS = ("newton-cg", "trust-krylov")
-
-Callback = Callable[["OptimizeResult"], Any]
 
 
 def train(
@@ -151,33 +121,10 @@ def train(
     >>> result = refode.train(problem, x, y, checkpoint="run.npz", resume=True)  # doctest: +SKIP
     """
     options = Options(
-        max_iter, progress, callback, method, tolerance, memory, checkpoint, checkpoint_every,
-        resume,
+        max_iter=max_iter, progress=progress, callback=callback, method=method,
+        tolerance=tolerance, memory=memory, checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every, resume=resume,
     )  # fmt: skip
     options.check_problem(problem)
-    return Run(problem, x, y, start(problem, theta0, seed), seed if theta0 is None else None,
-               options).result()  # fmt: skip
-
-
-class Options:
-    """How to train, checked; see ``train``."""
-
-    def __init__(
-        self, max_iter: Any, progress: Any, callback: Any, method: Any, tolerance: Any,
-        memory: Any, checkpoint: Any, checkpoint_every: Any, resume: Any,
-    ) -> None:  # fmt: skip
-        self.max_iter = _validate.positive_int("max_iter", max_iter)
-        self.progress = _validate.instance("progress", progress, bool)
-        if callback is not None and not callable(callback):
-            raise TypeError(f"callback: got {callback!r}, wanted a callable or None")
-        self.callback: Callback | None = callback
-        self.method = _validate.choice("method", method, tuple(METHODS))
-        self.tolerance = _validate.nonnegative("tolerance", tolerance)
-        self.memory = _validate.positive_int("memory", memory)
-        self.checkpoint_every = _validate.positive_int("checkpoint_every", checkpoint_every)
-        self.resume = _validate.instance("resume", resume, bool)
-        if resume and checkpoint is None:
-            raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
-        self.checkpoint: Path | None = None
-        if checkpoint is not None:
-            self.checkpoint = files.path_of(checkpoint, resume)
+    begin = start(problem, theta0, seed)
+    return Run(problem, data_of(x, y), begin, None if theta0 is not None else seed, options).run()

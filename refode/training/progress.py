@@ -6,8 +6,6 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-
 SECONDS_BETWEEN_LINES = 10.0  # plain
 SECONDS_BETWEEN_REFRESHES = 0.1  # live
 
@@ -28,8 +26,8 @@ class Progress:
         self.stream = sys.stderr if shown else None  # None too where there is no such stream
         self.max_iter, self.label = max_iter, label
         self.live: Any = None
-        self.shown_at = -np.inf
-        self.waiting: np.void | None = None  # the newest row, where it has not been shown
+        self.shown_at = float("-inf")
+        self.waiting: dict[str, Any] | None = None  # the newest row, where it has not been shown
 
     def open(self) -> None:
         """Take over the terminal's last line, if this is a terminal."""
@@ -40,27 +38,30 @@ class Progress:
 
         console = Console(file=self.stream)
         if console.is_terminal and not console.is_dumb_terminal:
-            self.live = Live(console=console, auto_refresh=False)
-            self.live.start()
+            self.live = Live(self.label + "first evaluation", console=console, auto_refresh=False)
+            self.live.start(refresh=True)
 
-    def update(self, row: np.void) -> None:
+    def update(self, row: dict[str, Any]) -> None:
         """Show the row, unless another one was shown just now."""
         pause = SECONDS_BETWEEN_LINES if self.live is None else SECONDS_BETWEEN_REFRESHES
         self.waiting = row
         if time.monotonic() - self.shown_at >= pause:
             self._show()
 
-    def close(self, message: str = "") -> None:
-        """Show what is waiting, leave the line where it is, and the message under it."""
-        if self.waiting is not None:
-            self._show()
+    def close(self) -> None:
+        """Show what is waiting, and leave the line where it is."""
+        self._show()
         live, self.live = self.live, None
         if live is not None:
             live.stop()
-        if message:
-            self._print(self.label + message)
+
+    def say(self, message: str) -> None:
+        """Print a line of its own."""
+        self._print(self.label + message)
 
     def _show(self) -> None:
+        if self.waiting is None:
+            return
         line = self.label + self._line(self.waiting)
         self.waiting, self.shown_at = None, time.monotonic()
         if self.live is None:
@@ -68,7 +69,7 @@ class Progress:
             return
         from rich.text import Text
 
-        self.live.update(Text(line, no_wrap=True, overflow="ellipsis"), refresh=True)
+        self.live.update(Text(line), refresh=True)
 
     def _print(self, line: str) -> None:
         if self.stream is None:
@@ -78,7 +79,7 @@ class Progress:
         except (OSError, ValueError):  # closed by whoever reads it: no reason to stop training
             self.stream = None
 
-    def _line(self, row: Any) -> str:
+    def _line(self, row: dict[str, Any]) -> str:
         width = len(str(self.max_iter))
         products = f"  products {row['products']}" if row["products"] else ""
         return (

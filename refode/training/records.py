@@ -28,8 +28,9 @@ HISTORY = np.dtype(
     ]
 )
 
-# statuses 2 and 3 are SciPy's own: it could not go on
-CONVERGED, MAX_ITER, STOPPED, INTERRUPTED, NON_FINITE, FAILED = 0, 1, 10, 11, 12, 13
+# 0 to 3 as SciPy has them: 2 and 3 are its failures, and ours to see it fail is 3
+CONVERGED, MAX_ITER, STUCK = 0, 1, 3
+STOPPED, INTERRUPTED, NON_FINITE, FAILED = 10, 11, 12, 13
 
 EVALUATION, PRODUCT = 0, 1
 
@@ -55,6 +56,10 @@ class NonFinite(Exception):
     """NaN or infinity came; the message says where."""
 
 
+class Lost(Exception):
+    """The optimiser itself came up with NaN; the message says where."""
+
+
 class Mismatch(Exception):
     """A stored call is not the one that this run makes; the message says which."""
 
@@ -74,9 +79,7 @@ class Recorder:
         Whether to log new answers; without it only their number is kept.
     """
 
-    def __init__(
-        self, problem: Any, data: tuple[Any, ...], stored: list[Call], keep: bool
-    ) -> None:
+    def __init__(self, problem: Any, data: tuple[Any, ...], stored: list[Call], keep: bool) -> None:
         self.problem, self.data = problem, data
         self.calls, self.keep = stored, keep
         self.n_stored, self.played = len(stored), 0
@@ -96,7 +99,7 @@ class Recorder:
         digest = _digest(theta)
         found = self.recent.get(digest)
         if found is None:
-            _check_finite(theta, "a step of the optimiser")
+            _check_finite(theta, "SciPy's step", Lost)
             call = self._answer(EVALUATION, digest, theta)
             found = Evaluation(theta, call.value, call.vector)
             self.evaluations += 1
@@ -116,7 +119,7 @@ class Recorder:
     def product(self, theta: Float64, v: Float64) -> Float64:
         """For SciPy's ``hessp``."""
         theta, v = np.array(theta, dtype=np.float64), np.array(v, dtype=np.float64)
-        _check_finite(v, "a direction of the optimiser")
+        _check_finite(v, "SciPy's direction", Lost)
         call = self._answer(PRODUCT, _digest(theta, v), theta, v)
         self.products += 1
         return call.vector.copy()
@@ -160,17 +163,19 @@ class Recorder:
 
 
 def _copied(answer: Any, shape: tuple[int, ...]) -> Float64:
+    if np.iscomplexobj(answer):
+        raise TypeError("problem: got a complex answer, wanted real numbers")
     vector = np.array(answer, dtype=np.float64)  # a copy: the problem may reuse its buffer
     if vector.shape != shape:
         raise ValueError(f"problem: got an answer of shape {vector.shape}, wanted {shape}")
     return vector
 
 
-def _check_finite(vector: Float64, what: str) -> None:
+def _check_finite(vector: Float64, what: str, error: type[Exception] = NonFinite) -> None:
     bad = ~np.isfinite(vector)
     if bad.any():
         i = int(np.argmax(bad))
-        raise NonFinite(f"{what} has the entry {vector[i]} at index {i}")
+        raise error(f"{what} has the entry {vector[i]} at index {i}")
 
 
 def _digest(*vectors: Float64) -> bytes:

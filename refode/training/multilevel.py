@@ -1,0 +1,256 @@
+"""Multilevel training: coarse weights in time first, then prolonged to finer ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refode import _validate
+from refode.training import records
+from refode.training.checkpoint import Refusal
+from refode.training.options import Callback, Options, data_of, start
+from refode.training.records import HISTORY, Float64
+from refode.training.run import Run
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+#: After these a finer level is not begun.
+_FINAL = (records.STOPPED, records.INTERRUPTED, records.NON_FINITE, records.FAILED)
+
+
+def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
+    """Theta of the same function of time, in a finer basis.
+
+    Parameters
+    ----------
+    theta : (p_coarse,)
+        Of `coarse`.
+    coarse, fine : problem or NeuralODE
+        With the same field and t_span, `fine`'s basis at least as fine as `coarse`'s. Their
+        schemes and numbers of steps are free.
+
+    Returns
+    -------
+    (p_fine,)
+        The field's arrays by ``coarse.ode.basis.prolongation(fine.ode.basis)``, name by name;
+        others, such as a readout's, as they are. The weights theta(t) are the same to
+        rounding where the finer space contains the coarser; elsewhere they are interpolated.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Problems without an ODE, with other fields, names, shapes or t_span; a basis that is
+        no finer; theta of a wrong shape.
+    """
+    ode, finer = _ode("coarse", coarse), _ode("fine", fine)
+    _check_pair(coarse, fine, ode, finer)
+    theta = _validate.real_vector("theta", theta, coarse.n_parameters)
+    P = ode.basis.prolongation(finer.basis)
+    J = ode.basis.n_coefficients
+    arrays = {}
+    for name, array in coarse.unpack(theta).items():
+        if name in ode.layout.shapes:
+            arrays[name] = (P @ array.reshape(J, -1)).reshape(-1, *array.shape[1:])
+        else:
+            arrays[name] = array
+    return fine.pack(arrays)
+
+
+def train_multilevel(
+    problems: Sequence[Any],
+    x: Any,
+    y: Any = None,
+    theta0: Any = None,
+    seed: int = 0,
+    max_iter: int | Sequence[int] = 200,
+    progress: bool = True,
+    callback: Callback | None = None,
+    *,
+    method: str = "lbfgs",
+    tolerance: float = 1e-6,
+    memory: int = 20,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 10,
+    resume: bool = False,
+) -> OptimizeResult:
+    """Train one problem after another, each from the prolonged result of the one before.
+
+    Parameters
+    ----------
+    problems : sequence of problems
+        Of one field, with ever finer bases, as for ``prolong``. For example
+        ``[Supervised(NeuralODE(field, n_steps=J, basis=PiecewiseConstant(J))) for J in (2, 4)]``.
+    theta0 : (p,), optional
+        Of the first problem.
+    max_iter : int or sequence of int, optional
+        For every level, or one for each.
+    callback : callable, optional
+        As in ``train``; the intermediate result has ``level`` (from 0) too. Ends all levels.
+    checkpoint : path, optional
+        ``"run.npz"`` stands for ``"run-level0.npz"``, ``"run-level1.npz"``, ...: one a level,
+        those of an older run removed unless ``resume``.
+    x, y, seed, progress, method, tolerance, memory, checkpoint_every, resume
+        As in ``train``.
+
+    Returns
+    -------
+    OptimizeResult
+        Of the last level that was trained, as ``train`` returns it, and besides:
+
+        level : int
+            Which one that is. It is the last one unless training was broken off (by the
+            callback, Ctrl-C, or statuses 12 and 13); ``x`` belongs to ``problems[level]``,
+            and ``prolong`` takes it further.
+        levels : list of OptimizeResult
+            Each level's own.
+        history : structured array
+            All levels' rows, with a first column ``level``. ``seconds`` go on over the
+            levels, the other columns count within a level.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``train``, and for problems that do not follow one another.
+    """
+    options = Options(
+        max_iter=1, progress=progress, callback=callback, method=method, tolerance=tolerance,
+        memory=memory, checkpoint=None, checkpoint_every=checkpoint_every, resume=False,
+    )  # fmt: skip
+    problems = _checked(problems, options)
+    limits = _limits(max_iter, len(problems))
+    files = _files(checkpoint, len(problems), _validate.instance("resume", resume, bool))
+    theta = start(problems[0], theta0, seed)
+    results: list[OptimizeResult] = []
+    for level, problem in enumerate(problems):
+        own = dataclasses.replace(
+            options, max_iter=limits[level], callback=_with_level(callback, level),
+            checkpoint=files[level], resume=resume and (level == 0 or files[level].exists()),
+        )  # fmt: skip
+        label = f"level {level + 1}/{len(problems)}  "
+        origin = seed if theta0 is None else None
+        run = Run(problem, data_of(x, y), theta, origin, own, label)
+        if level == 0 and not resume:  # an older run's, which this one's first level outdates
+            run.outdated = [file for file in files[1:] if file is not None]
+        broken_off = _level(run, results)
+        if broken_off or results[-1].status in _FINAL:
+            break
+        if level + 1 < len(problems):
+            theta = prolong(results[-1].x, problem, problems[level + 1])
+    return _joined(results)
+
+
+def _level(run: Run, results: list[OptimizeResult]) -> bool:
+    """Train a level and append its result; whether it broke off before its first evaluation.
+
+    The first level raises then, as ``train`` does. A later one leaves the result of the level
+    before as the last one, with a message and a status that say so.
+    """
+    try:
+        results.append(run.run())
+        return False
+    except Refusal:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if not results:
+            raise
+        interrupted = isinstance(error, KeyboardInterrupt)
+        why = "interrupted by Ctrl-C" if interrupted else f"{type(error).__name__}: {error}"
+        before = results[-1]
+        before.message = f"{why}, at the start of level {len(results)}; x is of the level before"
+        before.success, before.status = False, records.FAILED
+        if interrupted:
+            before.status = records.INTERRUPTED
+        else:
+            warnings.warn(before.message, RuntimeWarning, stacklevel=3)
+        return True
+
+
+def _joined(results: list[OptimizeResult]) -> OptimizeResult:
+    from scipy.optimize import OptimizeResult
+
+    dtype = np.dtype([("level", np.int64), *((n, HISTORY[n]) for n in HISTORY.names or ())])
+    parts, seconds = [], 0.0
+    for level, result in enumerate(results):
+        part = np.zeros(len(result.history), dtype)
+        part["level"] = level
+        for name in HISTORY.names or ():
+            part[name] = result.history[name]
+        part["seconds"] += seconds
+        seconds = part["seconds"][-1]
+        parts.append(part)
+    joined = OptimizeResult(results[-1])
+    joined.history = np.concatenate(parts)
+    joined.level, joined.levels = len(results) - 1, results
+    return joined
+
+
+# --- the door -------------------------------------------------------------------------------
+def _checked(problems: Any, options: Options) -> list[Any]:
+    if isinstance(problems, str | bytes) or not isinstance(problems, Sequence):
+        raise TypeError(f"problems: got {type(problems).__name__}, wanted a list of problems")
+    if not problems:
+        raise ValueError("problems: got an empty list, wanted at least one problem")
+    for problem in problems:
+        options.check_problem(problem)
+    odes = [_ode(f"problems[{i}]", problem) for i, problem in enumerate(problems)]
+    for i in range(len(problems) - 1):
+        try:
+            _check_pair(problems[i], problems[i + 1], odes[i], odes[i + 1])
+        except ValueError as error:
+            raise ValueError(f"problems[{i + 1}] after problems[{i}]: {error}") from None
+    return list(problems)
+
+
+def _ode(name: str, problem: Any) -> Any:
+    ode = getattr(problem, "ode", problem)
+    if not all(hasattr(ode, part) for part in ("basis", "field", "layout", "t_span")):
+        raise TypeError(f"{name}: got {type(problem).__name__}, wanted a problem with a NeuralODE")
+    return ode
+
+
+def _check_pair(coarse: Any, fine: Any, ode: Any, finer: Any) -> None:
+    if type(ode.field) is not type(finer.field) or ode.field.layout != finer.field.layout:
+        raise ValueError(f"fine: got the field {finer.field!r}, wanted {ode.field!r}")
+    if ode.t_span != finer.t_span:
+        raise ValueError(f"fine: got the t_span {finer.t_span}, wanted {ode.t_span}")
+    if coarse.n_parameters - ode.n_parameters != fine.n_parameters - finer.n_parameters:
+        raise ValueError(f"fine: got {fine!r}, wanted the readout of {coarse!r}")
+    ode.basis.prolongation(finer.basis)
+
+
+def _limits(max_iter: Any, n: int) -> list[int]:
+    if isinstance(max_iter, list | tuple):
+        if len(max_iter) != n:
+            raise ValueError(f"max_iter: got {len(max_iter)} numbers, wanted one for {n} problems")
+        return [_validate.positive_int(f"max_iter[{i}]", m) for i, m in enumerate(max_iter)]
+    return [_validate.positive_int("max_iter", max_iter)] * n
+
+
+def _files(checkpoint: Any, n: int, resume: bool) -> list[Any]:
+    if checkpoint is None:
+        if resume:
+            raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
+        return [None] * n
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+    path = Path(checkpoint)
+    suffix = path.suffix or ".npz"
+    return [path.with_name(f"{path.stem}-level{level}{suffix}") for level in range(n)]
+
+
+def _with_level(callback: Callable[..., Any] | None, level: int) -> Callable[..., Any] | None:
+    if callback is None:
+        return None
+
+    def call(intermediate: OptimizeResult) -> Any:
+        intermediate.level = level
+        return callback(intermediate)
+
+    return call

@@ -1,0 +1,242 @@
+"""One optimisation by SciPy, from its start to whatever ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from refode.solvers.parallel import single_threaded_blas
+from refode.training import checkpoint as files
+from refode.training import records
+from refode.training.options import METHODS, Options
+from refode.training.progress import Progress
+from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+#: L-BFGS has converged where the value falls by less than this, relative to max(1, |value|):
+#: some fifty units in the last place, as much as a mean over samples rounds by.
+STALLED = 1e-14
+
+#: After these the optimiser's iterate need not be the best theta.
+_BROKEN_OFF = (records.INTERRUPTED, records.NON_FINITE, records.FAILED)
+
+
+class Stop(Exception):
+    """The training is over."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status, self.why = status, why
+
+
+class Run:
+    """A training run; ``train`` says what of what.
+
+    Parameters
+    ----------
+    problem : object
+    data : tuple
+        What the problem's methods take after theta.
+    theta0 : (p,)
+    seed : int or None
+        Where theta0 came from, if from a seed.
+    options : Options
+    label : str
+        First on each progress line.
+    """
+
+    def __init__(
+        self, problem: Any, data: tuple[Any, ...], theta0: Float64, seed: int | None,
+        options: Options, label: str = "",
+    ) -> None:  # fmt: skip
+        self.theta0, self.options = theta0, options
+        self.progress = Progress(options.progress, options.max_iter, label)
+        self.rows: list[tuple[Any, ...]] = []
+        self.settings: dict[str, Any] = {}
+        self.saved, self.outdated = (0, 0), list[Path]()
+        self.before, self.seen, calls = 0.0, np.empty(0, HISTORY), []
+        if options.path is not None:
+            memory = options.memory if options.method == "lbfgs" else None
+            how = {"method": options.method, "memory": memory, "seed": seed}
+            self.settings = files.settings_of(problem, data, how)
+            if options.resume:
+                found = files.load(options.path)
+                files.compare(options.path, found, self.settings, theta0)
+                self.before, self.seen, calls = found.elapsed, found.history, found.calls
+        self.recorder = Recorder(problem, data, calls, keep=options.path is not None)
+        self.began = time.perf_counter()
+
+    def run(self) -> OptimizeResult:
+        """Train; see ``train`` for what comes back and what is raised."""
+        with single_threaded_blas():
+            try:
+                self.progress.open()
+                self.iterate = self._first()
+                ended = self._until_stopped()
+            except records.Mismatch as error:
+                raise self._refusal(error) from None
+            finally:
+                with contextlib.suppress(KeyboardInterrupt):  # an impatient second one
+                    self._save()
+                self.progress.close()
+        return self._result(ended)
+
+    # --- from the start to the end ------------------------------------------------------
+    def _first(self) -> Evaluation:
+        try:
+            return self.recorder.evaluate(self.theta0)
+        except records.NonFinite as error:
+            raise ValueError(f"theta0: got a start where {error}, wanted finite numbers") from None
+
+    def _until_stopped(self) -> Stop:
+        try:
+            self._add_row(self.iterate)
+            self._save()
+            self._check_converged()
+            self._minimise()
+        except Stop as stop:
+            return stop
+        except records.Mismatch:
+            raise
+        except KeyboardInterrupt:
+            return Stop(records.INTERRUPTED, "interrupted by Ctrl-C")
+        except records.NonFinite as error:
+            return Stop(records.NON_FINITE, f"not finite: {error}")
+        except records.Lost as error:  # trust-krylov, a few digits from the end
+            return Stop(records.STUCK, f"stuck: {error}")
+        except Exception as error:  # hours of training are not thrown away for it
+            return Stop(records.FAILED, f"{type(error).__name__}: {error}")
+        raise AssertionError("_minimise ends by an exception")
+
+    def _minimise(self) -> None:
+        """Run SciPy, which our own `Stop` ends unless it gives up before; then raise `Stop`."""
+        from scipy.optimize import minimize
+
+        recorder, method = self.recorder, self.options.method
+        # SciPy's own tests are switched off but for the stalled value: `_iterate` has them
+        never = 10**9
+        settings: dict[str, Any] = {"maxiter": never}
+        if method == "lbfgs":
+            settings |= {"maxcor": self.options.memory, "maxfun": never, "maxls": 40}
+            settings |= {"ftol": STALLED, "gtol": 0.0}
+        else:
+            settings |= {"xtol": np.finfo(float).eps} if method == "newton-cg" else {"gtol": 0.0}
+        hessp = {"hessp": recorder.product} if self.options.with_products else {}
+        with warnings.catch_warnings():
+            # SciPy's words on its own rounding: what comes of it is in the message
+            warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"scipy\.optimize")
+            end = minimize(
+                recorder.value, self.theta0, jac=recorder.gradient, method=METHODS[method],
+                callback=self._iterate, options=settings, **hessp,
+            )  # fmt: skip
+        self.iterate = recorder.evaluate(end.x)
+        raise Stop(int(end.status), f"{'converged' if end.success else 'stuck'}: {end.message}")
+
+    def _iterate(self, xk: Float64) -> None:
+        """After an iteration: history, checkpoint, callback, and our own reasons to stop."""
+        self.iterate = self.recorder.evaluate(xk)  # known, but for a rare line search's detour
+        self.recorder.forget_all_but(self.iterate)
+        known = len(self.rows) < len(self.seen)  # before the interruption
+        self._add_row(self.iterate)
+        iteration = len(self.rows) - 1
+        if not known and iteration % self.options.checkpoint_every == 0:
+            self._save()
+        enough = not known and self._call_back()
+        self._check_converged()
+        if enough:
+            raise Stop(records.STOPPED, "stopped by the callback")
+        if iteration >= self.options.max_iter:
+            raise Stop(records.MAX_ITER, "max_iter reached")
+
+    def _check_converged(self) -> None:
+        largest = np.abs(self.iterate.gradient).max()
+        if largest <= self.options.tolerance:
+            raise Stop(records.CONVERGED, f"converged: no gradient entry above {largest:.2e}")
+
+    # --- what happens each time -----------------------------------------------------------
+    def _add_row(self, evaluation: Evaluation) -> None:
+        i, recorder = len(self.rows), self.recorder
+        seconds = self.seen["seconds"][i] if i < len(self.seen) else self._elapsed()
+        row = (i, evaluation.value, norm(evaluation.gradient), float(seconds),
+               recorder.evaluations, recorder.products)  # fmt: skip
+        self.rows.append(row)
+        if i >= len(self.seen) - 1:  # the last one known, then the new ones
+            self.progress.update(self._newest())
+
+    def _newest(self) -> dict[str, Any]:
+        return dict(zip(HISTORY.names or (), self.rows[-1], strict=True))
+
+    def _call_back(self) -> bool:
+        """Whether the callback wants to stop."""
+        if self.options.callback is None:
+            return False
+        from scipy.optimize import OptimizeResult
+
+        current, row = self.iterate, self._newest()
+        row["fun"] = row.pop("value")
+        intermediate = OptimizeResult(x=current.theta.copy(), jac=current.gradient.copy(), **row)
+        try:
+            answer = self.options.callback(intermediate)
+        except StopIteration:
+            return True
+        return isinstance(answer, bool | np.bool_) and bool(answer)
+
+    def _save(self) -> None:
+        """Write the checkpoint, unless it is up to date or still being played back."""
+        path, best = self.options.path, self.recorder.best
+        state = (len(self.recorder.calls), len(self.rows))
+        if path is None or best is None or not self.rows:
+            return
+        if state == self.saved or self.recorder.replaying:
+            return
+        try:
+            files.save(path, files.Checkpoint(
+                self.settings, self.theta0, self.recorder.calls, self.history(), self._elapsed(),
+                best,
+            ))  # fmt: skip
+            self.saved = state
+            while self.outdated:
+                self.outdated.pop().unlink(missing_ok=True)
+        except OSError as error:  # a full disk: the training itself can go on
+            warnings.warn(f"checkpoint: not saved ({error})", RuntimeWarning, stacklevel=2)
+
+    # --- what there is in the end ---------------------------------------------------------
+    def history(self) -> np.ndarray:
+        """The rows so far, a structured array of dtype HISTORY."""
+        return np.array(self.rows, dtype=HISTORY)
+
+    def _elapsed(self) -> float:
+        return self.before + time.perf_counter() - self.began
+
+    def _refusal(self, error: Exception) -> files.Refusal:
+        return files.Refusal(
+            f"checkpoint: got {str(self.options.path)!r}, but {error}; wanted the same problem, "
+            "data, machine and versions"
+        )
+
+    def _result(self, ended: Stop) -> OptimizeResult:
+        from scipy.optimize import OptimizeResult
+
+        broken_off = ended.status in _BROKEN_OFF
+        chosen = self.recorder.best if broken_off and self.recorder.best else self.iterate
+        recorder, nit = self.recorder, len(self.rows) - 1
+        message = f"{ended.why}, at iteration {nit} (evaluation {recorder.evaluations})"
+        if broken_off:
+            message += "; x is the best theta so far"
+        if ended.status == records.FAILED:
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+        self.progress.say(message)
+        products = {"nhev": recorder.products} if self.options.with_products else {}
+        return OptimizeResult(
+            x=chosen.theta.copy(), fun=chosen.value, jac=chosen.gradient.copy(), nit=nit,
+            nfev=recorder.evaluations, njev=recorder.evaluations, **products,
+            success=ended.status == records.CONVERGED, status=ended.status, message=message,
+            history=self.history(), method=self.options.method,
+        )  # fmt: skip

@@ -1,0 +1,99 @@
+"""Problems in plain NumPy for the tests of training, with a diary of what they were asked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+METHODS = ("lbfgs", "newton-cg", "trust-krylov")
+ONES = np.ones(3)
+
+
+class Valley:
+    """sum_i a_i (theta_{i+1} - theta_i^2)^2 + (y_i - theta_i)^2, Rosenbrock's valley.
+
+    Parameters
+    ----------
+    events : dict
+        ``{("value", k): event}`` or ``{("product", k): event}``: what happens at the k-th
+        evaluation or product, counted from 1. An exception is raised, "value" and "gradient"
+        and "product" become NaN there.
+    """
+
+    n_parameters = 4
+    tilt = 0.0  # adds tilt * theta[0], unseen by repr
+
+    def __init__(self, events=None):
+        self.events = events or {}
+        self.diary = []  # (kind, theta, value)
+        self.count = {"value": 0, "product": 0}
+
+    def __repr__(self):
+        return "Valley()"
+
+    def initial(self, seed=0):
+        return np.random.default_rng(seed).standard_normal(self.n_parameters)
+
+    def value_and_gradient(self, theta, x, y=ONES):
+        event = self._event("value")
+        bend = theta[1:] - theta[:-1] ** 2
+        value = float((x * bend**2).sum() + ((y - theta[:-1]) ** 2).sum() + self.tilt * theta[0])
+        gradient = np.zeros_like(theta)
+        gradient[1:] += 2 * x * bend
+        gradient[:-1] -= 4 * x * bend * theta[:-1] + 2 * (y - theta[:-1])
+        gradient[0] += self.tilt
+        if event == "value":
+            value = float("nan")
+        if event == "gradient":
+            gradient[2] = float("inf")
+        seen = float("nan") if event in ("value", "gradient") else value
+        self.diary.append(("value", theta.copy(), seen))
+        return value, gradient
+
+    def hessian_vector(self, theta, v, x, y=ONES):
+        event = self._event("product")
+        out = np.zeros_like(theta)
+        bend_v = v[1:] - 2 * theta[:-1] * v[:-1]
+        bend = theta[1:] - theta[:-1] ** 2
+        out[1:] += 2 * x * bend_v
+        out[:-1] += 2 * v[:-1] - 4 * x * (bend_v * theta[:-1] + bend * v[:-1])
+        if event == "product":
+            out[0] = float("nan")
+        self.diary.append(("product", theta.copy(), float("nan")))
+        return out
+
+    def _event(self, kind):
+        self.count[kind] += 1
+        event = self.events.get((kind, self.count[kind]))
+        if callable(event):
+            event()
+        elif event is not None and not isinstance(event, str):
+            raise event
+        return event
+
+    def best(self):
+        """The smallest finite value asked for, and where."""
+        return min(
+            ((value, theta) for kind, theta, value in self.diary
+             if kind == "value" and np.isfinite(value)), key=lambda pair: pair[0]
+        )  # fmt: skip
+
+
+X = np.full(3, 20.0)
+Y = np.array([1.0, 0.8, 1.1])
+
+
+def same_history(a, b):
+    """Equal in every column but seconds, bit for bit."""
+    names = [name for name in a.dtype.names if name != "seconds"]
+    return len(a) == len(b) and all(a[n].tobytes() == b[n].tobytes() for n in names)
+
+
+def same_result(a, b):
+    """Equal to the last bit, but for the time it took."""
+    return (
+        a.x.tobytes() == b.x.tobytes()
+        and a.jac.tobytes() == b.jac.tobytes()
+        and (a.fun, a.nit, a.nfev, a.get("nhev"), a.status, a.message)
+        == (b.fun, b.nit, b.nfev, b.get("nhev"), b.status, b.message)
+        and same_history(a.history, b.history)
+    )
