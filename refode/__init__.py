@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from refode.solvers.parallel import get_num_threads as get_num_threads
     from refode.solvers.parallel import set_num_threads as set_num_threads
     from refode.training import train as train
+    from refode.training import train_multilevel as train_multilevel
 
 _MODULES = {
     "bases": "refode.bases",
@@ -42,6 +43,7 @@ _HOMES = {
     "get_num_threads": "refode.solvers.parallel",
     "set_num_threads": "refode.solvers.parallel",
     "train": "refode.training",
+    "train_multilevel": "refode.training",
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "set_num_threads",
     "tableaus",
     "train",
+    "train_multilevel",
     "training",
     "verify",
 ]
