@@ -66,3 +66,21 @@ FIELD_VALUE = 2e-14
 FIELD_COMPLEX_STEP = 1e-12
 # slope of a Taylor remainder fitted over at least four halvings
 TAYLOR_SLOPE = 0.05
+
+# --- tests/test_verify*.py --------------------------------------------------------------------
+# what check_gradient promises of its slopes
+VERIFY_SLOPE = 0.05
+# relative errors that must be visible: a few hundred ulp against the complex step (3e-14 to
+# 1e-13 measured), eps^(4/5) and better by extrapolated differences (2e-11 measured)
+VERIFY_SEEN_COMPLEX_STEP = 1e-12
+VERIFY_SEEN_RICHARDSON = 1e-9
+# in a block whose derivative happens to be small along the one direction drawn in it
+VERIFY_SEEN_BLOCK = 1e-10
+# eps times a Rosenbrock value of a few thousand
+VERIFY_NOISE_OF_ROSENBROCK = 1e-12
+# rounding entries to single precision: 6e-8 at most each, less on average
+VERIFY_SINGLE_LEAST = 1e-9
+VERIFY_SINGLE_MOST = 1e-7
+# a function of order one in single precision, and what its differences can then show
+VERIFY_SINGLE_NOISE = 1e-8
+VERIFY_SINGLE_SEEN = 1e-6

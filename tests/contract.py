@@ -1,0 +1,195 @@
+"""Small instances of every public field, each beside the oracle's formula for it.
+
+`field_classes` finds the classes by itself and `CASES` says how to make instances; a class
+without cases is a failure of test_field_contract.py. Tests over cases carry the name of the
+field's kernel description as xdist group, so that one worker compiles it for all of them.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+
+import refode
+from refode.fields.contract import Field
+
+ACTIVATIONS = ("tanh", "softplus", "sine", "identity")
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Case:
+    """A field, the oracle's twin, how many samples, at what time.
+
+    ``trace_is`` says whether it "varies" with weights and states, is "constant" or "zero".
+    """
+
+    name: str
+    field: Any
+    oracle: oracle.Field
+    n: int = 3
+    t: float = 0.7
+    trace_is: str = "varies"
+
+    @property
+    def group(self) -> str:
+        """Name of the kernel description: what one compilation serves."""
+        return type(self.field.description()).__name__
+
+    def rng(self, salt: str = "") -> np.random.Generator:
+        """A generator of the case's own."""
+        return np.random.default_rng(zlib.crc32(f"{self.group} {self.name} {salt}".encode()))
+
+    def weights(self, salt: str = "") -> Array:
+        """One random weight set; no entry is zero, biases included."""
+        return np.concatenate([w.ravel() for w in random_weights(self.field, self.rng(salt))])
+
+    def states(self, salt: str = "") -> Array:
+        """Random states (n, d)."""
+        return self.rng("states" + salt).standard_normal((self.n, self.field.dim))
+
+    def named(self, weights: Array) -> dict[str, Array]:
+        """Weights by name, for the oracle; real or complex."""
+        return oracle.unpack(weights, self.field.layout.shapes)
+
+    def value(self, weights: Array, z: Array, t: Any) -> Array:
+        """The oracle's f, sample by sample."""
+        w = self.named(weights)
+        return np.array([self.oracle.value(w, row, t) for row in z])
+
+    def trace(self, weights: Array, z: Array, t: Any) -> Array:
+        """The oracle's trace, sample by sample."""
+        w = self.named(weights)
+        return np.array([self.oracle.trace(w, row, t) for row in z])
+
+
+def random_weights(field: Any, rng: np.random.Generator) -> Iterator[Array]:
+    """Matrices N(0, 1/columns), vectors N(0, 1/2)."""
+    for shape in field.layout.shapes.values():
+        scale = 1.0 / np.sqrt(shape[1]) if len(shape) == 2 else 0.7
+        yield scale * rng.standard_normal(shape)
+
+
+def field_classes() -> dict[str, type[Field]]:
+    """Every public field class, by name."""
+    found = {name: getattr(refode.fields, name) for name in refode.fields.__all__}
+    return {
+        name: cls
+        for name, cls in found.items()
+        if isinstance(cls, type) and issubclass(cls, Field) and cls is not Field
+    }
+
+
+def _affine() -> Iterator[Case]:
+    F = refode.fields.Affine
+    yield Case("d1", F(1), oracle.affine(), n=1)
+    yield Case("d3", F(3), oracle.affine(), n=5)
+    yield Case("d4-time", F(4, time=True), oracle.affine(time=True))
+    yield Case("d2-time-blocks", F(2, time=True), oracle.affine(time=True), n=131)
+
+
+def _shallow() -> Iterator[Case]:
+    F = refode.fields.Shallow
+    for d in (1, 2, 3, 4):  # one unrolled body each
+        yield Case(f"d{d}", F(d, 4), oracle.shallow(), n=9)
+        yield Case(f"d{d}-time", F(d, 3, time=True), oracle.shallow(time=True), n=2)
+    yield Case("d3-one-unit-one-sample", F(3, 1), oracle.shallow(), n=1)
+    yield Case("d5", F(5, 4), oracle.shallow(), n=9)
+    yield Case("d6-time", F(6, 3, time=True), oracle.shallow(time=True), n=1)
+    yield Case("d5-blocks", F(5, 2, time=True), oracle.shallow(time=True), n=131)
+
+
+def _mlp() -> Iterator[Case]:
+    F = refode.fields.MLP
+    yield Case("no-hidden-layer", F(3, ()), oracle.mlp())
+    yield Case("no-hidden-layer-time", F(2, (), time=True), oracle.mlp(time=True))
+    yield Case("d1", F(1, (2, 1)), oracle.mlp(), n=1)
+    for i, name in enumerate(ACTIVATIONS):
+        field = F(2, (3, 4), activation=name, time=i % 2 == 1)
+        yield Case(f"two-{name}", field, oracle.mlp(name, time=field.time))
+    yield Case("one-softplus", F(3, (4,), "softplus", time=True), oracle.mlp("softplus", True), n=9)
+    yield Case("three-sine", F(3, (2, 5, 3), "sine"), oracle.mlp("sine"))
+    yield Case("narrow-wide", F(5, (2, 6, 1, 3), time=True), oracle.mlp(time=True), n=2)
+
+
+def _antisymmetric() -> Iterator[Case]:
+    F = refode.fields.Antisymmetric
+    yield Case("d1", F(1, gamma=0.4), oracle.antisymmetric(0.4), n=1)
+    for i, name in enumerate(ACTIVATIONS):
+        field = F(3, gamma=0.3, activation=name, time=i % 2 == 0)
+        twin = oracle.antisymmetric(0.3, name, field.time)
+        yield Case(name, field, twin, trace_is="constant" if name == "identity" else "varies")
+    yield Case("undamped", F(4), oracle.antisymmetric(), n=9, trace_is="zero")
+
+
+def _parabolic() -> Iterator[Case]:
+    F = refode.fields.Parabolic
+    yield Case("d1", F(1), oracle.parabolic(), n=1)
+    for i, name in enumerate(ACTIVATIONS):
+        field = F(3, width=2 + 3 * (i % 2), activation=name, time=i < 2)
+        yield Case(name, field, oracle.parabolic(name, field.time))
+    yield Case("square", F(4), oracle.parabolic(), n=9)
+
+
+def _hamiltonian() -> Iterator[Case]:
+    F = refode.fields.Hamiltonian
+    yield Case("d2", F(2), oracle.hamiltonian(), n=1, trace_is="zero")
+    for i, name in enumerate(ACTIVATIONS):
+        field = F(6, activation=name, time=i % 2 == 0)
+        yield Case(name, field, oracle.hamiltonian(name, field.time), trace_is="zero")
+    yield Case("d4", F(4), oracle.hamiltonian(), n=9, trace_is="zero")
+
+
+def _leapfrog() -> Iterator[Case]:
+    F = refode.fields.Leapfrog
+    yield Case("d2", F(2), oracle.second_order(), n=1, trace_is="zero")
+    for i, name in enumerate(ACTIVATIONS):
+        field = F(4, width=1 + 2 * (i % 2), activation=name, time=i < 2)
+        yield Case(name, field, oracle.second_order(name, field.time), trace_is="zero")
+    yield Case("d6", F(6), oracle.second_order(), n=9, trace_is="zero")
+
+
+FACTORIES: dict[str, Callable[[], Iterator[Case]]] = {
+    "Affine": _affine,
+    "Shallow": _shallow,
+    "MLP": _mlp,
+    "Antisymmetric": _antisymmetric,
+    "Parabolic": _parabolic,
+    "Hamiltonian": _hamiltonian,
+    "Leapfrog": _leapfrog,
+}
+
+CASES = [case for factory in FACTORIES.values() for case in factory()]
+
+
+def over(cases: list[Case]) -> Any:
+    """Parametrise a test by `case`, one xdist group a kernel description."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(c, id=f"{c.group}-{c.name}", marks=pytest.mark.xdist_group(c.group))
+            for c in cases
+        ],
+    )
+
+
+def close(got: Any, want: Any, rtol: float) -> None:
+    """Same shape, and entries equal to rtol times the largest of `want` (exact where that is 0)."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape
+    scale, off = np.abs(want).max(initial=0.0), np.abs(got - want).max(initial=0.0)
+    assert off <= rtol * scale, f"off by {off:.2e}, {off / scale if scale else np.inf:.2e} relative"
+
+
+def same(got: Any, want: Any) -> None:
+    """Equal bit for bit, -0.0 and 0.0 told apart."""
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    assert got.tobytes() == want.tobytes(), f"off by {np.abs(got - want).max():.2e}"
