@@ -1,0 +1,148 @@
+"""Speed of value and gradient against JAX, diffrax and PyTorch, and against the machine.
+
+Workloads: S1 (d=3, k=32, 10 steps with weights of their own, 1000 samples, logistic), S2
+(d=64, k=256, 8 steps, 2000 samples, regression) and sizes between. All codes run in one
+process, in turns, after their values and gradients have been found equal to refode's to
+1e-12; once on all threads and once on one.
+
+The floor of a workload is what the machine would need for the products at the speed of a
+large DGEMM plus the tanhs at the speed of refode's own tanh in cache, measured in the same
+process: nothing computes the gradient faster by these formulas.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import common
+
+TARGETS = {"S1": 6.0, "S2": 1.5}
+TWO_JAX = ("jax.jit scan", "jax.jit unrolled")
+POOLS = ("OMP", "OPENBLAS", "MKL", "BLIS", "REFODE", "NUMBA", "VECLIB_MAXIMUM")
+
+
+def measure(threads: int, pin: bool, args: Any, dims: list[int], bodies: list[int]) -> Any:
+    """Run interleaved.py with pools of ``threads`` threads."""
+    env = os.environ | {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
+    flags = [env.get("XLA_FLAGS", "")]
+    if threads == 1:
+        flags += ["--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"]
+    env["XLA_FLAGS"] = " ".join(flags).strip()
+    env["JAX_PLATFORMS"] = "cpu"
+    file = args.out / f"measured_{threads}_threads.json"
+    command = [
+        sys.executable, str(Path(__file__).with_name("interleaved.py")),
+        "--threads", str(threads), "--rounds", str(args.rounds), "--seconds", str(args.seconds),
+        "--dims", *map(str, dims), "--body-dims", *map(str, bodies), "--file", str(file),
+    ]  # fmt: skip
+    print(f"{threads} thread{'s' * (threads > 1)}:", flush=True)
+    before = os.sched_getaffinity(0) if pin and hasattr(os, "sched_getaffinity") else None
+    try:
+        if before:  # pools that count processors see one
+            os.sched_setaffinity(0, {max(before)})
+        subprocess.run(command, env=env, check=True)
+    finally:
+        if before:
+            os.sched_setaffinity(0, before)
+    return json.loads(file.read_text())
+
+
+def floor(found: Any, result: Any) -> float:
+    """Milliseconds below which these formulas cannot go."""
+    products = result["flops"] / found["gemm_flops_per_second"]
+    return 1e3 * (products + result["tanhs"] / found["tanhs_per_second"])
+
+
+def ratio(result: Any, names: tuple[str, ...] | None = None) -> float:
+    """Fastest of the named codes (default: all jitted JAX codes) over refode, in medians."""
+    times = result["times"]
+    chosen = names or [n for n in times if n.startswith("jax")]
+    return min(times[n]["median"] for n in chosen if n in times) / times["refode"]["median"]
+
+
+def has_jax(result: Any) -> bool:
+    """Whether the two JAX codes were there."""
+    return all(name in result["times"] for name in TWO_JAX)
+
+
+def print_results(found: Any) -> None:
+    """A table a workload, codes from fast to slow."""
+    gemm, tanh = found["gemm_flops_per_second"] / 1e9, found["tanhs_per_second"] / 1e6
+    print(f"\n{found['threads']} thread(s): DGEMM {gemm:.1f} GFLOP/s, tanh {tanh:.0f} M/s")
+    columns = ("code", "median ms", "quartiles ms", "best ms", "processor ms", "of the two JAX",
+               "of refode", "of floor")  # fmt: skip
+    for result in found["results"]:
+        times, w = result["times"], result["workload"]
+        two = min((times[n]["median"] for n in TWO_JAX if n in times), default=float("nan"))
+        mine, bound = times["refode"]["median"], floor(found, result)
+        rows = [("floor", f"{bound:.2f}", "", "", "", "", f"{bound / mine:.2f}", "1.00")]
+        for name, t in sorted(times.items(), key=lambda item: item[1]["median"]):
+            m = t["median"]
+            rows.append((
+                name, f"{m:.2f}", f"{t['low']:.2f} - {t['high']:.2f}", f"{t['best']:.2f}",
+                f"{t['processor']:.2f}", f"{m / two:.2f}", f"{m / mine:.2f}", f"{m / bound:.2f}",
+            ))  # fmt: skip
+        weights = "one weight set a step" if w["piecewise"] else "constant weights"
+        title = (
+            f"{w['name']}: d={w['d']}, k={w['k']}, {w['n_samples']} samples, {w['n_steps']} steps "
+            f"of RK4, {w['loss']}, {weights}"
+        )
+        common.print_table(title, columns, rows)
+
+
+def print_bodies(found: Any) -> None:
+    """The crossover of the shallow field's two bodies."""
+    rows = []
+    for b in found["bodies"]:
+        blas = b["times"]["BLAS"]["median"]
+        unrolled = b["times"].get("unrolled", {}).get("median")
+        beside = ("-", "-") if unrolled is None else (f"{unrolled:.2f}", f"{blas / unrolled:.2f}")
+        rows.append((f"{b['d']}", beside[0], f"{blas:.2f}", beside[1]))
+    if rows:
+        k, threads = found["bodies"][0]["k"], found["threads"]
+        title = f"Shallow field, k={k}, 2000 samples, {threads} thread(s)"
+        common.print_table(title, ("d", "unrolled ms", "BLAS ms", "BLAS / unrolled"), rows)
+
+
+def main() -> int:
+    """Measure, print, draw, check."""
+    parser = common.arguments(__doc__, "benchmark_peers")
+    parser.add_argument("--rounds", type=int, help="turns of each code (default: 30; quick: 4)")
+    parser.add_argument(
+        "--seconds", type=float, help="timed seconds a turn (default: 0.1; quick: 0.05)"
+    )
+    parser.add_argument("--no-assert", action="store_true", help="look only: exit status 0")
+    parser.add_argument("--dims", type=int, nargs="*", help="the sizes between (k = 4 d)")
+    parser.add_argument("--threads", type=int, nargs="*", help="thread counts (default: all, 1)")
+    args = parser.parse_args()
+    args.rounds = args.rounds or (4 if args.quick else 30)
+    args.seconds = args.seconds or (0.05 if args.quick else 0.1)
+    dims = args.dims if args.dims is not None else [8, 24] if args.quick else [5, 8, 12, 16, 24, 32]
+    body_dims = [2, 4, 5] if args.quick else list(range(1, 9))
+    report = common.Report(args.out)
+    cores = common.usable_cores()
+    counts = args.threads or sorted({cores, 1}, reverse=True)
+    found = [measure(n, n == 1 and cores > 1, args, dims, body_dims) for n in counts]
+    for f in found:
+        print_results(f)
+        print_bodies(f)
+    for result in found[0]["results"]:
+        name = result["workload"]["name"]
+        if name in TARGETS and has_jax(result):
+            what = f"{name}: times as fast as the faster of two jitted JAX codes"
+            report.at_least(what, ratio(result, TWO_JAX), TARGETS[name])
+            print(f"{name}: {ratio(result):.2f} times as fast as the fastest of all JAX codes")
+    report.json("benchmark_peers.json", found)
+    import benchmark_plots
+
+    benchmark_plots.draw(report, found)
+    return report.finish(check=not args.no_assert)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
