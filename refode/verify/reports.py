@@ -10,7 +10,7 @@ import numpy as np
 from refode.verify._calls import Array
 
 # How a remainder may fall; see TaylorReport.
-SOUND = ("power law", "higher", "linear", "locally linear", "not checked")
+SOUND = ("power law", "higher", "linear", "locally linear", "accepted", "not checked")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class TaylorReport:
     kind1, kind2 : str
         "power law": as a right derivative has it; "higher": the remainder falls faster, since
         the next derivative vanishes along this direction; "linear": at rounding everywhere;
-        "locally linear": at rounding below some step; "slope", "too few points", "kink" and
+        "locally linear": at rounding below some step; "accepted": at the error that the caller
+        accepts; "slope", "too few points", "kink" and
         "not finite" are failures. `kind2` is "not checked" without a Hessian.
     quadratic : bool
         Whether e1 falls as h² without any sign of a further term.
@@ -69,6 +70,15 @@ class TaylorReport:
         """How many rows the slope of e1 was fitted to."""
         return self.window1[1] - self.window1[0] + 1
 
+    @property
+    def unclear(self) -> bool:
+        """Whether a slope is not the wanted one without being that of a wrong derivative."""
+        pairs = ((self.kind1, self.slope1, 1.5), (self.kind2, self.slope2, 2.5))
+        return all(
+            kind in (*SOUND, "too few points") or (kind == "slope" and slope > wrong)
+            for kind, slope, wrong in pairs
+        )
+
     def flaw(self, order: int) -> str | None:
         """Return in words what is wrong with e1 (`order` 1) or e2 (2), None if nothing is."""
         kind = self.kind1 if order == 1 else self.kind2
@@ -86,6 +96,7 @@ class TaylorReport:
             "higher": f"slope {slope:.3f} on {n} points, more than needed",
             "linear": "at rounding for every step: nothing to fit",
             "locally linear": "at rounding below some step: nothing to fit",
+            "accepted": "too few points above the accepted error to fit",
             "slope": f"slope {slope:.3f} on {n} points",
             "too few points": f"{n} points above rounding on one power of h, wanted 4",
             "kink": "the function bends at x0, there is no gradient",
