@@ -1,20 +1,29 @@
-"""How tests are dealt to workers (pytest -n): compilation is what they spend their time on.
+"""How tests are dealt to workers (pytest -n 2).
 
-Tests over fields carry the name of the field's kernel description as xdist group (see
-contract.py), across files; every other file is a group of its own.
+Compilation is what the kernel tests spend their time on, once for each kernel description
+(``ShallowWide``, ``MLPSpec``, ...) and worker. So tests whose parameters name a description
+go to one worker, across files; every other file goes to one worker as a whole.
 """
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "xdist_group(name): tests of one worker")
+DESCRIPTION = re.compile(r"\[(?:.*-)?([A-Z][A-Za-z]*(?:Spec|Wide|Rows\d))-")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist may be missing
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getvalue("dist") != "load":  # somebody asked for another way
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByDescription(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            named = DESCRIPTION.search(nodeid)
+            return named.group(1) if named else nodeid.split("::")[0]
+
+    return ByDescription(config, log)

@@ -1,8 +1,8 @@
 """Small instances of every public field, each beside the oracle's formula for it.
 
 `field_classes` finds the classes by itself and `CASES` says how to make instances; a class
-without cases is a failure of test_field_contract.py. Tests over cases carry the name of the
-field's kernel description as xdist group, so that one worker compiles it for all of them.
+without cases is a failure of test_field_contract.py. Names of tests over cases begin with the
+field's kernel description, by which conftest.py deals them to workers.
 """
 
 from __future__ import annotations
@@ -169,14 +169,8 @@ CASES = [case for factory in FACTORIES.values() for case in factory()]
 
 
 def over(cases: list[Case]) -> Any:
-    """Parametrise a test by `case`, one xdist group a kernel description."""
-    return pytest.mark.parametrize(
-        "case",
-        [
-            pytest.param(c, id=f"{c.group}-{c.name}", marks=pytest.mark.xdist_group(c.group))
-            for c in cases
-        ],
-    )
+    """Parametrise a test by `case`."""
+    return pytest.mark.parametrize("case", cases, ids=[f"{c.group}-{c.name}" for c in cases])
 
 
 def close(got: Any, want: Any, rtol: float) -> None:
