@@ -84,3 +84,17 @@ VERIFY_SINGLE_MOST = 1e-7
 # a function of order one in single precision, and what its differences can then show
 VERIFY_SINGLE_NOISE = 1e-8
 VERIFY_SINGLE_SEEN = 1e-6
+# elementary functions of numbers of order one, a few ulp each, against the sum of magnitudes
+VERIFY_COMPLEX_STEP = 1e-13
+# central differences of values of order one: eps^(6/7) and worse for the fastest function
+VERIFY_EXTRAPOLATED = 1e-10
+# logarithms of pure powers, relative
+VERIFY_ORDER = 1e-10
+
+# --- tests/test_sweeps.py ---------------------------------------------------------------------
+# three steps of up to thirteen stages by two codes, against the largest entry
+SWEEP_STATE = 1e-13
+# a block of the discrete adjoint against the complex step through the oracle
+SWEEP_COMPLEX_STEP = 1e-12
+# Richardson from central differences, h = 1e-3: 4 h^4 f^(5)/30 and 5 eps/(3 h)
+SWEEP_RICHARDSON = 1e-8

@@ -193,7 +193,6 @@ def _look_at(found: Findings, x: Array, rng: np.random.Generator, rtol: float) -
     found.gradient.far(elsewhere)  # an output buffer that is used again shows here
     again = found.gradient(x)
     found.value, found.g = f0, g
-    found.gradient_noise = np.abs(again - g)
     if not np.isfinite(f0):
         found.failures.append(f"fun(x0) is {f0}")
     if not np.isfinite(g).all():
@@ -203,6 +202,7 @@ def _look_at(found: Findings, x: Array, rng: np.random.Generator, rtol: float) -
         )
     if found.failures:
         return None
+    found.gradient_noise = np.abs(again - g)
     jitter = float(np.max(np.abs(np.subtract(values, f0))))
     if jitter > 0.0 or found.gradient_noise.any():
         found.warnings.append(
