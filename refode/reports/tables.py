@@ -1,0 +1,38 @@
+"""Tables, verdicts and number files, the same for every report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table, the first column to the left and the others to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*(str(entry) for entry in row))
+    Console().print(table)
+
+
+def finish(
+    name: str, folder: Path, checks: Sequence[tuple[str, bool]], numbers: dict[str, Any]
+) -> bool:
+    """Print the verdicts, save the numbers, say where; True where all hold."""
+    passed = all(bool(good) for _, good in checks)
+    show(
+        f"{name}: {'all holds' if passed else 'FAILED'}",
+        ["check", "holds"],
+        [[what, "yes" if good else "NO"] for what, good in checks],
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"passed": passed, "checks": {w: bool(g) for w, g in checks}, **numbers}
+    (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
+    return passed
