@@ -71,10 +71,11 @@ def cache_folder() -> Path:
     folder = cache_root() / source_key()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = tempfile.TemporaryFile(dir=folder)
-        probe.close()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError:
-        folder = Path(tempfile.gettempdir()) / f"refode-{os.getuid()}" / source_key()
+        user = os.getuid() if hasattr(os, "getuid") else "user"
+        folder = Path(tempfile.gettempdir()) / f"refode-{user}" / source_key()
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 

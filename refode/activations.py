@@ -147,7 +147,7 @@ def cosine(x):
 def _compiled(function: Any, real: Any, slope: Any) -> None:
     """Register the compiled twin: ``real`` for floats, first order for complex numbers."""
 
-    def choose(x):  # type: ignore[no-untyped-def]  # Numba compares signatures
+    def choose(x):  # no annotations: Numba compares signatures
         if isinstance(x, types.Complex):
             return lambda x: complex(real(x.real), x.imag * slope(x.real))
         return lambda x: real(x)

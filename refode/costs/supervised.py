@@ -16,7 +16,6 @@ from refode._linalg import (
     add_outer,
     add_row_sums,
     copy,
-    fill,
     matrix,
     multiply,
     multiply_transposed,

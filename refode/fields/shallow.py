@@ -24,7 +24,6 @@ from refode._linalg import (
     add_outer,
     add_row_sums,
     add_transposed_product,
-    fill,
     matrix,
     multiply,
     multiply_transposed,
@@ -74,8 +73,8 @@ class ShallowRows4(NamedTuple):
     time: bool
 
 
-_ROWS = {1: ShallowRows1, 2: ShallowRows2, 3: ShallowRows3, 4: ShallowRows4}
-_ROWS_OF = {cls: d for d, cls in _ROWS.items()}
+_ROWS: dict[int, Any] = {1: ShallowRows1, 2: ShallowRows2, 3: ShallowRows3, 4: ShallowRows4}
+_ROWS_OF: dict[Any, int] = {cls: d for d, cls in _ROWS.items()}
 
 
 def _class_of(description: Any) -> type:

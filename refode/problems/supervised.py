@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.costs.contract import Cotangent
 from refode.costs.supervised import CODES, SupervisedCost
 from refode.packing import Layout
 from refode.solvers import driver
