@@ -33,6 +33,8 @@ JIT = not config.DISABLE_JIT
 _FAST = {"contract", "nsz"}
 _ROOT = Path(__file__).resolve().parent
 _KERNEL_ROOMS = ("fields", "solvers", "costs")
+_outside: dict[str, bytes] = {}  # sources of bodies registered from outside the package
+_cached: list[Any] = []  # dispatchers whose machine code goes to the cache folder
 
 
 def kernel_sources() -> list[Path]:
@@ -48,6 +50,8 @@ def source_key() -> str:
     digest = hashlib.sha256(f"numba {numba.__version__} python {sys.version_info[:2]}".encode())
     for file in kernel_sources():
         digest.update(str(file.relative_to(_ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
+    for name, text in sorted(_outside.items()):
+        digest.update(name.encode() + b"\0" + text + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -94,11 +98,39 @@ def kernel(
         return functools.partial(kernel, reassociate=reassociate, cache=cache)
     if not JIT:
         return function
+    dispatcher = numba.njit(**_options(reassociate))(function)
+    if cache:
+        _cached.append(dispatcher)
+        _enable_cache(dispatcher)
+    return dispatcher
+
+
+def _enable_cache(dispatcher: Any) -> None:
+    """Let a dispatcher read and write machine code in the folder of the present sources."""
     before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
     try:
-        return numba.njit(cache=cache, **_options(reassociate))(function)
+        dispatcher.enable_caching()
     finally:
         config.CACHE_DIR = before
+
+
+def _note_source(body: Callable) -> None:
+    """Make a body from outside the package part of the cache's key.
+
+    Its file counts, or, for a body typed at a prompt, its byte code and the process, so
+    that it is never taken from the cache.
+    """
+    try:
+        file = Path(inspect.getsourcefile(body) or "").resolve()
+        text = file.read_bytes()
+    except (OSError, TypeError):
+        file, text = Path(f"process {os.getpid()}"), body.__code__.co_code
+    if _ROOT in file.parents or _outside.get(str(file)) == text:
+        return
+    _outside[str(file)] = text
+    cache_folder.cache_clear()
+    for dispatcher in _cached:
+        _enable_cache(dispatcher)
 
 
 def _options(reassociate: bool) -> dict[str, Any]:
@@ -130,6 +162,7 @@ def generic(stub: Callable) -> Any:
 
     def register(cls: type, *, factory: bool = False) -> Callable[[Callable], Callable]:
         def add(body: Callable) -> Callable:
+            _note_source(body)
             bodies[cls] = (body, factory)
             return body
 
