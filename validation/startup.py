@@ -1,0 +1,112 @@
+"""Seconds until something happens: import, first gradient ever, first gradient of a process.
+
+Every number comes from a fresh process. "Fresh install" means an empty cache of compiled
+kernels; "next process" finds there what the first one compiled. Both count from the end of
+the import to the end of the first gradient, building the model included. Processor times
+stand beside the wall's: where they differ much, others are using the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import common
+
+IMPORT, FRESH, NEXT = 0.8, 12.0, 0.5  # seconds allowed
+
+PROGRAM = """
+import json, sys, time
+start = time.perf_counter()
+import refode
+imported = time.perf_counter()
+loaded = [m for m in ("numba", "scipy", "matplotlib", "rich") if m in sys.modules]
+middle, processor = time.perf_counter(), time.process_time()
+{body}
+end, processor = time.perf_counter(), time.process_time() - processor
+print(json.dumps({{"import": imported - start, "gradient": end - middle, "processor": processor,
+                  "loaded": loaded}}))
+"""
+
+BODY = """
+import numpy as np
+ode = refode.NeuralODE({field}, scheme="rk4", n_steps=10, basis={basis})
+problem = refode.Supervised(ode, loss="{loss}", n_outputs={m})
+rng = np.random.default_rng(0)
+x, y = rng.standard_normal((1000, ode.dim)), {y}
+problem.value_and_gradient(problem.initial(seed=0), x, y)
+"""
+
+BINARY, REAL = "rng.integers(0, 2, 1000)", "rng.standard_normal(1000)"
+SMALL = {
+    "field": "refode.fields.Shallow(dim=3, width=32)",
+    "basis": "refode.bases.PiecewiseConstant(10)",
+    "loss": "logistic", "m": 1, "y": BINARY,
+}  # fmt: skip
+MODELS: dict[str, dict[str, Any]] = {
+    "Shallow, d=3 (unrolled body)": SMALL,
+    "Shallow, d=64 (BLAS body)": {
+        "field": "refode.fields.Shallow(dim=64, width=256)",
+        "basis": "refode.bases.Constant()",
+        "loss": "regression", "m": 1, "y": REAL,
+    },
+    "MLP, d=3, two hidden layers": SMALL | {"field": "refode.fields.MLP(dim=3, widths=(32, 32))"},
+    "Hamiltonian, d=4": SMALL | {"field": "refode.fields.Hamiltonian(dim=4)"},
+}  # fmt: skip
+
+
+def fresh_process(body: str, cache: str) -> dict[str, Any]:
+    """Run import and body in a new process with this cache folder."""
+    env = os.environ | {"REFODE_CACHE_DIR": cache}
+    command = [sys.executable, "-c", PROGRAM.format(body=body)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"a fresh process failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def main() -> int:
+    """Measure, print, check."""
+    parser = common.arguments(__doc__, "startup")
+    args = parser.parse_args()
+    report = common.Report(args.out)
+    repeats = 3 if args.quick else 7
+    models = dict(list(MODELS.items())[:2]) if args.quick else MODELS
+    found: dict[str, Any] = {"machine": common.machine(), "gradients": {}}
+    with tempfile.TemporaryDirectory() as unused:
+        fresh_process("", unused)  # brings the files of the import into memory
+        runs = [fresh_process("", unused) for _ in range(repeats)]
+    found["import"] = [r["import"] for r in runs]
+    rows = []
+    for name, model in models.items():
+        with tempfile.TemporaryDirectory() as cache:
+            first = fresh_process(BODY.format(**model), cache)
+            later = [fresh_process(BODY.format(**model), cache) for _ in range(repeats)]
+        found["gradients"][name] = {"fresh": first, "next": later}
+        typical = statistics.median(r["gradient"] for r in later)
+        processor = statistics.median(r["processor"] for r in later)
+        rows.append((
+            name, f"{first['gradient']:.2f}", f"{first['processor']:.2f}",
+            f"{typical:.3f}", f"{processor:.3f}", f"{max(r['gradient'] for r in later):.3f}",
+        ))  # fmt: skip
+        report.at_most(f"{name}: first gradient, fresh install", first["gradient"], FRESH, "s")
+        report.at_most(f"{name}: first gradient, next process (median)", typical, NEXT, "s")
+    columns = ("first gradient of", "fresh install, s", "processor, s", "next process, s",
+               "processor, s", "largest, s")  # fmt: skip
+    common.print_table("Seconds from the end of the import", columns, rows)
+    typical = statistics.median(found["import"])
+    loaded = ", ".join(runs[0]["loaded"]) or "none"
+    print(f"import refode: median {typical:.3f} s, largest {max(found['import']):.3f} s; "
+          f"loads {loaded} of numba, scipy, matplotlib, rich")  # fmt: skip
+    report.at_most("import refode (median)", typical, IMPORT, "s")
+    report.json("startup.json", found)
+    return report.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
