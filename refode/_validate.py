@@ -9,7 +9,9 @@ are wanted, numbers that float64 cannot hold), ``ValueError`` for the wrong shap
 array, NaN or infinity, and numbers out of range.
 
 **Aliasing.** An array that is already C-contiguous float64 comes back as it is, without a
-copy. Nothing in the package may write into an array that it got from here.
+copy. Nothing in the package may write into an array that it got from here. Read-only and
+misaligned arrays are copied all the same: to the compiler they are types of their own, for
+which it would compile every kernel anew.
 
 The accepted path is a few microseconds, since these run on each call of short functions;
 the culprit is looked for only after a check has failed.
@@ -90,7 +92,7 @@ def real_array(name: str, value: Any, shape: ShapeSpec, *, allow_empty: bool = F
     if not np.isfinite(array).all():
         index = _first(~np.isfinite(array))
         raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted finite numbers")
-    if not array.flags.c_contiguous:
+    if not array.flags.carray:  # C order, aligned, writeable
         array = np.array(array, dtype=_FLOAT64, order="C")
     return array
 
@@ -149,7 +151,8 @@ def labels_integer(name: str, value: Any, n: int, m: int) -> NDArray[np.int64]:
     if not good.all():
         index = _first(~good)
         raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted {wanted}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    array = np.ascontiguousarray(array, dtype=np.int64)
+    return array if array.flags.carray else array.copy()
 
 
 def real_number(name: str, value: Any) -> float:

@@ -40,6 +40,29 @@ def test_exact_casts_are_made(n, d, seed, dtype):
     assert np.array_equal(door.samples("x", x.tolist(), d), x)
 
 
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        read_only(np.arange(6.0).reshape(2, 3)),
+        np.frombuffer(b"." + np.arange(6.0).tobytes(), offset=1).reshape(2, 3),
+        np.frombuffer(bytearray(b"." + np.arange(6.0).tobytes()), offset=1).reshape(2, 3),
+    ],
+    ids=["read-only", "both", "misaligned"],
+)
+def test_arrays_that_are_types_of_their_own_to_the_compiler_are_copied(array):
+    got = door.real_array("x", array, (2, 3))
+    assert got.flags.carray
+    assert np.array_equal(got, array)
+    labels = door.labels_integer("y", read_only(np.array([0, 2, 1])), 3, 3)
+    assert labels.flags.carray
+    assert labels.tolist() == [0, 2, 1]
+
+
 @pytest.mark.parametrize(
     "view",
     [
