@@ -98,3 +98,13 @@ SWEEP_STATE = 1e-13
 SWEEP_COMPLEX_STEP = 1e-12
 # at a node the sides' derivatives must differ by more, else their mean shows nothing
 SWEEP_SIDES_DIFFER = 0.01
+
+# --- tests/test_sweep_properties.py -----------------------------------------------------------
+# an invariant that is zero, or a path that does not move, would show nothing
+SWEEP_INVARIANT_CLEAR = 1e-3
+# observed order of a solution, a log-determinant or a gradient, on each of three halvings
+OBSERVED_ORDER = 0.1
+# order of the way there and back, one halving: its leading term may cancel only in part
+SWEEP_RETURN_ORDER = 0.2
+# a path run backwards by subtracting what was added: a few ulp a substep
+SWEEP_REVERSE = 1e-13
