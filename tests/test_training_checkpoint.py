@@ -231,14 +231,6 @@ class Renamed(Valley):
         return "Valley(width=3)"
 
 
-class Hidden(Valley):
-    def __init__(self, tilt):
-        super().__init__()
-        self.tilt = tilt
-
-    __qualname__ = "Valley"
-
-
 @pytest.fixture
 def stored(tmp_path):
     path = tmp_path / "run.npz"

@@ -116,7 +116,7 @@ def test_members_that_do_not_fit_are_refused(stored, change):
 def test_kinds_of_calls_are_checked(stored):
     with np.load(stored) as archive:
         members = dict(archive)
-    for i, kind in [(0, 1), (1, 2)]:
-        kinds = members["kinds"].copy()
+    for i, kind, dtype in [(0, 1, np.uint8), (1, 2, np.uint8), (0, 0, np.float64)]:
+        kinds = members["kinds"].astype(dtype)
         kinds[i] = kind
         refused(stored, as_bytes(lambda file, k=kinds: np.savez(file, **{**members, "kinds": k})))
