@@ -99,8 +99,8 @@ class Field:
         raise NotImplementedError
 
     def block(self) -> int:
-        """Largest number of samples in a block."""
-        return 128
+        """Largest number of samples in a block, a multiple of 8."""
+        return 192
 
     def prepare(self, weights: Array, trace: bool) -> Array:
         """Effective weights, one row a weight set: (n, n_weights) -> (n, q)."""

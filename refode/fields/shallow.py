@@ -27,7 +27,6 @@ from refode._linalg import (
     matrix,
     multiply,
     multiply_transposed,
-    row_sum,
 )
 from refode.activations import tanh, tanh_rows
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
@@ -110,6 +109,9 @@ class Shallow(Field):
     def rows(self, trace: bool) -> tuple[int, int]:
         return self.width, self.width
 
+    def block(self) -> int:
+        return 192 if self.dim in _ROWS else 256
+
     def description(self) -> Any:
         return _ROWS.get(self.dim, ShallowWide)(self.dim, self.width, self.time)
 
@@ -189,19 +191,26 @@ def shallow_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scrat
     add_row_sums(e_bar[o_b1:o_w], F_bar)  #                     b1_bar += f_bar
     if tr_bar is not None:  # [4]^T a_bar -= 2 a M tr_bar;  M_bar += (1 - a^2) tr_bar
         _trace_adjoint(tape, e[o_M : o_M + k], tr_bar, u_bar, e_bar[o_M : o_M + k])
-    for j in range(k):  # [2]^T u_bar = (1 - a^2) a_bar
-        for s in range(u_bar.shape[1]):
-            u_bar[j, s] *= 1.0 - tape[j, s] * tape[j, s]
-    add_transposed_product(matrix(e, 0, k, d), u_bar, Z_bar)  # [1]^T z_bar += W0^T u_bar
-    add_outer(u_bar, Z, matrix(e_bar, 0, k, d))  #              W0_bar += u_bar z^T
     t_bar = t * 0
     for j in range(k):
-        total = row_sum(u_bar[j])
-        e_bar[o_b0 + j] += total
+        total = _tanh_adjoint(tape[j], u_bar[j])  # [2]^T u_bar = (1 - a^2) a_bar
+        e_bar[o_b0 + j] += total  #               [1]^T b0_bar += u_bar
         if field.time:
             e_bar[o_w + j] += t * total
             t_bar += e[o_w + j] * total
+    add_transposed_product(matrix(e, 0, k, d), u_bar, Z_bar)  # [1]^T z_bar += W0^T u_bar
+    add_outer(u_bar, Z, matrix(e_bar, 0, k, d))  #              W0_bar += u_bar z^T
     return t_bar
+
+
+@kernel(cache=False, reassociate=True)
+def _tanh_adjoint(a, u_bar):
+    """u_bar <- (1 - a^2) u_bar for one unit; returns its sum over the samples."""
+    total = u_bar[0] * 0
+    for s in range(a.shape[0]):
+        u_bar[s] *= 1.0 - a[s] * a[s]
+        total += u_bar[s]
+    return total
 
 
 @kernel(cache=False, reassociate=True)

@@ -7,12 +7,11 @@ its own, and these are summed in order: 1, 2 or 16 threads give the same bits.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -63,16 +62,45 @@ def _blas() -> Any:
     return ThreadpoolController().select(user_api="blas")
 
 
-@contextlib.contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """BLAS on one thread, as long as our own threads run."""
-    with _blas().limit(limits=1):
-        yield
+class _SingleThreaded:
+    """BLAS on one thread as long as any of our sweeps runs, whichever thread began."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._limiter: Any = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limiter = _blas().limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limiter.restore_original_limits()
+
+
+_single_threaded = _SingleThreaded()
+
+
+def single_threaded_blas() -> _SingleThreaded:
+    """Context in which BLAS runs on one thread."""
+    return _single_threaded
 
 
 def block_size(n_samples: int, largest: int) -> int:
-    """Samples a block: as even as possible, a multiple of 8, at most ``largest``."""
+    """Samples a block: at most ``largest``, a multiple of 8, as even as possible.
+
+    More than one block come in even numbers, more than eight in multiples of eight, so
+    that two, four or eight threads get equal shares.
+    """
     blocks = -(-n_samples // largest)
+    if blocks > 1:
+        group = 2 if blocks <= 8 else 8
+        blocks = -(-blocks // group) * group
     even = -(-n_samples // blocks)
     return min(largest, -(-even // 8) * 8)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode._jit import generic
+from refode._jit import generic, kernel
 from refode._linalg import axpy, copy, fill, inner
 from refode.fields.contract import half, half_adjoint, rhs, rhs_adjoint
 
@@ -123,33 +123,49 @@ def runge_kutta_step(scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes):
     """Eq. (D20)."""
     A, b, c = scheme.A, scheme.b, scheme.c
     for i in range(b.shape[0]):
-        copy(Ys[i], Y)  # [1] Y_i = y + h sum_j a_ij k_j
-        for j in range(i):
-            if A[i, j] != 0.0:
-                axpy(Ys[i], h * A[i, j], Fs[j])
+        _stage(Ys[i], Y, h, A[i, :i], Fs)  # [1] Y_i = y + h sum_{j<i} a_ij k_j
         slope(dynamics, E[slots[i]], t + c[i] * h, Ys[i], Fs[i], tapes[i])  # [2] k_i
-    for i in range(b.shape[0]):
-        if b[i] != 0.0:
-            axpy(Y, h * b[i], Fs[i])  # [3] y+ = y + h sum_i b_i k_i
+    _stage(Y, Y, h, b, Fs)  # [3] y+ = y + h sum_i b_i k_i
+
+
+@kernel(cache=False)
+def _stage(Y, start, h, weights, Fs):
+    """Y <- start + h sum_j weights[j] Fs[j], row by row."""
+    for r in range(Y.shape[0]):
+        for s in range(Y.shape[1]):
+            Y[r, s] = start[r, s]
+        for j in range(weights.shape[0]):
+            if weights[j] != 0.0:
+                factor = h * weights[j]
+                for s in range(Y.shape[1]):
+                    Y[r, s] += factor * Fs[j, r, s]
+
+
+@kernel(cache=False)
+def _stage_adjoint(W, L, b, weights, Z_bars, h):
+    """W <- h (b L + sum_j weights[j] Z_bars[j]), row by row."""
+    for r in range(W.shape[0]):
+        factor = h * b
+        for s in range(W.shape[1]):
+            W[r, s] = factor * L[r, s]
+        for j in range(weights.shape[0]):
+            if weights[j] != 0.0:
+                factor = h * weights[j]
+                for s in range(W.shape[1]):
+                    W[r, s] += factor * Z_bars[j, r, s]
 
 
 @step_adjoint.register(RungeKutta)
 def runge_kutta_step_adjoint(
     scheme, dynamics, t, h, slots, E, Y, Ys, Fs, tapes, L, W, Z_bars, E_bar, scratch, time_bar
 ):
-    """Eq. (D21): W here is w_i / h, so that h may be a number of any kind."""
+    """Eq. (D21)."""
     A, b, c = scheme.A, scheme.b, scheme.c
-    for i in range(b.shape[0] - 1, -1, -1):
-        fill(W, 0.0)  # [3]^T, [1]^T  w_i = h (b_i L + sum_{j>i} a_ji zbar_j)
-        if b[i] != 0.0:
-            axpy(W, b[i], L)
-        for j in range(i + 1, b.shape[0]):
-            if A[j, i] != 0.0:
-                axpy(W, A[j, i], Z_bars[j])
-        time_bar[1] += inner(W, Fs[i])
-        for r in range(W.shape[0]):
-            for s in range(W.shape[1]):
-                W[r, s] *= h
+    n = b.shape[0]
+    for i in range(n - 1, -1, -1):
+        # [3]^T, [1]^T  w_i = h (b_i lambda + sum_{j>i} a_ji zbar_j)
+        _stage_adjoint(W, L, b[i], A[i + 1 :, i], Z_bars[i + 1 :], h)
+        time_bar[1] += inner(W, Fs[i]) / h
         fill(Z_bars[i], 0.0)  # [2]^T  zbar_i = J_i^T w_i
         t_bar = slope_adjoint(
             dynamics, E[slots[i]], t + c[i] * h, Ys[i], tapes[i],
@@ -157,7 +173,7 @@ def runge_kutta_step_adjoint(
         )  # fmt: skip
         time_bar[0] += t_bar
         time_bar[1] += c[i] * t_bar
-    for i in range(b.shape[0]):
+    for i in range(n):
         axpy(L, 1.0, Z_bars[i])  # lambda <- lambda + sum_i zbar_i
 
 
