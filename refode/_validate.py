@@ -33,6 +33,7 @@ __all__ = [
     "interval",
     "labels_binary",
     "labels_integer",
+    "n_axes",
     "nonnegative",
     "nonnegative_int",
     "positive_int",
@@ -95,6 +96,14 @@ def real_array(name: str, value: Any, shape: ShapeSpec, *, allow_empty: bool = F
     if not array.flags.carray:  # C order, aligned, writeable
         array = np.array(array, dtype=_FLOAT64, order="C")
     return array
+
+
+def n_axes(value: Any) -> int:
+    """Return the number of axes of `value`; 0 for what is no array, which `real_array` refuses."""
+    try:
+        return np.ndim(value)
+    except ValueError:  # ragged
+        return 0
 
 
 def real_vector(name: str, value: Any, size: int) -> Float64:

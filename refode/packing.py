@@ -97,7 +97,7 @@ class Layout:
         ValueError
             `theta` has another shape, or is strided.
         """
-        if not isinstance(theta, np.ndarray):
+        if not isinstance(theta, np.ndarray) or isinstance(theta, np.ma.MaskedArray):
             raise TypeError(
                 f"theta: got {type(theta).__name__}, wanted an array of shape ({self.size},)"
             )

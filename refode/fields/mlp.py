@@ -77,6 +77,7 @@ class MLP(Field):
         if isinstance(widths, str) or not isinstance(widths, Sequence | np.ndarray):
             raise TypeError(f"widths: got {type(widths).__name__}, wanted a sequence of ints")
         hidden = [_validate.positive_int(f"widths[{i}]", w) for i, w in enumerate(widths)]
+        _validate.instance("activation", activation, (str, Sequence))
         names = (activation,) * len(hidden) if isinstance(activation, str) else tuple(activation)
         if len(names) != len(hidden):
             raise ValueError(

@@ -291,7 +291,7 @@ class Supervised:
     def _targets(self, y: Any, n: int) -> _Targets:
         m = self.n_outputs
         if self.loss == "regression":
-            if m == 1 and np.ndim(y) == 1:
+            if m == 1 and _validate.n_axes(y) == 1:
                 y = _validate.real_array("y", y, (n,))[:, None]
             return _Targets(_validate.real_array("y", y, (n, m)), _NO_LABELS)
         if self.loss == "logistic":

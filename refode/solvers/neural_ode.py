@@ -203,8 +203,7 @@ class NeuralODE:
         """
         theta, x = self._parameters(theta), self._states(x)
         _validate.instance("times", times, bool)
-        z_bar = np.asarray(z_bar)
-        shape = x.shape if z_bar.ndim == 2 else (self.n_steps + 1, *x.shape)
+        shape = (self.n_steps + 1, *x.shape) if _validate.n_axes(z_bar) == 3 else x.shape
         z_bar = _validate.real_array("z_bar", z_bar, shape).reshape(-1, *x.shape)
         return self._adjoint(theta, x, z_bar, self.plan(t_span), times, trace=False)
 
