@@ -108,3 +108,12 @@ OBSERVED_ORDER = 0.1
 SWEEP_RETURN_ORDER = 0.2
 # a path run backwards by subtracting what was added: a few ulp a substep
 SWEEP_REVERSE = 1e-13
+
+# --- tests/test_supervised.py -----------------------------------------------------------------
+# a mean of a few losses by two codes
+SUPERVISED_VALUE = 1e-13
+# a block of the gradient against the complex step through the oracle; Hessians alike
+SUPERVISED_GRADIENT = 1e-12
+# Richardson from central differences of the gradient: 4 h^4 f^(5)/30 and 5 eps/(3 h)
+SUPERVISED_STEP = 5e-4
+SUPERVISED_RICHARDSON = 1e-9
