@@ -32,6 +32,14 @@ def test_right_gradients_pass(make):
         assert report.smallest_detectable <= report.smallest_detectable_any
 
 
+@pytest.mark.parametrize(
+    ("make", "seed"), [(cases.near_optimum, 170), (cases.normal_equations, 114)]
+)
+def test_rounding_of_x0_is_allowed_for(make, seed):
+    # found by search: these failed before it was
+    assert check(make(seed), seed)
+
+
 @settings(max_examples=20, deadline=None)
 @given(size=st.integers(1, 40), seed=st.integers(0, 2**16), n_directions=st.integers(1, 4))
 def test_right_gradients_of_any_size_pass(size, seed, n_directions):
@@ -66,6 +74,14 @@ def test_a_complex_step_that_is_wrong_is_not_believed():
     assert report.passed
     assert report.method == "Richardson"
     assert any("not analytic" in text for text in report.warnings)
+
+
+def test_scales_that_differ_by_ten_orders_do_not_blunt_the_complex_step():
+    report = check(cases.badly_scaled(0))
+    assert report.method == "complex step"
+    assert report.smallest_detectable < tol.VERIFY_SEEN_COMPLEX_STEP
+    for row in report.per_block.values():
+        assert row.smallest_detectable < tol.VERIFY_SEEN_COMPLEX_STEP
 
 
 @pytest.mark.parametrize("make", [cases.relu, cases.absolute], ids=lambda make: make.__name__)

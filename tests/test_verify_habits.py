@@ -69,6 +69,19 @@ def test_a_run_that_could_see_nothing_is_inconclusive():
     assert report.verdict.startswith("inconclusive")
 
 
+def test_a_block_in_which_nothing_could_be_seen_is_inconclusive():
+    def f(x):
+        return float(1e3 + np.sum(np.sin(x[:2])) + 1e-15 * np.sum(np.sin(x[2:])))
+
+    def g(x):
+        return np.cos(x) * [1, 1, 1e-15, 1e-15]
+
+    assert check(f, g)
+    report = check(f, g, blocks={"a": slice(0, 2), "b": slice(2, 4)})
+    assert report.verdict.startswith("inconclusive: block 'b': only errors above")
+    assert not report
+
+
 def test_values_that_are_not_finite_fail():
     report = check(lambda x: np.nan)
     assert not report

@@ -174,12 +174,18 @@ def product(seed: int) -> Case:
 
 
 def large_argument(seed: int) -> Case:
-    x0 = 1e8 * np.random.default_rng(seed).standard_normal(4)
+    x0 = 1e12 * np.random.default_rng(seed).standard_normal(4)
     return Case(
-        lambda x: np.sum(np.sin(x / 1e8) * x),
-        lambda x: np.sin(x / 1e8) + np.cos(x / 1e8) * x / 1e8,
+        lambda x: np.sum(np.sin(x / 1e12) * x),
+        lambda x: np.sin(x / 1e12) + np.cos(x / 1e12) * x / 1e12,
         x0,
     )
+
+
+def long_scale(seed: int) -> Case:
+    """Bends over distances a million times those of x alone."""
+    x0 = np.random.default_rng(seed).standard_normal(3)
+    return Case(lambda x: np.sum(np.sin(1 + x / 1e6)), lambda x: np.cos(1 + x / 1e6) / 1e6, x0)
 
 
 def small_argument(seed: int) -> Case:
@@ -204,6 +210,15 @@ def near_optimum(seed: int) -> Case:
     a, b = rng.standard_normal((30, 5)), rng.standard_normal(30)
     x0 = np.linalg.lstsq(a, b, rcond=None)[0] + 1e-6 * rng.standard_normal(5)
     return Case(lambda x: 0.5 * np.sum((a @ x - b) ** 2), lambda x: a.T @ (a @ x - b), x0)
+
+
+def normal_equations(seed: int) -> Case:
+    """The gradient by another way than the function goes, with more rounding in it."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.standard_normal((30, 5)), rng.standard_normal(30)
+    x0 = np.linalg.lstsq(a, b, rcond=None)[0] + 1e-6 * rng.standard_normal(5)
+    square, right = a.T @ a, a.T @ b
+    return Case(lambda x: 0.5 * np.sum((a @ x - b) ** 2), lambda x: square @ x - right, x0)
 
 
 def barrier(seed: int) -> Case:
@@ -276,8 +291,8 @@ def _named(make: Callable[[int], Case]) -> Callable[[int], Case]:
 
 _ANALYTIC = [
     rosenbrock, logistic_regression, log_sum_exp, tanh_net, badly_scaled, linear, quadratic,
-    periodic, rational, product, large_argument, small_argument, near_optimum, odd_at_zero,
-    many_parameters,
+    periodic, rational, product, large_argument, long_scale, small_argument, near_optimum,
+    normal_equations, odd_at_zero, many_parameters,
 ]  # fmt: skip
 SMOOTH = [*_ANALYTIC, *map(_named, _ANALYTIC), conjugating, norm_power, barrier]
 SMOOTH += [_named(fast), _named(offset)]

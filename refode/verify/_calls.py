@@ -174,7 +174,7 @@ class VectorFunction:
                 np.asarray(raw, dtype=np.float64), copied, equal_nan=True
             )
         self._last = (out, vector) if not self.aliases_input else None
-        return vector.copy()
+        return vector
 
     def far(self, x: Array, *others: Array) -> Array:
         """Return the result at `x` (p,), NaN where it overflows, or raises: not defined there."""

@@ -15,10 +15,6 @@ from refode.verify._calls import Array, callable_argument
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
 
-# Halvings start from this times a power of two. It is no simple fraction, so that no function
-# with a period of 1 or 1/2 returns to where it started at every large step.
-OFF_BEAT = 0.7391
-
 _MAX_COLUMNS = 7  # of the extrapolation: beyond h^14 nothing is gained in float64
 
 
@@ -82,9 +78,8 @@ def extrapolate(values: NDArray[np.float64], noise: Array) -> tuple[Any, float]:
     r"""Limit for h to 0 of values whose error is a series in h², and an estimate of its error.
 
     Richardson's extrapolation (Romberg's table) on rows whose step halves. The error of an
-    entry is estimated as the distance between the two entries it is made of (or, should those
-    agree by accident, as what the distance one row up lets expect), which is the error of the
-    coarser one and so errs on the safe side, plus twice the noise of its row (no
+    entry is estimated as the distance between the two entries it is made of, which is the
+    error of the coarser one and so errs on the safe side, plus twice the noise of its row (no
     entry of the table amplifies noise by more than 1.97). Where the last rows, which only noise
     tells apart, differ by more than the noise given, it is taken to be that much larger. The
     entry with the smallest estimate is taken, provided that the best entries of all finer rows
@@ -133,15 +128,13 @@ def _underestimate(rows: Array, noise: Array) -> float:
 
 
 def _table(rows: Array, noise: Array) -> list[tuple[float, int, Array]]:
-    """Return (estimated error, row, value) of entries of Romberg's table past column 0."""
+    """Return (estimated error, row, value) of each entry of Romberg's table past column 0."""
     entries, column = [], rows
-    for j in range(1, min(_MAX_COLUMNS, len(rows) - 1)):
+    for j in range(1, min(_MAX_COLUMNS, len(rows))):
         step = np.diff(column, axis=0)
         column = column[1:] + step / (4.0**j - 1.0)
-        change = np.linalg.norm(step, axis=1)
-        # two entries may agree by accident; then what the change before lets expect stands in
-        estimate = np.maximum(change[1:], change[:-1] / 4.0**j) + 2.0 * noise[j + 1 :]
-        entries += [(float(estimate[k]), k + j + 1, column[k + 1]) for k in range(len(estimate))]
+        estimate = np.linalg.norm(step, axis=1) + 2.0 * noise[j:]
+        entries += [(float(estimate[k]), k + j, column[k]) for k in range(len(estimate))]
     return entries
 
 
@@ -162,16 +155,14 @@ def nudged(x: Array, rng: np.random.Generator) -> Array:
 
 def noise_level(
     fun: Callable[[Array], float], x: Array, g: Array, rng: np.random.Generator
-) -> tuple[float, float]:
+) -> float:
     r"""Rounding error of `fun` near `x`, measured from differences of high order.
 
     On nine equally spaced points next to x the differences of order 4 to 6 of a smooth function
     vanish and those of its noise do not: noise of standard deviation s leaves differences of
-    order k with variance :math:`s^2 (2k)!/(k!)^2`. That the points themselves are rounded is
-    corrected for by `g`, as it is in a Taylor remainder. (Points on a grid that float64 holds
-    exactly would need no correction, but products with such points often round alike, and the
-    noise goes unseen.) Where `fun` is a staircase at this spacing (single precision inside, say),
-    the spacing is widened until the stairs are seen.
+    order k with variance :math:`s^2 (2k)!/(k!)^2`. Where `fun` is a staircase at this spacing
+    (single precision inside, say), the spacing is widened until the stairs are seen. That the
+    points themselves are rounded is part of the noise: `g` says how much it is at least.
 
     Parameters
     ----------
@@ -184,12 +175,9 @@ def noise_level(
 
     Returns
     -------
-    noise : float
+    float
         The noise's standard deviation; at least the machine epsilon times ``|fun(x)|`` and
         times the length of the vector of products g_i x_i.
-    precision : float
-        The relative precision that values further away have at best: the machine epsilon, or
-        that of the stairs.
 
     References
     ----------
@@ -200,22 +188,17 @@ def noise_level(
     value = abs(fun(x))
     measured, stairs = 0.0, False
     for exponent in (-40, -30, -20, -10):
-        steps = 2.0**exponent * np.arange(9.0)[:, None] * direction
-        points = x + steps
-        values = np.array([fun(point) for point in points])
+        values = np.array([fun(x + k * 2.0**exponent * direction) for k in range(9)])
         if not np.isfinite(values).all():
             break
-        measured = _noise_in(values - ((points - x) - steps) @ g)
+        measured = _noise_in(values)
         jumps = np.abs(np.diff(values))
         if np.count_nonzero(jumps == 0.0) < 4:
             if stairs:  # equal stairs by accident have no differences of high order
                 measured = max(measured, 0.5 * float(np.min(jumps[jumps > 0.0])))
             break
         stairs = True
-    precision = measured / value if stairs and value > 0.0 else EPS
-    # an argument that is rounded on its way moves the value by about this, whatever was measured
-    floor = EPS * (value + float(np.linalg.norm(g * x)))
-    return max(measured, floor), max(EPS, min(precision, 1e-2))
+    return max(measured, EPS * (value + float(np.linalg.norm(g * x))))
 
 
 def _noise_in(values: Array) -> float:

@@ -189,8 +189,6 @@ def _look_at(found: Findings, x: Array, rng: np.random.Generator, rtol: float) -
     """Call everything at x0, see whether it can be trusted; None where there is nothing to do."""
     f0, g = found.function(x), found.gradient(x)
     values = [found.function(x) for _ in range(2)]
-    elsewhere = x * (1.0 + 1e-6 * rng.uniform(-1.0, 1.0, x.size))
-    found.gradient.far(elsewhere)  # an output buffer that is used again shows here
     again = found.gradient(x)
     found.value, found.g = f0, g
     if not np.isfinite(f0):
@@ -202,15 +200,13 @@ def _look_at(found: Findings, x: Array, rng: np.random.Generator, rtol: float) -
         )
     if found.failures:
         return None
-    found.gradient_noise = np.abs(again - g)
     jitter = float(np.max(np.abs(np.subtract(values, f0))))
-    if jitter > 0.0 or found.gradient_noise.any():
+    if jitter > 0.0 or not np.array_equal(again, g):
         found.warnings.append(
             "two calls at x0 differ: the function or its gradient is not "
             "deterministic, and no error below that difference can be seen"
         )
-    noise, precision = noise_level(found.function.far, x, g, rng)
-    found.noise = max(noise, 2.0 * jitter)
+    found.noise = noise_level(found.function.far, x, g, rng)
     if found.noise > 1e5 * EPS * abs(f0):
         found.warnings.append(
             f"values carry noise of {found.noise:.1e}, {found.noise / (EPS * abs(f0)):.0e} times "
@@ -218,8 +214,9 @@ def _look_at(found: Findings, x: Array, rng: np.random.Generator, rtol: float) -
             if f0 != 0.0
             else f"values carry noise of {found.noise:.1e} around 0"
         )
+    # an output buffer that is used again shows here too
     nearby = np.nan_to_num([found.gradient.far(nudged(x, rng)) - g for _ in range(4)])
-    return Point(found.function, x, f0, g, found.noise, precision, rtol, nearby)
+    return Point(found.function, x, f0, g, found.noise, rtol, nearby)
 
 
 def _unit(rng: np.random.Generator, size: int) -> Array:
@@ -238,9 +235,7 @@ def _check_directions(
             hv = found.hessian_vector(point.x, v) if found.hessian_vector else None
             s = sweep(point, v, float(v @ hv) if hv is not None else np.nan)
             taylor = _taylor(s, hv is not None, point.rtol)
-            row, remark = truth.compare(
-                point, v, s, str(k + 1), rng, taking_complex, found.gradient_noise
-            )
+            row, remark = truth.compare(point, v, s, str(k + 1), rng, taking_complex)
             # where the curvature nearly vanishes along v no power of h may be clean: look the
             # other way, then draw another
             if taylor.passed or not row.passed or not taylor.unclear:
@@ -286,9 +281,7 @@ def _check_blocks(
             v = np.zeros(point.x.size)
             v[index] = _unit(draw, index.size)
             s = sweep(point, v, for_slope=False)
-            row, remark = truth.compare(
-                point, v, s, label, rng, taking_complex, found.gradient_noise
-            )
+            row, remark = truth.compare(point, v, s, label, rng, taking_complex)
             found.remark(remark)
             if best is None or row.smallest_detectable < best.smallest_detectable:
                 best = row
@@ -344,8 +337,8 @@ def taylor_test(
     f0, g = function(x), slope(x)
     if not (np.isfinite(f0) and np.isfinite(g).all()):
         raise ValueError("fun, gradient: got values at x0 that are not finite, wanted finite ones")
-    noise, precision = noise_level(function.far, x, g, rng)
-    point = Point(function, x, f0, g, noise, precision, 0.0, np.zeros((0, x.size)))
+    noise = noise_level(function.far, x, g, rng)
+    point = Point(function, x, f0, g, noise, 0.0, np.zeros((0, x.size)))
     vhv = np.nan
     if hessian_vector is not None:
         vhv = float(v @ VectorFunction("hessian_vector", hessian_vector, x.size)(x, v))

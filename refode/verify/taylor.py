@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.verify._calls import Array, Function
-from refode.verify.directional import EPS, OFF_BEAT
+from refode.verify.directional import EPS
 from refode.verify.reports import SOUND
 
 Mask = NDArray[np.bool_]
@@ -39,9 +39,9 @@ class Point:
     """What is known of a function at x0; shared by all directions.
 
     `value` is the function, `x` (p,) the point, `f0` its value, `g` (p,) the gradient to check,
-    `noise` the rounding error of a value here, `precision` the relative one of values elsewhere,
-    and `rtol` a relative error of g that is accepted. `nearby` (m, p) is by how much gradients
-    at points that differ from x0 by rounding differ from g.
+    `noise` the rounding error of a value, and `rtol` a relative error of g that is accepted.
+    `nearby` (m, p) is by how much gradients at points that differ from x0 by rounding differ
+    from g.
     """
 
     value: Function
@@ -49,32 +49,47 @@ class Point:
     f0: float
     g: Array
     noise: float
-    precision: float
     rtol: float
     nearby: Array
 
     @property
     def first_step(self) -> float:
-        """The first step: of the size of x, at least 1, times a number that is no fraction."""
-        return OFF_BEAT * 2.0 ** np.ceil(np.log2(max(1.0, float(np.linalg.norm(self.x)))))
+        """The first step: the power of two above the size of x, at least 1."""
+        return 2.0 ** np.ceil(np.log2(max(1.0, float(np.linalg.norm(self.x)))))
+
+
+class Row(NamedTuple):
+    """Remainders at one step `h`, on both sides of x0.
+
+    `e0`, `e1`, `e2` are those ahead of x0 and `back` is e1 behind it. With the signed first-order
+    remainder r, `odd` is (r(h) - r(-h))/2h, whose limit is the error of g along the direction,
+    and `even` is |r(h) + r(-h)|. `noise` and `odd_noise` are the rounding to expect in e0, e1,
+    e2, and in `odd`.
+    """
+
+    h: float
+    e0: float
+    e1: float
+    e2: float
+    back: float
+    odd: float
+    even: float
+    noise: float
+    odd_noise: float
 
 
 class Sweep(NamedTuple):
-    """Remainders along one direction, one entry a row, (K,) each, h falling by halves.
-
-    `odd` is (r(h) - r(-h))/2h with the signed first-order remainder r, whose limit is the error
-    of g along the direction; `even` is |r(h) + r(-h)|; `back` is |r(-h)|.
-    """
+    """The rows along one direction, column by column: (K,) each, h falling by halves."""
 
     h: Array
     e0: Array
     e1: Array
     e2: Array
+    back: Array
     odd: Array
     even: Array
     noise: Array
     odd_noise: Array
-    back: Array
 
 
 class Window(NamedTuple):
@@ -118,7 +133,7 @@ def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True
     for_slope : bool
         Whether to go on until E1 is lost in rounding; else only until the odd part is.
     """
-    rows: list[tuple[float, ...]] = []
+    rows: list[Row] = []
     h, unclear, settled = point.first_step, 0, 0
     least = 64.0 * EPS * float(np.linalg.norm(point.x))
     while h > least and len(rows) < _MAX_DOWN:
@@ -133,60 +148,50 @@ def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True
     return Sweep(*np.array(rows).T)
 
 
-def _extend_upwards(rows: list[tuple[float, ...]], point: Point, v: Array, vhv: float) -> None:
+def _extend_upwards(rows: list[Row], point: Point, v: Array, vhv: float) -> None:
     # a function that bends only over large distances needs larger steps to show that it does
-    clear = sum(not _unclear(row) and np.isfinite(row[2]) for row in rows)
+    clear = sum(not _unclear(row) and np.isfinite(row.e1) for row in rows)
     for _ in range(_MAX_UP):
-        if clear >= _WANTED or not rows or not np.isfinite(rows[0][2]):
+        if clear >= _WANTED or not rows or not np.isfinite(rows[0].e1):
             return
-        row = _row(point, v, vhv, 2.0 * rows[0][0])
-        if not np.isfinite(row[2]):
+        row = _row(point, v, vhv, 2.0 * rows[0].h)
+        if not np.isfinite(row.e1):
             return
         rows.insert(0, row)
         clear += not _unclear(row)
 
 
-def _row(point: Point, v: Array, vhv: float, h: float) -> tuple[float, ...]:
-    # the displacements are taken as float64 has them, so that rounding of x0 + hv is no error
-    gv = float(point.g @ v)
-    ahead, behind = point.x + h * v, point.x - h * v
-    d, back = ahead - point.x, behind - point.x
-    f_ahead, f_behind = point.value.far(ahead), point.value.far(behind)
+def _row(point: Point, v: Array, vhv: float, h: float) -> Row:
+    slope = float(point.g @ v)
+    ahead, behind = point.value.far(point.x + h * v), point.value.far(point.x - h * v)
     with np.errstate(all="ignore"):
-        r = f_ahead - point.f0 - float(point.g @ d)
-        s = f_behind - point.f0 - float(point.g @ back)
-        noise = _noise(point, f_ahead, d) + point.rtol * h * abs(gv)
-        odd_noise = (_noise(point, f_ahead, d) + _noise(point, f_behind, back)) / (2.0 * h)
-        even = abs(r + s)
-        e2 = abs(r - 0.5 * h * h * vhv)
-    return (
-        h,
-        abs(f_ahead - point.f0),
-        abs(r),
-        e2,
-        (r - s) / (2.0 * h),
-        even,
-        noise,
-        odd_noise,
-        abs(s),
-    )
+        r = ahead - point.f0 - h * slope
+        s = behind - point.f0 + h * slope
+        sizes = 2.0 * abs(point.f0) + abs(ahead) + abs(behind)
+        products = h * float(np.abs(point.g) @ np.abs(v))
+        noise = point.noise + 2.0 * EPS * (abs(point.f0) + abs(ahead) + products)
+        return Row(
+            h=h,
+            e0=abs(ahead - point.f0),
+            e1=abs(r),
+            e2=abs(r - 0.5 * h * h * vhv),
+            back=abs(s),
+            odd=(r - s) / (2.0 * h),
+            even=abs(r + s),
+            noise=noise + point.rtol * h * abs(slope),
+            odd_noise=(point.noise + EPS * (sizes + 2.0 * products)) / h,
+        )
 
 
-def _noise(point: Point, f_there: float, d: Array) -> float:
-    gradient_part = float(np.abs(point.g) @ np.abs(d))
-    values = point.precision * (abs(point.f0) + abs(f_there))
-    return point.noise + 2.0 * (values + EPS * gradient_part)
-
-
-def _only_noise(row: tuple[float, ...], finer: tuple[float, ...]) -> bool:
+def _only_noise(row: Row, finer: Row) -> bool:
     # rounding explains the change of the odd part, and a smaller step makes it worse
-    expected = row[7] + finer[7]
-    return bool(abs(finer[4] - row[4]) <= 3.0 * expected and finer[7] > 1.5 * row[7])
+    explained = 3.0 * (row.odd_noise + finer.odd_noise)
+    return bool(abs(finer.odd - row.odd) <= explained and finer.odd_noise > 1.5 * row.odd_noise)
 
 
-def _unclear(row: tuple[float, ...]) -> bool:
+def _unclear(row: Row) -> bool:
     # on both sides of x0, for one of them may be straight
-    return bool(np.isfinite(row[6]) and max(row[2], row[8]) <= CLEAR * row[6])
+    return bool(np.isfinite(row.noise) and max(row.e1, row.back) <= CLEAR * row.noise)
 
 
 def fit_window(

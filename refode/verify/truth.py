@@ -26,7 +26,6 @@ def compare(
     label: str,
     rng: np.random.Generator,
     complex_step: bool | None,
-    gradient_noise: Array,
 ) -> tuple[DirectionReport, str | None]:
     """Hold g . v against the truth along `v` (p,).
 
@@ -38,8 +37,6 @@ def compare(
         Name of the direction.
     complex_step : bool or None
         Whether to take the complex step; None: where it works and differences agree with it.
-    gradient_noise : ndarray, (p,)
-        By how much two calls of the gradient differ.
 
     Returns
     -------
@@ -73,7 +70,6 @@ def compare(
                 method, truth, truth_error = "complex step", value, value_error
                 error = abs(gv - truth)
     rounding = ROUNDING * EPS * float(np.abs(point.g) @ np.abs(v))
-    rounding += float(gradient_noise @ np.abs(v))
     rounding += _moved_by_rounding(point, v, s)
     tolerance = SAFETY * truth_error + rounding + point.rtol * abs(truth)
     report = DirectionReport(
@@ -95,7 +91,7 @@ def _moved_by_rounding(point: Point, v: Array, s: Sweep) -> float:
     # itself, and believed up to what the curvature of fun can account for, lest a gradient in
     # single precision excuse itself.
     measured = float(np.max(np.abs(point.nearby @ v), initial=0.0))
-    return min(2.0 * measured, 8.0 * EPS * curvature(s) * float(np.linalg.norm(point.x)))
+    return min(4.0 * measured, 16.0 * EPS * curvature(s) * float(np.linalg.norm(point.x)))
 
 
 def _by_complex_step(

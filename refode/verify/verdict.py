@@ -25,7 +25,6 @@ class Findings:
     value: float = np.nan
     noise: float = np.nan
     g: Array = field(default_factory=lambda: np.zeros(0))
-    gradient_noise: Array = field(default_factory=lambda: np.zeros(0))
     rows: list[DirectionReport] = field(default_factory=list)
     taylor: list[TaylorReport] = field(default_factory=list)
     per_block: dict[str, DirectionReport] = field(default_factory=dict)
