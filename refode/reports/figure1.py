@@ -2,9 +2,15 @@
 
 Two rows (features of width 2; padded by a zero to width 3), three columns (inputs and
 labels; propagated features with the hyperplane; predicted labels over the plane). The
-data are [HR17]'s ellipses: a disc inside a ring, with no gap between them. A flow of
+data are [HR17]'s ellipses: a disc inside a ring, with a gap between them. A flow of
 the plane is a homeomorphism, so the ring's image still surrounds the disc's and no
 line parts them; in three dimensions there is a way out.
+
+That speaks of regions. Finitely many points can be told apart by a flow of the plane
+that cuts the ring between two of them, and with few points and no penalty L-BFGS does
+find such flows. Hence many points, so that a cut is never free of them, and a Tikhonov
+penalty, the same for both rows, that keeps cuts from being arbitrarily thin; both rows
+are trained from several starts, and the picture shows the best of each.
 
 A second figure shows ANODE's proof in one dimension [DDT19].
 """
@@ -24,8 +30,10 @@ from refode.solvers.neural_ode import NeuralODE
 from refode.training import INTERRUPTED, train
 
 Array = np.ndarray
-N_SAMPLES, WIDTH, N_STEPS, SEED = 600, 32, 10, 0
-TIKHONOV = 1e-5
+N_SAMPLES, GAP, WIDTH, N_STEPS = 4000, 0.2, 32, 10
+TIKHONOV = 3e-3
+STARTS = (0, 1, 2)
+SHOWN = 1200  # points drawn, out of all
 
 
 class Row(NamedTuple):
@@ -42,13 +50,13 @@ class Row(NamedTuple):
     seconds: float
 
 
-def train_row(augment: int, x: Array, y: Array, max_iter: int, progress: bool) -> Row:
+def train_row(
+    augment: int, x: Array, y: Array, max_iter: int, progress: bool, seed: int = 0
+) -> Row:
     """Train the classifier on features padded with ``augment`` zeros."""
     ode = NeuralODE(Shallow(2 + augment, WIDTH), scheme="rk4", n_steps=N_STEPS)
     problem = Supervised(ode, "logistic", augment=augment, tikhonov=TIKHONOV)
-    result = train(
-        problem, x, y, seed=SEED, max_iter=max_iter, progress=progress, tolerance=1e-7
-    )
+    result = train(problem, x, y, seed=seed, max_iter=max_iter, progress=progress)
     if result.status == INTERRUPTED:
         raise KeyboardInterrupt
     predicted = problem.predict_label(result.x, x)
@@ -60,9 +68,9 @@ def train_row(augment: int, x: Array, y: Array, max_iter: int, progress: bool) -
 
 
 def truth(points: Array) -> Array:
-    """Label of every point of the plane: 0 in the disc, 1 in the ring, -1 outside both."""
+    """Label of every point of the plane: 0 in the disc, 1 in the ring, -1 elsewhere."""
     r = np.hypot(points[:, 0], points[:, 1] / 0.4)
-    return np.where(r <= 1.0, 0, np.where(r <= 2.0, 1, -1))
+    return np.where(r <= 1.0, 0, np.where((r >= 1.0 + GAP) & (r <= 2.0 + GAP), 1, -1))
 
 
 def region_error(row: Row, n: int = 400) -> float:
@@ -91,37 +99,43 @@ def one_dimensional(augment: int, max_iter: int) -> Proof:
     problem = Supervised(
         ode, "regression", n_outputs=1 + augment, augment=augment, readout=False
     )
-    result = train(problem, x, target, seed=SEED, max_iter=max_iter, progress=False)
+    result = train(problem, x, target, max_iter=max_iter, progress=False)
     fan = np.pad(np.linspace(-2.0, 2.0, 17)[:, None], ((0, 0), (0, augment)))
     padded = np.pad(x, ((0, 0), (0, augment)))
     path = ode.trajectory(result.x, padded)
     return Proof(augment, float(result.fun), path[-1], path, ode.trajectory(result.x, fan))
 
 
-def run(out: str | Path, progress: bool = True, max_iter: int = 300) -> bool:
+def run(out: str | Path, progress: bool = True, max_iter: int = 200) -> bool:
     """Train both rows, print the numbers, save figures and numbers; False where one fails."""
     folder = Path(out) / "figure1"
-    x, y = datasets.ellipses(N_SAMPLES, seed=SEED)
-    rows = [train_row(augment, x, y, max_iter, progress) for augment in (0, 1)]
-    errors = [region_error(row) for row in rows]
+    x, y = datasets.ellipses(N_SAMPLES, gap=GAP)
+    runs = [
+        [train_row(augment, x, y, max_iter, progress, seed) for seed in STARTS]
+        for augment in (0, 1)
+    ]
+    rows = [max(same, key=lambda row: (row.accuracy, -row.value)) for same in runs]
+    errors = [[region_error(row) for row in same] for same in runs]
     proofs = [one_dimensional(augment, 200) for augment in (0, 1)]
     plotting.save(draw(x, y, rows), folder, "figure1")
     plotting.save(draw_proofs(proofs), folder, "figure1_anode_1d")
-    checks = [
-        ("padded features: every training label right", rows[1].accuracy == 1.0),
-        ("plain features: some training label wrong", rows[0].accuracy < 1.0),
-        ("plain features: some of the region wrong", errors[0] > 0.0),
+    checks = [  # fmt: skip
+        ("padded: every training label right, from every start",
+         all(row.accuracy == 1.0 for row in runs[1])),
+        ("plain: some training label wrong, from every start",
+         all(row.accuracy < 1.0 for row in runs[0])),
+        ("plain: some of the region wrong, from every start", min(errors[0]) > 0.0),
         ("1-D, plain: loss no lower than its bound 1/2", proofs[0].loss >= 0.5 - 1e-12),
         ("1-D, padded: loss below 1e-6", proofs[1].loss < 1e-6),
     ]
     tables.show(
-        "Figure 1: ellipses, 600 samples",
-        ["features", "training accuracy", "wrong", "region wrong", "objective", "iterations",
-         "seconds"],
+        f"Figure 1: ellipses, {N_SAMPLES} samples, {len(STARTS)} starts each",
+        ["features", "right", "wrong", "region wrong", "objective", "iterations", "seconds"],
         [
             [f"R^{2 + r.augment}", f"{100 * r.accuracy:.2f} %", int((r.predicted != y).sum()),
              f"{100 * e:.2f} %", f"{r.value:.3e}", r.iterations, f"{r.seconds:.1f}"]
-            for r, e in zip(rows, errors, strict=True)
+            for same, wrong in zip(runs, errors, strict=True)
+            for r, e in zip(same, wrong, strict=True)
         ],
     )  # fmt: skip
     tables.show(
@@ -132,9 +146,11 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 300) -> bool:
     )  # fmt: skip
     numbers: dict[str, Any] = {
         "samples": N_SAMPLES,
-        "accuracy": [r.accuracy for r in rows],
+        "gap": GAP,
+        "tikhonov": TIKHONOV,
+        "accuracy": [[r.accuracy for r in same] for same in runs],
         "region_error": errors,
-        "objective": [r.value for r in rows],
+        "objective": [[r.value for r in same] for same in runs],
         "anode_1d_loss": [p.loss for p in proofs],
     }
     return tables.finish("figure1", folder, checks, numbers)
@@ -146,7 +162,7 @@ def _by_start(proof: Proof) -> list[float]:
 
 
 # --- pictures --------------------------------------------------------------------------
-_LIMIT = np.array([2.35, 1.05])
+_LIMIT = np.array([2.4, 1.0])
 
 
 def _plane(n: int) -> tuple[Array, Array, Array]:
@@ -172,6 +188,7 @@ def draw(x: Array, y: Array, rows: list[Row]) -> Any:
 
 
 def _scatter(axes: Any, points: Array, y: Array, **options: Any) -> None:
+    points, y = points[:SHOWN], y[:SHOWN]
     for label, colour in enumerate(plotting.CLASSES):
         axes.scatter(
             *points[y == label].T, s=4, color=colour, linewidths=0, rasterized=True, **options
@@ -233,7 +250,8 @@ def _view(basis: Array, normal: Array) -> tuple[float, float]:
     angle = np.linspace(0.0, 2.0 * np.pi, 721)
     along = np.cos(angle)[:, None] * basis[0] + np.sin(angle)[:, None] * basis[1]
     best = along[np.argmin(np.abs(along[:, 2] - np.sin(np.radians(18.0))))]
-    direction = best + np.tan(np.radians(12.0)) * normal
+    upwards = normal if normal[2] >= 0 else -normal
+    direction = best + np.tan(np.radians(12.0)) * upwards
     azimuth = np.degrees(np.arctan2(direction[1], direction[0]))
     return float(np.degrees(np.arctan2(direction[2], np.hypot(*direction[:2])))), float(azimuth)
 
@@ -257,7 +275,7 @@ def _draw_labels(axes: Any, x: Array, y: Array, row: Row, first: bool) -> None:
         )
     axes.set_xlim(-_LIMIT[0], _LIMIT[0])
     axes.set_ylim(-_LIMIT[1], _LIMIT[1])
-    axes.set_xlabel(f"$x_1$\n{100 * row.accuracy:.1f} % of the labels right")
+    axes.set_xlabel(f"$x_1$\n{100 * row.accuracy:.2f} % of the labels right")
     axes.set_ylabel("$x_2$")
     if first:
         axes.set_title("predicted labels, errors marked")
