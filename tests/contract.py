@@ -91,7 +91,8 @@ def _affine() -> Iterator[Case]:
     yield Case("d1", F(1), oracle.affine(), n=1)
     yield Case("d3", F(3), oracle.affine(), n=5)
     yield Case("d4-time", F(4, time=True), oracle.affine(time=True))
-    yield Case("d2-time-blocks", F(2, time=True), oracle.affine(time=True), n=131)
+    blocks = F(2, time=True)
+    yield Case("d2-time-blocks", blocks, oracle.affine(time=True), n=blocks.block() + 3)
 
 
 def _shallow() -> Iterator[Case]:
@@ -102,7 +103,9 @@ def _shallow() -> Iterator[Case]:
     yield Case("d3-one-unit-one-sample", F(3, 1), oracle.shallow(), n=1)
     yield Case("d5", F(5, 4), oracle.shallow(), n=9)
     yield Case("d6-time", F(6, 3, time=True), oracle.shallow(time=True), n=1)
-    yield Case("d5-blocks", F(5, 2, time=True), oracle.shallow(time=True), n=131)
+    for blocks in (F(2, 2, time=True), F(5, 2, time=True)):
+        name, n = f"d{blocks.dim}-blocks", blocks.block() + 3
+        yield Case(name, blocks, oracle.shallow(time=True), n=n)
 
 
 def _mlp() -> Iterator[Case]:
