@@ -84,6 +84,12 @@ def test_scales_that_differ_by_ten_orders_do_not_blunt_the_complex_step():
         assert row.smallest_detectable < tol.VERIFY_SEEN_COMPLEX_STEP
 
 
+def test_long_differences_are_taken_where_the_function_is_smooth_over_them():
+    for seed in range(3):
+        report = check(cases.real_only(cases.long_scale(seed)), seed)
+        assert report.smallest_detectable < tol.VERIFY_SEEN_LONG_SCALE
+
+
 @pytest.mark.parametrize("make", [cases.relu, cases.absolute], ids=lambda make: make.__name__)
 def test_a_bend_nearby_is_noted(make):
     report = check(make(3))

@@ -62,8 +62,8 @@ def test_a_block_with_a_zero_gradient_is_inconclusive_unless_fun_ignores_it():
 
 
 def test_a_run_that_could_see_nothing_is_inconclusive():
-    # a slope of 1e-9 on values of a million
-    report = check(lambda x: float(1e6 + 1e-9 * np.sum(np.sin(x))), lambda x: 1e-9 * np.cos(x))
+    # a slope of 1e-11 on values of a million
+    report = check(lambda x: float(1e6 + 1e-11 * np.sum(np.sin(x))), lambda x: 1e-11 * np.cos(x))
     assert not report
     assert report.smallest_detectable > 0.01
     assert report.verdict.startswith("inconclusive")

@@ -74,6 +74,8 @@ VERIFY_SLOPE = 0.05
 # 1e-13 measured), eps^(4/5) and better by extrapolated differences (2e-11 measured)
 VERIFY_SEEN_COMPLEX_STEP = 1e-12
 VERIFY_SEEN_RICHARDSON = 1e-9
+# slopes of 1e-6 beside values of order one: 1e-7 from steps of the size of x, 3e-10 from longer
+VERIFY_SEEN_LONG_SCALE = 1e-8
 # in a block whose derivative happens to be small along the one direction drawn in it
 VERIFY_SEEN_BLOCK = 1e-10
 # eps times a Rosenbrock value of a few thousand

@@ -10,7 +10,7 @@ import numpy as np
 from refode.verify._calls import Array, VectorFunction
 from refode.verify.directional import EPS, extrapolate, nudged
 from refode.verify.reports import DirectionReport, HessianReport
-from refode.verify.taylor import Point, Sweep, curvature, is_flat
+from refode.verify.taylor import Point, Sweep, curvature, fit_window, is_flat
 
 STEP = 1e-200  # of the complex step: its square is zero in float64
 SAFETY = 3.0  # times the estimated error of the truth
@@ -45,7 +45,7 @@ def compare(
         Why the complex step was not believed, if so.
     """
     gv = float(point.g @ v)
-    near = s.h <= 4.0 * point.first_step  # the rows above were added to see the function bend
+    near = s.h <= _reach(point, s)
     off, off_error = extrapolate(s.odd[near], s.odd_noise[near])
     method, truth, truth_error, error = "Richardson", gv + off, off_error, abs(off)
     remark = None
@@ -84,6 +84,13 @@ def compare(
         is_flat(s),
     )
     return report, remark
+
+
+def _reach(point: Point, s: Sweep) -> float:
+    # Rows beyond the size of x were added to see the function bend. Differences that long are
+    # trusted where the even part, which g has no share in, shows that they are short for it.
+    window = fit_window(s.h, s.even, 2.0 * s.noise, 2)
+    return max(point.first_step, float(s.h[window.first]) if window.n_points > 0 else 0.0)
 
 
 def _moved_by_rounding(point: Point, v: Array, s: Sweep) -> float:
