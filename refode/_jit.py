@@ -85,7 +85,11 @@ def cache_folder() -> Path:
 
 
 def kernel(
-    function: Callable | None = None, *, reassociate: bool = False, cache: bool = True
+    function: Callable | None = None,
+    *,
+    reassociate: bool = False,
+    cache: bool = True,
+    name: str | None = None,
 ) -> Callable:
     """Compile a kernel body.
 
@@ -93,11 +97,20 @@ def kernel(
     vector registers for it). A sum of n terms in any order has an error of at
     most (n-1) eps sum|terms| to first order, the same bound as in written order;
     it is allowed in reductions over samples and nowhere else.
+
+    A closure needs a ``name`` that says what it closes over. Compiled functions are known
+    by their qualified name, argument types and a counter that starts anew in every
+    process: machine code of two closures of one name, compiled by two processes, would be
+    taken for the same in a third that finds both in the cache.
     """
     if function is None:
-        return functools.partial(kernel, reassociate=reassociate, cache=cache)
+        return functools.partial(kernel, reassociate=reassociate, cache=cache, name=name)
     if not JIT:
         return function
+    if name is not None:
+        function.__qualname__ = name
+    elif function.__closure__:
+        raise ValueError(f"kernel: got the closure {function.__qualname__}, wanted a name for it")
     dispatcher = numba.njit(**_options(reassociate))(function)
     if cache:
         _cached.append(dispatcher)
@@ -142,23 +155,28 @@ def generic(stub: Callable) -> Any:
     """A function that dispatches on the class of its first argument.
 
     ``f.register(Class)`` adds a plain body for descriptions of that class.
-    ``f.register(Class, factory=True)`` adds a function that gets the *type* (in
-    the interpreter: the value) of the description and returns the body, for
-    bodies that want compile-time constants.
+    ``f.register(Class, factory=True)`` adds a function that gets the class and
+    returns the body, for bodies that want compile-time constants.
     """
     bodies: dict[type, tuple[Callable, bool]] = {}
 
+    def specialised(cls: type) -> Callable:
+        body, factory = bodies[cls]
+        if not factory:
+            return body
+        made = body(cls)
+        made.__qualname__ = f"{made.__name__}_{cls.__name__}"  # see ``kernel`` on closures
+        return made
+
     @functools.wraps(stub)
     def dispatch(*args: Any) -> Any:
-        body, factory = bodies[type(args[0])]
-        return body(args[0])(*args) if factory else body(*args)
+        return specialised(type(args[0]))(*args)
 
     def choose(*args: Any) -> Callable | None:
         head = args[0]
         if not isinstance(head, types.BaseNamedTuple) or head.instance_class not in bodies:
             return None
-        body, factory = bodies[head.instance_class]
-        return body(head) if factory else body
+        return specialised(head.instance_class)
 
     def register(cls: type, *, factory: bool = False) -> Callable[[Callable], Callable]:
         def add(body: Callable) -> Callable:
@@ -171,5 +189,5 @@ def generic(stub: Callable) -> Any:
     choose.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
     overload(dispatch, jit_options=_options(False), strict=False)(choose)
     dispatch.register = register  # type: ignore[attr-defined]
-    dispatch.bodies = bodies  # type: ignore[attr-defined]
+    dispatch.specialised = specialised  # type: ignore[attr-defined]
     return dispatch

@@ -28,7 +28,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from refode._jit import JIT, kernel
+from refode._jit import kernel
 
 TANH, SOFTPLUS, SINE, IDENTITY = range(4)
 CODES = {"tanh": TANH, "softplus": SOFTPLUS, "sine": SINE, "identity": IDENTITY}
@@ -144,13 +144,24 @@ def cosine(x):
     return math.cos(x)
 
 
+COMPILED: dict[str, tuple[str, str]] = {}  # names of the compiled twins
+
+
 def _compiled(function: Any, real: Any, slope: Any) -> None:
     """Register the compiled twin: ``real`` for floats, first order for complex numbers."""
 
+    def for_floats(x):
+        return real(x)
+
+    def for_complex(x):
+        return complex(real(x.real), x.imag * slope(x.real))
+
+    for twin in (for_floats, for_complex):  # closures: see ``_jit.kernel`` on their names
+        twin.__qualname__ = f"{function.__name__}_{twin.__name__}"
+    COMPILED[function.__name__] = (for_floats.__qualname__, for_complex.__qualname__)
+
     def choose(x):  # no annotations: Numba compares signatures
-        if isinstance(x, types.Complex):
-            return lambda x: complex(real(x.real), x.imag * slope(x.real))
-        return lambda x: real(x)
+        return for_complex if isinstance(x, types.Complex) else for_floats
 
     overload(function, jit_options={"error_model": "numpy", "fastmath": {"contract", "nsz"}})(
         choose
@@ -195,12 +206,11 @@ def _minus_sin(x):
     return -math.sin(x)
 
 
-if JIT:
-    _compiled(tanh, _tanh_real, _tanh_slope)
-    _compiled(softplus, _softplus_real, _sigmoid_real)
-    _compiled(sigmoid, _sigmoid_real, _sigmoid_slope)
-    _compiled(sine, _sin, _cos)
-    _compiled(cosine, _cos, _minus_sin)
+_compiled(tanh, _tanh_real, _tanh_slope)
+_compiled(softplus, _softplus_real, _sigmoid_real)
+_compiled(sigmoid, _sigmoid_real, _sigmoid_slope)
+_compiled(sine, _sin, _cos)
+_compiled(cosine, _cos, _minus_sin)
 
 
 @kernel(cache=False)

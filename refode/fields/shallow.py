@@ -76,11 +76,6 @@ _ROWS: dict[int, Any] = {1: ShallowRows1, 2: ShallowRows2, 3: ShallowRows3, 4: S
 _ROWS_OF: dict[Any, int] = {cls: d for d, cls in _ROWS.items()}
 
 
-def _class_of(description: Any) -> type:
-    """Class of a description: of its Numba type when compiling, of itself otherwise."""
-    return getattr(description, "instance_class", type(description))
-
-
 class Shallow(Field):
     """Shallow network, eq. (2), tanh activation.
 
@@ -223,9 +218,9 @@ def _trace_adjoint(a, M, tr_bar, a_bar, M_bar):
         M_bar[j] += total
 
 
-def _rows_rhs(description):
+def _rows_rhs(cls):
     """The body of ``rhs`` with d a compile-time constant: one loop, rows unrolled."""
-    d = _ROWS_OF[_class_of(description)]
+    d = _ROWS_OF[cls]
 
     def shallow_rows_rhs(field, e, t, Z, F, tr, tape):
         k = field.k
@@ -257,7 +252,7 @@ def _rows_rhs(description):
 def _unit_adjoint(d):
     """One hidden unit of the adjoint, d a compile-time constant."""
 
-    @kernel(cache=False, reassociate=True)
+    @kernel(cache=False, reassociate=True, name=f"unit_adjoint_{d}")
     def unit_adjoint(j, e, o_W1, o_M, k, Z, a_row, F_bar, tr_bar, Z_bar):
         """Add to Z_bar; return the sums over samples for b0, M, W0 (4) and W1 (4)."""
         zero = Z[0, 0] * 0
@@ -294,9 +289,9 @@ def _unit_adjoint(d):
     return unit_adjoint
 
 
-def _rows_rhs_adjoint(description):
+def _rows_rhs_adjoint(cls):
     """The body of ``rhs_adjoint`` with d a compile-time constant."""
-    d = _ROWS_OF[_class_of(description)]
+    d = _ROWS_OF[cls]
     unit_adjoint = _unit_adjoint(d)
 
     def shallow_rows_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):

@@ -1,0 +1,78 @@
+"""Machine code of different processes meets in the cache: names must not.
+
+Numba names compiled functions by module, qualified name, argument types and a counter
+that starts anew in every process. Two closures of one name that differ only in what they
+close over would be linked to one another's code, silently.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import refode.solvers.sweeps  # noqa: F401  registers all bodies
+from refode import _jit, activations
+from refode.fields import contract, shallow
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = """
+import sys
+import numpy as np
+import refode
+rng = np.random.default_rng(0)
+for d in map(int, sys.argv[1:]):
+    ode = refode.NeuralODE(refode.fields.Shallow(d, 8), n_steps=2)
+    problem = refode.Supervised(ode, "regression", n_outputs=d, readout=False)
+    theta = problem.initial() + 0.1 * rng.standard_normal(problem.n_parameters)
+    x, y = rng.standard_normal((2, 5, d))
+    v, h = rng.standard_normal(theta.shape), 1e-5
+    slope = problem.value_and_gradient(theta, x, y)[1] @ v
+    up, down = (problem.value(theta + s * h * v, x, y) for s in (1, -1))
+    assert abs((up - down) / (2 * h) - slope) < 1e-6 * abs(slope), d
+print("right")
+"""
+
+
+def run(cache, *dims):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "REFODE_CACHE_DIR": str(cache)}
+    command = [sys.executable, "-c", PROGRAM, *map(str, dims)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cache)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not _jit.JIT, reason="nothing is compiled")
+def test_code_compiled_by_two_processes_serves_a_third(tmp_path):
+    assert run(tmp_path, 2) == "right\n"
+    assert run(tmp_path, 2, 1) == "right\n"  # 2 from the cache, 1 compiled beside it
+    assert run(tmp_path, 1, 2) == "right\n"  # both from the cache
+
+
+def test_bodies_made_for_different_classes_have_different_names():
+    names = [
+        function.specialised(cls).__qualname__
+        for function in (contract.rhs, contract.rhs_adjoint)
+        for cls in shallow._ROWS_OF
+    ]
+    assert len(set(names)) == len(names)
+
+
+def test_activations_have_different_names():
+    names = [name for pair in activations.COMPILED.values() for name in pair]
+    assert len(names) == 10
+    assert len(set(names)) == 10
+
+
+@pytest.mark.skipif(not _jit.JIT, reason="nothing is compiled")
+def test_a_closure_needs_a_name():
+    inside = 3
+
+    def closure(x):
+        return x + inside
+
+    with pytest.raises(ValueError, match="closure.*name"):
+        _jit.kernel(closure, cache=False)
+    assert _jit.kernel(closure, cache=False, name="closure_3")(1) == 4
