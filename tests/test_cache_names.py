@@ -38,7 +38,9 @@ print("right")
 
 
 def run(cache, *dims):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "REFODE_CACHE_DIR": str(cache)}
+    named = {"PYTHONPATH": str(ROOT), "REFODE_CACHE_DIR": str(cache)}
+    # the counter follows the order of compilation, and that of sets: the worst case each time
+    environment = os.environ | named | {"PYTHONHASHSEED": "0"}
     command = [sys.executable, "-c", PROGRAM, *map(str, dims)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=cache)
     return done.stdout + done.stderr
