@@ -106,6 +106,13 @@ def test_linear_and_quadratic_functions_are_noted():
     assert not any("quadratic" in text for text in check(cases.rosenbrock(0)).warnings)
 
 
+def test_steps_start_at_the_size_of_x():
+    for case in (cases.large_argument(0), cases.rosenbrock(0)):
+        for table in check(case).taylor:
+            assert table.h[0] >= np.linalg.norm(case.x0)
+            assert table.kind1 == "power law"
+
+
 def test_vanishing_curvature_is_noted():
     report = check(cases.odd_at_zero(0))
     assert report.passed

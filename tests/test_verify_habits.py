@@ -61,9 +61,9 @@ def test_a_block_with_a_zero_gradient_is_inconclusive_unless_fun_ignores_it():
     assert report.per_block["b"].smallest_detectable == np.inf
 
 
-def test_a_run_that_could_see_nothing_is_inconclusive():
-    # a slope of 1e-11 on values of a million
-    report = check(lambda x: float(1e6 + 1e-11 * np.sum(np.sin(x))), lambda x: 1e-11 * np.cos(x))
+@pytest.mark.parametrize("slope", [1e-7, 1e-11])
+def test_a_run_that_could_see_little_is_inconclusive(slope):
+    report = check(lambda x: float(1e6 + slope * np.sum(np.sin(x))), lambda x: slope * np.cos(x))
     assert not report
     assert report.smallest_detectable > 0.01
     assert report.verdict.startswith("inconclusive")
@@ -103,6 +103,17 @@ def test_steps_out_of_the_domain_are_left_out_and_noted():
         report = check(f, lambda x: -1 / x, x0)
         assert report, str(report)
         assert any("not finite, or raises" in text for text in report.warnings)
+
+
+def test_nothing_is_printed_but_the_table(recwarn, capsys):
+    def casting(x):
+        return np.sum(np.exp(300 * np.asarray(x, dtype=float)))
+
+    report = check(casting, lambda x: 300 * np.exp(300 * x), [0.1, 0.2])
+    assert report, str(report)
+    assert report.method == "Richardson"
+    assert not list(recwarn)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_errors_at_x0_itself_are_raised():

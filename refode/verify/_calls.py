@@ -109,7 +109,7 @@ class Function:
         """Return Im fun(x) for complex `x` (p,), None where `fun` does not carry it through."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
                 out = np.asarray(self._call(x)[0])
         except Exception:  # whatever a function written for real numbers does with complex ones
             return None
@@ -188,7 +188,7 @@ class VectorFunction:
         """Return the imaginary part (p,) at complex `x` (p,), None where it is not carried."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", np.exceptions.ComplexWarning)
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
                 out = np.asarray(self._raw((x.copy(),)))
         except Exception:  # whatever a function written for real numbers does with complex ones
             return None
