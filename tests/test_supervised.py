@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import oracle
 import pytest
@@ -49,6 +51,22 @@ def test_check_gradient(case):
         theta, blocks=dict(problem.layout.slices), n_directions=2, print_table=False,
     )  # fmt: skip
     assert report.passed, report
+
+
+@over(CASES)
+def test_every_sample_of_every_block_has_its_own_target(case):
+    """A mean over more than two blocks is the mean of its parts' means, whatever the order."""
+    case = replace(case, tikhonov=0.0, smoothness=0.0, n=2 * case.problem.ode.field.block() + 5)
+    problem, (theta, x, y) = case.problem, case.draw()
+    value, gradient = problem.value_and_gradient(theta, x, y)
+    close(problem.value(theta, x, y), value, tol.SUPERVISED_VALUE)
+    order = np.random.default_rng(3).permutation(case.n)
+    total, slope = 0.0, np.zeros_like(theta)
+    for part in np.array_split(order, 7):
+        one, bar = problem.value_and_gradient(theta, x[part], y[part])
+        total, slope = total + one * len(part) / case.n, slope + bar * len(part) / case.n
+    close(total, value, tol.SUPERVISED_VALUE)
+    close(slope, gradient, tol.SUPERVISED_GRADIENT)
 
 
 @pytest.mark.parametrize("part", ["tikhonov", "smoothness"])
@@ -161,7 +179,7 @@ def test_losses_far_out(case):
     """Outputs of a thousand neither overflow nor lose the small loss of a sure prediction."""
     problem, (theta, x, y) = case.problem, case.draw()
     b = problem.unpack(theta)["b"]
-    b += np.linspace(1000.0, -1000.0, b.size) if b.size > 1 else 1000.0
+    b += np.linspace(-1000.0, 1000.0, b.size) if b.size > 1 else 1000.0  # the last is the largest
     value, gradient = problem.value_and_gradient(theta, x, y)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()

@@ -190,6 +190,7 @@ def test_order_of_state_log_det_and_gradient(field, scheme):
 # --- memory ---------------------------------------------------------------------------------
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("basis", BASES, ids=label)
 @pytest.mark.parametrize(
     ("field", "scheme"),

@@ -161,6 +161,7 @@ def test_dot_test(field, scheme, basis, span):
     assert report, report
 
 
+@pytest.mark.nojit
 @both_ways
 @each_scheme
 def test_log_det(field, scheme, basis, span):
@@ -185,6 +186,7 @@ def test_log_det(field, scheme, basis, span):
     same(short[1], bars[1])
 
 
+@pytest.mark.nojit
 @spread(
     [("hamiltonian", "rk4", BASES[3])]
     + [(f, s, BASES[3]) for f in ("hamiltonian", "leapfrog") for s in SYMPLECTIC]
@@ -209,6 +211,7 @@ def test_log_det_of_a_field_without_divergence(field, scheme, basis):
             assert abs(np.linalg.det(J) - 1.0) <= tol.SWEEP_COMPLEX_STEP
 
 
+@pytest.mark.nojit
 @spread([("small", "rk4", bases.PiecewiseLinear(3))])
 def test_times_at_a_node(field, scheme, basis, monkeypatch):
     """A stage on a node of the basis: the mean of both sides' derivatives."""

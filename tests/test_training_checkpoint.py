@@ -311,6 +311,14 @@ def test_calls_that_are_not_this_run_s_are_refused(stored):
         resumed(stored)
 
 
+def test_writing_into_theta0_meanwhile_does_not_change_the_run(tmp_path):
+    path, theta0 = tmp_path / "run.npz", Valley().initial(SEED)
+    train(Valley(), path, theta0=theta0, max_iter=9, callback=lambda r: theta0.fill(0.0))
+    assert np.array_equal(training.read_checkpoint(path).theta0, Valley().initial(SEED))
+    result, _ = resumed(path, theta0=Valley().initial(SEED))
+    assert same_result(result, train(Valley()))
+
+
 def test_an_address_in_a_repr_does_not_count(tmp_path):
     class Plain(Valley):
         __repr__ = object.__repr__

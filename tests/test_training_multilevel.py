@@ -177,9 +177,13 @@ def test_broken_off_within_a_level(level, event):
         (OverflowError("x"), training.FAILED, "OverflowError: x, at the start of level 1"),
     ],
 )
+@pytest.mark.parametrize("tolerance", [1e-6, 1.0])  # unfinished and converged before
 @pytest.mark.filterwarnings("ignore:.*at the start of level 1:RuntimeWarning")
-def test_broken_off_at_a_finer_level_s_first_evaluation(event, status, reason):
-    good, result = train(levels()), train(levels((1, (1, event))))
+def test_broken_off_at_a_finer_level_s_first_evaluation(event, status, reason, tolerance):
+    good, result = (
+        train(levels(*events), tolerance=tolerance) for events in ((), [(1, (1, event))])
+    )
+    assert good.levels[0].success == (tolerance == 1.0)
     assert (result.level, result.status, result.success) == (0, status, False)
     assert result.x.tobytes() == good.levels[0].x.tobytes()
     assert result.fun == good.levels[0].fun
@@ -238,6 +242,10 @@ def test_resume_needs_the_first_level_and_the_same_run(tmp_path):
         train(levels(), checkpoint=path, resume=True, seed=5)
     with pytest.raises(ValueError, match="run-level1.npz', the run of which differs in problem"):
         train(levels(sizes=(1, 3)), checkpoint=path, resume=True)
+    changed = levels()
+    changed[1].tikhonov = 1e-3  # repr does not show it
+    with pytest.raises(ValueError, match="run-level1.npz', but the problem no longer answers"):
+        train(changed, checkpoint=path, resume=True)
 
 
 # --- bad input --------------------------------------------------------------------------------
