@@ -1,0 +1,54 @@
+"""``refode validate``: derivatives to rounding, schemes at their orders, invariants to the bit."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from refode.reports import gradients, invariants, orders
+from refode.reports.section import Section, plain, table, verdict
+
+Part = Callable[[Path, bool], Section]
+PARTS: tuple[Part, ...] = (gradients.run, orders.run, invariants.run)
+
+
+def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> bool:
+    """Run all parts, print a summary, save numbers and pictures; False where a check failed.
+
+    Parameters
+    ----------
+    out : path
+        Folder; everything goes below ``out/validate``.
+    quick : bool, optional
+        Ten gradient cases and the schemes alone, instead of every field with every basis
+        and loss.
+    parts : sequence of callables, optional
+        ``part(folder, quick) -> Section``.
+    """
+    folder = Path(out) / "validate"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows, failed, record = [], [], {}
+    for part in parts:
+        began = time.perf_counter()
+        section = part(folder, quick)
+        seconds = time.perf_counter() - began
+        good = sum(check.passed for check in section.checks)
+        rows.append((section.title, f"{good} of {len(section.checks)}", f"{seconds:.1f}",
+                     verdict(section.passed)))  # fmt: skip
+        failed += [(section.title, c) for c in section.checks if not c.passed]
+        record[section.title] = {
+            "passed": section.passed,
+            "checks": [vars(check) for check in section.checks],
+            "numbers": section.numbers,
+        }
+    for title, check in failed:
+        print(f"FAILED {title}: {check.name}: {check.measured}, wanted {check.wanted}")
+    passed = not failed and all(entry["passed"] for entry in record.values())
+    record_file = folder / "validate.json"
+    record_file.write_text(json.dumps(plain({"passed": passed, **record}), indent=2) + "\n")
+    table(f"Summary: {'all holds' if passed else 'FAILED'}",
+          ["part", "checks passed", "seconds", "verdict"], rows)  # fmt: skip
+    print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
+    return passed
