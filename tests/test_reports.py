@@ -82,7 +82,7 @@ def test_one_failed_check_fails_the_whole(tmp_path, capsys):
     assert validate.run(tmp_path, parts=[part(True)])
     assert not validate.run(tmp_path, parts=[part(True), part(False)])
     assert "FAILED part False: something: 1, wanted 2" in capsys.readouterr().out
-    record = json.loads((tmp_path / "validate" / "validate.json").read_text())
+    record = json.loads((tmp_path / "validate.json").read_text())
     assert not record["passed"]
     assert record["part True"]["passed"]
 

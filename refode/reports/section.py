@@ -61,7 +61,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         console = Console(width=150)
     made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
-        made.add_column(column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
+        longest = max([len(column), *(len(str(row[i])) for row in rows)])
+        made.add_column(
+            column, justify="right" if i else "left", overflow="fold",
+            min_width=min(longest, 12) if i else None, max_width=60,
+        )  # fmt: skip
     for row in rows:
         made.add_row(*(str(entry) for entry in row))
     console.print(made)

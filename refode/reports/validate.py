@@ -20,14 +20,14 @@ def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> 
     Parameters
     ----------
     out : path
-        Folder; everything goes below ``out/validate``.
+        Folder for everything that is written, made where missing.
     quick : bool, optional
         Ten gradient cases and the schemes alone, instead of every field with every basis
         and loss.
     parts : sequence of callables, optional
         ``part(folder, quick) -> Section``.
     """
-    folder = Path(out) / "validate"
+    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     rows, failed, record = [], [], {}
     for part in parts:
