@@ -75,7 +75,8 @@ class Case:
         m = problem.n_outputs
         if self.loss == "regression":
             return theta, x, rng.standard_normal((self.n, m))
-        return theta, x, np.arange(self.n) % (2 if self.loss == "logistic" else m)
+        # no pattern: one of period two would hide a label read from the wrong block
+        return theta, x, rng.integers(2 if self.loss == "logistic" else m, size=self.n)
 
     def outputs(self, theta: Array, x: Array) -> Array:
         """F(x), (N, m), by the oracle."""
