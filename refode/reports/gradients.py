@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from refode import verify
+from refode import fields, verify
 from refode.reports.gradient_cases import SMOOTH, Case, cases
 from refode.reports.gradients_plot import draw
 from refode.reports.section import Section, table, verdict
@@ -161,6 +161,12 @@ def ends(case: Case) -> GradientReport | None:
     )  # fmt: skip
 
 
+def without_case(chosen: Sequence[Case]) -> str:
+    """Names of the fields that no case is about."""
+    met = {type(case.ode.field).__name__ for case in chosen}
+    return ", ".join(sorted(set(fields.__all__) - {"Field"} - met))
+
+
 def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section:
     """Examine all cases, print a table, draw errors beside what could have been seen.
 
@@ -175,7 +181,12 @@ def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section
     """
     section = Section("gradients")
     rows = []
-    for case in chosen if chosen is not None else cases(quick):
+    if chosen is None:
+        chosen = cases(quick)
+        missing = without_case(chosen)
+        section.add("every field is among the cases", not missing, f"missing: {missing or 'none'}",
+                    "none missing")  # fmt: skip
+    for case in chosen:
         row = examine(case)
         rows.append(row)
         print(f"\r{len(rows):4d} cases examined", end="", flush=True)

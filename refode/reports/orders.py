@@ -218,8 +218,8 @@ def _studies(section: Section, title: str, studies: list[Study]) -> None:
         ],
     )  # fmt: skip
     for remark in sorted({s.remark for s in studies if s.remark}):
-        names = ", ".join(s.name for s in studies if s.remark == remark)
-        print(f"- {names}: {remark}")
+        names = "; ".join(s.name for s in studies if s.remark == remark)
+        print(f"{remark}: {names}")
     for s in studies:
         bad = [f"{q}: {r.verdict}" for q, r in s.reports.items() if not r]
         bad += [name for name, good in s.checks.items() if not good]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from refode.reports import gradients, invariants, orders
@@ -47,8 +49,14 @@ def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> 
         print(f"FAILED {title}: {check.name}: {check.measured}, wanted {check.wanted}")
     passed = not failed and all(entry["passed"] for entry in record.values())
     record_file = folder / "validate.json"
-    record_file.write_text(json.dumps(plain({"passed": passed, **record}), indent=2) + "\n")
+    with_versions = {"passed": passed, "quick": quick, "versions": _versions(), **record}
+    record_file.write_text(json.dumps(plain(with_versions), indent=2) + "\n")
     table(f"Summary: {'all holds' if passed else 'FAILED'}",
           ["part", "checks passed", "seconds", "verdict"], rows)  # fmt: skip
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
     return passed
+
+
+def _versions() -> dict[str, str]:
+    packages = ("refode", "numpy", "scipy", "numba")
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
