@@ -43,7 +43,7 @@ KINDS: dict[str, tuple[Callable[[], Field], ...]] = {
     "Antisymmetric": (
         lambda: fields.Antisymmetric(3, gamma=0.3),
         lambda: fields.Antisymmetric(3, gamma=0.3, activation="softplus", time=True),
-        lambda: fields.Antisymmetric(3, activation="sine"),
+        lambda: fields.Antisymmetric(3, gamma=0.2, activation="sine"),
     ),
     "Parabolic": (
         lambda: fields.Parabolic(3, 4),

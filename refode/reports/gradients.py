@@ -13,6 +13,7 @@ For each case (a field with a scheme, a basis and a loss):
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,8 +190,9 @@ def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section
     for case in chosen:
         row = examine(case)
         rows.append(row)
-        print(f"\r{len(rows):4d} cases examined", end="", flush=True)
-    print()
+        if sys.stdout.isatty():
+            print(f"\r{len(rows)} of {len(chosen)} cases", end="", flush=True)
+    print(f"\r{len(rows)} cases examined")
     if len(rows) > 20:
         _table_by_kind(rows)
     else:

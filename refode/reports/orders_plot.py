@@ -44,6 +44,7 @@ def _picture(title: str, studies: Sequence[Study]) -> Any:
             panel.set_xscale("log", base=2)
             panel.set_yscale("log")
         else:
+            panel.set_yticks([])
             panel.text(0.5, 0.5, "0 exactly", ha="center", transform=panel.transAxes)
         panel.grid(alpha=0.25, linewidth=0.5)
     for panel in axes[2:5]:  # the lowest panel of each column

@@ -6,9 +6,13 @@ import json
 import platform
 import time
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 
+import numba
+import numpy
+import scipy
+
+import refode
 from refode.reports import gradients, invariants, orders
 from refode.reports.section import Section, plain, table, verdict
 
@@ -58,5 +62,5 @@ def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> 
 
 
 def _versions() -> dict[str, str]:
-    packages = ("refode", "numpy", "scipy", "numba")
-    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+    modules = (refode, numpy, scipy, numba)
+    return {"python": platform.python_version()} | {m.__name__: m.__version__ for m in modules}
