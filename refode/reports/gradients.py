@@ -192,7 +192,7 @@ def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section
         rows.append(row)
         if sys.stdout.isatty():
             print(f"\r{len(rows)} of {len(chosen)} cases", end="", flush=True)
-    print(f"\r{len(rows)} cases examined")
+    print(f"{chr(13) if sys.stdout.isatty() else ''}{len(rows)} cases examined")
     if len(rows) > 20:
         _table_by_kind(rows)
     else:
