@@ -26,8 +26,8 @@ from typing import Any
 
 import numba
 from numba import types
-from numba.core import config
-from numba.extending import overload
+from numba.core import cgutils, config
+from numba.extending import intrinsic, overload
 
 JIT = not config.DISABLE_JIT
 _FAST = {"contract", "nsz"}
@@ -154,34 +154,24 @@ def _options(reassociate: bool) -> dict[str, Any]:
 def generic(stub: Callable) -> Any:
     """A function that dispatches on the class of its first argument.
 
-    ``f.register(Class)`` adds a plain body for descriptions of that class.
-    ``f.register(Class, factory=True)`` adds a function that gets the class and
-    returns the body, for bodies that want compile-time constants.
+    ``f.register(Class)`` adds the body for descriptions of that class.
     """
-    bodies: dict[type, tuple[Callable, bool]] = {}
-
-    def specialised(cls: type) -> Callable:
-        body, factory = bodies[cls]
-        if not factory:
-            return body
-        made = body(cls)
-        made.__qualname__ = f"{made.__name__}_{cls.__name__}"  # see ``kernel`` on closures
-        return made
+    bodies: dict[type, Callable] = {}
 
     @functools.wraps(stub)
     def dispatch(*args: Any) -> Any:
-        return specialised(type(args[0]))(*args)
+        return bodies[type(args[0])](*args)
 
     def choose(*args: Any) -> Callable | None:
         head = args[0]
         if not isinstance(head, types.BaseNamedTuple) or head.instance_class not in bodies:
             return None
-        return specialised(head.instance_class)
+        return bodies[head.instance_class]
 
-    def register(cls: type, *, factory: bool = False) -> Callable[[Callable], Callable]:
+    def register(cls: type) -> Callable[[Callable], Callable]:
         def add(body: Callable) -> Callable:
             _note_source(body)
-            bodies[cls] = (body, factory)
+            bodies[cls] = body
             return body
 
         return add
@@ -189,5 +179,55 @@ def generic(stub: Callable) -> Any:
     choose.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
     overload(dispatch, jit_options=_options(False), strict=False)(choose)
     dispatch.register = register  # type: ignore[attr-defined]
-    dispatch.specialised = specialised  # type: ignore[attr-defined]
     return dispatch
+
+
+def _without_owner(context: Any, builder: Any, ty: Any, value: Any) -> Any:
+    """The same arrays, with nobody to count references for."""
+    if isinstance(ty, types.Array):
+        array = context.make_array(ty)(context, builder, value=value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        array.parent = cgutils.get_null_value(array.parent.type)
+        return array._getvalue()
+    if isinstance(ty, types.BaseTuple):
+        members = [
+            _without_owner(context, builder, t, builder.extract_value(value, i))
+            for i, t in enumerate(ty)
+        ]
+        return context.make_tuple(builder, ty, members)
+    return value
+
+
+if JIT:
+
+    @intrinsic
+    def uncounted(typingctx: Any, arrays: Any) -> Any:
+        """Arrays, or tuples of them, whose views are free of reference counts.
+
+        Every view of a counted array costs two atomic operations, and a stage of a small
+        block makes dozens of views. Whoever calls this keeps the arrays alive: ``hold``
+        them after their last use.
+        """
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return _without_owner(context, builder, signature.args[0], args[0])
+
+        return arrays(arrays), codegen
+
+    @intrinsic
+    def hold(typingctx: Any, arrays: Any) -> Any:
+        """Nothing but a last use, up to which arrays stay alive."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return context.get_dummy_value()
+
+        return types.none(arrays), codegen
+
+else:
+
+    def uncounted(arrays: Any) -> Any:
+        """The interpreter counts by itself."""
+        return arrays
+
+    def hold(arrays: Any) -> None:
+        """The interpreter counts by itself."""

@@ -1,7 +1,7 @@
 """How tests are dealt to workers (pytest -n 2).
 
 Compilation is what the kernel tests spend their time on, once for each kernel description
-(``ShallowWide``, ``MLPSpec``, ...) and worker. So tests whose parameters name a description
+(``ShallowSpec``, ``MLPSpec``, ...) and worker. So tests whose parameters name a description
 go to one worker, across files; every other file goes to one worker as a whole.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-DESCRIPTION = re.compile(r"\[(?:.*-)?([A-Z][A-Za-z]*(?:Spec|Wide|Rows\d))-")
+DESCRIPTION = re.compile(r"\[(?:.*-)?([A-Z][A-Za-z]*Spec)-")
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist may be missing

@@ -97,7 +97,7 @@ def _affine() -> Iterator[Case]:
 
 def _shallow() -> Iterator[Case]:
     F = refode.fields.Shallow
-    for d in (1, 2, 3, 4):  # one unrolled body each
+    for d in (1, 2, 3, 4):
         yield Case(f"d{d}", F(d, 4), oracle.shallow(), n=9)
         yield Case(f"d{d}-time", F(d, 3, time=True), oracle.shallow(time=True), n=2)
     yield Case("d3-one-unit-one-sample", F(3, 1), oracle.shallow(), n=1)

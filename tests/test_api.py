@@ -13,7 +13,7 @@ from contract import close, same
 import refode
 
 J, D, K, N = 10, 2, 8, 5  # cells, dimension, width, samples
-grouped = pytest.mark.parametrize("group", ["x"], ids=["ShallowRows2-api"])
+grouped = pytest.mark.parametrize("group", ["x"], ids=["ShallowSpec-api"])
 
 
 def is_array(a, shape, dtype=np.float64):

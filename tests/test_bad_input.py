@@ -15,7 +15,7 @@ import refode
 from refode import bases, evaluate, fields
 
 FIELD = fields.Shallow(2, 3, time=True)
-grouped = pytest.mark.parametrize("group", ["x"], ids=["ShallowRows2-bad-input"])
+grouped = pytest.mark.parametrize("group", ["x"], ids=["ShallowSpec-bad-input"])
 SEED = st.integers(0, 2**16)
 
 

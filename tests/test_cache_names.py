@@ -14,9 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import refode.solvers.sweeps  # noqa: F401  registers all bodies
 from refode import _jit, activations
-from refode.fields import contract, shallow
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = """
@@ -51,15 +49,6 @@ def test_code_compiled_by_two_processes_serves_a_third(tmp_path):
     assert run(tmp_path, 2) == "right\n"
     assert run(tmp_path, 2, 1) == "right\n"  # 2 from the cache, 1 compiled beside it
     assert run(tmp_path, 1, 2) == "right\n"  # both from the cache
-
-
-def test_bodies_made_for_different_classes_have_different_names():
-    names = [
-        function.specialised(cls).__qualname__
-        for function in (contract.rhs, contract.rhs_adjoint)
-        for cls in shallow._ROWS_OF
-    ]
-    assert len(set(names)) == len(names)
 
 
 def test_activations_have_different_names():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from numba.core.errors import TypingError
 
 import refode
 from refode import _linalg as la
-from refode._jit import JIT, kernel
+from refode._jit import JIT, hold, kernel, uncounted
 from refode.solvers import parallel
 
 SIZE = st.integers(1, 9)
@@ -166,3 +168,36 @@ def test_blas_gets_its_threads_back(monkeypatch):
         with pytest.raises(ZeroDivisionError):
             parallel.run(lambda i: 1 // i, 1)
         assert counts() == before
+
+
+class Nested(NamedTuple):
+    """As dynamics, schemes and costs are: arrays and numbers at several depths."""
+
+    inner: tuple
+    number: int
+    array: np.ndarray
+
+
+@kernel(cache=False)
+def halves(nested):
+    """Views of views of arrays that nobody counts, and of one made here."""
+    made = np.ones(nested.array.shape[1])
+    given = (nested, made)
+    free, ones = uncounted(given)
+    total = 0.0
+    for i in range(free.array.shape[0]):
+        row = free.array[i]
+        total += (row[: row.shape[0] // 2] * ones[: row.shape[0] // 2]).sum() + free.inner[0][i]
+    hold(given)
+    return free.number * total
+
+
+@pytest.mark.nojit
+def test_uncounted_arrays_are_the_same_arrays_and_keep_their_owners():
+    rng = np.random.default_rng(0)
+    array, inner = rng.standard_normal((5, 8)), rng.standard_normal(5)
+    before = sys.getrefcount(array), sys.getrefcount(inner)
+    for _ in range(50):
+        got = halves(Nested((inner, 1.0), 3, array))
+    assert got == pytest.approx(3 * (array[:, :4].sum() + inner.sum()), rel=1e-14)
+    assert (sys.getrefcount(array), sys.getrefcount(inner)) == before

@@ -15,7 +15,7 @@ import refode
 
 pytestmark = pytest.mark.nojit
 
-DIMS = [2, 6]  # an unrolled body and the one with block products
+DIMS = [2, 6]
 LOSSES = ["regression", "logistic", "softmax"]
 
 

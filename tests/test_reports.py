@@ -16,7 +16,7 @@ from refode.reports.section import Section
 
 @pytest.fixture
 def case():
-    kind = "Shallow, unrolled"
+    kind = "Shallow"
     return gradient_cases.make(kind, fields.Shallow(3, 5), "rk4", Constant(), "softmax", 0)
 
 

@@ -26,7 +26,7 @@ TWO_JAX = ("jax.jit scan", "jax.jit unrolled")
 POOLS = ("OMP", "OPENBLAS", "MKL", "BLIS", "REFODE", "NUMBA", "VECLIB_MAXIMUM")
 
 
-def measure(threads: int, pin: bool, args: Any, dims: list[int], bodies: list[int]) -> Any:
+def measure(threads: int, pin: bool, args: Any, dims: list[int]) -> Any:
     """Run interleaved.py with pools of ``threads`` threads."""
     env = os.environ | {f"{pool}_NUM_THREADS": str(threads) for pool in POOLS}
     flags = [env.get("XLA_FLAGS", "")]
@@ -38,7 +38,7 @@ def measure(threads: int, pin: bool, args: Any, dims: list[int], bodies: list[in
     command = [
         sys.executable, str(Path(__file__).with_name("interleaved.py")),
         "--threads", str(threads), "--rounds", str(args.rounds), "--seconds", str(args.seconds),
-        "--dims", *map(str, dims), "--body-dims", *map(str, bodies), "--file", str(file),
+        "--dims", *map(str, dims), "--file", str(file),
     ]  # fmt: skip
     print(f"{threads} thread{'s' * (threads > 1)}:", flush=True)
     before = os.sched_getaffinity(0) if pin and hasattr(os, "sched_getaffinity") else None
@@ -95,20 +95,6 @@ def print_results(found: Any) -> None:
         common.print_table(title, columns, rows)
 
 
-def print_bodies(found: Any) -> None:
-    """The crossover of the shallow field's two bodies."""
-    rows = []
-    for b in found["bodies"]:
-        blas = b["times"]["BLAS"]["median"]
-        unrolled = b["times"].get("unrolled", {}).get("median")
-        beside = ("-", "-") if unrolled is None else (f"{unrolled:.2f}", f"{blas / unrolled:.2f}")
-        rows.append((f"{b['d']}", beside[0], f"{blas:.2f}", beside[1]))
-    if rows:
-        k, threads = found["bodies"][0]["k"], found["threads"]
-        title = f"Shallow field, k={k}, 2000 samples, {threads} thread(s)"
-        common.print_table(title, ("d", "unrolled ms", "BLAS ms", "BLAS / unrolled"), rows)
-
-
 def main() -> int:
     """Measure, print, draw, check."""
     parser = common.arguments(__doc__, "benchmark_peers")
@@ -123,14 +109,12 @@ def main() -> int:
     args.rounds = args.rounds or (4 if args.quick else 30)
     args.seconds = args.seconds or (0.05 if args.quick else 0.1)
     dims = args.dims if args.dims is not None else [8, 24] if args.quick else [5, 8, 12, 16, 24, 32]
-    body_dims = [2, 4, 5] if args.quick else list(range(1, 9))
     report = common.Report(args.out)
     cores = common.usable_cores()
     counts = args.threads or sorted({cores, 1}, reverse=True)
-    found = [measure(n, n == 1 and cores > 1, args, dims, body_dims) for n in counts]
+    found = [measure(n, n == 1 and cores > 1, args, dims) for n in counts]
     for f in found:
         print_results(f)
-        print_bodies(f)
     for result in found[0]["results"]:
         name = result["workload"]["name"]
         if name in TARGETS and has_jax(result):

@@ -10,7 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 PLAIN = FuncFormatter(lambda v, _: f"{v:g}")
 
@@ -109,35 +109,8 @@ def over_dimension(report: common.Report, all_found: Any) -> None:
     plt.close(figure)
 
 
-def crossover(report: common.Report, all_found: Any) -> None:
-    """The shallow field's two bodies against d."""
-    figure, axis = plt.subplots(figsize=(7.2, 3.9))
-    looks = [("-", 1.0), ("--", 0.6)]
-    for found, (line, alpha) in zip(all_found, looks, strict=False):
-        for body, colour, marker in (("unrolled", common.BLUE, "o"), ("BLAS", common.ORANGE, "s")):
-            points = [(b["d"], b["times"][body]) for b in found["bodies"] if body in b["times"]]
-            if points:
-                medians = [t["median"] for _, t in points]
-                label = f"{body}, {_threads(found['threads'])}"
-                look = {"color": colour, "marker": marker, "ls": line, "ms": 5, "alpha": alpha}
-                axis.plot([d for d, _ in points], medians, label=label, **look)
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(PLAIN)
-    axis.yaxis.set_minor_formatter(PLAIN)
-    axis.set_xlabel("state dimension d, dimensionless")
-    axis.set_ylabel("value and gradient, ms (median)")
-    axis.set_title(f"Shallow field's two bodies, k={all_found[0]['bodies'][0]['k']}", loc="left")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.tight_layout()
-    report.figure(figure, "crossover")
-    plt.close(figure)
-
-
 def draw(report: common.Report, all_found: Any) -> None:
     """All plots; the first of the measurements is the one on all threads."""
     with plt.rc_context(common.STYLE):
         bars(report, all_found[0])
         over_dimension(report, all_found)
-        if all_found[0]["bodies"]:
-            crossover(report, all_found)

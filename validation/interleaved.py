@@ -107,20 +107,6 @@ def against_peers(w: peers.Workload, rounds: int, seconds: float) -> dict[str, A
     }  # fmt: skip
 
 
-def bodies(d: int, k: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """The shallow field's unrolled body (it exists up to d = 4) against its BLAS body."""
-    w = peers.Workload(f"d={d}", d, k, 2000, 8, "regression", False)
-    blas = peers.refode_peer(peers.case(w, field=peers.WideShallow), "BLAS")
-    codes = [blas]
-    chosen = peers.case(w)
-    if type(chosen.problem.ode.field.description()).__name__ != "ShallowWide":
-        codes.append(peers.refode_peer(chosen, "unrolled"))
-        error = peers.disagreement(codes[1].read(codes[1].call()), blas.read(blas.call()))
-        assert error <= peers.TOLERANCE, f"d={d}: the two bodies differ by {error:.2e}"
-    times = in_turns({p.name: p.call for p in codes}, rounds, seconds)
-    return {"d": d, "k": k, "times": {name: summary(t) for name, t in times.items()}}
-
-
 def main() -> None:
     """Measure what benchmark_peers.py asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -128,8 +114,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="of a code's turn")
     parser.add_argument("--dims", type=int, nargs="*", default=[])
-    parser.add_argument("--body-dims", type=int, nargs="*", default=[])
-    parser.add_argument("--body-width", type=int, default=32)
     parser.add_argument("--file", type=Path, required=True)
     args = parser.parse_args()
     assert parallel.get_num_threads() == args.threads, "REFODE_NUM_THREADS must be set"
@@ -140,13 +124,12 @@ def main() -> None:
         against_peers(w, args.rounds, args.seconds)
         for w in (peers.S1, *map(peers.intermediate, args.dims), peers.S2)
     ]
-    crossover = [bodies(d, args.body_width, args.rounds, args.seconds) for d in args.body_dims]
     rates.append((gemm_rate(n_gemm, 5), tanh_rate(args.threads, 5)))
     gemm, tanh = (max(r) for r in zip(*rates, strict=True))
     found = {
         "threads": args.threads, "gemm_flops_per_second": gemm, "tanhs_per_second": tanh,
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "machine": machine(), "results": results, "bodies": crossover,
+        "machine": machine(), "results": results,
     }  # fmt: skip
     args.file.write_text(json.dumps(found, indent=1))
 

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import refode
-from refode.fields.shallow import ShallowWide
 
 Array = np.ndarray
 Named = dict[str, Array]
@@ -68,13 +67,6 @@ class Case(NamedTuple):
     x: Array  # (N, d), padded
     x_unpadded: Array
     y: Array
-
-
-class WideShallow(refode.fields.Shallow):
-    """The shallow field, held to the body that goes through BLAS at any d."""
-
-    def description(self) -> Any:
-        return ShallowWide(self.dim, self.width, self.time)
 
 
 def case(

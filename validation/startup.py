@@ -49,8 +49,8 @@ SMALL = {
     "loss": "logistic", "m": 1, "y": BINARY,
 }  # fmt: skip
 MODELS: dict[str, dict[str, Any]] = {
-    "Shallow, d=3 (unrolled body)": SMALL,
-    "Shallow, d=64 (BLAS body)": {
+    "Shallow, d=3": SMALL,
+    "Shallow, d=64": {
         "field": "refode.fields.Shallow(dim=64, width=256)",
         "basis": "refode.bases.Constant()",
         "loss": "regression", "m": 1, "y": REAL,

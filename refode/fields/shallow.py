@@ -4,11 +4,6 @@ With a = tanh(u), s = 1 - a^2 and M_k = sum_i W1[i,k] W0[k,i], the trace of the
 Jacobian is sum_k s_k M_k (D4): M costs O(dk) once a weight set, the trace O(k) a
 sample. Effective weights: W0, b0, W1, b1, then W0's time column where t is an
 input, then M where a trace is asked for.
-
-Two bodies compute the same formulas. For d <= 4 one loop over the samples does all
-of a hidden unit's work, its d rows unrolled by the compiler: such products are too
-small for BLAS. From d = 5 the products go through BLAS (docs/performance.md has the
-crossover that was measured).
 """
 
 from __future__ import annotations
@@ -28,52 +23,17 @@ from refode._linalg import (
     multiply,
     multiply_transposed,
 )
-from refode.activations import tanh, tanh_rows
+from refode.activations import tanh_rows
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
+from refode.fields.layer import bias_adjoint
 
 
-class ShallowWide(NamedTuple):
-    """Any d, through BLAS."""
-
-    d: int
-    k: int
-    time: bool
-
-
-class ShallowRows1(NamedTuple):
-    """d = 1, unrolled."""
+class ShallowSpec(NamedTuple):
+    """Sizes, and whether t is an input."""
 
     d: int
     k: int
     time: bool
-
-
-class ShallowRows2(NamedTuple):
-    """d = 2, unrolled."""
-
-    d: int
-    k: int
-    time: bool
-
-
-class ShallowRows3(NamedTuple):
-    """d = 3, unrolled."""
-
-    d: int
-    k: int
-    time: bool
-
-
-class ShallowRows4(NamedTuple):
-    """d = 4, unrolled."""
-
-    d: int
-    k: int
-    time: bool
-
-
-_ROWS: dict[int, Any] = {1: ShallowRows1, 2: ShallowRows2, 3: ShallowRows3, 4: ShallowRows4}
-_ROWS_OF: dict[Any, int] = {cls: d for d, cls in _ROWS.items()}
 
 
 class Shallow(Field):
@@ -105,10 +65,10 @@ class Shallow(Field):
         return self.width, self.width
 
     def block(self) -> int:
-        return 192 if self.dim in _ROWS else 256
+        return 128 if self.dim * self.width < 2**14 else 256  # docs/performance.md
 
     def description(self) -> Any:
-        return _ROWS.get(self.dim, ShallowWide)(self.dim, self.width, self.time)
+        return ShallowSpec(self.dim, self.width, self.time)
 
     def prepare(self, weights: Array, trace: bool) -> Array:
         if not (trace or self.time):
@@ -152,7 +112,7 @@ def _offsets(field):
     return b0, W1, b1, w, w + k if field.time else w
 
 
-@rhs.register(ShallowWide)
+@rhs.register(ShallowSpec)
 def shallow_rhs(field, e, t, Z, F, tr, tape):
     """Eq. (2) and its trace (D4)."""
     d, k = field.d, field.k
@@ -175,7 +135,7 @@ def shallow_rhs(field, e, t, Z, F, tr, tape):
                 tr[s] += (1.0 - tape[j, s] * tape[j, s]) * M
 
 
-@rhs_adjoint.register(ShallowWide)
+@rhs_adjoint.register(ShallowSpec)
 def shallow_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
     """Add J^T F_bar and the trace's pull-back, eqs. (D3), (D5)."""
     d, k = field.d, field.k
@@ -186,26 +146,20 @@ def shallow_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scrat
     add_row_sums(e_bar[o_b1:o_w], F_bar)  #                     b1_bar += f_bar
     if tr_bar is not None:  # [4]^T a_bar -= 2 a M tr_bar;  M_bar += (1 - a^2) tr_bar
         _trace_adjoint(tape, e[o_M : o_M + k], tr_bar, u_bar, e_bar[o_M : o_M + k])
-    t_bar = t * 0
-    for j in range(k):
-        total = _tanh_adjoint(tape[j], u_bar[j])  # [2]^T u_bar = (1 - a^2) a_bar
-        e_bar[o_b0 + j] += total  #               [1]^T b0_bar += u_bar
-        if field.time:
-            e_bar[o_w + j] += t * total
-            t_bar += e[o_w + j] * total
+    _tanh_adjoint(tape, u_bar)  # [2]^T u_bar = (1 - a^2) a_bar
+    # [1]^T b0_bar += u_bar, and the time column's and t's share
+    t_bar = bias_adjoint(e[o_w:o_M], t, u_bar, e_bar[o_b0:o_W1], e_bar[o_w:o_M])
     add_transposed_product(matrix(e, 0, k, d), u_bar, Z_bar)  # [1]^T z_bar += W0^T u_bar
     add_outer(u_bar, Z, matrix(e_bar, 0, k, d))  #              W0_bar += u_bar z^T
     return t_bar
 
 
-@kernel(cache=False, reassociate=True)
+@kernel(cache=False)
 def _tanh_adjoint(a, u_bar):
-    """u_bar <- (1 - a^2) u_bar for one unit; returns its sum over the samples."""
-    total = u_bar[0] * 0
-    for s in range(a.shape[0]):
-        u_bar[s] *= 1.0 - a[s] * a[s]
-        total += u_bar[s]
-    return total
+    """u_bar <- (1 - a^2) u_bar."""
+    for j in range(a.shape[0]):
+        for s in range(a.shape[1]):
+            u_bar[j, s] *= 1.0 - a[j, s] * a[j, s]
 
 
 @kernel(cache=False, reassociate=True)
@@ -216,105 +170,3 @@ def _trace_adjoint(a, M, tr_bar, a_bar, M_bar):
             a_bar[j, s] -= 2.0 * a[j, s] * M[j] * tr_bar[s]
             total += (1.0 - a[j, s] * a[j, s]) * tr_bar[s]
         M_bar[j] += total
-
-
-def _rows_rhs(cls):
-    """The body of ``rhs`` with d a compile-time constant: one loop, rows unrolled."""
-    d = _ROWS_OF[cls]
-
-    def shallow_rows_rhs(field, e, t, Z, F, tr, tape):
-        k = field.k
-        o_b0, o_W1, o_b1, o_w, o_M = _offsets(field)
-        for i in range(d):
-            for s in range(F.shape[1]):
-                F[i, s] = e[o_b1 + i]
-        if tr is not None:
-            for s in range(tr.shape[0]):
-                tr[s] = 0
-        for j in range(k):
-            c = e[o_b0 + j]
-            if field.time:
-                c = c + e[o_w + j] * t
-            for s in range(Z.shape[1]):
-                u = c
-                for i in range(d):  # [1] u = W0 z + b0 (+ w t)
-                    u += e[j * d + i] * Z[i, s]
-                a = tanh(u)  # [2] a = tanh(u)
-                tape[j, s] = a
-                for i in range(d):  # [3] f = W1 a + b1
-                    F[i, s] += e[o_W1 + i * k + j] * a
-                if tr is not None:  # [4] tr = sum_k (1 - a_k^2) M_k
-                    tr[s] += (1.0 - a * a) * e[o_M + j]
-
-    return shallow_rows_rhs
-
-
-def _unit_adjoint(d):
-    """One hidden unit of the adjoint, d a compile-time constant."""
-
-    @kernel(cache=False, reassociate=True, name=f"unit_adjoint_{d}")
-    def unit_adjoint(j, e, o_W1, o_M, k, Z, a_row, F_bar, tr_bar, Z_bar):
-        """Add to Z_bar; return the sums over samples for b0, M, W0 (4) and W1 (4)."""
-        zero = Z[0, 0] * 0
-        sb, sM = zero, zero
-        p0, p1, p2, p3 = zero, zero, zero, zero
-        q0, q1, q2, q3 = zero, zero, zero, zero
-        for s in range(Z.shape[1]):
-            a = a_row[s]
-            a_bar = zero
-            for i in range(d):  # [3]^T a_bar = W1^T f_bar
-                a_bar += e[o_W1 + i * k + j] * F_bar[i, s]
-            slope = 1.0 - a * a
-            if tr_bar is not None:  # [4]^T a_bar -= 2 a M tr_bar;  M_bar += (1 - a^2) tr_bar
-                a_bar -= 2.0 * a * e[o_M + j] * tr_bar[s]
-                sM += slope * tr_bar[s]
-            u_bar = slope * a_bar  # [2]^T u_bar = (1 - a^2) a_bar
-            sb += u_bar
-            for i in range(d):  # [1]^T z_bar += W0^T u_bar
-                Z_bar[i, s] += e[j * d + i] * u_bar
-            # W0_bar += u_bar z^T;  W1_bar += f_bar a^T: one accumulator a row
-            p0 += u_bar * Z[0, s]
-            q0 += a * F_bar[0, s]
-            if d > 1:
-                p1 += u_bar * Z[1, s]
-                q1 += a * F_bar[1, s]
-            if d > 2:
-                p2 += u_bar * Z[2, s]
-                q2 += a * F_bar[2, s]
-            if d > 3:
-                p3 += u_bar * Z[3, s]
-                q3 += a * F_bar[3, s]
-        return sb, sM, p0, p1, p2, p3, q0, q1, q2, q3
-
-    return unit_adjoint
-
-
-def _rows_rhs_adjoint(cls):
-    """The body of ``rhs_adjoint`` with d a compile-time constant."""
-    d = _ROWS_OF[cls]
-    unit_adjoint = _unit_adjoint(d)
-
-    def shallow_rows_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
-        k = field.k
-        o_b0, o_W1, o_b1, o_w, o_M = _offsets(field)
-        add_row_sums(e_bar[o_b1:o_w], F_bar)  # [3]^T b1_bar += f_bar
-        t_bar = t * 0
-        for j in range(k):
-            sums = unit_adjoint(j, e, o_W1, o_M, k, Z, tape[j], F_bar, tr_bar, Z_bar)
-            e_bar[o_b0 + j] += sums[0]
-            for i in range(d):
-                e_bar[j * d + i] += sums[2 + i]
-                e_bar[o_W1 + i * k + j] += sums[6 + i]
-            if tr_bar is not None:
-                e_bar[o_M + j] += sums[1]
-            if field.time:
-                e_bar[o_w + j] += t * sums[0]
-                t_bar += e[o_w + j] * sums[0]
-        return t_bar
-
-    return shallow_rows_rhs_adjoint
-
-
-for _cls in _ROWS_OF:
-    rhs.register(_cls, factory=True)(_rows_rhs)
-    rhs_adjoint.register(_cls, factory=True)(_rows_rhs_adjoint)

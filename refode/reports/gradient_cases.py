@@ -29,11 +29,11 @@ N_SAMPLES, N_STEPS = 9, 3
 # one row a kind of field: variants that share its compiled code, or nearly
 KINDS: dict[str, tuple[Callable[[], Field], ...]] = {
     "Affine": (lambda: fields.Affine(3), lambda: fields.Affine(3, time=True)),
-    "Shallow, unrolled": (
+    "Shallow": (
         lambda: fields.Shallow(3, 5),
         lambda: fields.Shallow(3, 5, time=True),
+        lambda: fields.Shallow(6, 5),
     ),
-    "Shallow, BLAS": (lambda: fields.Shallow(6, 5), lambda: fields.Shallow(6, 5, time=True)),
     "MLP": (
         lambda: fields.MLP(3, (4, 5), "tanh"),
         lambda: fields.MLP(3, (4,), "softplus", time=True),
@@ -134,9 +134,9 @@ def field_name(field: Field) -> str:
 # kind, variant, scheme, basis, loss
 QUICK = (
     ("Affine", 1, "heun", 0, "regression"),
-    ("Shallow, unrolled", 0, "rk4", 1, "logistic"),
-    ("Shallow, unrolled", 1, "dopri5", 3, "softmax"),
-    ("Shallow, BLAS", 0, "rk4_38", 2, "softmax"),
+    ("Shallow", 0, "rk4", 1, "logistic"),
+    ("Shallow", 1, "dopri5", 3, "softmax"),
+    ("Shallow", 2, "rk4_38", 2, "softmax"),
     ("MLP", 2, "bogacki_shampine", 3, "regression"),
     ("Antisymmetric", 1, "tsit5", 4, "logistic"),
     ("Parabolic", 0, "fehlberg8", 1, "softmax"),

@@ -86,7 +86,7 @@ def everything(dim: int) -> dict[str, bytes]:
 def digest() -> str:
     """One hash of everything, for another process to compare."""
     h = hashlib.sha256()
-    for dim in (3, 6):  # the unrolled body, and the one with block products
+    for dim in (3, 6):
         for part in everything(dim).values():
             h.update(part)
     return h.hexdigest()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode._jit import kernel
+from refode._jit import hold, kernel, uncounted
 from refode._linalg import copy, fill
 from refode.costs.contract import jump, terminal
 from refode.solvers.schemes import step, step_adjoint, undo
@@ -66,10 +66,15 @@ def unload(Y, m, first, X):
 def forward_chunk(dynamics, scheme, grid, E, X, first, last, sizes, out):
     """Solve blocks first, ..., last-1; ``out`` is (1, N, .) for the end, else (n_steps+1, N, .)."""
     S, n_steps, n_stages = sizes.S, grid.t.shape[0], grid.slots.shape[1]
-    Y = np.empty((sizes.rows, S), E.dtype)
-    Ys = np.empty((n_stages, sizes.rows, S), E.dtype)
-    Fs = np.empty((n_stages, sizes.rows, S), E.dtype)
-    tapes = np.empty((n_stages, sizes.tape, S), E.dtype)
+    work = (
+        np.empty((sizes.rows, S), E.dtype),
+        np.empty((n_stages, sizes.rows, S), E.dtype),
+        np.empty((n_stages, sizes.rows, S), E.dtype),
+        np.empty((n_stages, sizes.tape, S), E.dtype),
+    )
+    given = (dynamics, scheme, grid, E, X, out)
+    dynamics, scheme, grid, E, X, out = uncounted(given)
+    Y, Ys, Fs, tapes = uncounted(work)
     whole = out.shape[0] > 1
     for block in range(first, last):
         m = load(X, block * S, Y)
@@ -78,6 +83,8 @@ def forward_chunk(dynamics, scheme, grid, E, X, first, last, sizes, out):
                 unload(Y, m, block * S, out[n])
             step(scheme, dynamics, grid.t[n], grid.h[n], grid.slots[n], E, Y, Ys, Fs, tapes)
         unload(Y, m, block * S, out[n_steps if whole else 0])
+    hold(work)
+    hold(given)
 
 
 @kernel
@@ -92,15 +99,20 @@ def gradient_chunk(
     S, n_steps, n_stages = sizes.S, grid.t.shape[0], grid.slots.shape[1]
     rows, store = sizes.rows, sizes.memory == STORE
     kept = n_steps * n_stages if store else n_stages
-    Y = np.empty((rows, S), E.dtype)
-    L = np.empty((rows, S), E.dtype)
-    W = np.empty((rows, S), E.dtype)
-    Z_bars = np.empty((n_stages, rows, S), E.dtype)
-    starts = np.empty((n_steps if sizes.memory == STEPS else 0, rows, S), E.dtype)
-    Ys = np.empty((kept, rows, S), E.dtype)
-    Fs = np.empty((kept, rows, S), E.dtype)
-    tapes = np.empty((kept, sizes.tape, S), E.dtype)
-    scratch = np.empty((sizes.scratch, S), E.dtype)
+    work = (
+        np.empty((rows, S), E.dtype),
+        np.empty((rows, S), E.dtype),
+        np.empty((rows, S), E.dtype),
+        np.empty((n_stages, rows, S), E.dtype),
+        np.empty((n_steps if sizes.memory == STEPS else 0, rows, S), E.dtype),
+        np.empty((kept, rows, S), E.dtype),
+        np.empty((kept, rows, S), E.dtype),
+        np.empty((kept, sizes.tape, S), E.dtype),
+        np.empty((sizes.scratch, S), E.dtype),
+    )
+    given = (dynamics, scheme, grid, cost, E, X, E_bar, cost_bar, X_bar, time_bar)
+    dynamics, scheme, grid, cost, E, X, E_bar, cost_bar, X_bar, time_bar = uncounted(given)
+    Y, L, W, Z_bars, starts, Ys, Fs, tapes, scratch = uncounted(work)
     value = E[0, 0] * 0
     for block in range(first, last):
         m = load(X, block * S, Y)
@@ -130,4 +142,6 @@ def gradient_chunk(
             jump(cost, n, block * S, m, L)
         if X_bar.shape[0]:
             unload(L, m, block * S, X_bar)
+    hold(work)
+    hold(given)
     return value
