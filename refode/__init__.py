@@ -14,11 +14,16 @@ __version__ = "0.1.0"  # the one place; setup.cfg and docs/conf.py read it here
 
 if TYPE_CHECKING:
     from refode import bases as bases
+    from refode import closed_forms as closed_forms
     from refode import datasets as datasets
+    from refode import densities as densities
     from refode import fields as fields
     from refode import tableaus as tableaus
     from refode import training as training
     from refode import verify as verify
+    from refode.problems.normalizing_flow import (
+        ContinuousNormalizingFlow as ContinuousNormalizingFlow,
+    )
     from refode.problems.supervised import Supervised as Supervised
     from refode.solvers import evaluate as evaluate
     from refode.solvers.neural_ode import NeuralODE as NeuralODE
@@ -29,7 +34,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "bases": "refode.bases",
+    "closed_forms": "refode.closed_forms",
     "datasets": "refode.datasets",
+    "densities": "refode.densities",
     "evaluate": "refode.solvers.evaluate",
     "fields": "refode.fields",
     "tableaus": "refode.tableaus",
@@ -38,6 +45,7 @@ _MODULES = {
 }
 
 _HOMES = {
+    "ContinuousNormalizingFlow": "refode.problems.normalizing_flow",
     "NeuralODE": "refode.solvers.neural_ode",
     "Supervised": "refode.problems.supervised",
     "get_num_threads": "refode.solvers.parallel",
@@ -47,11 +55,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "ContinuousNormalizingFlow",
     "NeuralODE",
     "Supervised",
     "__version__",
     "bases",
+    "closed_forms",
     "datasets",
+    "densities",
     "evaluate",
     "fields",
     "get_num_threads",

@@ -20,6 +20,7 @@ import inspect
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,17 @@ if JIT:
         return arrays(arrays), codegen
 
     @intrinsic
+    def take(typingctx: Any, counter: Any) -> Any:
+        """counter[0]++, atomically: the next task for whichever thread asks first."""
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, value=args[0])
+            one = context.get_constant(types.int64, 1)
+            return builder.atomic_rmw("add", array.data, one, "monotonic")
+
+        return types.int64(counter), codegen
+
+    @intrinsic
     def hold(typingctx: Any, arrays: Any) -> Any:
         """Nothing but a last use, up to which arrays stay alive."""
 
@@ -224,6 +236,13 @@ if JIT:
         return types.none(arrays), codegen
 
 else:
+    _taking = threading.Lock()
+
+    def take(counter: Any) -> int:
+        """counter[0]++, by one thread at a time."""
+        with _taking:
+            counter[0] += 1
+            return int(counter[0]) - 1
 
     def uncounted(arrays: Any) -> Any:
         """The interpreter counts by itself."""

@@ -139,3 +139,12 @@ REDUCTION_EPS = 4.0
 # --- tests/test_api.py ------------------------------------------------------------------------
 # ten steps of RK4 there and back, against how far the path went
 API_THERE_AND_BACK = 1e-3
+
+# flows: values, gradients against the complex step through the oracle, both relative
+FLOW_VALUE = 1e-13
+FLOW_GRADIENT = 1e-12
+# differences of order 4 of the oracle's slope: h^4 f^(5)/30 and 3 eps/(2 h)
+FLOW_STEP = 1e-3
+FLOW_HESSIAN = 1e-9
+FLOW_THERE_AND_BACK = 1e-8  # 200 steps of order 4
+FLOW_FLOOR = 1e-12  # errors below are rounding, and left out of the orders

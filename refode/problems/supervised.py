@@ -9,7 +9,9 @@ import numpy as np
 from refode import _validate
 from refode.costs.supervised import CODES, SupervisedCost
 from refode.packing import Layout
+from refode.problems.regularisers import Regulariser
 from refode.solvers import driver
+from refode.solvers.dynamics import Plain
 from refode.solvers.neural_ode import TINY, NeuralODE
 
 Array = np.ndarray
@@ -63,12 +65,11 @@ class Supervised:
         if self.augment >= ode.dim:
             raise ValueError(f"augment: got {augment}, wanted less than the ode's dim {ode.dim}")
         self.n_outputs = self._outputs(_validate.positive_int("n_outputs", n_outputs))
-        self.tikhonov = _validate.nonnegative("tikhonov", tikhonov)
-        self.smoothness = _validate.nonnegative("smoothness", smoothness)
+        self._regulariser = Regulariser(ode, tikhonov, smoothness)
+        self.tikhonov, self.smoothness = self._regulariser.tikhonov, self._regulariser.smoothness
         shapes = {"W": (self.n_outputs, ode.dim), "b": (self.n_outputs,)} if readout else {}
         self._readout_layout = Layout(shapes)
         self.layout = ode.layout.joined(self._readout_layout)
-        self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
 
     def _outputs(self, m: int) -> int:
         d = self.ode.dim
@@ -213,7 +214,7 @@ class Supervised:
         weights = ode.stage_weights(theta[: ode.n_parameters], plan)
         E = ode.field.prepare(weights, False)
         cost = self._cost(theta, y, len(x))
-        sweep = ode.sweep(plan, False, E.dtype)
+        sweep = ode.sweep(plan, Plain, E.dtype)
         n_cost = self._readout_layout.size
         result = driver.gradient(sweep, E, x, cost, n_cost, cost_rows=self.n_outputs)
         weights_bar = ode.field.prepare_adjoint(weights, False, result.E_bar)
@@ -264,20 +265,6 @@ class Supervised:
             return p[:, :1] * p[:, 1:] * F_dot
         p = _softmax(F)
         return p * (F_dot - (p * F_dot).sum(axis=1, keepdims=True))
-
-    def _regulariser(self, theta: Array) -> tuple[Any, Array]:
-        """Tikhonov and smoothness, eqs. (D35), (D36); quadratic in theta."""
-        value, gradient = 0.0, np.zeros_like(theta)
-        if self.tikhonov:
-            gradient += self.tikhonov * theta
-        if self.smoothness:
-            J = self.ode.basis.n_coefficients
-            for place in self.ode.layout.slices.values():
-                block = self._stiffness @ theta[place].reshape(J, -1)
-                gradient[place] += self.smoothness * block.ravel()
-        if self.tikhonov or self.smoothness:
-            value = 0.5 * np.dot(theta, gradient)
-        return value, gradient
 
     def _padded(self, x: Array) -> Array:
         return np.pad(x, ((0, 0), (0, self.augment))) if self.augment else x

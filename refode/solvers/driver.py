@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode.solvers import parallel
-from refode.solvers.schemes import LogDet, Plain
-from refode.solvers.sweeps import STORE, Grid, Sizes, forward_chunk, gradient_chunk
+from refode.solvers.dynamics import extra_rows, has_trace
+from refode.solvers.sweeps import STORE, Grid, Sizes, forward_chunks, gradient_chunks
 
 Array = np.ndarray
 
@@ -27,15 +27,15 @@ class Sweep(NamedTuple):
 
     @classmethod
     def of(
-        cls, field: Any, scheme: Any, grid: Grid, trace: bool, dtype: Any, memory: int = STORE
+        cls, field: Any, scheme: Any, grid: Grid, dynamics: Any, dtype: Any, memory: int = STORE
     ) -> Sweep:
-        """Sweep of a field, with its log-determinant if ``trace``, in a number type."""
-        description = field.description()
-        dynamics = LogDet(description) if trace else Plain(description)
+        """Sweep of a field within a class of ``dynamics``, in a number type."""
         if dtype == np.complex128:
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
-        tape, scratch = field.rows(trace)
-        return cls(dynamics, scheme, grid, field.dim + trace, tape, scratch, field.block(), memory)
+        tape, scratch = field.rows(has_trace(dynamics))
+        rows = field.dim + extra_rows(dynamics, field.dim)
+        within = dynamics(field.description())
+        return cls(within, scheme, grid, rows, tape, scratch, field.block(), memory)
 
 
 class Gradient(NamedTuple):
@@ -48,10 +48,10 @@ class Gradient(NamedTuple):
     time_bar: Array
 
 
-def _blocks(sweep: Sweep, n_samples: int, scratch: int) -> tuple[Sizes, list[tuple[int, int]]]:
+def _blocks(sweep: Sweep, n_samples: int, scratch: int) -> tuple[Sizes, Array]:
     S = parallel.block_size(n_samples, sweep.block)
     sizes = Sizes(S, sweep.rows, max(sweep.tape, 1), max(scratch, 1), sweep.memory)
-    return sizes, parallel.chunks(-(-n_samples // S))
+    return sizes, np.array(parallel.chunks(-(-n_samples // S)))
 
 
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
@@ -61,10 +61,12 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     out = np.empty((n_points, len(X), sweep.rows), E.dtype)
     sizes, runs = _blocks(sweep, len(X), sweep.scratch)
 
-    def task(i: int) -> None:
-        forward_chunk(sweep.dynamics, sweep.scheme, sweep.grid, E, X, *runs[i], sizes, out)
+    counter = np.zeros(1, dtype=np.int64)
 
-    parallel.run(task, len(runs))
+    def work() -> None:
+        forward_chunks(sweep.dynamics, sweep.scheme, sweep.grid, E, X, runs, counter, sizes, out)
+
+    parallel.together(work, len(runs))
     return out
 
 
@@ -75,19 +77,19 @@ def gradient(
     """Value of a cost and its cotangents, by one forward and one adjoint sweep a block."""
     X = np.ascontiguousarray(x, dtype=E.dtype)
     sizes, runs = _blocks(sweep, len(X), max(sweep.scratch, cost_rows))
-    n = len(runs)
+    n, counter = len(runs), np.zeros(1, dtype=np.int64)
+    values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
     cost_bars = np.zeros((n, n_cost), E.dtype)
     time_bars = np.zeros((n, len(sweep.grid.t), 2), E.dtype)
     X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
 
-    def task(i: int) -> Any:
-        return gradient_chunk(
-            sweep.dynamics, sweep.scheme, sweep.grid, cost, E, X, *runs[i], sizes,
-            E_bars[i], cost_bars[i], X_bar, time_bars[i],
+    def work() -> None:
+        gradient_chunks(
+            sweep.dynamics, sweep.scheme, sweep.grid, cost, E, X, runs, counter, sizes,
+            values, E_bars, cost_bars, X_bar, time_bars,
         )  # fmt: skip
 
-    values = parallel.run(task, n)
-    return Gradient(
-        sum(values), E_bars.sum(axis=0), cost_bars.sum(axis=0), X_bar, time_bars.sum(axis=0)
-    )
+    parallel.together(work, n)
+    value = sum(values.tolist())  # in order, as all sums over chunks
+    return Gradient(value, E_bars.sum(axis=0), cost_bars.sum(axis=0), X_bar, time_bars.sum(axis=0))

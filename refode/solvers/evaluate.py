@@ -12,6 +12,7 @@ from refode import _validate
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.solvers import driver
+from refode.solvers.dynamics import LogDet, Plain
 from refode.solvers.schemes import Evaluate
 from refode.solvers.sweeps import Grid
 
@@ -96,7 +97,7 @@ def _arguments(field: Field, weights: Array, z: Array, t: float) -> tuple[Array,
 
 def _sweep(field: Field, t: float, with_trace: bool, dtype: np.dtype) -> driver.Sweep:
     grid = Grid(np.array([t]), np.ones(1), np.zeros((1, 1), dtype=np.int64))
-    return driver.Sweep.of(field, _ONCE, grid, with_trace, dtype)
+    return driver.Sweep.of(field, _ONCE, grid, LogDet if with_trace else Plain, dtype)
 
 
 def _run(field: Field, weights: Array, z: Array, t: float, trace: bool) -> Array:

@@ -10,6 +10,7 @@ from refode import _validate, bases, tableaus
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.solvers import driver
+from refode.solvers.dynamics import LogDet, Plain
 from refode.solvers.schemes import Partitioned, RungeKutta
 from refode.solvers.sweeps import MEMORY, Grid
 
@@ -82,6 +83,7 @@ class NeuralODE:
         self.basis = _validate.instance(
             "basis", bases.Constant() if basis is None else basis, bases.Basis
         )
+        self._named_scheme = scheme
         self.scheme, self._scheme = _scheme(scheme, field)
         self.memory = _validate.choice("memory", memory, tuple(MEMORY))
         if self.memory == "reverse" and not isinstance(self._scheme, Partitioned):
@@ -91,6 +93,12 @@ class NeuralODE:
             )
         self.layout = field.layout.stacked(self.basis.n_coefficients)
         self._plans: dict[tuple[float, float], Plan] = {}
+
+    def with_steps(self, n_steps: int) -> NeuralODE:
+        """The same field, weights in time and scheme with another number of equal steps."""
+        return NeuralODE(
+            self.field, self._named_scheme, n_steps, self.t_span, self.basis, self.memory
+        )
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -257,16 +265,16 @@ class NeuralODE:
         ends = np.cumsum(list(self.field.layout.sizes.values()))[:-1]
         return np.concatenate([part.ravel() for part in np.split(Theta_bar, ends, axis=1)])
 
-    def sweep(self, plan: Plan, trace: bool, dtype: Any) -> driver.Sweep:
-        """Description of a sweep for the driver."""
+    def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
+        """Description of a sweep for the driver; ``dynamics`` is a class of ``dynamics.py``."""
         memory = MEMORY[self.memory]
-        return driver.Sweep.of(self.field, plan.scheme, plan.grid, trace, dtype, memory)
+        return driver.Sweep.of(self.field, plan.scheme, plan.grid, dynamics, dtype, memory)
 
     def _forward(
         self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
     ) -> Array:
         E = self.field.prepare(self.stage_weights(theta, plan), trace)
-        out = driver.forward(self.sweep(plan, trace, E.dtype), E, x, whole)
+        out = driver.forward(self.sweep(plan, LogDet if trace else Plain, E.dtype), E, x, whole)
         return out if whole else out[:1]
 
     def _tangent(
@@ -285,7 +293,8 @@ class NeuralODE:
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, trace)
         result = driver.gradient(
-            self.sweep(plan, trace, E.dtype), E, x, Cotangent(y_bar), want_x=True
+            self.sweep(plan, LogDet if trace else Plain, E.dtype), E, x, Cotangent(y_bar),
+            want_x=True,
         )
         weights_bar = self.field.prepare_adjoint(weights, trace, result.E_bar)
         theta_bar = self.stage_weights_adjoint(weights_bar, plan)

@@ -111,6 +111,21 @@ def chunks(n_blocks: int) -> list[tuple[int, int]]:
     return [(i * n_blocks // n, (i + 1) * n_blocks // n) for i in range(n)]
 
 
+def together(work: Callable[[], Any], n_tasks: int) -> None:
+    """Call ``work`` on as many threads as there are tasks and threads for them.
+
+    It does whatever tasks it finds left, and ends when there are none.
+    """
+    with single_threaded_blas():
+        workers = min(get_num_threads(), n_tasks)
+        others = [_pool(workers - 1).submit(work) for _ in range(workers - 1)]
+        try:
+            work()
+        finally:
+            for future in others:
+                future.result()
+
+
 def run(task: Callable[[int], Any], n_tasks: int) -> list[Any]:
     """[task(0), ..., task(n_tasks-1)], each thread taking the next one that is left."""
     results: list[Any] = [None] * n_tasks
@@ -120,12 +135,5 @@ def run(task: Callable[[int], Any], n_tasks: int) -> list[Any]:
         while (i := next(left)) < n_tasks:
             results[i] = task(i)
 
-    with single_threaded_blas():
-        workers = min(get_num_threads(), n_tasks)
-        others = [_pool(workers - 1).submit(work) for _ in range(workers - 1)]
-        try:
-            work()
-        finally:
-            for future in others:
-                future.result()
+    together(work, n_tasks)
     return results

@@ -1,8 +1,6 @@
 """One step of a scheme and its adjoint, over a block of samples, for any dynamics.
 
-A *dynamics* wraps a field into the right-hand side of the augmented state
-y = (z, quadratures): ``Plain`` is the field alone, ``LogDet`` carries
-l' = tr df/dz along. A *scheme* says how a step is made of evaluations:
+A *scheme* says how a step is made of evaluations:
 
 ``RungeKutta``   any explicit tableau, eqs. (D20), (D21)
 ``Partitioned``  symplectic substeps, each moving one half of the state, eq. (D25)
@@ -19,59 +17,10 @@ import numpy as np
 
 from refode._jit import generic, kernel
 from refode._linalg import axpy, copy, fill, inner
-from refode.fields.contract import half, half_adjoint, rhs, rhs_adjoint
+from refode.fields.contract import half, half_adjoint
+from refode.solvers.dynamics import slope, slope_adjoint
 
 Array = np.ndarray
-
-
-class Plain(NamedTuple):
-    """The field alone."""
-
-    field: tuple
-
-
-class LogDet(NamedTuple):
-    """The field with l' = tr df/dz in the last row of the state."""
-
-    field: tuple
-
-
-@generic
-def slope(dynamics, e, t, Y, F, tape):
-    """F <- right-hand side of the augmented state."""
-
-
-@generic
-def slope_adjoint(dynamics, e, t, Y, tape, F_bar, Y_bar, e_bar, scratch):
-    """Add the pull-back of F_bar; return the cotangent of t."""
-
-
-@slope.register(Plain)
-def plain_slope(dynamics, e, t, Y, F, tape):
-    """F = f(Y)."""
-    rhs(dynamics.field, e, t, Y, F, None, tape)
-
-
-@slope_adjoint.register(Plain)
-def plain_slope_adjoint(dynamics, e, t, Y, tape, F_bar, Y_bar, e_bar, scratch):
-    """Y_bar += J^T F_bar."""
-    return rhs_adjoint(dynamics.field, e, t, Y, tape, F_bar, None, Y_bar, e_bar, scratch)
-
-
-@slope.register(LogDet)
-def log_det_slope(dynamics, e, t, Y, F, tape):
-    """F = (f, tr df/dz)."""
-    d = Y.shape[0] - 1
-    rhs(dynamics.field, e, t, Y[:d], F[:d], F[d], tape)
-
-
-@slope_adjoint.register(LogDet)
-def log_det_slope_adjoint(dynamics, e, t, Y, tape, F_bar, Y_bar, e_bar, scratch):
-    """Y_bar += J^T F_bar + (d tr/dz)^T tr_bar; l itself feeds nothing."""
-    d = Y.shape[0] - 1
-    return rhs_adjoint(
-        dynamics.field, e, t, Y[:d], tape, F_bar[:d], F_bar[d], Y_bar[:d], e_bar, scratch
-    )
 
 
 class RungeKutta(NamedTuple):
@@ -168,7 +117,7 @@ def runge_kutta_step_adjoint(
         time_bar[1] += inner(W, Fs[i]) / h
         fill(Z_bars[i], 0.0)  # [2]^T  zbar_i = J_i^T w_i
         t_bar = slope_adjoint(
-            dynamics, E[slots[i]], t + c[i] * h, Ys[i], tapes[i],
+            dynamics, E[slots[i]], t + c[i] * h, Ys[i], Fs[i], tapes[i],
             W, Z_bars[i], E_bar[slots[i]], scratch,
         )  # fmt: skip
         time_bar[0] += t_bar
@@ -241,5 +190,5 @@ def evaluate_step_adjoint(
     copy(W, L)
     fill(L, 0.0)
     time_bar[0] += slope_adjoint(
-        dynamics, E[slots[0]], t, Ys[0], tapes[0], W, L, E_bar[slots[0]], scratch
+        dynamics, E[slots[0]], t, Ys[0], Fs[0], tapes[0], W, L, E_bar[slots[0]], scratch
     )

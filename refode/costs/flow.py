@@ -1,0 +1,44 @@
+"""The negative log-likelihood of a continuous normalizing flow, eqs. (13), (15).
+
+The state at the end of the path from a datum back to the standard normal is (w, ..., l, v):
+l the log-determinant of the inverse flow, v the integral of |f|^2/2, both with the sign of
+the direction of integration.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from refode._linalg import fill
+from refode.costs.contract import jump, terminal
+
+
+class FlowCost(NamedTuple):
+    """Numbers of rows of w, the constant d/2 log 2 pi, the signed weight of v, 1/N."""
+
+    d: int
+    constant: float
+    transport: float
+    scale: float
+
+
+@terminal.register(FlowCost)
+def flow_terminal(cost, Y, first, m, L, cost_bar, scratch):
+    """scale (|w|^2/2 + constant - l + transport v) over the block, eq. (D43)."""
+    l, v = Y.shape[0] - 2, Y.shape[0] - 1  # noqa: E741
+    fill(L, 0.0)
+    value = Y[0, 0] * 0
+    for s in range(m):
+        value += cost.constant - Y[l, s] + cost.transport * Y[v, s]
+        L[l, s] = -cost.scale
+        L[v, s] = cost.scale * cost.transport
+    for i in range(cost.d):
+        for s in range(m):
+            value += 0.5 * Y[i, s] * Y[i, s]
+            L[i, s] = cost.scale * Y[i, s]
+    return cost.scale * value
+
+
+@jump.register(FlowCost)
+def flow_jump(cost, n, first, m, L):
+    """The likelihood reads the end alone."""

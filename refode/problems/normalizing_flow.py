@@ -1,0 +1,312 @@
+"""Continuous normalizing flows by maximum likelihood, eqs. (10)-(16)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from refode import _validate
+from refode.costs.contract import Cotangent
+from refode.costs.flow import FlowCost
+from refode.problems.regularisers import Regulariser
+from refode.solvers import driver
+from refode.solvers.dynamics import Flow, Hutchinson
+from refode.solvers.neural_ode import TINY, NeuralODE, Plan
+from refode.solvers.schemes import Partitioned
+
+Array = np.ndarray
+TRACES = ("exact", "rademacher", "gaussian")
+
+
+class ContinuousNormalizingFlow:
+    """A density as the push-forward of the standard normal by a neural ODE.
+
+    F takes x ~ N(0, I) at t0 to a datum at T; its inverse integrates from T to t0, eq. (12).
+    The objective is the mean exact negative log-likelihood of data y, in nats, eqs. (13), (14)
+    with the sign of docs/errata.md, plus the transport cost (15) and regularisers:
+
+    mean [|w|^2/2 + d/2 log 2 pi + int tr df/dz dt + transport int |f|^2/2 dt], w = F^{-1}(y).
+
+    Parameters
+    ----------
+    ode : NeuralODE
+        Of dimension d, with a Runge-Kutta scheme.
+    transport : float, optional
+        alpha of (15).
+    tikhonov : float, optional
+        Adds tikhonov/2 |theta|^2.
+    smoothness : float, optional
+        Adds smoothness/2 int |theta'(t)|^2 dt, as for ``Supervised``.
+    trace : {"exact", "rademacher", "gaussian"}, optional
+        The field's own trace; or, in the objective and its gradient alone, Hutchinson's
+        estimate eps^T df/dz eps with one eps a sample for the whole path.
+    noise_seed : int, optional
+        Draws eps. It stays the same from one evaluation to the next, as an optimiser that
+        compares values needs; assign another number to redraw.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted.
+
+    Notes
+    -----
+    Densities, inverses and samples always use the exact trace. All quantities are
+    dimensionless; logarithms are natural.
+    """
+
+    def __init__(
+        self, ode: NeuralODE, transport: float = 0.0, tikhonov: float = 0.0,
+        smoothness: float = 0.0, trace: str = "exact", noise_seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.ode = _validate.instance("ode", ode, NeuralODE)
+        if isinstance(ode.plan().scheme, Partitioned):
+            raise ValueError(
+                f"ode: got scheme {ode.scheme!r}, wanted a Runge-Kutta scheme (the transport "
+                "cost is a quadrature of its stages)"
+            )
+        self.transport = _validate.nonnegative("transport", transport)
+        self._regulariser = Regulariser(ode, tikhonov, smoothness)
+        self.tikhonov, self.smoothness = self._regulariser.tikhonov, self._regulariser.smoothness
+        self.trace = _validate.choice("trace", trace, TRACES)
+        self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
+        self._odes: dict[int, NeuralODE] = {ode.n_steps: ode}
+
+    # --- parameters --------------------------------------------------------------------
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.ode.dim
+
+    @property
+    def layout(self) -> Any:
+        """Names, shapes and places of theta's arrays: the ode's."""
+        return self.ode.layout
+
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.ode.n_parameters
+
+    def initial(self, seed: int = 0) -> Array:
+        """Random theta (p,), the ode's ``initial``."""
+        return self.ode.initial(seed)
+
+    def unpack(self, theta: Array) -> dict[str, Array]:
+        """Views of theta by name, each (J, ...)."""
+        return self.ode.unpack(theta)
+
+    def pack(self, arrays: dict[str, Array]) -> Array:
+        """The inverse of ``unpack``: theta (p,)."""
+        return self.ode.pack(arrays)
+
+    # --- objective ---------------------------------------------------------------------
+    def value(self, theta: Array, y: Array) -> float:
+        """Objective for data y (N, d), in nats; not finite where a path is not."""
+        theta, y = self._parameters(theta), self._data(y)
+        w, l, v = self._backward(theta, y, self.ode, None)  # noqa: E741
+        likelihood = (0.5 * np.sum(w**2, axis=1) - l).mean() + self._constant
+        return float(likelihood + self.transport * v.mean() + self._regulariser(theta)[0])
+
+    def value_and_gradient(self, theta: Array, y: Array) -> tuple[float, Array]:
+        """Objective and its gradient (p,), by the discrete adjoint, eqs. (D42)-(D44).
+
+        Parameters
+        ----------
+        theta : (p,)
+        y : (N, d)
+        """
+        value, gradient = self._value_and_gradient(self._parameters(theta), self._data(y))
+        return float(value), gradient
+
+    def hessian_vector(self, theta: Array, v: Array, y: Array) -> Array:
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        theta, y = self._parameters(theta), self._data(y)
+        v = _validate.real_vector("v", v, self.n_parameters)
+        if self.trace != "exact":
+            raise ValueError(f"trace: got {self.trace!r}, wanted 'exact' for second derivatives")
+        size = np.abs(v).max()
+        if size == 0.0:
+            return np.zeros_like(v)
+        step = TINY / size
+        return self._value_and_gradient(theta + 1j * step * v, y)[1].imag / step
+
+    # --- densities and samples -----------------------------------------------------------
+    def log_density(
+        self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
+    ) -> Array:
+        """Log-density (N,) at y (N, d), in nats, eqs. (10), (14).
+
+        Parameters
+        ----------
+        theta : (p,)
+        y : (N, d)
+        n_steps : int, optional
+            Steps of this evaluation; the ode's own by default.
+        t : float, optional
+            Time within the ode's t_span: the density rho(t, .) of (16). Its end T by default.
+
+        Raises
+        ------
+        ValueError
+            Also where a path leaves the finite range, with the sample's index.
+        """
+        w, l, _ = self._finite(theta, y, n_steps, t)  # noqa: E741
+        return l - 0.5 * np.sum(w**2, axis=1) - self._constant
+
+    def inverse(
+        self, theta: Array, y: Array, n_steps: int | None = None
+    ) -> tuple[Array, Array]:
+        """x = F^{-1}(y) (N, d) and log|det grad F^{-1}(y)| (N,), by the quadrature (13)."""
+        return self._finite(theta, y, n_steps)[:2]
+
+    def transport_cost(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
+        """int |f|^2/2 dt along the path through each datum, (N,), eq. (15)."""
+        return self._finite(theta, y, n_steps)[2]
+
+    def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
+        """F(x), (N, d)."""
+        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
+        return _all_finite("x", self._ode(n_steps).solve(theta, x))
+
+    def sample(self, theta: Array, n: int, seed: int = 0, n_steps: int | None = None) -> Array:
+        """n draws (n, d) from the density: F of standard normals."""
+        n = _validate.positive_int("n", n)
+        rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
+        return self.generate(theta, rng.standard_normal((n, self.dim)), n_steps)
+
+    def trajectory(
+        self, theta: Array, x: Array, n_steps: int | None = None, inverse: bool = False
+    ) -> Array:
+        """States (n_steps+1, N, d) from x at t0 to T, or with ``inverse`` from data at T to t0."""
+        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
+        ode = self._ode(n_steps)
+        _validate.instance("inverse", inverse, bool)
+        return ode.trajectory(theta, x, t_span=ode.t_span[::-1] if inverse else None)
+
+    def log_det_exact(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
+        """log|det grad F^{-1}(y)| (N,) of the discrete map itself: d tangents, then slogdet.
+
+        What ``inverse`` returns is the quadrature of the trace; the two differ by the
+        scheme's error, (D45). Costs d tangents and O(d^3) a sample.
+        """
+        theta, y = self._parameters(theta), self._data(y)
+        ode, still = self._ode(n_steps), np.zeros(self.n_parameters)
+        columns = [
+            ode.tangent(theta, y, still, np.broadcast_to(e, y.shape).copy(), ode.t_span[::-1])
+            for e in np.eye(self.dim)
+        ]
+        jacobian = _all_finite("y", np.stack(columns, axis=2))
+        return np.linalg.slogdet(jacobian)[1]
+
+    def density_on_grid(
+        self, theta: Array, *axes: Array, t: float | None = None, n_steps: int | None = None
+    ) -> Array:
+        """Density rho(t, .) (16) on the grid that d axes span, shape (len(axis) for each axis)."""
+        if len(axes) != self.dim:
+            raise ValueError(f"axes: got {len(axes)}, wanted {self.dim}, one a dimension")
+        ends = [_validate.real_array("axes", a, ("n",)) for a in axes]
+        points = np.stack([g.ravel() for g in np.meshgrid(*ends, indexing="ij")], axis=1)
+        density = np.exp(self.log_density(theta, points, n_steps, t))
+        return density.reshape([len(a) for a in ends])
+
+    # --- insides -----------------------------------------------------------------------
+    @property
+    def _constant(self) -> float:
+        return 0.5 * self.dim * math.log(2.0 * math.pi)
+
+    def _value_and_gradient(self, theta: Array, y: Array) -> tuple[Any, Array]:
+        """Objective and gradient, theta real or complex."""
+        plan = self.ode.plan(self.ode.t_span[::-1])
+        weight = self.transport * self._direction(plan)
+        cost = FlowCost(self.dim, self._constant, weight, 1.0 / len(y))
+        result, theta_bar = self._pull_back(theta, y, cost, plan)
+        penalty, penalty_bar = self._regulariser(theta)
+        return result.value + penalty, theta_bar + penalty_bar
+
+    def _pull_back(self, theta: Array, y: Array, cost: Any, plan: Plan) -> tuple[Any, Array]:
+        """Value and cotangents of a cost of (w, l, v), by the sweep of the objective."""
+        ode, exact = self.ode, self.trace == "exact"
+        weights = ode.stage_weights(theta, plan)
+        E = ode.field.prepare(weights, exact)
+        sweep = ode.sweep(plan, Flow if exact else Hutchinson, E.dtype)
+        want_x = isinstance(cost, Cotangent)
+        result = driver.gradient(sweep, E, self._start(y), cost, want_x=want_x)
+        weights_bar = ode.field.prepare_adjoint(weights, exact, result.E_bar)
+        return result, ode.stage_weights_adjoint(weights_bar, plan)
+
+    def _backward(
+        self, theta: Array, y: Array, ode: NeuralODE, t: float | None, exact: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """w (N, d), l and v (N,) at t0 from y at t, or at T where t is None."""
+        t0, T = ode.t_span
+        plan = ode.plan((T if t is None else t, t0))
+        exact = exact or self.trace == "exact"
+        E = ode.field.prepare(ode.stage_weights(theta, plan), exact)
+        sweep = ode.sweep(plan, Flow if exact else Hutchinson, E.dtype)
+        end = driver.forward(sweep, E, y if exact else self._start(y))[0]
+        w, l = end[:, : self.dim], end[:, -2]  # noqa: E741
+        v = self._direction(plan) * end[:, -1]
+        return np.ascontiguousarray(w), np.ascontiguousarray(l), v
+
+    def _direction(self, plan: Plan) -> float:
+        """Sign of the steps: v comes out of the sweep with it."""
+        return math.copysign(1.0, plan.grid.h[0])
+
+    def _start(self, y: Array) -> Array:
+        """Data, or data and noise side by side."""
+        if self.trace == "exact":
+            return y
+        rng = np.random.default_rng(_validate.nonnegative_int("noise_seed", self.noise_seed))
+        if self.trace == "gaussian":
+            return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
+        return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)
+
+    def _finite(
+        self, theta: Array, y: Array, n_steps: int | None, t: float | None = None
+    ) -> tuple[Array, Array, Array]:
+        """``_backward`` with the exact trace, after checks and before one of what came out."""
+        theta, y = self._parameters(theta), self._data(y)
+        ode = self._ode(n_steps)
+        if t is not None:
+            t, (low, high) = _validate.real_number("t", t), sorted(ode.t_span)
+            if not low <= t <= high:
+                raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
+        if t == ode.t_span[0]:
+            return y, np.zeros(len(y)), np.zeros(len(y))
+        w, l, v = self._backward(theta, y, ode, t, exact=True)  # noqa: E741
+        _all_finite("y", np.column_stack([w, l, v]))
+        return w, l, v
+
+    def _ode(self, n_steps: int | None) -> NeuralODE:
+        """The ode with other steps, kept for the next call."""
+        n = self.ode.n_steps if n_steps is None else _validate.positive_int("n_steps", n_steps)
+        if n not in self._odes:
+            if len(self._odes) > 8:
+                self._odes = {self.ode.n_steps: self.ode}
+            self._odes[n] = self.ode.with_steps(n)
+        return self._odes[n]
+
+    def _parameters(self, theta: Array) -> Array:
+        return _validate.real_vector("theta", theta, self.n_parameters)
+
+    def _data(self, y: Array) -> Array:
+        return _validate.samples("y", y, self.dim)
+
+    def __repr__(self) -> str:
+        extra = "" if self.trace == "exact" else f", trace={self.trace!r}"
+        return f"ContinuousNormalizingFlow({self.ode!r}, transport={self.transport}{extra})"
+
+
+def _all_finite(name: str, result: Array) -> Array:
+    """The result; ValueError with the first sample whose path did not stay finite."""
+    good = np.isfinite(result).reshape(len(result), -1).all(axis=1)
+    if not good.all():
+        raise ValueError(
+            f"{name}: got sample {int(np.argmin(good))}, whose path leaves the finite range "
+            f"({int((~good).sum())} of {len(good)} do); wanted paths that stay finite "
+            "(more steps, or smaller weights)"
+        )
+    return result

@@ -1,0 +1,44 @@
+"""Tikhonov's penalty and the smoothness of theta(t), which all problems share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refode import _validate
+from refode.solvers.neural_ode import NeuralODE
+
+Array = np.ndarray
+
+
+class Regulariser:
+    """tikhonov/2 |theta|^2 + smoothness/2 int |theta'|^2 dt, eqs. (D35), (D36).
+
+    Parameters
+    ----------
+    ode : NeuralODE
+        Whose weights stand first in theta; the smoothness is theirs alone.
+    tikhonov, smoothness : float
+        Weights of the two, not negative.
+    """
+
+    def __init__(self, ode: NeuralODE, tikhonov: float, smoothness: float) -> None:
+        self.ode = ode
+        self.tikhonov = _validate.nonnegative("tikhonov", tikhonov)
+        self.smoothness = _validate.nonnegative("smoothness", smoothness)
+        self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
+
+    def __call__(self, theta: Array) -> tuple[Any, Array]:
+        """Value and gradient; quadratic in theta, real or complex."""
+        gradient = np.zeros_like(theta)
+        if not (self.tikhonov or self.smoothness):
+            return 0.0, gradient
+        if self.tikhonov:
+            gradient += self.tikhonov * theta
+        if self.smoothness:
+            J = self.ode.basis.n_coefficients
+            for place in self.ode.layout.slices.values():
+                block = self._stiffness @ theta[place].reshape(J, -1)
+                gradient[place] += self.smoothness * block.ravel()
+        return 0.5 * np.dot(theta, gradient), gradient
