@@ -1,9 +1,13 @@
-"""Data sets: the synthetic ones of the papers, and two real ones.
+"""Data sets: the synthetic ones of the papers, and a few real ones.
 
 The synthetic classification problems share one form, ``name(n, seed=0, ...) -> (x, y)`` with
 points ``(n, d)`` in float64 and labels ``(n,)`` in int64; `names` lists them and `get` finds
 one by its name. `digits` and `breast_cancer` return a `Split` and need scikit-learn, the
 extra ``data``.
+
+Densities to estimate have no labels: `toy_density` draws from those of the plane that
+`TOY_DENSITIES` names, `wine_density` and `breast_cancer_density` (extra ``data``) return
+three parts of real data.
 """
 
 from __future__ import annotations
@@ -23,15 +27,24 @@ from refode.datasets.planar import (
     swiss_roll,
     two_moons,
 )
-from refode.datasets.real import Split, breast_cancer, digits
+from refode.datasets.real import (
+    Split,
+    breast_cancer,
+    breast_cancer_density,
+    digits,
+    wine_density,
+)
 from refode.datasets.spheres import annuli, anode_1d, g
+from refode.datasets.toy_densities import TOY_DENSITIES, toy_density
 
 __all__ = [
+    "TOY_DENSITIES",
     "Split",
     "Synthetic",
     "annuli",
     "anode_1d",
     "breast_cancer",
+    "breast_cancer_density",
     "digits",
     "donut1d",
     "donut2d",
@@ -42,7 +55,9 @@ __all__ = [
     "spiral",
     "squares",
     "swiss_roll",
+    "toy_density",
     "two_moons",
+    "wine_density",
 ]
 
 
