@@ -148,3 +148,28 @@ FLOW_STEP = 1e-3
 FLOW_HESSIAN = 1e-9
 FLOW_THERE_AND_BACK = 1e-8  # 200 steps of order 4
 FLOW_FLOOR = 1e-12  # errors below are rounding, and left out of the orders
+
+# --- tests/test_densities.py ------------------------------------------------------------------
+# a quadratic form with an inverse of condition 100 by two ways, against the largest entry
+DENSITY_VALUE = 1e-13
+# SciPy goes through an eigendecomposition
+DENSITY_SCIPY = 1e-12
+# against the complex step through the oracle, entries of up to a few hundred
+DENSITY_GRADIENT = 1e-12
+# masses and moments of order ten by the trapezoidal rule, 20 sigma to either side
+DENSITY_GRID = 1e-12
+# far out one component is left: a few ulp of solves and squares
+DENSITY_FAR = 1e-14
+
+# --- tests/test_closed_forms.py ---------------------------------------------------------------
+# solves and singular values of matrices of condition up to about 100, against the largest entry
+CLOSED_FORM = 1e-12
+# the textbook's square roots of squared matrices lose half of the digits of the smallest
+CLOSED_FORM_TEXTBOOK = 1e-10
+# rounding eps of S, divided by the relative distance e
+CLOSED_FORM_CLOSE = 1e-13
+# weights a factor of 1e-8 apart, times ratios of variances of up to a few thousand
+CLOSED_FORM_LIMIT = 1e-4
+# central differences of the objective: h^2 f'''/6 and eps/h, relative to the weights
+CLOSED_FORM_STEP = 1e-4
+CLOSED_FORM_STATIONARY = 1e-6
