@@ -1,7 +1,9 @@
 """Speed of value and gradient against JAX, diffrax and PyTorch, and against the machine.
 
 Workloads: S1 (d=3, k=32, 10 steps with weights of their own, 1000 samples, logistic), S2
-(d=64, k=256, 8 steps, 2000 samples, regression) and sizes between. All codes run in one
+(d=64, k=256, 8 steps, 2000 samples, regression) and sizes between; C1 (d=2, k=64, 8 steps,
+2048 samples) and C2 (d=43, k=128, 2000 samples), the likelihood of a flow with its exact trace
+and transport cost. All codes run in one
 process, in turns, after their values and gradients have been found equal to refode's to
 1e-12; once on all threads and once on one.
 
@@ -21,7 +23,7 @@ from typing import Any
 
 import common
 
-TARGETS = {"S1": 6.0, "S2": 1.5}
+TARGETS = {"S1": 6.0, "S2": 1.5, "C1": 7.0, "C2": 1.8}
 TWO_JAX = ("jax.jit scan", "jax.jit unrolled")
 POOLS = ("OMP", "OPENBLAS", "MKL", "BLIS", "REFODE", "NUMBA", "VECLIB_MAXIMUM")
 
@@ -38,7 +40,7 @@ def measure(threads: int, pin: bool, args: Any, dims: list[int]) -> Any:
     command = [
         sys.executable, str(Path(__file__).with_name("interleaved.py")),
         "--threads", str(threads), "--rounds", str(args.rounds), "--seconds", str(args.seconds),
-        "--dims", *map(str, dims), "--file", str(file),
+        "--dims", *map(str, dims), "--only", *args.only, "--file", str(file),
     ]  # fmt: skip
     print(f"{threads} thread{'s' * (threads > 1)}:", flush=True)
     before = os.sched_getaffinity(0) if pin and hasattr(os, "sched_getaffinity") else None
@@ -104,6 +106,7 @@ def main() -> int:
     )
     parser.add_argument("--no-assert", action="store_true", help="look only: exit status 0")
     parser.add_argument("--dims", type=int, nargs="*", help="the sizes between (k = 4 d)")
+    parser.add_argument("--only", nargs="*", default=[], help="these workloads alone")
     parser.add_argument("--threads", type=int, nargs="*", help="thread counts (default: all, 1)")
     args = parser.parse_args()
     args.rounds = args.rounds or (4 if args.quick else 30)

@@ -2,7 +2,8 @@
 
 A peer computes value and gradient of a workload: the shallow field of eq. (2), equal
 steps of the classical RK4, weights constant in time or one set a step, and the mean
-logistic loss behind a readout or the mean of |z(T) - y|^2/2. Everything is float64.
+logistic loss behind a readout, the mean of |z(T) - y|^2/2, or a flow's objective
+(peers_flow.py). Everything is float64.
 
 Peers get their parameters as arrays on their own device, shaped as they like them, and
 return gradients in the same form: what passing through flat NumPy vectors would cost
@@ -50,6 +51,9 @@ class Workload(NamedTuple):
 
 S1 = Workload("S1", 3, 32, 1000, 10, "logistic", True)
 S2 = Workload("S2", 64, 256, 2000, 8, "regression", False)
+C1 = Workload("C1", 2, 64, 2048, 8, "flow", False)
+C2 = Workload("C2", 43, 128, 2000, 8, "flow", False)
+TRANSPORT = 0.1  # alpha of eq. (15) in C1 and C2
 
 
 def intermediate(d: int) -> Workload:
@@ -78,7 +82,10 @@ def case(
     basis = refode.bases.PiecewiseConstant(w.n_steps) if w.piecewise else refode.bases.Constant()
     ode = refode.NeuralODE(field(w.d, w.k), scheme=scheme, n_steps=w.n_steps, basis=basis)
     augment = 1 if logistic else 0
-    problem = refode.Supervised(ode, loss=w.loss, augment=augment, readout=logistic)
+    if w.loss == "flow":
+        problem: Any = refode.ContinuousNormalizingFlow(ode, transport=TRANSPORT)
+    else:
+        problem = refode.Supervised(ode, loss=w.loss, augment=augment, readout=logistic)
     J, d, k = basis.n_coefficients, w.d, w.k
     weights = {
         "W0": rng.standard_normal((J, k, d)) / np.sqrt(d),
@@ -110,8 +117,10 @@ def refode_peer(c: Case, name: str = "refode") -> Peer:
     def read(result: Any) -> tuple[float, Named]:
         return result[0], c.problem.unpack(result[1])
 
+    data = (c.x,) if c.workload.loss == "flow" else (c.x_unpadded, c.y)
+
     def call() -> Any:
-        return c.problem.value_and_gradient(c.theta, c.x_unpadded, c.y)
+        return c.problem.value_and_gradient(c.theta, *data)
 
     return Peer(name, call, read, c.problem.ode.scheme)
 
@@ -246,6 +255,10 @@ def diffrax_peer(c: Case) -> Peer:
 
 def peers(c: Case) -> tuple[list[Peer], list[str]]:
     """Every peer that is installed, and a line for each that is not."""
+    if c.workload.loss == "flow":
+        import peers_flow
+
+        return peers_flow.peers(c)
     found, missing = [], []
     if have("jax"):
         for rows in (True, False):

@@ -127,12 +127,7 @@ def shallow_rhs(field, e, t, Z, F, tr, tape):
     multiply(matrix(e, o_W1, d, k), tape, F)  # [3] f = W1 a + b1
     add_column(F, e[o_b1:o_w])
     if tr is not None:  # [4] tr = sum_k (1 - a_k^2) M_k
-        for s in range(tr.shape[0]):
-            tr[s] = 0
-        for j in range(k):
-            M = e[o_M + j]
-            for s in range(tr.shape[0]):
-                tr[s] += (1.0 - tape[j, s] * tape[j, s]) * M
+        _trace(tape, e[o_M : o_M + k], tr)
 
 
 @rhs_adjoint.register(ShallowSpec)
@@ -144,11 +139,14 @@ def shallow_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scrat
     multiply_transposed(matrix(e, o_W1, d, k), F_bar, u_bar)  # [3]^T a_bar = W1^T f_bar
     add_outer(F_bar, tape, matrix(e_bar, o_W1, d, k))  #        W1_bar += f_bar a^T
     add_row_sums(e_bar[o_b1:o_w], F_bar)  #                     b1_bar += f_bar
-    if tr_bar is not None:  # [4]^T a_bar -= 2 a M tr_bar;  M_bar += (1 - a^2) tr_bar
-        _trace_adjoint(tape, e[o_M : o_M + k], tr_bar, u_bar, e_bar[o_M : o_M + k])
-    _tanh_adjoint(tape, u_bar)  # [2]^T u_bar = (1 - a^2) a_bar
-    # [1]^T b0_bar += u_bar, and the time column's and t's share
-    t_bar = bias_adjoint(e[o_w:o_M], t, u_bar, e_bar[o_b0:o_W1], e_bar[o_w:o_M])
+    w, w_bar = e[o_w:o_M], e_bar[o_w:o_M]
+    if tr_bar is not None:  # [4]^T, [2]^T at once
+        M, M_bar = e[o_M : o_M + k], e_bar[o_M : o_M + k]
+        t_bar = _units_adjoint(tape, M, w, t, tr_bar, u_bar, e_bar[o_b0:o_W1], w_bar, M_bar)
+    else:
+        _tanh_adjoint(tape, u_bar)  # [2]^T u_bar = (1 - a^2) a_bar
+        # [1]^T b0_bar += u_bar, and the time column's and t's share
+        t_bar = bias_adjoint(w, t, u_bar, e_bar[o_b0:o_W1], w_bar)
     add_transposed_product(matrix(e, 0, k, d), u_bar, Z_bar)  # [1]^T z_bar += W0^T u_bar
     add_outer(u_bar, Z, matrix(e_bar, 0, k, d))  #              W0_bar += u_bar z^T
     return t_bar
@@ -162,11 +160,46 @@ def _tanh_adjoint(a, u_bar):
             u_bar[j, s] *= 1.0 - a[j, s] * a[j, s]
 
 
-@kernel(cache=False, reassociate=True)
-def _trace_adjoint(a, M, tr_bar, a_bar, M_bar):
+@kernel(cache=False)
+def _trace(a, M, tr):
+    """tr <- sum_k (1 - a_k^2) M_k, four units a pass over tr."""
+    k = a.shape[0]
+    for s in range(tr.shape[0]):
+        tr[s] = 0
+    for j in range(0, k - 3, 4):
+        a0, a1, a2, a3 = a[j], a[j + 1], a[j + 2], a[j + 3]
+        M0, M1, M2, M3 = M[j], M[j + 1], M[j + 2], M[j + 3]
+        for s in range(tr.shape[0]):
+            tr[s] += ((1.0 - a0[s] * a0[s]) * M0 + (1.0 - a1[s] * a1[s]) * M1) + (
+                (1.0 - a2[s] * a2[s]) * M2 + (1.0 - a3[s] * a3[s]) * M3
+            )
+    for j in range(k - k % 4, k):
+        for s in range(tr.shape[0]):
+            tr[s] += (1.0 - a[j, s] * a[j, s]) * M[j]
+
+
+@kernel(cache=False)
+def _units_adjoint(a, M, w, t, tr_bar, u_bar, b_bar, w_bar, M_bar):
+    """Pull-back of tanh and trace, and of bias and time column; returns t_bar."""
+    t_bar = t * 0
     for j in range(a.shape[0]):
-        total = M[j] * 0
-        for s in range(a.shape[1]):
-            a_bar[j, s] -= 2.0 * a[j, s] * M[j] * tr_bar[s]
-            total += (1.0 - a[j, s] * a[j, s]) * tr_bar[s]
-        M_bar[j] += total
+        total, M_total = _unit_adjoint(a[j], M[j], tr_bar, u_bar[j])
+        b_bar[j] += total
+        M_bar[j] += M_total
+        if w.shape[0]:
+            w_bar[j] += t * total
+            t_bar += w[j] * total
+    return t_bar
+
+
+@kernel(cache=False, reassociate=True)
+def _unit_adjoint(a, M, tr_bar, u_bar):
+    """u_bar <- (1 - a^2) (a_bar - 2 a M tr_bar) for one unit; sums of u_bar and of M's."""
+    total, M_total = M * 0, M * 0
+    twice = 2.0 * M
+    for s in range(a.shape[0]):
+        slope = 1.0 - a[s] * a[s]
+        u_bar[s] = slope * (u_bar[s] - twice * a[s] * tr_bar[s])
+        total += u_bar[s]
+        M_total += slope * tr_bar[s]
+    return total, M_total
