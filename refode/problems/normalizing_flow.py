@@ -111,7 +111,7 @@ class ContinuousNormalizingFlow:
         return float(likelihood + self.transport * v.mean() + self._regulariser(theta)[0])
 
     def value_and_gradient(self, theta: Array, y: Array) -> tuple[float, Array]:
-        """Objective and its gradient (p,), by the discrete adjoint, eqs. (D42)-(D44).
+        """Objective and its gradient (p,), by the discrete adjoint, eqs. (D43), (D44).
 
         Parameters
         ----------
