@@ -144,7 +144,8 @@ def draw(report: common.Report, found: dict[str, Any]) -> None:
             line = 1e3 * seconds[-1] * np.array(sizes) / sizes[-1]
             axis.loglog(sizes, line, color=common.RED, ls="--", lw=1.2, label="slope 1")
             axis.minorticks_off()
-            axis.set_xticks(sizes, [f"{n // 1000}k" if n % 1000 == 0 else str(n) for n in sizes])
+            shown = [n for n in sizes if not any(n < m < 4 * n for m in sizes)]
+            axis.set_xticks(shown, [f"{n // 1000}k" if n % 1000 == 0 else str(n) for n in shown])
             axis.set_ylabel("value and gradient, ms")
             axis.set_title(f"Time over {what}: last slope {found[what]['slope']:.2f}", loc="left")
             axis.legend()

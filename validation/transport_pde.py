@@ -278,7 +278,7 @@ def draw(
     from matplotlib.colors import LogNorm
     from matplotlib.ticker import NullFormatter
 
-    made = plotting.figure(7.2, 4.4)
+    made = plotting.figure(7.2, 3.9)
     made.set_layout_engine("constrained")
     panels = made.subplots(2, 3)
     shape, inside = finest.nodes.shape[:2], in_region(finest)
@@ -299,13 +299,14 @@ def draw(
             panel.plot(*some.T, mark, color=colour, markersize=2.2, markeredgecolor="white",
                        markeredgewidth=0.3)  # fmt: skip
         panel.set_title(title)
-    made.colorbar(image, ax=panels[0, :], fraction=0.03, pad=0.01, label="$u$")
+    made.colorbar(image, ax=panels[0, :], fraction=0.03, pad=0.01, label="$u$", shrink=0.8)
     error = np.maximum(np.abs(finest.values[2] - along), 1e-16)
     high = float(error[inside].max())
     colours = {"cmap": "cividis", "norm": LogNorm(high * 1e-3, high)}
     image = _map(panels[1, 1], finest, error, colours)
     panels[1, 1].set_title(f"(e) |(b) $-$ (c)|, $h={finest.h:g}$")
-    made.colorbar(image, ax=panels[1, 1], location="bottom", fraction=0.06, pad=0.02)
+    made.colorbar(image, ax=panels[1, 1], location="bottom", fraction=0.06, pad=0.02,
+                  panchor=False)  # fmt: skip
     _orders(panels[1, 2], rows)
     panels[1, 2].xaxis.set_minor_formatter(NullFormatter())
     panels[1, 2].set_xticks([r["h"] for r in rows], [f"{r['h']:g}" for r in rows])

@@ -53,7 +53,7 @@ def _errors(rows: Sequence[Row]) -> Any:
         panel.set_xscale("log")
         panel.grid(axis="x", alpha=0.25, linewidth=0.5)
     made.supxlabel("relative error", fontsize=8, y=0.3 / made.get_figheight())
-    panels[0].set_yticks(range(len(places)), list(places), fontsize=5.8)
+    panels[0].set_yticks(range(len(places)), list(places), fontsize=5.8 if few else 7)
     panels[0].set_ylim(len(places) - 0.5, -0.5)
     handles, names = panels[0].get_legend_handles_labels()
     made.legend(handles, names, loc="lower center", ncol=2)

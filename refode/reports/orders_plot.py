@@ -34,17 +34,18 @@ def _picture(title: str, studies: Sequence[Study]) -> Any:
     made = plotting.figure(7.2, 4.6)
     made.suptitle(f"Error against step: {title}", fontsize=9)
     axes = made.subplots(2, 3, sharex=True).ravel()
-    styles = _styles(studies)
+    styles, names = _styles(studies), _names(studies)
     for panel, quantity in zip(axes, QUANTITIES, strict=False):
         shown = [s for s in studies if quantity in s.reports]
         for s in shown:
-            _line(panel, s, quantity, styles[s.name])
+            _line(panel, s, quantity, names[s.name], styles[s.name])
         panel.set_title(TITLES[quantity])
         if shown:
             panel.set_xscale("log", base=2)
             panel.set_yscale("log")
         else:
             panel.set_yticks([])
+            panel.tick_params(bottom=False)
             panel.text(0.5, 0.5, "0 exactly", ha="center", transform=panel.transAxes)
         panel.grid(alpha=0.25, linewidth=0.5)
     for panel in axes[2:5]:  # the lowest panel of each column
@@ -57,7 +58,7 @@ def _picture(title: str, studies: Sequence[Study]) -> Any:
     axes[5].legend(
         handles, labels, loc="center", ncol=1 if len(labels) < 9 else 2, fontsize=6.2,
         handlelength=2.6, columnspacing=1.0,
-        title="filled: judged; hollow: larger steps or rounding", title_fontsize=6,
+        title="filled: judged\nhollow: larger steps, or rounding", title_fontsize=6.2,
     )  # fmt: skip
     made.tight_layout()
     return made
@@ -79,7 +80,15 @@ def _styles(studies: Sequence[Study]) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _line(panel: Any, s: Study, quantity: str, style: dict[str, Any]) -> None:
+def _names(studies: Sequence[Study]) -> dict[str, str]:
+    """What the legend says: the order where it differs, the scheme where there is more than one."""
+    schemes = {s.name.split(", ")[0] for s in studies}
+    if len(schemes) == 1 and len(studies) > 1:
+        return {s.name: s.name.split(", ", 1)[-1].replace("()", "") for s in studies}
+    return {s.name: f"{s.name} ({s.order})" for s in studies}
+
+
+def _line(panel: Any, s: Study, quantity: str, label: str, style: dict[str, Any]) -> None:
     report = s.reports[quantity]
     above = np.flatnonzero(report.errors > report.floor)
     judged = np.zeros(len(report.steps), dtype=bool)
@@ -88,7 +97,7 @@ def _line(panel: Any, s: Study, quantity: str, style: dict[str, Any]) -> None:
     panel.plot(
         report.steps, np.where(report.errors > 0, report.errors, np.nan),
         markersize=3.2, markerfacecolor="white", markeredgewidth=0.7, linewidth=0.9,
-        label=f"{s.name} ({s.order})", **style,
+        label=label, **style,
     )  # fmt: skip
     panel.plot(
         report.steps[judged], report.errors[judged], linestyle="none", markersize=3.2,
