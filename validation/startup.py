@@ -3,7 +3,8 @@
 Every number comes from a fresh process. "Fresh install" means an empty cache of compiled
 kernels; "next process" finds there what the first one compiled. Both count from the end of
 the import to the end of the first gradient, building the model included. Processor times
-stand beside the wall's: where they differ much, others are using the machine.
+stand beside the wall's: where they differ much, others are using the machine. Python may keep
+byte code, as it does for whatever is installed, and the first process of all writes it.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ MODELS: dict[str, dict[str, Any]] = {
 def fresh_process(body: str, cache: str) -> dict[str, Any]:
     """Run import and body in a new process with this cache folder."""
     env = os.environ | {"REFODE_CACHE_DIR": cache}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [sys.executable, "-c", PROGRAM.format(body=body)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
