@@ -93,7 +93,8 @@ def digest() -> str:
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def threads(n: int) -> Iterator[None]:
+    """Run what is inside on n threads."""
     before = get_num_threads()
     set_num_threads(n)
     try:
@@ -104,11 +105,11 @@ def _threads(n: int) -> Iterator[None]:
 
 def _bits(section: Section) -> None:
     for dim in (3, 6):
-        with _threads(1):
+        with threads(1):
             one, again = everything(dim), everything(dim)
-        with _threads(2):
+        with threads(2):
             two = everything(dim)
-        with _threads(5):
+        with threads(5):
             five = everything(dim)
         for name, others in (
             ("twice on 1 thread", [again]), ("on 1, 2 and 5 threads", [two, five])
