@@ -248,3 +248,20 @@ def test_backward_in_time(case):
     z, named = problem.features(theta, x), problem.unpack(theta)
     same(z, ode.solve(theta[: ode.n_parameters], x))
     close(problem.predict(theta, x), z @ named["W"].T + named["b"], tol.SUPERVISED_VALUE)
+
+
+@pytest.mark.parametrize("name", ["tikhonov", "smoothness"])
+def test_penalties_set_afterwards_count(name):
+    """Assigned to a problem they are those of its values, and as well checked as at its making."""
+    ode = refode.NeuralODE(
+        refode.fields.Shallow(2, 3), n_steps=2, basis=refode.bases.PiecewiseLinear(3)
+    )
+    later, made = refode.Supervised(ode), refode.Supervised(ode, **{name: 0.5})
+    setattr(later, name, 0.5)
+    theta = made.initial(seed=1) + 0.1
+    x, y = np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([0, 1])
+    assert getattr(later, name) == 0.5
+    assert later.value(theta, x, y) == made.value(theta, x, y)
+    assert later.value(theta, x, y) > refode.Supervised(ode).value(theta, x, y)
+    with pytest.raises(ValueError, match=f"^{name}: got -1"):
+        setattr(later, name, -1)

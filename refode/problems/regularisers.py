@@ -42,3 +42,27 @@ class Regulariser:
                 block = self._stiffness @ theta[place].reshape(J, -1)
                 gradient[place] += self.smoothness * block.ravel()
         return 0.5 * np.dot(theta, gradient), gradient
+
+
+class Regularised:
+    """A problem whose ``tikhonov`` and ``smoothness`` are its regulariser's, also when set."""
+
+    _regulariser: Regulariser
+
+    @property
+    def tikhonov(self) -> float:
+        """Weight of |theta|^2 / 2."""
+        return self._regulariser.tikhonov
+
+    @tikhonov.setter
+    def tikhonov(self, value: float) -> None:
+        self._regulariser.tikhonov = _validate.nonnegative("tikhonov", value)
+
+    @property
+    def smoothness(self) -> float:
+        """Weight of int |theta'|^2 dt / 2."""
+        return self._regulariser.smoothness
+
+    @smoothness.setter
+    def smoothness(self, value: float) -> None:
+        self._regulariser.smoothness = _validate.nonnegative("smoothness", value)

@@ -9,7 +9,7 @@ import numpy as np
 from refode import _validate
 from refode.costs.supervised import CODES, SupervisedCost
 from refode.packing import Layout
-from refode.problems.regularisers import Regulariser
+from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
 from refode.solvers.dynamics import Plain
 from refode.solvers.neural_ode import TINY, NeuralODE
@@ -26,7 +26,7 @@ class _Targets(NamedTuple):
     labels: Array
 
 
-class Supervised:
+class Supervised(Regularised):
     """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
 
     Parameters
@@ -66,7 +66,6 @@ class Supervised:
             raise ValueError(f"augment: got {augment}, wanted less than the ode's dim {ode.dim}")
         self.n_outputs = self._outputs(_validate.positive_int("n_outputs", n_outputs))
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
-        self.tikhonov, self.smoothness = self._regulariser.tikhonov, self._regulariser.smoothness
         shapes = {"W": (self.n_outputs, ode.dim), "b": (self.n_outputs,)} if readout else {}
         self._readout_layout = Layout(shapes)
         self.layout = ode.layout.joined(self._readout_layout)
