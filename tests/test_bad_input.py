@@ -60,6 +60,15 @@ def calls() -> dict[str, Call]:
     for name in ("predict_proba", "predict_label"):
         found[name] = Call(getattr(p, name), at)
     found["transported"] = Call(p.transported, {"theta": p.initial(), "x": x, "t": 0.5})
+    flow = refode.ContinuousNormalizingFlow(ode, transport=0.1)
+    for name in ("value", "value_and_gradient", "log_density", "inverse", "transport_cost",
+                 "log_det_exact"):  # fmt: skip
+        found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "y": x})
+    for name in ("generate", "trajectory"):
+        found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "x": x})
+    found["flow.hessian_vector"] = Call(
+        flow.hessian_vector, {"theta": theta, "v": theta, "y": x}
+    )
     w = {"weights": FIELD.layout.pack(FIELD.initial(rng)), "z": x}
     found["evaluate.value"] = Call(evaluate.value, {"field": FIELD, **w, "t": 0.3})
     found["evaluate.trace"] = Call(evaluate.trace, {"field": FIELD, **w, "t": 0.3})
@@ -143,7 +152,8 @@ def test_spoiled_arrays_are_refused_by_name(data, name, seed):
     how = data.draw(st.sampled_from(sorted(set(spoilers) - ALLOWED.get((name, argument), set()))))
     spoiled = spoilers[how](call.arguments[argument], rng)
     culprits = {argument}
-    if argument in ("x", "z") and how in ROWS:  # N is free, so those that go with x are wrong
+    data_alone = name.startswith("flow.") and argument == "y"
+    if (argument in ("x", "z") or data_alone) and how in ROWS:  # N is free, so those that go with x are wrong
         culprits = set(arrays) - {"theta", "theta_dot", "weights", "weights_dot", "v", argument}
         if not culprits:
             return

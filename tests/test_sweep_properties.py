@@ -290,7 +290,8 @@ def test_arguments_are_left_alone(field):
     theta, x, rng = draw(ode, 5)
     z_bar = rng.standard_normal(x.shape)
     results = [ode.solve(theta, x), *ode.adjoint(theta, x, z_bar)]
-    compiled = [getattr(k, "signatures", []) for k in (sweeps.forward_chunks, sweeps.gradient_chunks)]
+    kernels = (sweeps.forward_chunks, sweeps.gradient_chunks)
+    compiled = [getattr(k, "signatures", []) for k in kernels]
     counts = [len(c) for c in compiled]
     kept = [a.copy() for a in (theta, x, z_bar)]
     for array in (theta, x, z_bar):
@@ -298,5 +299,6 @@ def test_arguments_are_left_alone(field):
     again = [ode.solve(theta, x), *ode.adjoint(theta, x, z_bar)]
     for a, b in zip(again + [theta, x, z_bar], results + kept, strict=True):
         same(a, b)
-    compiled = [getattr(k, "signatures", []) for k in (sweeps.forward_chunks, sweeps.gradient_chunks)]
+    kernels = (sweeps.forward_chunks, sweeps.gradient_chunks)
+    compiled = [getattr(k, "signatures", []) for k in kernels]
     assert [len(c) for c in compiled] == counts

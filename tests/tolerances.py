@@ -182,3 +182,7 @@ CLOSED_FORM_QUADRATURE = 1e-5  # how far 8 steps of RK4 may get below the optimu
 CLOSED_FORM_MOMENTS = 0.01
 CLOSED_FORM_MAP = 0.02
 CLOSED_FORM_MONOTONE = 0.05  # a thousand quantiles and three hundred iterations
+
+# --- tests/test_figure2.py ---
+MMD = 0.15  # of the shift's MMD^2, by 1500 draws
+WHITE = 1e-9
