@@ -153,7 +153,8 @@ def test_spoiled_arrays_are_refused_by_name(data, name, seed):
     spoiled = spoilers[how](call.arguments[argument], rng)
     culprits = {argument}
     data_alone = name.startswith("flow.") and argument == "y"
-    if (argument in ("x", "z") or data_alone) and how in ROWS:  # N is free, so those that go with x are wrong
+    # N is free, so those that go with x are wrong
+    if (argument in ("x", "z") or data_alone) and how in ROWS:
         culprits = set(arrays) - {"theta", "theta_dot", "weights", "weights_dot", "v", argument}
         if not culprits:
             return

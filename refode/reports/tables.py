@@ -1,4 +1,4 @@
-"""Tables, verdicts and number files, the same for every report."""
+"""Tables, verdicts and number files, the same for every report that ``reproduce`` runs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from refode.reports.section import table as show
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table, the first column to the left and the others to the right."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*(str(entry) for entry in row))
-    Console().print(table)
+__all__ = ["finish", "show"]
 
 
 def finish(
