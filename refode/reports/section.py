@@ -64,7 +64,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         longest = max([len(column), *(len(str(row[i])) for row in rows)])
         made.add_column(
             column, justify="right" if i else "left", overflow="fold",
-            min_width=min(longest, 12) if i else None, max_width=60,
+            min_width=min(longest, 12 if i else 30), max_width=60,
         )  # fmt: skip
     for row in rows:
         made.add_row(*(str(entry) for entry in row))
