@@ -190,12 +190,12 @@ def run(
 
 
 def show(fits: list[Fit]) -> None:
-    """The table, a flow a row."""
+    """The table, a flow a row: NLL the mean negative log-likelihood, NFE the evaluations of f
+    a path in training, steps the fewest that come within ENOUGH of the fine NLL."""
     tables.show(
         f"Toy densities: test data, likelihoods by {FINE} steps of RK4 in nats",
-        ["density", "alpha", "neg. log-lik.", f"by {N_STEPS} steps", "|quadr. - slogdet|",
-         "|y - F(F^-1(y))|", "transport", "length/chord", "MMD^2, 1e-4",
-         "f evaluations", "steps enough", "seconds"],
+        ["density", "alpha", "NLL", f"NLL, {N_STEPS} steps", "|l - slogdet|", "|y - F(F^-1(y))|",
+         "transport", "length/chord", "MMD^2, 1e-4", "NFE", "steps", "seconds"],
         [
             [f.name, f"{f.alpha:g}", f"{f.likelihood:.3f}", f"{f.coarse:.3f}",
              f"{f.determinants:.0e}", f"{f.inverse_error:.0e}", f"{f.transport:.2f}",
