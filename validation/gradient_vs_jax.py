@@ -1,10 +1,10 @@
-"""Value and gradient of supervised learning against JAX's automatic differentiation.
+"""Value and gradient of supervised learning and of flows against JAX's differentiation.
 
 Every field, in several schemes, bases and losses: the same formulas, written apart in
 jax_models.py, differentiated by a program that knows nothing of adjoints derived by hand.
-Both gradients are exact but for rounding; each named block must agree to 1e-12, relative
-to its own norm. The last row is a control: JAX with another scheme of the same order must
-be seen to differ.
+Flows as well, in jax_flows.py, with the trace from JAX's Jacobian. Both gradients are exact but
+for rounding; each named block must agree to 1e-12, relative to its own norm. Controls must be
+seen to differ: JAX with another scheme of the same order, and with the sign printed in (13).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from typing import Any, NamedTuple
 
 import common
+import jax_flows
 import numpy as np
 
 import refode
@@ -46,6 +47,11 @@ class Case(NamedTuple):
     def kind(self) -> str:
         """The field's class."""
         return type(self.field).__name__
+
+    @property
+    def control(self) -> str:
+        """What is wrong on purpose, or nothing."""
+        return "3/8 rule" if self.jax_scheme else ""
 
     @property
     def label(self) -> str:
@@ -169,11 +175,15 @@ def theirs(case: Case, problem: Any, theta: Any, x: Any, y: Any) -> tuple[float,
     return float(value), {n: np.asarray(g) for n, g in gradient.items()}
 
 
-def errors(case: Case) -> dict[str, Any]:
+def errors(case: Any) -> dict[str, Any]:
     """Relative differences of the value and of each block of the gradient."""
-    problem, (theta, x, y) = ours(case)
-    value, gradient = problem.value_and_gradient(theta, x, y)
-    jax_value, jax_gradient = theirs(case, problem, theta, x, y)
+    if isinstance(case, jax_flows.FlowCase):
+        problem, given = jax_flows.ours(case)
+        jax_value, jax_gradient = jax_flows.theirs(case, problem, *given)
+    else:
+        problem, given = ours(case)
+        jax_value, jax_gradient = theirs(case, problem, *given)
+    value, gradient = problem.value_and_gradient(*given)
     blocks = {}
     for name, mine in problem.unpack(gradient).items():
         truth = jax_gradient[name]
@@ -185,7 +195,7 @@ def errors(case: Case) -> dict[str, Any]:
     return {
         "label": case.label, "kind": case.kind, "n_parameters": problem.n_parameters,
         "value": abs(value - jax_value) / abs(jax_value), "gradient": blocks[worst],
-        "block": worst, "control": bool(case.jax_scheme),
+        "block": worst, "control": case.control,
     }  # fmt: skip
 
 
@@ -226,7 +236,7 @@ def main() -> int:
     args = parser.parse_args()
     report = common.Report(args.out)
     start, found = time.perf_counter(), []
-    for i, case in enumerate(chosen := cases(args.quick)):
+    for i, case in enumerate(chosen := [*cases(args.quick), *jax_flows.cases(args.quick)]):
         found.append(errors(case))
         print(
             f"\r{i + 1}/{len(chosen)} cases, {time.perf_counter() - start:.0f} s",
@@ -235,7 +245,7 @@ def main() -> int:
         )
     print()
     rows = [
-        (("CONTROL, JAX with the 3/8 rule: " if f["control"] else "") + f["label"],
+        ((f"CONTROL, {f['control']}: " if f["control"] else "") + f["label"],
          str(f["n_parameters"]), f"{f['value']:.1e}", f"{f['gradient']:.1e}", f["block"])
         for f in found
     ]  # fmt: skip
@@ -247,7 +257,10 @@ def main() -> int:
         for what in ("value", "gradient"):
             label = f"{kind}: {what}, largest of {len(of_kind)}"
             report.at_most(label, float(np.max([f[what] for f in of_kind])), TOLERANCE)
-    report.at_least("control: another scheme is seen", found[-1]["gradient"], CONTROL)
+    for f in found:
+        if f["control"]:
+            what = f"control, {f['kind']}: JAX with the {f['control']} is seen"
+            report.at_least(what, f["gradient"], CONTROL)
     report.json("gradient_vs_jax.json", found)
     draw(report, compared)
     return report.finish()
