@@ -328,3 +328,13 @@ def test_cell_numbers_are_floors_away_from_borders():
     s = np.random.default_rng(0).random(200)
     found = PiecewiseConstant(13).matrix(s).indices
     assert found.tolist() == [floor(13 * x) for x in s]
+
+
+@pytest.mark.parametrize(
+    "finer", [PiecewiseConstant(3), PiecewiseLinear(4), Legendre(3), BSpline(6)], ids=str
+)
+def test_a_constant_is_prolonged_to_that_constant(finer):
+    """theta_0 = 1 is the function 1 in every basis, and for Legendre the first polynomial alone."""
+    coefficients = Constant().prolongation(finer).toarray()[:, 0]
+    s = np.linspace(0.0, 1.0, 7)
+    np.testing.assert_allclose(finer.matrix(s) @ coefficients, 1.0, rtol=tolerances.BASIS_VALUE)

@@ -265,3 +265,16 @@ def test_penalties_set_afterwards_count(name):
     assert later.value(theta, x, y) > refode.Supervised(ode).value(theta, x, y)
     with pytest.raises(ValueError, match=f"^{name}: got -1"):
         setattr(later, name, -1)
+
+
+def test_value_over_more_blocks_than_chunks():
+    """The gradient's sweep adds its chunks' blocks up; ``value`` takes the mean of predictions."""
+    problem = refode.Supervised(refode.NeuralODE(FIELDS["small"][0], "euler", 1), "regression", 1)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((5000, problem.ode.dim)), rng.standard_normal(5000)
+    theta = rng.standard_normal(problem.n_parameters)
+    value, gradient = problem.value_and_gradient(theta, x, y)
+    close(value, problem.value(theta, x, y), tol.SUPERVISED_VALUE)
+    parts = [problem.value_and_gradient(theta, a, b)[1]
+             for a, b in zip(np.split(x, 50), np.split(y, 50), strict=True)]  # fmt: skip
+    close(gradient, np.mean(parts, axis=0), tol.SUPERVISED_VALUE)

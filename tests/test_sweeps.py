@@ -234,3 +234,16 @@ def test_contract_names():
     """The groups of this file are the contract's, so that conftest.py joins them."""
     known = {c.group for c in contract.CASES}
     assert {group(f) for f in FIELDS} <= known
+
+
+def test_cotangents_at_all_times_belong_to_their_samples():
+    """Of several blocks, as of every sample by itself: nobody reads another block's row."""
+    ode = refode.NeuralODE(SMALL, "rk4", 3, basis=bases.PiecewiseLinear(2))
+    rng = np.random.default_rng(0)
+    theta, x = rng.standard_normal(ode.n_parameters), rng.standard_normal((300, ode.dim))
+    z_bar = rng.standard_normal((4, 300, ode.dim))
+    theta_bar, x_bar = ode.adjoint(theta, x, z_bar)
+    parts = [ode.adjoint(theta, x[i : i + 50], z_bar[:, i : i + 50].copy())
+             for i in range(0, 300, 50)]  # fmt: skip
+    close(x_bar, np.concatenate([part[1] for part in parts]), tol.SWEEP_STATE)
+    close(theta_bar, np.sum([part[0] for part in parts], axis=0), tol.SWEEP_STATE)
