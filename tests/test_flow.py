@@ -9,6 +9,7 @@ import pytest
 import tolerances as tol
 from contract import close, same
 from flow_cases import FIELDS, T_SPAN, Case, cases, over
+from sweep_oracle import Twin
 
 import refode
 from refode import bases, tableaus, verify
@@ -127,6 +128,23 @@ def test_inverse_density_and_transport(case):
     same(flow.inverse(theta, y, n_steps=7)[1], finer.log_det(theta, y, t_span=T_SPAN[::-1])[1])
     z = np.random.default_rng(5).standard_normal((6, flow.dim))
     same(flow.sample(theta, 6, seed=5), flow.generate(theta, z))
+
+
+@pytest.mark.nojit
+@over([CASES[0], CASES[1], CASES[4]])
+@pytest.mark.parametrize("t", [-0.05, 0.4])
+def test_density_in_between(case, t):
+    """rho(t, .) of (16): back from t to t0 alone, (D49), by the oracle's own path."""
+    flow, (theta, y, _) = case.flow, case.draw()
+    w, l = Twin(flow.ode, FIELDS[case.field][1]).log_det(theta, y, t, T_SPAN[0])  # noqa: E741
+    want = l.real - np.sum(w.real**2, axis=1) / 2 - flow.dim / 2 * np.log(2 * np.pi)
+    close(flow.log_density(theta, y, t=t), want, tol.FLOW_VALUE)
+    if flow.dim == 2:
+        axes = np.array([-0.5, 0.1, 0.3]), np.array([0.2, 0.7])
+        grid = flow.density_on_grid(theta, *axes, t=t)
+        points = np.array([[a, b] for a in axes[0] for b in axes[1]])
+        close(grid.ravel(), np.exp(flow.log_density(theta, points, t=t)), tol.FLOW_VALUE)
+        assert grid.shape == (3, 2)
 
 
 @over([c for c in CASES[:6] if c.field != "line"])
