@@ -41,7 +41,8 @@ def legendre(s: Any, J: int) -> Array:
 def bspline(s: Any, J: int) -> Array:
     """Cubic B-splines with fourfold end knots, by Cox and de Boor's recursion."""
     knots = np.concatenate([np.zeros(3), np.linspace(0.0, 1.0, J - 2), np.ones(3)])
-    cell = min(int(np.searchsorted(knots, s.real, side="right")) - 1, J - 1)
+    # a time that rounding puts outside [0, 1] belongs to the first or the last cell
+    cell = int(np.clip(np.searchsorted(knots, s.real, side="right") - 1, 3, J - 1))
     N = np.zeros(len(knots) - 1, dtype=complex)
     N[cell] = 1.0
     for degree in (1, 2, 3):

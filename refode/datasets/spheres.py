@@ -44,7 +44,7 @@ def annuli(
 
     Returns
     -------
-    x : ndarray, shape (n, dim)
+    x : ndarray, shape (n, d)
         Points.
     y : ndarray of int64, shape (n,)
         Labels 0 and 1.
@@ -81,7 +81,7 @@ def g(x: Any, r1: float = 0.5, r2: float = 1.0, r3: float = 1.5) -> Float64:
 
     Parameters
     ----------
-    x : array_like, shape (N, dim)
+    x : array_like, shape (N, d)
         Points, in any dimension.
     r1, r2, r3 : float
         Radius of the ball, and inner and outer radius of the shell.

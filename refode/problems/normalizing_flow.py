@@ -10,7 +10,7 @@ import numpy as np
 from refode import _validate
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
-from refode.problems.regularisers import Regulariser
+from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
 from refode.solvers.dynamics import Flow, Hutchinson
 from refode.solvers.neural_ode import TINY, NeuralODE, Plan
@@ -20,7 +20,7 @@ Array = np.ndarray
 TRACES = ("exact", "rademacher", "gaussian")
 
 
-class ContinuousNormalizingFlow:
+class ContinuousNormalizingFlow(Regularised):
     """A density as the push-forward of the standard normal by a neural ODE.
 
     F takes x ~ N(0, I) at t0 to a datum at T; its inverse integrates from T to t0, eq. (12).
@@ -69,7 +69,6 @@ class ContinuousNormalizingFlow:
             )
         self.transport = _validate.nonnegative("transport", transport)
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
-        self.tikhonov, self.smoothness = self._regulariser.tikhonov, self._regulariser.smoothness
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
         self._odes: dict[int, NeuralODE] = {ode.n_steps: ode}
