@@ -175,7 +175,7 @@ CLOSED_FORM_STEP = 1e-4
 CLOSED_FORM_STATIONARY = 1e-6
 
 # --- flows against closed forms: tests/test_flow_closed_forms.py, tests/test_errata_flows.py ---
-ERRATA_FLOW = 1e-9  # 40 steps of order 5
+ERRATA_FLOW = 1e-9  # 40 steps of order 8
 CLOSED_FORM_ROUNDING = 1e-13
 CLOSED_FORM_NATS = 0.01
 CLOSED_FORM_QUADRATURE = 1e-5  # how far 8 steps of RK4 may get below the optimum
