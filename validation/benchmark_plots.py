@@ -32,10 +32,12 @@ def _number(ms: float) -> str:
 
 
 def bars(report: common.Report, found: Any) -> None:
-    """Milliseconds of every code on S1 and S2, with the floor."""
+    """Milliseconds of every code on the workloads with a target, with the floor."""
     chosen = [r for r in found["results"] if r["workload"]["name"] in benchmark_peers.TARGETS]
-    figure, axes = plt.subplots(1, len(chosen), figsize=(6.2 * len(chosen), 3.9), squeeze=False)
-    for axis, result in zip(axes[0], chosen, strict=True):
+    columns = min(2, len(chosen))
+    rows = -(-len(chosen) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(6.6 * columns, 3.9 * rows), squeeze=False)
+    for axis, result in zip(axes.ravel(), chosen, strict=False):
         _bars_of(axis, result)
         bound = benchmark_peers.floor(found, result)
         axis.axvline(bound, color=common.RED, ls="--", lw=1.3)
@@ -55,7 +57,7 @@ def _bars_of(axis: Any, result: Any) -> None:
     """Bars from slow to fast; those far beyond JAX's are cut off at the edge."""
     times = sorted(result["times"].items(), key=lambda item: -item[1]["median"])
     mine = result["times"]["refode"]["median"]
-    jax = [t["median"] for n, t in times if n.startswith("jax")]
+    jax = [t["median"] for n, t in times if n in benchmark_peers.TWO_JAX]
     edge = 1.55 * min(max(t["high"] for _, t in times), 2.5 * max(jax, default=float("inf")))
     for i, (name, t) in enumerate(times):
         cut = t["median"] > 0.8 * edge
