@@ -186,3 +186,7 @@ CLOSED_FORM_MONOTONE = 0.05  # a thousand quantiles and three hundred iterations
 # --- tests/test_figure2.py ---
 MMD = 0.15  # of the shift's MMD^2, by 1500 draws
 WHITE = 1e-9
+
+# --- tests/test_verify_gradient.py: a direction and its triple; the three longest steps ---
+VERIFY_LENGTH = 1e-9
+VERIFY_SLOPES_AGREE = 1e-3
