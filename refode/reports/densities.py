@@ -163,7 +163,7 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 300) -> bool:
 
 def draw(curves: dict[str, list[Any]], numbers: dict[str, Any]) -> Any:
     """Likelihoods over the training, with the peers' on the validation part as lines."""
-    figure = plotting.figure(7.2, 2.8)
+    figure = plotting.figure(7.2, 3.2)
     for i, (name, curve) in enumerate(curves.items()):
         axes = figure.add_subplot(1, len(curves), i + 1)
         iteration, objective, held = np.transpose(curve)
@@ -176,7 +176,7 @@ def draw(curves: dict[str, list[Any]], numbers: dict[str, Any]) -> Any:
         low = min(objective.min(), held.min())
         top = max(max(r["validation"] for r in numbers[name][1:]), held.max())
         axes.set_ylim(low - 0.05 * (top - low), top + 0.08 * (top - low))
-        legend = axes.legend(fontsize=6, frameon=True, framealpha=1.0, edgecolor="none")
-        legend.set_zorder(5)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
+        axes.legend(fontsize=6, **below)
     figure.tight_layout(w_pad=2.0)
     return figure
