@@ -20,6 +20,7 @@ neglected terms are below the smallest number.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -43,19 +44,15 @@ _HALF_LN2_LOW = 1.9082149292705877e-10 / 2
 _ROUND = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to an integer held in the low bits
 
 
-def _polynomial(degree: int) -> list[float]:
-    """Interpolate (expm1(r) - r)/r^2 at Chebyshev nodes in exact rational arithmetic."""
-    radius = 0.34657359027997264 * 1.0001
-    n = degree + 1
+def _interpolant(
+    value: Callable[[Fraction], Fraction], low: float, high: float, degree: int
+) -> list[float]:
+    """Coefficients of the polynomial through Chebyshev nodes, in exact rational arithmetic."""
+    n, middle, radius = degree + 1, (low + high) / 2, (high - low) / 2
     nodes = [
-        Fraction(radius * math.cos(math.pi * (2 * i + 1) / (2 * n))) for i in range(n)
+        Fraction(middle + radius * math.cos(math.pi * (2 * i + 1) / (2 * n))) for i in range(n)
     ]
-    divided = []
-    for r in nodes:
-        total, term = Fraction(0), Fraction(1, 2)
-        for j in range(3, 28):
-            total, term = total + term, term * r / j
-        divided.append(total)
+    divided = [value(r) for r in nodes]
     for j in range(1, n):
         for i in range(n - 1, j - 1, -1):
             divided[i] = (divided[i] - divided[i - 1]) / (nodes[i] - nodes[i - j])
@@ -68,7 +65,27 @@ def _polynomial(degree: int) -> list[float]:
     return [float(m) for m in monomials]
 
 
-_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9 = _polynomial(9)
+def _expm1_remainder(r: Fraction) -> Fraction:
+    """(expm1(r) - r)/r^2, by its series."""
+    total, term = Fraction(0), Fraction(1, 2)
+    for j in range(3, 28):
+        total, term = total + term, term * r / j
+    return total
+
+
+def _atanh_ratio(w: Fraction) -> Fraction:
+    """atanh(y)/y for y^2 = w, by its series."""
+    total, term = Fraction(0), Fraction(1)
+    for j in range(24):
+        total, term = total + term / (2 * j + 1), term * w
+    return total
+
+
+_RADIUS = 0.34657359027997264 * 1.0001
+_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9 = _interpolant(
+    _expm1_remainder, -_RADIUS, _RADIUS, 9
+)
+_, _D1, _D2, _D3, _D4, _D5, _D6, _D7, _D8, _D9, _D10 = _interpolant(_atanh_ratio, 0.0, 1 / 9, 10)
 
 
 @intrinsic
@@ -88,7 +105,8 @@ def _float(typingctx: Any, x: Any) -> Any:
 
 
 @kernel(cache=False)
-def _tanh_real(x):
+def _expm1_twice(x):
+    """exp(2|x|) - 1, for |x| up to 20 and as for 20 beyond."""
     ax = abs(x)
     ax = 20.0 if ax > 20.0 else ax  # a NaN stays a NaN
     shifted = ax * _LOG2E_2 + _ROUND
@@ -102,8 +120,26 @@ def _tanh_real(x):
     ) * r4
     p = r + r2 * q
     scale = _float((_bits(shifted) + 1023) << 52)  # 2^k from the exponent bits
-    em = scale * p + (scale - 1.0)
+    return scale * p + (scale - 1.0)
+
+
+@kernel(cache=False)
+def _tanh_real(x):
+    em = _expm1_twice(x)
     return math.copysign(em / (em + 2.0), x)
+
+
+@kernel(cache=False)
+def _log_cosh_real(x):
+    """|x| + log(1 + e), e = exp(-2|x|): the logarithm is 2 atanh(y) with y = e/(2 + e)."""
+    y = 1.0 / (2.0 * _expm1_twice(x) + 3.0)
+    w = y * y
+    w2 = w * w
+    w4 = w2 * w2
+    tail = ((_D1 + _D2 * w) + (_D3 + _D4 * w) * w2) + (
+        ((_D5 + _D6 * w) + (_D7 + _D8 * w) * w2) + (_D9 + _D10 * w) * w4
+    ) * w4
+    return abs(x) + 2.0 * (y + y * (w * tail))  # the constant term is 1
 
 
 def tanh(x):
@@ -112,6 +148,13 @@ def tanh(x):
         a = math.tanh(x.real)
         return complex(a, x.imag * (1.0 - a * a))
     return math.tanh(x)
+
+
+def log_cosh(x):
+    """log(2 cosh x), whose derivative is tanh; first order in the imaginary part."""
+    if isinstance(x, complex | np.complexfloating):
+        return complex(log_cosh(x.real), x.imag * math.tanh(x.real))
+    return abs(x) + math.log1p(math.exp(-2.0 * abs(x)))
 
 
 def softplus(x):
@@ -207,6 +250,7 @@ def _minus_sin(x):
 
 
 _compiled(tanh, _tanh_real, _tanh_slope)
+_compiled(log_cosh, _log_cosh_real, _tanh_real)
 _compiled(softplus, _softplus_real, _sigmoid_real)
 _compiled(sigmoid, _sigmoid_real, _sigmoid_slope)
 _compiled(sine, _sin, _cos)
@@ -220,6 +264,17 @@ def tanh_rows(u, b):
         bj = b[j]
         for i in range(u.shape[1]):
             u[j, i] = tanh(u[j, i] + bj)
+
+
+@kernel(cache=False)
+def tanh_and_log_cosh_rows(u, b, a, h, start):
+    """a[j] <- tanh(v), u[j] <- start[j] + h log(2 cosh v), v = a[j] + b[j], row by row."""
+    for j in range(a.shape[0]):
+        bj = b[j]
+        for i in range(a.shape[1]):
+            v = a[j, i] + bj
+            a[j, i] = tanh(v)
+            u[j, i] = start[j, i] + h * log_cosh(v)
 
 
 @kernel(cache=False)

@@ -13,8 +13,11 @@ from refode import activations as act
 from refode._jit import JIT, kernel
 
 pytestmark = pytest.mark.nojit
-TANH, SOFTPLUS, SIGMOID, SINE, COSINE = range(5)
-NAMES = {"tanh": TANH, "softplus": SOFTPLUS, "sigmoid": SIGMOID, "sine": SINE, "cosine": COSINE}
+TANH, SOFTPLUS, SIGMOID, SINE, COSINE, LOG_COSH = range(6)
+NAMES = {
+    "tanh": TANH, "softplus": SOFTPLUS, "sigmoid": SIGMOID, "sine": SINE, "cosine": COSINE,
+    "log_cosh": LOG_COSH,
+}  # fmt: skip
 WIDE = np.finfo(np.longdouble).nmant >= 63
 COUNT = 400_000 if JIT else 2_000
 
@@ -30,6 +33,8 @@ def apply(which, x, out):
             out[i] = act.sigmoid(x[i])
         elif which == SINE:
             out[i] = act.sine(x[i])
+        elif which == LOG_COSH:
+            out[i] = act.log_cosh(x[i])
         else:
             out[i] = act.cosine(x[i])
 
@@ -45,6 +50,8 @@ def reference(name, x):
     x = x.astype(np.longdouble)
     if name == "softplus":
         return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    if name == "log_cosh":
+        return np.abs(x) + np.log1p(np.exp(-2 * np.abs(x)))
     if name == "sigmoid":
         e = np.exp(-np.abs(x))
         return np.where(x >= 0, 1, e) / (1 + e)
@@ -107,6 +114,8 @@ def test_tanh_against_decimal_arithmetic():
     ("sigmoid", [(0.0, 0.5), (-0.0, 0.5), (-np.inf, 0.0), (np.inf, 1.0), (-800.0, 0.0),
                  (800.0, 1.0)]),
     ("sine", [(0.0, 0.0), (-0.0, -0.0)]),
+    ("log_cosh", [(0.0, math.log(2.0)), (-0.0, math.log(2.0)), (np.inf, np.inf),
+                  (-np.inf, np.inf), (1e308, 1e308), (-700.0, 700.0), (20.0, 20.0)]),
     ("cosine", [(0.0, 1.0), (-0.0, 1.0)]),
 ])  # fmt: skip
 def test_special_values(name, pairs):
@@ -122,13 +131,13 @@ def test_symmetry_range_and_order(name):
     up, down = run(name, x), run(name, -x)
     if name in ("tanh", "sine"):
         assert np.array_equal(up, -down)
-    elif name == "cosine":
+    elif name in ("cosine", "log_cosh"):
         assert np.array_equal(up, down)
     elif name == "sigmoid":
         assert np.abs(up + down - 1.0).max() <= np.finfo(float).eps
-    if name in ("tanh", "softplus", "sigmoid"):
+    if name in ("tanh", "softplus", "sigmoid", "log_cosh"):
         assert np.all(np.diff(up) >= -2 * np.spacing(up[1:]))
-    if name != "softplus":
+    if name not in ("softplus", "log_cosh"):
         assert np.abs(up).max() <= 1.0
 
 
@@ -136,7 +145,8 @@ SLOPES = {"tanh": lambda x: 1 / np.cosh(x.astype(np.longdouble)) ** 2,
           "softplus": lambda x: reference("sigmoid", x),
           "sigmoid": lambda x: reference("sigmoid", x) * reference("sigmoid", -x),
           "sine": lambda x: np.cos(x.astype(np.longdouble)),
-          "cosine": lambda x: -np.sin(x.astype(np.longdouble))}  # fmt: skip
+          "cosine": lambda x: -np.sin(x.astype(np.longdouble)),
+          "log_cosh": lambda x: np.tanh(x.astype(np.longdouble))}  # fmt: skip
 
 
 @pytest.mark.parametrize("y", [1e-200, -3e-250, 1e-8])

@@ -127,6 +127,7 @@ SOFTPLUS_ULPS = 2.0
 SIGMOID_ULPS = 3.0
 SINE_ULPS = 1.0
 COSINE_ULPS = 1.0
+LOG_COSH_ULPS = 3.0
 # absolute errors of slopes of at most 1, in machine epsilons: 1 - a^2 of an a near 1 (1.3 measured)
 SLOPE_EPS = 2.0
 
