@@ -138,6 +138,15 @@ def row_sum(x):
     return total
 
 
+@kernel(cache=False, reassociate=True)
+def row_product(x, y):
+    """Sum of x y over samples (no conjugate)."""
+    total = x[0] * 0
+    for s in range(x.shape[0]):
+        total += x[s] * y[s]
+    return total
+
+
 @kernel(cache=False)
 def add_row_sums(b_bar, u_bar):
     """b_bar[j] += sum_s u_bar[j, s]."""

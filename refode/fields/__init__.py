@@ -6,6 +6,7 @@ from refode.fields.contract import Field
 from refode.fields.hamiltonian import Hamiltonian, Leapfrog
 from refode.fields.mlp import MLP
 from refode.fields.parabolic import Parabolic
+from refode.fields.potential import Potential
 from refode.fields.shallow import Shallow
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "Hamiltonian",
     "Leapfrog",
     "Parabolic",
+    "Potential",
     "Shallow",
 ]

@@ -72,6 +72,7 @@ class Field:
 
     partitioned: ClassVar[bool] = False
     divergence_free: ClassVar[bool] = False
+
     def __init__(self, dim: int, shapes: Mapping[str, tuple[int, ...]], time: bool = False) -> None:
         self.dim = dim
         self.time = bool(_validate.instance("time", time, (bool, np.bool_)))

@@ -98,9 +98,7 @@ class MLP(Field):
         w = self._all
         starts = np.concatenate([[0], np.cumsum(w[1:] * (w[:-1] + 1))])
         places = np.concatenate([[0], np.cumsum(w[1:-1])])
-        return MLPSpec(
-            w, starts, places, self._codes, int(w[1]) if self.time else 0, int(w.max())
-        )
+        return MLPSpec(w, starts, places, self._codes, int(w[1]) if self.time else 0, int(w.max()))
 
     def rows(self, trace: bool) -> tuple[int, int]:
         total, widest = sum(self.widths), int(self._all.max())
@@ -120,9 +118,7 @@ class MLP(Field):
         if not self.time:
             return e_bar
         n, d, k = len(weights), self.dim, int(self._all[1])
-        W0_bar = np.concatenate(
-            [e_bar[:, : k * d].reshape(n, k, d), e_bar[:, -k:, None]], axis=2
-        )
+        W0_bar = np.concatenate([e_bar[:, : k * d].reshape(n, k, d), e_bar[:, -k:, None]], axis=2)
         return np.concatenate([W0_bar.reshape(n, -1), e_bar[:, k * d : -k]], axis=1)
 
 

@@ -127,6 +127,4 @@ def parabolic_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scr
     if tr_bar is not None:  # [3]^T
         weighted_sum_adjoint(D, e[o_M : o_M + k], tr_bar, D_bar, e_bar[o_M : o_M + k])
         add_curvature(field.code, a, D, D_bar, u_bar)
-    return affine_adjoint(
-        K, e[o_w:o_M], t, Z, u_bar, Z_bar, K_bar, e_bar[o_b:o_w], e_bar[o_w:o_M]
-    )
+    return affine_adjoint(K, e[o_w:o_M], t, Z, u_bar, Z_bar, K_bar, e_bar[o_b:o_w], e_bar[o_w:o_M])

@@ -1,0 +1,169 @@
+"""The Laplacian of the potential network, its steps [5] and [6], and their adjoint.
+
+A block's J_i and T_i are (m, D S) matrices: row k holds the D derivatives of unit k, one
+after another, so that a layer is one product for all samples and directions.
+"""
+
+from __future__ import annotations
+
+from refode._jit import kernel
+from refode._linalg import (
+    add_outer,
+    add_transposed_product,
+    matrix,
+    multiply,
+    multiply_transposed,
+    row_product,
+)
+from refode.fields.potential_layout import places, step_length, tape_rows
+
+
+@kernel(cache=False)
+def laplacian(f, e, lap, tape):
+    """[5], [6]."""
+    o, k, r, m, D, h = places(f), tape_rows(f), f.r, f.m, f.D, step_length(f)
+    S = lap.shape[0]
+    for s in range(S):
+        lap[s] = e[o.trace]
+    a, y = tape[k.V + r : k.V + r + m], tape[k.Y : k.Y + m]
+    for j in range(m):
+        nj = e[o.n + j]
+        for s in range(S):
+            lap[s] += nj * (1.0 - a[j, s] * a[j, s]) * y[j, s]
+    if f.M > 0:
+        _first_jacobian(a, matrix(e, o.C, m, D), tape[k.J : k.J + m * D])
+    for i in range(1, f.M + 1):
+        J = tape[k.J + (i - 1) * m * D : k.J + i * m * D]
+        T = tape[k.T + (i - 1) * m * D : k.T + i * m * D]
+        multiply(
+            matrix(e, o.K + (i - 1) * m * m, m, m), J.reshape((m, D * S)), T.reshape((m, D * S))
+        )
+        a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
+        y = tape[k.Y + i * m : k.Y + (i + 1) * m]
+        R = tape[k.R + (i - 1) * m : k.R + i * m]
+        _square_sums(T, R)
+        for j in range(m):
+            for s in range(S):
+                lap[s] += h * R[j, s] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
+        if i < f.M:
+            _next_jacobian(h, a, T, J, tape[k.J + i * m * D : k.J + (i + 1) * m * D])
+
+
+@kernel(cache=False)
+def _first_jacobian(a, C, J):
+    """J_0 <- a_0 C."""
+    D = C.shape[1]
+    for k in range(C.shape[0]):
+        for i in range(D):
+            c = C[k, i]
+            for s in range(a.shape[1]):
+                J[k * D + i, s] = a[k, s] * c
+
+
+@kernel(cache=False)
+def _square_sums(T, R):
+    """R[k] <- sum_i T[k, i]^2."""
+    D = T.shape[0] // R.shape[0]
+    for k in range(R.shape[0]):
+        for s in range(R.shape[1]):
+            R[k, s] = T[k * D, s] * T[k * D, s]
+        for i in range(1, D):
+            for s in range(R.shape[1]):
+                R[k, s] += T[k * D + i, s] * T[k * D + i, s]
+
+
+@kernel(cache=False)
+def _next_jacobian(h, a, T, J, J_next):
+    """J_i <- J_{i-1} + h a_i T_i."""
+    D = J.shape[0] // a.shape[0]
+    for k in range(a.shape[0]):
+        for i in range(k * D, (k + 1) * D):
+            for s in range(a.shape[1]):
+                J_next[i, s] = J[i, s] + h * a[k, s] * T[i, s]
+
+
+@kernel(cache=False)
+def first_term_adjoint(n, a, y, lap_bar, a_bar, y_bar, n_bar):
+    """[6]^T, n . (1 - a^2) y: add to the cotangents of a_0, y_1 and n."""
+    for j in range(a.shape[0]):
+        nj, total = n[j], n[j] * 0
+        for s in range(a.shape[1]):
+            slope = (1.0 - a[j, s] * a[j, s]) * lap_bar[s]
+            y_bar[j, s] += nj * slope
+            a_bar[j, s] -= 2.0 * nj * a[j, s] * y[j, s] * lap_bar[s]
+        for s in range(a.shape[1]):
+            total += (1.0 - a[j, s] * a[j, s]) * y[j, s] * lap_bar[s]
+        n_bar[j] += total
+
+
+@kernel(cache=False)
+def term_adjoint(h, a, y, R, lap_bar, a_bar, y_bar):
+    """[6]^T, h R . (1 - a^2) y: add to the cotangents of a_i and y_{i+1}."""
+    for j in range(a.shape[0]):
+        for s in range(a.shape[1]):
+            weight = h * R[j, s] * lap_bar[s]
+            y_bar[j, s] += (1.0 - a[j, s] * a[j, s]) * weight
+            a_bar[j, s] -= 2.0 * a[j, s] * y[j, s] * weight
+
+
+@kernel(cache=False)
+def laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch):
+    """[5]^T, once [6]^T has given what a_i and y_i get; adds to those of a_i, K_i and C."""
+    o, k, r, m, D, h = places(f), tape_rows(f), f.r, f.m, f.D, step_length(f)
+    S, at = lap_bar.shape[0], r + (f.M + 1) * m + 3 * m
+    if f.M == 0:
+        return
+    J_bar, T_bar = scratch[at : at + m * D], scratch[at + m * D : at + 2 * m * D]
+    J_flat, T_flat = J_bar.reshape((m, D * S)), T_bar.reshape((m, D * S))
+    for i in range(f.M, 0, -1):
+        J = tape[k.J + (i - 1) * m * D : k.J + i * m * D]
+        T = tape[k.T + (i - 1) * m * D : k.T + i * m * D]
+        a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
+        y = tape[k.Y + i * m : k.Y + (i + 1) * m]
+        _square_sums_adjoint(h, a, y, T, lap_bar, T_bar)
+        if i < f.M:
+            _next_jacobian_adjoint(h, a, T, J_bar, T_bar, scratch[r + i * m : r + (i + 1) * m])
+        K = o.K + (i - 1) * m * m
+        add_outer(T_flat, J.reshape((m, D * S)), matrix(e_bar, K, m, m))
+        if i == f.M:
+            multiply_transposed(matrix(e, K, m, m), T_flat, J_flat)
+        else:
+            add_transposed_product(matrix(e, K, m, m), T_flat, J_flat)
+    _first_jacobian_adjoint(
+        tape[k.V + r : k.V + r + m], matrix(e, o.C, m, D), J_bar,
+        scratch[r : r + m], matrix(e_bar, o.C, m, D),
+    )  # fmt: skip
+
+
+@kernel(cache=False)
+def _square_sums_adjoint(h, a, y, T, lap_bar, T_bar):
+    """T_bar <- 2 R_bar T with R_bar = h (1 - a^2) y lap_bar."""
+    D = T.shape[0] // a.shape[0]
+    for k in range(a.shape[0]):
+        for i in range(k * D, (k + 1) * D):
+            for s in range(a.shape[1]):
+                slope = 1.0 - a[k, s] * a[k, s]
+                T_bar[i, s] = (2.0 * h) * slope * y[k, s] * lap_bar[s] * T[i, s]
+
+
+@kernel(cache=False)
+def _next_jacobian_adjoint(h, a, T, J_bar, T_bar, a_bar):
+    """J_i = J_{i-1} + h a_i T_i: add to the cotangents of T_i and a_i."""
+    D = T.shape[0] // a.shape[0]
+    for k in range(a.shape[0]):
+        for i in range(k * D, (k + 1) * D):
+            for s in range(a.shape[1]):
+                T_bar[i, s] += h * a[k, s] * J_bar[i, s]
+                a_bar[k, s] += h * T[i, s] * J_bar[i, s]
+
+
+@kernel(cache=False)
+def _first_jacobian_adjoint(a, C, J_bar, a_bar, C_bar):
+    """J_0 = a_0 C: add to the cotangents of a_0 and C."""
+    D = C.shape[1]
+    for k in range(C.shape[0]):
+        for i in range(D):
+            c = C[k, i]
+            for s in range(a.shape[1]):
+                a_bar[k, s] += c * J_bar[k * D + i, s]
+            C_bar[k, i] += row_product(a[k], J_bar[k * D + i])

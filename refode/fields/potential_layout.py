@@ -1,0 +1,81 @@
+"""Where the potential network's effective weights and a stage's tape keep what."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from refode._jit import kernel
+
+
+class PotentialSpec(NamedTuple):
+    """Sizes: dimension, width, residual layers, rank, columns of C; which quadratic."""
+
+    d: int
+    m: int
+    M: int
+    r: int
+    D: int
+    symmetric: bool
+
+
+class Weights(NamedTuple):
+    """Starts of the effective weights."""
+
+    W: int  # (r + m, d): A and K_0, the columns of x
+    wt: int  # (r + m,): their column of t
+    K: int  # (M, m, m)
+    b: int  # (M + 1, m)
+    w: int  # (m,)
+    bx: int  # (d,)
+    bt: int
+    c: int
+    S: int  # (d, d), (d,), (): the symmetric quadratic's parts, x x, x t, t t
+    C: int  # (m, D)
+    n: int  # (m,)
+    trace: int
+
+
+class Rows(NamedTuple):
+    """Starts of the parts of a stage's tape; rows 0 and 1 are the dynamics'."""
+
+    V: int  # l, a_0, a_1, ..., a_M
+    P: int  # l, a_0 y_1
+    U: int  # u_0, ..., u_M
+    Y: int  # y_1, ..., y_{M+1}
+    R: int  # R_1, ..., R_M
+    J: int  # J_0, ..., J_{M-1}
+    T: int  # T_1, ..., T_M
+    end: int
+
+
+@kernel(cache=False)
+def places(f):
+    """Starts of the effective weights."""
+    d, m, M, n = f.d, f.m, f.M, f.r + f.m
+    K = n * d + n
+    w = K + M * m * m + (M + 1) * m
+    S = w + m + d + 2
+    C = S + ((d + 1) * d + 1 if f.symmetric else 0)
+    return Weights(
+        0, n * d, K, K + M * m * m, w, w + m, w + m + d, w + m + d + 1,
+        S, C, C + m * f.D, C + m * f.D + m,
+    )  # fmt: skip
+
+
+@kernel(cache=False)
+def tape_rows(f):
+    """Starts of the parts of a tape."""
+    m, M, n = f.m, f.M, f.r + f.m
+    P = 2 + n + M * m
+    U = P + n
+    Y = U + (M + 1) * m
+    R = Y + (M + 1) * m
+    J = R + M * m
+    T = J + M * m * f.D
+    return Rows(2, P, U, Y, R, J, T, T + M * m * f.D)
+
+
+@kernel(cache=False)
+def step_length(f):
+    """h = 1/M; with a single layer there is none to weigh."""
+    return 1.0 / f.M if f.M > 0 else 0.0
