@@ -192,3 +192,11 @@ WHITE = 1e-9
 VERIFY_LENGTH = 1e-9
 VERIFY_LENGTH_ROUNDING = 1e-14  # remainders at rounding differ in their last digits
 VERIFY_SLOPES_AGREE = 1e-3
+
+# --- tests/test_oracle_games.py ---
+# trapezoids over a smooth density that is at rounding at the ends, RK4 with h = 1/20 in log rho
+ORACLE_GAME_QUADRATURE = 1e-6
+# one halving with h = 1/16, where higher terms still show
+ORACLE_GAME_ORDER = 0.3
+# steps of RK4 over a length of 1.2 with a rate of 0.4: h^4 to either side of the exact flow
+ORACLE_GAME_FLOW = ((4, 1e-4), (64, 1e-8))
