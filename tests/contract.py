@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import oracle
+import oracle_games
 import pytest
 
 import refode
@@ -158,6 +159,33 @@ def _leapfrog() -> Iterator[Case]:
     yield Case("d6", F(6), oracle.second_order(), n=9, trace_is="zero")
 
 
+def potential_twin(quadratic: str) -> oracle.Field:
+    """The control -grad Phi and its Jacobian, from the oracle's second-order jets."""
+
+    def jet(w: Any, z: Array, t: Any) -> Any:
+        return oracle_games.phi_jet(w, np.append(z, t)[None], quadratic)
+
+    def value(w: Any, z: Array, t: Any = 0.0) -> Array:
+        return -jet(w, z, t)[1][0, : len(z)]
+
+    def jacobian(w: Any, z: Array, t: Any = 0.0) -> Array:
+        return -jet(w, z, t)[2][0, : len(z), : len(z)]
+
+    return oracle.Field(value, jacobian)
+
+
+def _potential() -> Iterator[Case]:
+    F, low, symmetric = refode.fields.Potential, potential_twin("lowrank"), "symmetric"
+    full = potential_twin(symmetric)
+    yield Case("d1-one-layer", F(1, 3, 1), low, n=1)
+    yield Case("d2", F(2, 4), low)
+    yield Case("d2-symmetric", F(2, 4, quadratic=symmetric), full, n=9)
+    yield Case("d5-more-than-units", F(5, 3, rank=2), low)
+    yield Case("d4-symmetric-three-layers", F(4, 2, 3, quadratic=symmetric), full, n=2)
+    yield Case("d2-four-layers", F(2, 3, 4, rank=1), low, n=2)
+    yield Case("d3-one-unit", F(3, 1, 2), low, n=1)
+
+
 FACTORIES: dict[str, Callable[[], Iterator[Case]]] = {
     "Affine": _affine,
     "Shallow": _shallow,
@@ -166,6 +194,7 @@ FACTORIES: dict[str, Callable[[], Iterator[Case]]] = {
     "Parabolic": _parabolic,
     "Hamiltonian": _hamiltonian,
     "Leapfrog": _leapfrog,
+    "Potential": _potential,
 }
 
 CASES = [case for factory in FACTORIES.values() for case in factory()]

@@ -38,9 +38,12 @@ def test_every_activation_is_met():
             assert names == set(refode.activations.CODES)
 
 
-@pytest.mark.parametrize("name", sorted(FACTORIES))
+@pytest.mark.parametrize("name", sorted(set(FACTORIES) - {"Potential"}))
 def test_names_leave_room_for_the_readout(name):
-    """Supervised appends W and b to the field's weights."""
+    """Supervised appends W and b to the field's weights.
+
+    The potential's b is in the public contract: test_potential.py has what is said then.
+    """
     for case in FACTORIES[name]():
         assert not {"W", "b"} & set(case.field.layout.shapes)
 
@@ -247,7 +250,7 @@ def test_bodies_add_and_do_not_trust_their_buffers(case):
         assert np.abs(after - before - added).max() <= tol.FIELD_VALUE * np.abs(added).max()
 
 
-@over([c for c in CASES if c.n <= 3])
+@over([c for c in CASES if c.n <= 3 and c.group != "PotentialSpec"])  # test_potential.py
 def test_initial_weights(case):
     drawn = case.field.initial(np.random.default_rng(0))
     assert {n: w.shape for n, w in drawn.items()} == dict(case.field.layout.shapes)

@@ -132,10 +132,10 @@ class Potential(Field):
             S[:, :d, :d], S[:, :d, d], S[:, d, d] = Sxx.reshape(n, d, d), Sxt, Stt[:, 0]
             A = 0.5 * (S + S.transpose(0, 2, 1))
         if trace:
-            O = self._directions(weights)  # noqa: E741
-            C_all = v["K0"][:, :, :d] @ O
+            rotation = self._directions(weights)
+            C_all = v["K0"][:, :, :d] @ rotation
             C_bar = C.reshape(n, m, D) + 2.0 * square[:, :, None] * C_all
-            K0[:, :, :d] += C_bar @ O.transpose(0, 2, 1)
+            K0[:, :, :d] += C_bar @ rotation.transpose(0, 2, 1)
             if symmetric:
                 A[:, np.arange(d), np.arange(d)] += tr
             else:

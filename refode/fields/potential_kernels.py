@@ -23,6 +23,7 @@ from refode._linalg import (
     add_outer,
     add_row_sums,
     add_transposed_product,
+    band,
     copy,
     fill,
     matrix,
@@ -30,6 +31,7 @@ from refode._linalg import (
     multiply_transposed,
     row_product,
     row_sum,
+    segment,
 )
 from refode.activations import tanh_and_log_cosh_rows, tanh_rows
 from refode.fields.potential_laplacian import (
@@ -65,8 +67,8 @@ def derivatives_adjoint(
 ):  # fmt: skip
     """Add the pull-backs of the cotangents that are not None; return that of t, (D94)-(D97)."""
     o, r, m, n = places(f), f.r, f.m, f.r + f.m
-    V_bar = scratch[:n]  # of l and a_0, later of l and v_0
-    u_bar = scratch[n + f.M * m : n + f.M * m + m]
+    V_bar = band(scratch, 0, n)  # of l and a_0, later of l and v_0
+    u_bar = band(scratch, n + f.M * m, m)
     t_bar = t * 0
     if G_bar is not None:
         t_bar += _gradient_adjoint(
@@ -75,10 +77,10 @@ def derivatives_adjoint(
         if lap_bar is not None:
             laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch)
     else:
-        fill(scratch[: n + f.M * m], 0.0)
+        fill(band(scratch, 0, n + f.M * m), 0.0)
     fill(u_bar, 0.0)
     if phi_bar is not None:
-        t_bar += _value_adjoint(f, e, t, Z, tape, phi_bar, Z_bar, e_bar, V_bar[:r], u_bar)
+        t_bar += _value_adjoint(f, e, t, Z, tape, phi_bar, Z_bar, e_bar, band(V_bar, 0, r), u_bar)
     _features_adjoint(f, e, tape, e_bar, scratch)
     W = matrix(e, o.W, n, f.d)  # [1]^T
     for j in range(n):
@@ -97,22 +99,22 @@ def _features(f, e, t, Z, last, tape):
     """[1], [2]: a_i for all layers, u_i for all but the last, which ``last`` asks for."""
     o, k, r, m, h = places(f), tape_rows(f), f.r, f.m, step_length(f)
     n = r + m
-    V = tape[k.V : k.V + n]
+    V = band(tape, k.V, n)
     multiply(matrix(e, o.W, n, f.d), Z, V)
     for j in range(n):
         shift = e[o.wt + j] * t
         for s in range(V.shape[1]):
             V[j, s] += shift
-    U = tape[k.U : k.U + m]
+    U = band(tape, k.U, m)
     fill(U, 0.0)
-    tanh_and_log_cosh_rows(U, e[o.b : o.b + m], V[r:], 1.0, U)
+    tanh_and_log_cosh_rows(U, segment(e, o.b, m), band(V, r, m), 1.0, U)
     for i in range(1, f.M + 1):
-        a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
-        b = e[o.b + i * m : o.b + (i + 1) * m]
-        before = tape[k.U + (i - 1) * m : k.U + i * m]
+        a = band(tape, k.V + r + i * m, m)
+        b = segment(e, o.b + i * m, m)
+        before = band(tape, k.U + (i - 1) * m, m)
         multiply(matrix(e, o.K + (i - 1) * m * m, m, m), before, a)
         if last or i < f.M:
-            tanh_and_log_cosh_rows(tape[k.U + i * m : k.U + (i + 1) * m], b, a, h, before)
+            tanh_and_log_cosh_rows(band(tape, k.U + i * m, m), b, a, h, before)
         else:
             tanh_rows(a, b)
 
@@ -122,15 +124,15 @@ def _features_adjoint(f, e, tape, e_bar, scratch):
     """[2]^T and the activation of [1]^T: cotangents of a_i become those of v_i."""
     o, k, r, m, h = places(f), tape_rows(f), f.r, f.m, step_length(f)
     top = r + (f.M + 1) * m
-    u_bar = scratch[top : top + m]
+    u_bar = band(scratch, top, m)
     for i in range(f.M, -1, -1):
-        a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
-        v_bar = scratch[r + i * m : r + (i + 1) * m]
+        a = band(tape, k.V + r + i * m, m)
+        v_bar = band(scratch, r + i * m, m)
         _units_adjoint(a, u_bar, h if i > 0 else 1.0, v_bar)
         if i > 0:
-            add_row_sums(e_bar[o.b + i * m : o.b + (i + 1) * m], v_bar)
+            add_row_sums(segment(e_bar, o.b + i * m, m), v_bar)
             K, K_bar = o.K + (i - 1) * m * m, matrix(e_bar, o.K + (i - 1) * m * m, m, m)
-            add_outer(v_bar, tape[k.U + (i - 1) * m : k.U + i * m], K_bar)
+            add_outer(v_bar, band(tape, k.U + (i - 1) * m, m), K_bar)
             add_transposed_product(matrix(e, K, m, m), v_bar, u_bar)
 
 
@@ -194,23 +196,23 @@ def _value_adjoint(f, e, t, Z, tape, phi_bar, Z_bar, e_bar, l_bar, u_bar):
 def _gradient(f, e, t, Z, G, Gt, tape):
     """[3], [4]."""
     o, k, r, m, h = places(f), tape_rows(f), f.r, f.m, step_length(f)
-    n, q = r + m, tape[k.P + r : k.P + r + m]
-    y = tape[k.Y + f.M * m : k.Y + (f.M + 1) * m]
+    n, q = r + m, band(tape, k.P + r, m)
+    y = band(tape, k.Y + f.M * m, m)
     for j in range(m):
         wj = e[o.w + j]
         for s in range(y.shape[1]):
             y[j, s] = wj
     for i in range(f.M, 0, -1):
-        y_next = tape[k.Y + i * m : k.Y + (i + 1) * m]
-        y = tape[k.Y + (i - 1) * m : k.Y + i * m]
-        _scaled_product(h, tape[k.V + r + i * m : k.V + r + (i + 1) * m], y_next, q)
+        y_next = band(tape, k.Y + i * m, m)
+        y = band(tape, k.Y + (i - 1) * m, m)
+        _scaled_product(h, band(tape, k.V + r + i * m, m), y_next, q)
         copy(y, y_next)
         add_transposed_product(matrix(e, o.K + (i - 1) * m * m, m, m), q, y)
-    P = tape[k.P : k.P + n]
-    copy(P[:r], tape[k.V : k.V + r])
-    _scaled_product(1.0, tape[k.V + r : k.V + n], tape[k.Y : k.Y + m], q)
+    P = band(tape, k.P, n)
+    copy(band(P, 0, r), band(tape, k.V, r))
+    _scaled_product(1.0, band(tape, k.V + r, m), band(tape, k.Y, m), q)
     multiply_transposed(matrix(e, o.W, n, f.d), P, G)
-    add_column(G, e[o.bx : o.bx + f.d])
+    add_column(G, segment(e, o.bx, f.d))
     for s in range(Gt.shape[0]):
         Gt[s] = e[o.bt]
     for j in range(n):
@@ -237,12 +239,16 @@ def _gradient_adjoint(f, e, t, Z, tape, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, sc
     """
     o, k, r, m, h = places(f), tape_rows(f), f.r, f.m, step_length(f)
     n = r + m
-    V_bar, at = scratch[:n], n + f.M * m
-    y_bar, q_bar, q = scratch[at : at + m], scratch[at + m : at + 2 * m], scratch[at + 2 * m :][:m]
-    P = tape[k.P : k.P + n]
+    V_bar, at = band(scratch, 0, n), n + f.M * m
+    y_bar, q_bar, q = (
+        band(scratch, at, m),
+        band(scratch, at + m, m),
+        band(scratch, at + 2 * m, m),
+    )
+    P = band(tape, k.P, n)
     multiply(matrix(e, o.W, n, f.d), G_bar, V_bar)  # cotangent of P, so far
     add_outer(P, G_bar, matrix(e_bar, o.W, n, f.d))
-    add_row_sums(e_bar[o.bx : o.bx + f.d], G_bar)
+    add_row_sums(segment(e_bar, o.bx, f.d), G_bar)
     e_bar[o.bt] += row_sum(Gt_bar)
     for j in range(n):
         wj = e[o.wt + j]
@@ -252,26 +258,26 @@ def _gradient_adjoint(f, e, t, Z, tape, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, sc
     t_bar = t * 0
     if f.symmetric:
         t_bar += quadratic_gradient_adjoint(f.d, e, o.S, t, Z, G_bar, Gt_bar, Z_bar, e_bar)
-    _pair_adjoint(1.0, tape[k.V + r : k.V + n], tape[k.Y : k.Y + m], V_bar[r:], y_bar, False)
+    _pair_adjoint(1.0, band(tape, k.V + r, m), band(tape, k.Y, m), band(V_bar, r, m), y_bar, False)
     if lap_bar is not None:
         e_bar[o.trace] += row_sum(lap_bar)
         first_term_adjoint(
-            e[o.n : o.n + m], tape[k.V + r : k.V + n], tape[k.Y : k.Y + m], lap_bar,
-            V_bar[r:], y_bar, e_bar[o.n : o.n + m],
+            segment(e, o.n, m), band(tape, k.V + r, m), band(tape, k.Y, m), lap_bar,
+            band(V_bar, r, m), y_bar, segment(e_bar, o.n, m),
         )  # fmt: skip
     for i in range(1, f.M + 1):
-        a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
-        y = tape[k.Y + i * m : k.Y + (i + 1) * m]
+        a = band(tape, k.V + r + i * m, m)
+        y = band(tape, k.Y + i * m, m)
         K = o.K + (i - 1) * m * m
         multiply(matrix(e, K, m, m), y_bar, q_bar)
         _scaled_product(h, a, y, q)
         add_outer(q, y_bar, matrix(e_bar, K, m, m))
-        a_bar = scratch[r + i * m : r + (i + 1) * m]
+        a_bar = band(scratch, r + i * m, m)
         copy(a_bar, q_bar)
         _pair_adjoint(h, a, y, a_bar, y_bar, True)
         if lap_bar is not None:
-            term_adjoint(h, a, y, tape[k.R + (i - 1) * m : k.R + i * m], lap_bar, a_bar, y_bar)
-    add_row_sums(e_bar[o.w : o.w + m], y_bar)
+            term_adjoint(h, a, y, band(tape, k.R + (i - 1) * m, m), lap_bar, a_bar, y_bar)
+    add_row_sums(segment(e_bar, o.w, m), y_bar)
     return t_bar
 
 

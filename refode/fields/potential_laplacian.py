@@ -10,6 +10,8 @@ from refode._jit import kernel
 from refode._linalg import (
     add_outer,
     add_transposed_product,
+    band,
+    joined,
     matrix,
     multiply,
     multiply_transposed,
@@ -25,28 +27,30 @@ def laplacian(f, e, lap, tape):
     S = lap.shape[0]
     for s in range(S):
         lap[s] = e[o.trace]
-    a, y = tape[k.V + r : k.V + r + m], tape[k.Y : k.Y + m]
+    a, y = band(tape, k.V + r, m), band(tape, k.Y, m)
     for j in range(m):
         nj = e[o.n + j]
         for s in range(S):
             lap[s] += nj * (1.0 - a[j, s] * a[j, s]) * y[j, s]
     if f.M > 0:
-        _first_jacobian(a, matrix(e, o.C, m, D), tape[k.J : k.J + m * D])
+        _first_jacobian(a, matrix(e, o.C, m, D), band(tape, k.J, m * D))
     for i in range(1, f.M + 1):
-        J = tape[k.J + (i - 1) * m * D : k.J + i * m * D]
-        T = tape[k.T + (i - 1) * m * D : k.T + i * m * D]
+        J = band(tape, k.J + (i - 1) * m * D, m * D)
+        T = band(tape, k.T + (i - 1) * m * D, m * D)
         multiply(
-            matrix(e, o.K + (i - 1) * m * m, m, m), J.reshape((m, D * S)), T.reshape((m, D * S))
+            matrix(e, o.K + (i - 1) * m * m, m, m),
+            joined(J, 0, m, D * S),
+            joined(T, 0, m, D * S),
         )
-        a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
-        y = tape[k.Y + i * m : k.Y + (i + 1) * m]
-        R = tape[k.R + (i - 1) * m : k.R + i * m]
+        a = band(tape, k.V + r + i * m, m)
+        y = band(tape, k.Y + i * m, m)
+        R = band(tape, k.R + (i - 1) * m, m)
         _square_sums(T, R)
         for j in range(m):
             for s in range(S):
                 lap[s] += h * R[j, s] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
         if i < f.M:
-            _next_jacobian(h, a, T, J, tape[k.J + i * m * D : k.J + (i + 1) * m * D])
+            _next_jacobian(h, a, T, J, band(tape, k.J + i * m * D, m * D))
 
 
 @kernel(cache=False)
@@ -113,25 +117,25 @@ def laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch):
     S, at = lap_bar.shape[0], r + (f.M + 1) * m + 3 * m
     if f.M == 0:
         return
-    J_bar, T_bar = scratch[at : at + m * D], scratch[at + m * D : at + 2 * m * D]
-    J_flat, T_flat = J_bar.reshape((m, D * S)), T_bar.reshape((m, D * S))
+    J_bar, T_bar = band(scratch, at, m * D), band(scratch, at + m * D, m * D)
+    J_flat, T_flat = joined(J_bar, 0, m, D * S), joined(T_bar, 0, m, D * S)
     for i in range(f.M, 0, -1):
-        J = tape[k.J + (i - 1) * m * D : k.J + i * m * D]
-        T = tape[k.T + (i - 1) * m * D : k.T + i * m * D]
-        a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
-        y = tape[k.Y + i * m : k.Y + (i + 1) * m]
+        J = band(tape, k.J + (i - 1) * m * D, m * D)
+        T = band(tape, k.T + (i - 1) * m * D, m * D)
+        a = band(tape, k.V + r + i * m, m)
+        y = band(tape, k.Y + i * m, m)
         _square_sums_adjoint(h, a, y, T, lap_bar, T_bar)
         if i < f.M:
-            _next_jacobian_adjoint(h, a, T, J_bar, T_bar, scratch[r + i * m : r + (i + 1) * m])
+            _next_jacobian_adjoint(h, a, T, J_bar, T_bar, band(scratch, r + i * m, m))
         K = o.K + (i - 1) * m * m
-        add_outer(T_flat, J.reshape((m, D * S)), matrix(e_bar, K, m, m))
+        add_outer(T_flat, joined(J, 0, m, D * S), matrix(e_bar, K, m, m))
         if i == f.M:
             multiply_transposed(matrix(e, K, m, m), T_flat, J_flat)
         else:
             add_transposed_product(matrix(e, K, m, m), T_flat, J_flat)
     _first_jacobian_adjoint(
-        tape[k.V + r : k.V + r + m], matrix(e, o.C, m, D), J_bar,
-        scratch[r : r + m], matrix(e_bar, o.C, m, D),
+        band(tape, k.V + r, m), matrix(e, o.C, m, D), J_bar,
+        band(scratch, r, m), matrix(e_bar, o.C, m, D),
     )  # fmt: skip
 
 
