@@ -10,6 +10,7 @@ import numpy as np
 from refode import _validate
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
+from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
 from refode.solvers.dynamics import Flow, Hutchinson
@@ -155,9 +156,7 @@ class ContinuousNormalizingFlow(Regularised):
         w, l, _ = self._finite(theta, y, n_steps, t)  # noqa: E741
         return l - 0.5 * np.sum(w**2, axis=1) - self._constant
 
-    def inverse(
-        self, theta: Array, y: Array, n_steps: int | None = None
-    ) -> tuple[Array, Array]:
+    def inverse(self, theta: Array, y: Array, n_steps: int | None = None) -> tuple[Array, Array]:
         """x = F^{-1}(y) (N, d) and log|det grad F^{-1}(y)| (N,), by the quadrature (13)."""
         return self._finite(theta, y, n_steps)[:2]
 
@@ -168,7 +167,7 @@ class ContinuousNormalizingFlow(Regularised):
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """F(x), (N, d)."""
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
-        return _all_finite("x", self._ode(n_steps).solve(theta, x))
+        return all_finite("x", self._ode(n_steps).solve(theta, x))
 
     def sample(self, theta: Array, n: int, seed: int = 0, n_steps: int | None = None) -> Array:
         """n draws (n, d) from the density: F of standard normals."""
@@ -197,7 +196,7 @@ class ContinuousNormalizingFlow(Regularised):
             ode.tangent(theta, y, still, np.broadcast_to(e, y.shape).copy(), ode.t_span[::-1])
             for e in np.eye(self.dim)
         ]
-        jacobian = _all_finite("y", np.stack(columns, axis=2))
+        jacobian = all_finite("y", np.stack(columns, axis=2))
         return np.linalg.slogdet(jacobian)[1]
 
     def density_on_grid(
@@ -276,7 +275,7 @@ class ContinuousNormalizingFlow(Regularised):
         if t == ode.t_span[0]:
             return y, np.zeros(len(y)), np.zeros(len(y))
         w, l, v = self._backward(theta, y, ode, t, exact=True)  # noqa: E741
-        _all_finite("y", np.column_stack([w, l, v]))
+        all_finite("y", np.column_stack([w, l, v]))
         return w, l, v
 
     def _ode(self, n_steps: int | None) -> NeuralODE:
@@ -297,15 +296,3 @@ class ContinuousNormalizingFlow(Regularised):
     def __repr__(self) -> str:
         extra = "" if self.trace == "exact" else f", trace={self.trace!r}"
         return f"ContinuousNormalizingFlow({self.ode!r}, transport={self.transport}{extra})"
-
-
-def _all_finite(name: str, result: Array) -> Array:
-    """The result; ValueError with the first sample whose path did not stay finite."""
-    good = np.isfinite(result).reshape(len(result), -1).all(axis=1)
-    if not good.all():
-        raise ValueError(
-            f"{name}: got sample {int(np.argmin(good))}, whose path leaves the finite range "
-            f"({int((~good).sum())} of {len(good)} do); wanted paths that stay finite "
-            "(more steps, or smaller weights)"
-        )
-    return result
