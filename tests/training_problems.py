@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 METHODS = ("lbfgs", "newton-cg", "trust-krylov")
@@ -76,6 +78,76 @@ class Valley:
             ((value, theta) for kind, theta, value in self.diary
              if kind == "value" and np.isfinite(value)), key=lambda pair: pair[0]
         )  # fmt: skip
+
+
+class Regression:
+    """Least squares over drawn samples, with the methods and the costs of a game.
+
+    x has rows of features a, N(0, diag(scales^2)), and noise e; the value is the mean of
+    1/2 (a.(theta - 1) - e)^2, called L, plus bend/4 |theta - 1|_4^4, called G.
+
+    Parameters
+    ----------
+    p : int
+    spread : float
+        Decades between the largest and the smallest scale.
+    noise, bend : float
+    events : dict
+        ``{k: event}``: raised, or called, at the k-th evaluation.
+    """
+
+    def __init__(self, p=12, spread=1.5, noise=0.1, bend=0.0, events=None):
+        self.n_parameters, self.noise, self.bend = p, noise, bend
+        self.scales = np.logspace(0, -spread, p)
+        self.events, self.count = events or {}, {"value": 0, "costs": 0, "sample": 0, "test": 0}
+
+    def __repr__(self):
+        return f"Regression({self.n_parameters}, {self.noise}, {self.bend})"
+
+    def initial(self, seed=0):
+        return np.random.default_rng(seed).standard_normal(self.n_parameters)
+
+    def draw(self, n, seed):
+        self.count["sample"] += 1
+        draws = np.random.default_rng(seed).standard_normal((n, self.n_parameters + 1))
+        return draws * np.append(self.scales, self.noise)
+
+    def _parts(self, theta, x):
+        off = theta - 1
+        residual = x[:, :-1] @ off - x[:, -1]
+        return off, residual, 0.5 * (residual**2).mean(), 0.25 * self.bend * (off**4).sum()
+
+    def value(self, theta, x):
+        self.count["test"] += 1
+        return float(sum(self._parts(theta, x)[2:]))
+
+    def value_and_gradient(self, theta, x):
+        self.count["value"] += 1
+        event = self.events.get(self.count["value"])
+        if isinstance(event, BaseException):
+            raise event
+        off, residual, L, G = self._parts(theta, x)
+        value = float("nan") if event == "value" else float(L + G)
+        return value, residual @ x[:, :-1] / len(x) + self.bend * off**3
+
+    def costs(self, theta, x):
+        self.count["costs"] += 1
+        L, G = (float(term) for term in self._parts(theta, x)[2:])
+        return {"L": L, "F": 0.0, "G": G, "hjb": 0.0, "hjb_terminal": 0.0, "total": L + G}
+
+    def expectation(self, theta):
+        """The value over all samples there could be."""
+        off = theta - 1
+        spread = ((self.scales * off) ** 2).sum() + self.noise**2
+        return float(0.5 * spread + 0.25 * self.bend * (off**4).sum())
+
+
+class WithGame(Regression):
+    """Brings its sampler along, as games do."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.game = SimpleNamespace(initial=SimpleNamespace(sample=self.draw))
 
 
 X = np.full(3, 20.0)

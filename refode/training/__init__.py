@@ -1,7 +1,8 @@
 """Training: SciPy's optimisers on fixed samples, with history, checkpoints and progress.
 
 ``train`` runs one optimisation, ``train_multilevel`` a row of them on ever finer weights in
-time, and ``read_checkpoint`` reads what either of them saved. A problem is any object with
+time, steps or samples, ``train_resampled`` one with samples redrawn now and then, and
+``read_checkpoint`` reads what any of them saved. A problem is any object with
 ``value_and_gradient(theta, x, y)``, or ``value_and_gradient(theta, x)`` for problems
 without targets; ``refode.Supervised`` is one.
 """
@@ -19,9 +20,11 @@ from refode.training.records import (
     INTERRUPTED,
     MAX_ITER,
     NON_FINITE,
+    RESAMPLED,
     STOPPED,
     STUCK,
 )
+from refode.training.resampled import train_resampled
 
 __all__ = [
     "CONVERGED",
@@ -31,6 +34,7 @@ __all__ = [
     "MAX_ITER",
     "METHODS",
     "NON_FINITE",
+    "RESAMPLED",
     "STOPPED",
     "STUCK",
     "CheckpointNotFoundError",
@@ -38,4 +42,5 @@ __all__ = [
     "read_checkpoint",
     "train",
     "train_multilevel",
+    "train_resampled",
 ]

@@ -58,7 +58,7 @@ class Checkpoint(NamedTuple):
     settings: dict[str, Any]
     theta0: Float64
     calls: list[Call]
-    history: np.ndarray  # of dtype HISTORY
+    history: np.ndarray  # with HISTORY's columns
     elapsed: float
     best: Evaluation
 
@@ -98,7 +98,7 @@ def settings_of(problem: Any, data: tuple[Any, ...], how: dict[str, Any]) -> dic
     return {
         **how,
         "problem": f"{kind.__module__}.{kind.__qualname__}: {_repr(problem)}",
-        **{name: _fingerprint(name, value) for name, value in named.items()},
+        **{name: fingerprint(name, value) for name, value in named.items()},
         "refode": refode.__version__,
         **{package: _version(package) for package in ("numpy", "scipy", "numba")},
     }
@@ -200,7 +200,7 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
     kinds = [call.kind for call in found.calls]
     return OptimizeResult(
         x=found.best.theta, fun=found.best.value, jac=found.best.gradient,
-        gradient_norm=norm(found.best.gradient), nit=len(found.history) - 1,
+        gradient_norm=norm(found.best.gradient), nit=int(found.history["iteration"][-1]),
         nfev=kinds.count(EVALUATION), nhev=kinds.count(PRODUCT), history=found.history,
         theta0=found.theta0, settings=found.settings,
     )  # fmt: skip
@@ -228,7 +228,7 @@ def _assembled(members: dict[str, np.ndarray]) -> Checkpoint:
     theta0, theta, gradient = (members[n] for n in ("theta0", "best_theta", "best_gradient"))
     n, p = len(kinds), len(theta0)
     shapes = (values.shape, digests.shape, vectors.shape, theta.shape, gradient.shape)
-    if shapes != ((n,), (n, 16), (n, p), (p,), (p,)) or not n or history.dtype != HISTORY:
+    if shapes != ((n,), (n, 16), (n, p), (p,), (p,)) or not n or not _is_history(history):
         raise ValueError("its arrays do not fit together")
     numbers = (values, vectors, theta0, theta, gradient, members["elapsed"], members["best_value"])
     if not all(array.dtype == np.float64 and np.isfinite(array).all() for array in numbers):
@@ -246,7 +246,17 @@ def _assembled(members: dict[str, np.ndarray]) -> Checkpoint:
     return Checkpoint(settings, theta0, calls, history, float(members["elapsed"]), best)
 
 
-def _fingerprint(name: str, value: Any) -> str | None:
+def _is_history(history: np.ndarray) -> bool:
+    """Whether there are rows, of HISTORY's columns and no others but numbers."""
+    dtype = history.dtype
+    names = dtype.names or ()
+    if not len(history):
+        return False
+    numbers = all(dtype[name] in (np.dtype(np.int64), np.dtype(np.float64)) for name in names)
+    return numbers and all(n in names and dtype[n] == HISTORY[n] for n in HISTORY.names or ())
+
+
+def fingerprint(name: str, value: Any) -> str | None:
     """Dtype, shape and a digest of the bytes; equal data, equal text."""
     if value is None:
         return None

@@ -28,6 +28,7 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     resume: bool = False,
+    terms: bool = False,
 ) -> OptimizeResult:
     """Minimise a problem's objective over theta on fixed samples, by SciPy.
 
@@ -48,7 +49,9 @@ def train(
     progress : bool, optional
         Whether to show iteration, value, gradient norm, evaluations and seconds on standard
         error: a live line on a terminal, else a line every ten seconds, first and last
-        included.
+        included. Where the problem has a method ``costs(theta, x, y)``, a dict of numbers, a
+        line shows these terms too; they are computed for the lines alone, which come so far
+        apart that this takes at most a twentieth of the time.
     callback : callable, optional
         ``callback(intermediate)`` after each iteration, with an OptimizeResult of ``x`` and
         ``jac`` (copies), ``fun``, ``gradient_norm``, ``iteration``, ``evaluations``,
@@ -71,6 +74,9 @@ def train(
         still give the same bits. Everything must be as it was, but for ``max_iter`` and
         ``tolerance``, which only say when to stop, ``progress``, ``callback`` and
         ``checkpoint_every``.
+    terms : bool, optional
+        Whether the history has the terms of ``problem.costs`` for every iteration, in columns
+        of their names. It costs a call an iteration.
 
     Returns
     -------
@@ -123,7 +129,7 @@ def train(
     options = Options(
         max_iter=max_iter, progress=progress, callback=callback, method=method,
         tolerance=tolerance, memory=memory, checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every, resume=resume,
+        checkpoint_every=checkpoint_every, resume=resume, terms=terms,
     )  # fmt: skip
     options.check_problem(problem)
     begin = start(problem, theta0, seed)

@@ -37,6 +37,7 @@ class Options:
     checkpoint: str | os.PathLike[str] | None
     checkpoint_every: int
     resume: bool
+    terms: bool = False
 
     def __post_init__(self) -> None:
         _validate.positive_int("max_iter", self.max_iter)
@@ -48,6 +49,7 @@ class Options:
         _validate.positive_int("memory", self.memory)
         _validate.positive_int("checkpoint_every", self.checkpoint_every)
         _validate.instance("resume", self.resume, bool)
+        _validate.instance("terms", self.terms, bool)
         if self.resume and self.checkpoint is None:
             raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
         if self.checkpoint is not None:
@@ -73,6 +75,9 @@ class Options:
                     f"problem: got {kind} without a method {name}, which training by "
                     f"method={self.method!r} calls"
                 )
+        if self.terms and costs_of(problem) is None:
+            kind = type(problem).__name__
+            raise TypeError(f"problem: got {kind} without a method costs, which terms=True calls")
 
 
 def start(problem: Any, theta0: Any, seed: Any) -> Float64:
@@ -89,6 +94,12 @@ def start(problem: Any, theta0: Any, seed: Any) -> Float64:
     size = getattr(problem, "n_parameters", None)
     wanted = "p" if size is None else _validate.positive_int("problem.n_parameters", size)
     return np.array(_validate.real_array(name, theta0, (wanted,)))
+
+
+def costs_of(problem: Any) -> Callable[..., dict[str, float]] | None:
+    """The problem's method ``costs(theta, x, y)``, the terms of its value by name, if any."""
+    costs = getattr(problem, "costs", None)
+    return costs if callable(costs) else None
 
 
 def data_of(x: Any, y: Any) -> tuple[Any, ...]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 SECONDS_BETWEEN_LINES = 10.0  # plain
 SECONDS_BETWEEN_REFRESHES = 0.1  # live
+#: Lines come so far apart that computing their terms takes no more of the time than this.
+SHARE_OF_TERMS = 0.05
+
+Terms = Callable[[], Mapping[str, float]]
 
 
 class Progress:
@@ -27,7 +34,9 @@ class Progress:
         self.max_iter, self.label = max_iter, label
         self.live: Any = None
         self.shown_at = float("-inf")
-        self.waiting: dict[str, Any] | None = None  # the newest row, where it has not been shown
+        # the newest row and how to compute its terms, where it has not been shown
+        self.waiting: tuple[dict[str, Any], Terms | None] | None = None
+        self.seconds_of_terms, self.with_terms = 0.0, True
 
     def open(self) -> None:
         """Take over the terminal's last line, if this is a terminal."""
@@ -41,16 +50,21 @@ class Progress:
             self.live = Live(self.label + "first evaluation", console=console, auto_refresh=False)
             self.live.start(refresh=True)
 
-    def update(self, row: dict[str, Any]) -> None:
-        """Show the row, unless another one was shown just now."""
+    def update(self, row: dict[str, Any], terms: Terms | None = None) -> None:
+        """Show the row and its terms, unless another one was shown just now.
+
+        `terms` is called only where the row is shown, at once or by `close`.
+        """
         pause = SECONDS_BETWEEN_LINES if self.live is None else SECONDS_BETWEEN_REFRESHES
-        self.waiting = row
+        pause = max(pause, self.seconds_of_terms / SHARE_OF_TERMS)
+        self.waiting = row, terms
         if time.monotonic() - self.shown_at >= pause:
             self._show()
 
     def close(self) -> None:
         """Show what is waiting, and leave the line where it is."""
-        self._show()
+        with contextlib.suppress(KeyboardInterrupt):  # in the terms: the result matters more
+            self._show()
         live, self.live = self.live, None
         if live is not None:
             live.stop()
@@ -62,14 +76,32 @@ class Progress:
     def _show(self) -> None:
         if self.waiting is None:
             return
-        line = self.label + self._line(self.waiting)
-        self.waiting, self.shown_at = None, time.monotonic()
+        if self.stream is None:  # nobody sees it, so nothing is computed for it
+            self.waiting = None
+            return
+        (row, terms), self.waiting = self.waiting, None
+        line, further = self.label + self._line(row), self._terms(terms)
+        self.shown_at = time.monotonic()
         if self.live is None:
-            self._print(line)
+            self._print("  ".join([line, *further]))
             return
         from rich.text import Text
 
-        self.live.update(Text(line), refresh=True)
+        self.live.update(Text("\n".join([line, *further])), refresh=True)
+
+    def _terms(self, terms: Terms | None) -> list[str]:
+        """The terms in words, one entry or none."""
+        if terms is None or not self.with_terms:
+            return []
+        began = time.monotonic()
+        try:
+            found = [f"{name} {float(value):.4g}" for name, value in terms().items()]
+        except Exception as error:  # no reason to stop training
+            self.with_terms = False
+            self.say(f"terms: none, as costs raised {type(error).__name__}: {error}")
+            return []
+        self.seconds_of_terms = time.monotonic() - began
+        return ["  ".join(found)]
 
     def _print(self, line: str) -> None:
         if self.stream is None:
@@ -82,8 +114,10 @@ class Progress:
     def _line(self, row: dict[str, Any]) -> str:
         width = len(str(self.max_iter))
         products = f"  products {row['products']}" if row["products"] else ""
+        known = row.get("validation", float("nan"))
+        validation = f"  validation {known:.4e}" if math.isfinite(known) else ""
         return (
             f"iteration {row['iteration']:{width}d}/{self.max_iter}  value {row['value']:.8e}  "
             f"|gradient| {row['gradient_norm']:.2e}  evaluations {row['evaluations']}{products}  "
-            f"{row['seconds']:.1f} s"
+            f"{row['seconds']:.1f} s{validation}"
         )

@@ -28,6 +28,15 @@ HISTORY = np.dtype(
     ]
 )
 
+#: The same for samples that are redrawn.
+RESAMPLED = np.dtype(
+    [
+        ("period", np.int64),  # from 0; each has a row for its start besides
+        *((name, HISTORY[name]) for name in HISTORY.names or ()),
+        ("validation", np.float64),  # the value there; NaN but at the start of a period
+    ]
+)
+
 # 0 to 3 as SciPy has them: 2 and 3 are its failures, and ours to see it fail is 3
 CONVERGED, MAX_ITER, STUCK = 0, 1, 3
 STOPPED, INTERRUPTED, NON_FINITE, FAILED = 10, 11, 12, 13
@@ -128,6 +137,13 @@ class Recorder:
         """Start an iteration: keep one evaluation, the iterate's."""
         self.recent = {_digest(kept.theta): kept}
 
+    def redraw(self, data: tuple[Any, ...], theta: Float64) -> Evaluation:
+        """Go on with other samples, from theta; what is best counts anew, as values changed."""
+        self.data, self.recent = data, {}
+        found = self.evaluate(theta)
+        self.best = found
+        return found
+
     def _answer(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
         if self.replaying:
             return self._play_back(kind, digest, *arguments)
@@ -160,6 +176,12 @@ class Recorder:
             raise NonFinite(f"the value is {value}")
         _check_finite(vector, "the gradient")
         return Call(kind, digest, value, vector)
+
+
+def with_terms(columns: np.dtype, names: Any) -> np.dtype:
+    """History's dtype with a column for each of the named terms."""
+    old = [(name, columns[name]) for name in columns.names or ()]
+    return np.dtype(old + [(str(name), np.float64) for name in names])
 
 
 def _copied(answer: Any, shape: tuple[int, ...]) -> Float64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 import warnings
 from pathlib import Path
@@ -13,11 +14,14 @@ import numpy as np
 from refode.solvers.parallel import single_threaded_blas
 from refode.training import checkpoint as files
 from refode.training import records
-from refode.training.options import METHODS, Options
+from refode.training.options import METHODS, Options, costs_of
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
+from refode.training.variables import Plain, Variables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from scipy.optimize import OptimizeResult
 
 #: L-BFGS has converged where the value falls by less than this, relative to max(1, |value|):
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 STALLED = 1e-14
 
 #: After these the optimiser's iterate need not be the best theta.
-_BROKEN_OFF = (records.INTERRUPTED, records.NON_FINITE, records.FAILED)
+BROKEN_OFF = (records.INTERRUPTED, records.NON_FINITE, records.FAILED)
 
 
 class Stop(Exception):
@@ -52,26 +56,34 @@ class Run:
         First on each progress line.
     """
 
+    columns = HISTORY  # without terms
+
     def __init__(
         self, problem: Any, data: tuple[Any, ...], theta0: Float64, seed: int | None,
         options: Options, label: str = "",
     ) -> None:  # fmt: skip
         self.theta0, self.options = theta0, options
+        self.costs, self.dtype = costs_of(problem), self.columns
         self.progress = Progress(options.progress, options.max_iter, label)
         self.rows: list[tuple[Any, ...]] = []
         self.settings: dict[str, Any] = {}
+        self.enough = False  # for the callback
         self.saved, self.outdated = (0, 0), list[Path]()
-        self.before, self.seen, calls = 0.0, np.empty(0, HISTORY), []
+        self.before, self.seen, calls = 0.0, np.empty(0, self.columns), []
         if options.path is not None:
-            memory = options.memory if options.method == "lbfgs" else None
-            how = {"method": options.method, "memory": memory, "seed": seed}
-            self.settings = files.settings_of(problem, data, how)
+            self.settings = files.settings_of(problem, data, self._how(seed))
             if options.resume:
                 found = files.load(options.path)
                 files.compare(options.path, found, self.settings, theta0)
                 self.before, self.seen, calls = found.elapsed, found.history, found.calls
         self.recorder = Recorder(problem, data, calls, keep=options.path is not None)
         self.began = time.perf_counter()
+
+    def _how(self, seed: int | None) -> dict[str, Any]:
+        """What the problem and its data do not say about this run, for the checkpoint."""
+        memory = self.options.memory if self.options.method == "lbfgs" else None
+        how = {"method": self.options.method, "memory": memory, "seed": seed}
+        return how | ({"terms": True} if self.options.terms else {})
 
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
@@ -91,16 +103,26 @@ class Run:
     # --- from the start to the end ------------------------------------------------------
     def _first(self) -> Evaluation:
         try:
-            return self.recorder.evaluate(self.theta0)
+            first = self.recorder.evaluate(self.theta0)
         except records.NonFinite as error:
             raise ValueError(f"theta0: got a start where {error}, wanted finite numbers") from None
+        if self.options.terms:
+            self.dtype = records.with_terms(self.columns, self._terms_at(first))
+        return first
 
     def _until_stopped(self) -> Stop:
+        return self._stopped_by(self._work)
+
+    def _work(self) -> None:
+        self._add_row(self.iterate)
+        self._save()
+        self._check_converged()
+        self._minimise()
+
+    def _stopped_by(self, work: Callable[[], None]) -> Stop:
+        """Work until something ends it."""
         try:
-            self._add_row(self.iterate)
-            self._save()
-            self._check_converged()
-            self._minimise()
+            work()
         except Stop as stop:
             return stop
         except records.Mismatch:
@@ -113,13 +135,17 @@ class Run:
             return Stop(records.STUCK, f"stuck: {error}")
         except Exception as error:  # hours of training are not thrown away for it
             return Stop(records.FAILED, f"{type(error).__name__}: {error}")
-        raise AssertionError("_minimise ends by an exception")
+        raise AssertionError("work ends by an exception")
 
     def _minimise(self) -> None:
+        self._optimise(Plain(self.theta0))
+
+    def _optimise(self, variables: Variables) -> None:
         """Run SciPy, which our own `Stop` ends unless it gives up before; then raise `Stop`."""
         from scipy.optimize import minimize
 
         recorder, method = self.recorder, self.options.method
+        self.variables = variables
         # SciPy's own tests are switched off but for the stalled value: `_iterate` has them
         never = 10**9
         settings: dict[str, Any] = {"maxiter": never}
@@ -133,27 +159,34 @@ class Run:
             # SciPy's words on its own rounding: what comes of it is in the message
             warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"scipy\.optimize")
             end = minimize(
-                recorder.value, self.theta0, jac=recorder.gradient, method=METHODS[method],
-                callback=self._iterate, options=settings, **hessp,
+                lambda xi: recorder.value(variables.theta(xi)), variables.start,
+                jac=lambda xi: variables.pull_back(recorder.gradient(variables.theta(xi))),
+                method=METHODS[method], callback=self._iterate, options=settings, **hessp,
             )  # fmt: skip
-        self.iterate = recorder.evaluate(end.x)
+        self.iterate = recorder.evaluate(variables.theta(end.x))
         raise Stop(int(end.status), f"{'converged' if end.success else 'stuck'}: {end.message}")
 
     def _iterate(self, xk: Float64) -> None:
         """After an iteration: history, checkpoint, callback, and our own reasons to stop."""
-        self.iterate = self.recorder.evaluate(xk)  # known, but for a rare line search's detour
+        # known, but for a rare line search's detour
+        self._go_to(self.recorder.evaluate(self.variables.theta(xk)))
         self.recorder.forget_all_but(self.iterate)
         known = len(self.rows) < len(self.seen)  # before the interruption
-        self._add_row(self.iterate)
-        iteration = len(self.rows) - 1
-        if not known and iteration % self.options.checkpoint_every == 0:
+        self._add_row(self.iterate, self.iteration + 1)
+        if not known and self.iteration % self.options.checkpoint_every == 0:
             self._save()
-        enough = not known and self._call_back()
+        self.enough = not known and self._call_back()
         self._check_converged()
-        if enough:
+        self._check_enough()
+
+    def _check_enough(self) -> None:
+        if self.enough:
             raise Stop(records.STOPPED, "stopped by the callback")
-        if iteration >= self.options.max_iter:
+        if self.iteration >= self.options.max_iter:
             raise Stop(records.MAX_ITER, "max_iter reached")
+
+    def _go_to(self, evaluation: Evaluation) -> None:
+        self.iterate = evaluation
 
     def _check_converged(self) -> None:
         largest = np.abs(self.iterate.gradient).max()
@@ -161,17 +194,49 @@ class Run:
             raise Stop(records.CONVERGED, f"converged: no gradient entry above {largest:.2e}")
 
     # --- what happens each time -----------------------------------------------------------
-    def _add_row(self, evaluation: Evaluation) -> None:
+    @property
+    def iteration(self) -> int:
+        """The newest row's."""
+        return int(self._newest()["iteration"]) if self.rows else 0
+
+    def _add_row(self, evaluation: Evaluation, iteration: int = 0) -> None:
         i, recorder = len(self.rows), self.recorder
-        seconds = self.seen["seconds"][i] if i < len(self.seen) else self._elapsed()
-        row = (i, evaluation.value, norm(evaluation.gradient), float(seconds),
-               recorder.evaluations, recorder.products)  # fmt: skip
-        self.rows.append(row)
+        known = i < len(self.seen)
+        row = {
+            "iteration": iteration, "value": evaluation.value,
+            "gradient_norm": norm(evaluation.gradient),
+            "seconds": float(self.seen["seconds"][i]) if known else self._elapsed(),
+            "evaluations": recorder.evaluations, "products": recorder.products,
+        }  # fmt: skip
+        row |= self._besides(evaluation, self.seen[i] if known else None)
+        self.rows.append(tuple(row[name] for name in self.dtype.names or ()))
         if i >= len(self.seen) - 1:  # the last one known, then the new ones
-            self.progress.update(self._newest())
+            self._show(row, evaluation)
+
+    def _besides(self, evaluation: Evaluation, known: Any) -> dict[str, Any]:
+        """A row's other columns; `known` is the stored row, where there is one."""
+        if not self.options.terms:
+            return {}
+        found = self._terms_at(evaluation) if known is None else known
+        return {name: float(found[name]) for name in self._names_of_terms()}
+
+    def _names_of_terms(self) -> tuple[str, ...]:
+        return (self.dtype.names or ())[len(self.columns.names or ()) :]
+
+    def _show(self, row: dict[str, Any], evaluation: Evaluation) -> None:
+        terms: Callable[[], Mapping[str, float]] | None = None
+        if self.options.terms:
+            terms = functools.partial(dict, {name: row[name] for name in self._names_of_terms()})
+        elif self.costs is not None:
+            terms = functools.partial(self._terms_at, evaluation)
+        self.progress.update(row, terms)
+
+    def _terms_at(self, evaluation: Evaluation) -> Mapping[str, float]:
+        assert self.costs is not None
+        return self.costs(evaluation.theta.copy(), *self.recorder.data)
 
     def _newest(self) -> dict[str, Any]:
-        return dict(zip(HISTORY.names or (), self.rows[-1], strict=True))
+        return dict(zip(self.dtype.names or (), self.rows[-1], strict=True))
 
     def _call_back(self) -> bool:
         """Whether the callback wants to stop."""
@@ -209,8 +274,8 @@ class Run:
 
     # --- what there is in the end ---------------------------------------------------------
     def history(self) -> np.ndarray:
-        """The rows so far, a structured array of dtype HISTORY."""
-        return np.array(self.rows, dtype=HISTORY)
+        """The rows so far, a structured array."""
+        return np.array(self.rows, dtype=self.dtype)
 
     def _elapsed(self) -> float:
         return self.before + time.perf_counter() - self.began
@@ -224,12 +289,9 @@ class Run:
     def _result(self, ended: Stop) -> OptimizeResult:
         from scipy.optimize import OptimizeResult
 
-        broken_off = ended.status in _BROKEN_OFF
-        chosen = self.recorder.best if broken_off and self.recorder.best else self.iterate
-        recorder, nit = self.recorder, len(self.rows) - 1
-        message = f"{ended.why}, at iteration {nit} (evaluation {recorder.evaluations})"
-        if broken_off:
-            message += "; x is the best theta so far"
+        chosen, which = self._chosen(ended)
+        recorder, nit = self.recorder, self.iteration
+        message = f"{ended.why}, at iteration {nit} (evaluation {recorder.evaluations}){which}"
         if ended.status == records.FAILED:
             warnings.warn(message, RuntimeWarning, stacklevel=4)
         self.progress.say(message)
@@ -238,5 +300,15 @@ class Run:
             x=chosen.theta.copy(), fun=chosen.value, jac=chosen.gradient.copy(), nit=nit,
             nfev=recorder.evaluations, njev=recorder.evaluations, **products,
             success=ended.status == records.CONVERGED, status=ended.status, message=message,
-            history=self.history(), method=self.options.method,
+            method=self.options.method, **self._more(chosen),
         )  # fmt: skip
+
+    def _chosen(self, ended: Stop) -> tuple[Evaluation, str]:
+        """What is given back, and how the message says so where it is not the iterate."""
+        if ended.status in BROKEN_OFF and self.recorder.best:
+            return self.recorder.best, "; x is the best theta so far"
+        return self.iterate, ""
+
+    def _more(self, chosen: Evaluation) -> dict[str, Any]:
+        """What the result has besides."""
+        return {"history": self.history()}

@@ -1,0 +1,341 @@
+"""``train_resampled``: samples are redrawn every so many iterations."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from refode import _validate
+from refode.training import checkpoint as files
+from refode.training import records
+from refode.training.options import Callback, Options, start
+from refode.training.records import RESAMPLED, Evaluation, Float64
+from refode.training.run import BROKEN_OFF, Run, Stop
+from refode.training.variables import Pair, Plain, Preconditioned, ProductForm, curved
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+#: What ``memory`` may be.
+MEMORIES = ("kept", "reset")
+#: What ``choose`` may be.
+CHOICES = ("last", "best")
+
+Sampler = Callable[[int, int], Any]
+Data = tuple[Any, ...]
+
+
+def train_resampled(
+    problem: Any,
+    sampler: Sampler | None = None,
+    n_samples: int = 2304,
+    every: int = 25,
+    theta0: Any = None,
+    seed: int = 0,
+    max_iter: int = 500,
+    progress: bool = True,
+    callback: Callback | None = None,
+    *,
+    memory: str = "kept",
+    memory_pairs: int = 20,
+    validation_samples: Any = None,
+    choose: str = "last",
+    terms: bool = False,
+    tolerance: float = 1e-6,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 10,
+    resume: bool = False,
+) -> OptimizeResult:
+    """Minimise an expected value over theta, by L-BFGS on samples redrawn now and then, (25).
+
+    Within a period of ``every`` iterations the samples are fixed, so that SciPy's L-BFGS-B
+    sees a smooth function and its line search works. The next period has fresh samples.
+
+    Parameters
+    ----------
+    problem : object
+        As for ``train``.
+    sampler : callable, optional
+        ``sampler(n, seed)`` gives n samples x, or a tuple ``(x, y)``, the same for the same
+        seed; ``problem.game.initial.sample`` by default.
+    n_samples : int, optional
+        How many a period.
+    every : int, optional
+        Iterations a period. A period ends before where it has converged.
+    theta0, max_iter, progress, callback, terms, tolerance
+        As in ``train``. ``max_iter`` is for all periods together. The callback's intermediate
+        result has ``period`` and ``validation`` too.
+    seed : int, optional
+        For ``problem.initial`` and, with the period's number, for the samples.
+    memory : {"kept", "reset"}, optional
+        Whether a period starts from the curvature known so far, (D54), or from none.
+    memory_pairs : int, optional
+        Pairs that L-BFGS keeps, and that are carried over.
+    validation_samples : int, array_like or tuple, optional
+        Samples of their own, the same throughout: how many to draw, or x, or ``(x, y)``. The
+        value on them is computed at the start of each period and at the end.
+    choose : {"last", "best"}, optional
+        Which theta comes back: the last one, or the best on the validation samples of those
+        at which that was computed.
+    checkpoint, checkpoint_every, resume
+        As in ``train``: one file for all periods.
+
+    Returns
+    -------
+    OptimizeResult
+        As of ``train``; ``fun`` and ``jac`` are on the samples of the period in which ``x`` was
+        evaluated. ``history`` has a first column ``period``, and each period's first row is
+        its start, the last iterate on fresh samples, with the same ``iteration``. A last
+        column ``validation`` (before any terms) is NaN but in these rows and in the last one.
+        Besides:
+
+        periods : int
+            How many there were.
+        validation : float
+            Of ``x``; NaN where not known.
+        chosen : {"last", "best"}
+            Whether ``x`` is the last iterate, or the best one: by ``choose``, or the best of
+            the last period's evaluations where training was broken off.
+
+        ``status`` is as of ``train``; 0 means that a period's start met the tolerance on fresh
+        samples, or that there was no step that lessens the value there. With ``choose="best"``
+        x is that one however training ended.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``train``.
+
+    Notes
+    -----
+    Values of different periods differ by the samples' noise, O(N^(-1/2)). Too few samples for
+    too many iterations are overfitted: the value falls within a period and jumps at the next
+    start, which history shows.
+    """
+    options = Options(
+        max_iter=max_iter, progress=progress, callback=callback, method="lbfgs",
+        tolerance=tolerance, memory=_validate.positive_int("memory_pairs", memory_pairs),
+        checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, terms=terms,
+    )  # fmt: skip
+    options.check_problem(problem)
+    drawing = Drawing(
+        _sampler(problem, sampler), n_samples, _validate.nonnegative_int("seed", seed)
+    )
+    plan = Plan(
+        drawing=drawing, every=every, memory=memory, choose=choose,
+        validation=_validation(drawing, validation_samples),
+    )  # fmt: skip
+    begin = start(problem, theta0, seed)
+    return Periods(problem, plan, begin, None if theta0 is not None else seed, options).run()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Where samples come from."""
+
+    sampler: Sampler
+    n_samples: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        _validate.positive_int("n_samples", self.n_samples)
+
+    def period(self, period: int) -> Data:
+        """A period's samples."""
+        return self._draw(self.n_samples, (self.seed, period))
+
+    def validation(self, n: int) -> Data:
+        """Samples that no period has."""
+        return self._draw(n, (self.seed, 0, 1))
+
+    def _draw(self, n: int, key: tuple[int, ...]) -> Data:
+        drawn = self.sampler(n, int(np.random.SeedSequence(key).generate_state(1)[0]))
+        return drawn if isinstance(drawn, tuple) else (drawn,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """See ``train_resampled``, which documents and defaults these."""
+
+    drawing: Drawing
+    every: int
+    memory: str
+    choose: str
+    validation: Data | None
+
+    def __post_init__(self) -> None:
+        _validate.positive_int("every", self.every)
+        _validate.choice("memory", self.memory, MEMORIES)
+        _validate.choice("choose", self.choose, CHOICES)
+        if self.choose == "best" and self.validation is None:
+            raise ValueError("choose: got 'best' without validation_samples, wanted these too")
+
+
+class PeriodOver(Exception):
+    """As many iterations as a period has."""
+
+
+class Validated(NamedTuple):
+    """A theta with its value on the validation samples."""
+
+    value: float
+    evaluation: Evaluation
+    iteration: int
+
+
+class Periods(Run):
+    """Runs of L-BFGS one after another, each on its own samples; one history, one checkpoint."""
+
+    columns = RESAMPLED
+
+    def __init__(
+        self, problem: Any, plan: Plan, theta0: Float64, seed: int | None, options: Options
+    ) -> None:
+        self.problem, self.plan = problem, plan
+        self.period = self.began_at = 0
+        self.pairs: deque[Pair] = deque(maxlen=options.memory)
+        self.validated: list[Validated] = []  # the best one and the last one
+        super().__init__(problem, plan.drawing.period(0), theta0, seed, options, "period 0  ")
+
+    def _how(self, seed: int | None) -> dict[str, Any]:
+        plan = self.plan
+        how = {"n_samples": plan.drawing.n_samples, "every": plan.every, "curvature": plan.memory}
+        how |= {"seed_of_samples": plan.drawing.seed}
+        for i, array in enumerate(plan.validation or ()):
+            how[f"validation_samples[{i}]"] = files.fingerprint("validation_samples", array)
+        return super()._how(seed) | how
+
+    # --- periods -------------------------------------------------------------------------
+    def _minimise(self) -> None:
+        while True:
+            try:
+                self._optimise(self._variables())
+            except PeriodOver:
+                pass
+            except Stop as stop:
+                if stop.status not in (records.CONVERGED, 2, records.STUCK):
+                    raise
+                if self.iteration <= self.began_at + 1:  # not one step, or one that gained nothing
+                    if not self.pairs:
+                        raise
+                    self.pairs.clear()
+            self._begin_period()
+
+    def _variables(self) -> Plain | Preconditioned:
+        if not self.pairs:
+            return Plain(self.iterate.theta)
+        return Preconditioned.at(self.iterate.theta, self.iterate.gradient, ProductForm(self.pairs))
+
+    def _begin_period(self) -> None:
+        self._check_enough()  # where the period has converged in its very last iteration
+        data = self.plan.drawing.period(self.period + 1)
+        self.iterate = self.recorder.redraw(data, self.iterate.theta)
+        self.period, self.began_at = self.period + 1, self.iteration
+        self.progress.label = f"period {self.period}  "
+        self._add_row(self.iterate, self.iteration)
+        self._check_converged()
+
+    def _iterate(self, xk: Float64) -> None:
+        super()._iterate(xk)
+        if self.iteration >= self.began_at + self.plan.every:
+            raise PeriodOver
+
+    def _go_to(self, evaluation: Evaluation) -> None:
+        before = self.iterate
+        super()._go_to(evaluation)
+        s, y = evaluation.theta - before.theta, evaluation.gradient - before.gradient
+        if self.plan.memory == "kept" and curved(s, y):
+            self.pairs.append((s, y))
+
+    # --- validation ------------------------------------------------------------------------
+    def _besides(self, evaluation: Evaluation, known: Any) -> dict[str, Any]:
+        value = float("nan")
+        if not self.rows or self._newest()["period"] < self.period:
+            value = self._validate(None if known is None else float(known["validation"]))
+        row = {"period": self.period, "validation": value}
+        return row | super()._besides(evaluation, known)
+
+    def _validate(self, known: float | None = None) -> float:
+        """The iterate's value on the validation samples, NaN where there are none."""
+        if self.plan.validation is None:
+            return float("nan")
+        if known is None:
+            theta, value = self.iterate.theta.copy(), getattr(self.problem, "value", None)
+            if callable(value):
+                known = float(value(theta, *self.plan.validation))
+            else:
+                known = float(self.problem.value_and_gradient(theta, *self.plan.validation)[0])
+        iteration = self.iteration if self.rows else 0
+        newest = Validated(known, self.iterate, iteration)
+        best = self.validated[0] if self.validated else newest
+        self.validated = [newest if newest.value < best.value else best, newest]
+        return known
+
+    def _until_stopped(self) -> Stop:
+        ended = super()._until_stopped()
+        if ended.status in BROKEN_OFF or self._known(self.iterate):
+            return ended
+
+        def finish() -> None:
+            self._validate()
+            raise ended
+
+        return self._stopped_by(finish)
+
+    # --- what there is in the end ----------------------------------------------------------
+    def _show(self, row: dict[str, Any], evaluation: Evaluation) -> None:
+        last = self.validated[-1].value if self.validated else float("nan")
+        super()._show(row | {"validation": last}, evaluation)
+
+    def _chosen(self, ended: Stop) -> tuple[Evaluation, str]:
+        if self.plan.choose == "last" or not self.validated:
+            return super()._chosen(ended)
+        best = self.validated[0]
+        which = f"; x is the best on the validation samples, of iteration {best.iteration}"
+        return best.evaluation, which
+
+    def _known(self, evaluation: Evaluation) -> Validated | None:
+        """The evaluation's value on the validation samples, if it is at hand."""
+        for found in self.validated:
+            if np.array_equal(found.evaluation.theta, evaluation.theta):
+                return found
+        return None
+
+    def _more(self, chosen: Evaluation) -> dict[str, Any]:
+        history, last, known = self.history(), self._known(self.iterate), self._known(chosen)
+        if len(history) and last is not None:
+            history["validation"][-1] = last.value
+        return {
+            "history": history, "periods": self.period + 1,
+            "validation": float("nan") if known is None else known.value,
+            "chosen": "last" if np.array_equal(chosen.theta, self.iterate.theta) else "best",
+        }  # fmt: skip
+
+
+def _sampler(problem: Any, sampler: Any) -> Sampler:
+    if sampler is None:
+        initial = getattr(getattr(problem, "game", None), "initial", None)
+        sampler = getattr(initial, "sample", None)
+        if not callable(sampler):
+            raise TypeError(
+                f"sampler: got None and {type(problem).__name__} without game.initial.sample, "
+                "wanted a callable sampler(n, seed)"
+            )
+    if not callable(sampler):
+        raise TypeError(f"sampler: got {sampler!r}, wanted a callable sampler(n, seed) or None")
+    return sampler
+
+
+def _validation(drawing: Drawing, given: Any) -> Data | None:
+    if given is None:
+        return None
+    if isinstance(given, tuple):
+        return given
+    if np.ndim(given):
+        return (given,)
+    return drawing.validation(_validate.positive_int("validation_samples", given))
