@@ -1,4 +1,4 @@
-"""Multilevel training: coarse weights in time first, then prolonged to finer ones."""
+"""Multilevel training: coarse weights in time, few steps or few samples first, then finer ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from refode import _validate
 from refode.training import records
 from refode.training.checkpoint import Refusal
 from refode.training.options import Callback, Options, data_of, start
-from refode.training.records import HISTORY, Float64
+from refode.training.records import Float64
 from refode.training.run import Run
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: After these a finer level is not begun.
 _FINAL = (records.STOPPED, records.INTERRUPTED, records.NON_FINITE, records.FAILED)
+
+#: What tells a NeuralODE.
+_PARTS = ("basis", "field", "layout", "t_span")
 
 
 def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
@@ -34,7 +37,8 @@ def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
         Of `coarse`.
     coarse, fine : problem or NeuralODE
         With the same field and t_span, `fine`'s basis at least as fine as `coarse`'s. Their
-        schemes and numbers of steps are free.
+        schemes and numbers of steps are free. Problems without an ``ode`` must have the same
+        ``layout``, or where they have none the same ``n_parameters``.
 
     Returns
     -------
@@ -42,16 +46,19 @@ def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
         The field's arrays by ``coarse.ode.basis.prolongation(fine.ode.basis)``, name by name;
         others, such as a readout's, as they are. The weights theta(t) are the same to
         rounding where the finer space contains the coarser; elsewhere they are interpolated.
+        A copy of theta where the bases are equal, or there are none.
 
     Raises
     ------
     TypeError, ValueError
-        Problems without an ODE, with other fields, names, shapes or t_span; a basis that is
-        no finer; theta of a wrong shape.
+        Problems with other fields, names, shapes or t_span, or of which nothing says what
+        their parameters are; a basis that is no finer; theta of a wrong shape.
     """
-    ode, finer = _ode("coarse", coarse), _ode("fine", fine)
-    _check_pair(coarse, fine, ode, finer)
+    _check_pair(coarse, fine)
     theta = _validate.real_vector("theta", theta, coarse.n_parameters)
+    ode, finer = _ode(coarse), _ode(fine)
+    if ode is None or ode.basis == finer.basis:
+        return np.array(theta)
     P = ode.basis.prolongation(finer.basis)
     J = ode.basis.n_coefficients
     arrays = {}
@@ -79,14 +86,20 @@ def train_multilevel(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int = 10,
     resume: bool = False,
+    terms: bool = False,
 ) -> OptimizeResult:
     """Train one problem after another, each from the prolonged result of the one before.
 
     Parameters
     ----------
     problems : sequence of problems
-        Of one field, with ever finer bases, as for ``prolong``. For example
-        ``[Supervised(NeuralODE(field, n_steps=J, basis=PiecewiseConstant(J))) for J in (2, 4)]``.
+        Of one field, with ever finer bases, more steps, or both, as for ``prolong``: such as
+        ``[Supervised(NeuralODE(field, n_steps=J, basis=PiecewiseConstant(J))) for J in (2, 4)]``
+        or ``[game.with_steps(n) for n in (2, 4, 8)]``.
+    x : array_like, or list of arrays
+        Samples for all levels, or a list of one array (N, d) a level, as a rule ever more.
+    y : array_like, or list
+        Targets for all levels, or where x is a list one a level.
     theta0 : (p,), optional
         Of the first problem.
     max_iter : int or sequence of int, optional
@@ -96,7 +109,7 @@ def train_multilevel(
     checkpoint : path, optional
         ``"run.npz"`` stands for ``"run-level0.npz"``, ``"run-level1.npz"``, ...: one a level,
         those of an older run removed unless ``resume``.
-    x, y, seed, progress, method, tolerance, memory, checkpoint_every, resume
+    seed, progress, method, tolerance, memory, checkpoint_every, resume, terms
         As in ``train``.
 
     Returns
@@ -117,13 +130,21 @@ def train_multilevel(
     Raises
     ------
     TypeError, ValueError
-        As ``train``, and for problems that do not follow one another.
+        As ``train``, and for problems that do not follow one another, or lists of samples that
+        do not fit them.
+
+    Notes
+    -----
+    Values of levels with other samples, steps or weights are values of other functions: they
+    need not fall from one level to the next.
     """
     options = Options(
         max_iter=1, progress=progress, callback=callback, method=method, tolerance=tolerance,
         memory=memory, checkpoint=None, checkpoint_every=checkpoint_every, resume=False,
+        terms=terms,
     )  # fmt: skip
     problems = _checked(problems, options)
+    data = _data(x, y, len(problems))
     limits = _limits(max_iter, len(problems))
     files = _files(checkpoint, len(problems), _validate.instance("resume", resume, bool))
     theta = start(problems[0], theta0, seed)
@@ -135,7 +156,7 @@ def train_multilevel(
         )  # fmt: skip
         label = f"level {level + 1}/{len(problems)}  "
         origin = seed if theta0 is None else None
-        run = Run(problem, data_of(x, y), theta, origin, own, label)
+        run = Run(problem, data[level], theta, origin, own, label)
         if level == 0 and not resume:  # an older run's, which this one's first level outdates
             run.outdated = [file for file in files[1:] if file is not None]
         broken_off = _level(run, results)
@@ -175,12 +196,13 @@ def _level(run: Run, results: list[OptimizeResult]) -> bool:
 def _joined(results: list[OptimizeResult]) -> OptimizeResult:
     from scipy.optimize import OptimizeResult
 
-    dtype = np.dtype([("level", np.int64), *((n, HISTORY[n]) for n in HISTORY.names or ())])
+    columns = results[0].history.dtype  # HISTORY's, and perhaps terms
+    dtype = np.dtype([("level", np.int64), *((n, columns[n]) for n in columns.names or ())])
     parts, seconds = [], 0.0
     for level, result in enumerate(results):
         part = np.zeros(len(result.history), dtype)
         part["level"] = level
-        for name in HISTORY.names or ():
+        for name in columns.names or ():
             part[name] = result.history[name]
         part["seconds"] += seconds
         seconds = part["seconds"][-1]
@@ -199,23 +221,25 @@ def _checked(problems: Any, options: Options) -> list[Any]:
         raise ValueError("problems: got an empty list, wanted at least one problem")
     for problem in problems:
         options.check_problem(problem)
-    odes = [_ode(f"problems[{i}]", problem) for i, problem in enumerate(problems)]
     for i in range(len(problems) - 1):
         try:
-            _check_pair(problems[i], problems[i + 1], odes[i], odes[i + 1])
-        except ValueError as error:
-            raise ValueError(f"problems[{i + 1}] after problems[{i}]: {error}") from None
+            _check_pair(problems[i], problems[i + 1])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"problems[{i + 1}] after problems[{i}]: {error}") from None
     return list(problems)
 
 
-def _ode(name: str, problem: Any) -> Any:
+def _ode(problem: Any) -> Any:
+    """The problem's NeuralODE, or the problem if it is one; None where there is none."""
     ode = getattr(problem, "ode", problem)
-    if not all(hasattr(ode, part) for part in ("basis", "field", "layout", "t_span")):
-        raise TypeError(f"{name}: got {type(problem).__name__}, wanted a problem with a NeuralODE")
-    return ode
+    return ode if all(hasattr(ode, part) for part in _PARTS) else None
 
 
-def _check_pair(coarse: Any, fine: Any, ode: Any, finer: Any) -> None:
+def _check_pair(coarse: Any, fine: Any) -> None:
+    ode, finer = _ode(coarse), _ode(fine)
+    if ode is None or finer is None:
+        _check_parameters(coarse, fine)
+        return
     if type(ode.field) is not type(finer.field) or ode.field.layout != finer.field.layout:
         raise ValueError(f"fine: got the field {finer.field!r}, wanted {ode.field!r}")
     if ode.t_span != finer.t_span:
@@ -223,6 +247,36 @@ def _check_pair(coarse: Any, fine: Any, ode: Any, finer: Any) -> None:
     if coarse.n_parameters - ode.n_parameters != fine.n_parameters - finer.n_parameters:
         raise ValueError(f"fine: got {fine!r}, wanted the readout of {coarse!r}")
     ode.basis.prolongation(finer.basis)
+
+
+def _check_parameters(coarse: Any, fine: Any) -> None:
+    """Of problems without a basis: whether one's theta can be the other's."""
+    found = []
+    for name, problem in (("coarse", coarse), ("fine", fine)):
+        size = getattr(problem, "n_parameters", None)
+        if size is None:
+            raise TypeError(
+                f"{name}: got {type(problem).__name__}, wanted a problem with a NeuralODE, or "
+                "with n_parameters"
+            )
+        found.append(getattr(problem, "layout", size))
+    if found[0] != found[1]:
+        raise ValueError(f"fine: got the parameters {found[1]}, wanted {found[0]}")
+
+
+def _data(x: Any, y: Any, n: int) -> list[tuple[Any, ...]]:
+    """Each level's samples and targets; x is by level where it is a list of matrices."""
+    if not (isinstance(x, list | tuple) and x and all(_validate.n_axes(e) >= 2 for e in x)):
+        return [data_of(x, y)] * n
+    if len(x) != n:
+        raise ValueError(f"x: got a list of {len(x)} arrays, wanted one for {n} problems")
+    d = np.shape(x[0])[1]
+    x = [_validate.real_array(f"x[{i}]", samples, ("N", d)) for i, samples in enumerate(x)]
+    if not isinstance(y, list | tuple):
+        return [data_of(samples, y) for samples in x]
+    if len(y) != n:
+        raise ValueError(f"y: got a list of {len(y)}, wanted one for {n} problems, as x is")
+    return [data_of(samples, targets) for samples, targets in zip(x, y, strict=True)]
 
 
 def _limits(max_iter: Any, n: int) -> list[int]:
