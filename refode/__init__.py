@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from refode import datasets as datasets
     from refode import densities as densities
     from refode import fields as fields
+    from refode import games as games
     from refode import tableaus as tableaus
     from refode import training as training
     from refode import verify as verify
+    from refode.problems.mean_field_game import MeanFieldGame as MeanFieldGame
     from refode.problems.normalizing_flow import (
         ContinuousNormalizingFlow as ContinuousNormalizingFlow,
     )
@@ -39,6 +41,7 @@ _MODULES = {
     "densities": "refode.densities",
     "evaluate": "refode.solvers.evaluate",
     "fields": "refode.fields",
+    "games": "refode.games",
     "tableaus": "refode.tableaus",
     "training": "refode.training",
     "verify": "refode.verify",
@@ -46,6 +49,7 @@ _MODULES = {
 
 _HOMES = {
     "ContinuousNormalizingFlow": "refode.problems.normalizing_flow",
+    "MeanFieldGame": "refode.problems.mean_field_game",
     "NeuralODE": "refode.solvers.neural_ode",
     "Supervised": "refode.problems.supervised",
     "get_num_threads": "refode.solvers.parallel",
@@ -56,6 +60,7 @@ _HOMES = {
 
 __all__ = [
     "ContinuousNormalizingFlow",
+    "MeanFieldGame",
     "NeuralODE",
     "Supervised",
     "__version__",
@@ -65,6 +70,7 @@ __all__ = [
     "densities",
     "evaluate",
     "fields",
+    "games",
     "get_num_threads",
     "set_num_threads",
     "tableaus",

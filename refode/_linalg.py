@@ -175,7 +175,8 @@ def _view(context: Any, builder: Any, ty: Any, value: Any, out: Any, start: Any,
     view = context.make_array(out)(context, builder)
     itemsize = context.get_constant(types.intp, context.get_abi_sizeof(
         context.get_data_type(ty.dtype)))  # fmt: skip
-    strides, last = [], itemsize
+    strides: list[Any] = []
+    last = itemsize
     for extent in reversed(shape):
         strides.insert(0, last)
         last = builder.mul(last, extent)

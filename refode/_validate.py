@@ -189,6 +189,14 @@ def nonnegative(name: str, value: Any) -> float:
     return number
 
 
+def positive(name: str, value: Any) -> float:
+    """Return `value` as a finite float > 0."""
+    number = real_number(name, value)
+    if number <= 0.0:
+        raise ValueError(f"{name}: got {value!r}, wanted a positive number")
+    return number
+
+
 def positive_int(name: str, value: Any) -> int:
     """Return `value` as an int >= 1; TypeError for floats, even whole ones, and booleans."""
     return _int_at_least(name, value, 1)

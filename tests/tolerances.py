@@ -200,3 +200,40 @@ ORACLE_GAME_QUADRATURE = 1e-6
 ORACLE_GAME_ORDER = 0.3
 # steps of RK4 over a length of 1.2 with a rate of 0.4: h^4 to either side of the exact flow
 ORACLE_GAME_FLOW = ((4, 1e-4), (64, 1e-8))
+
+# --- tests/test_training_variables.py, test_training_resampled.py -----------------------------
+# products of up to 25 factors of condition up to 100, against the largest entry
+TRAINING_FACTOR = 1e-12
+# a step of a thousandth is the difference of two thetas near one, and the line search's own
+TRAINING_STEP = 1e-11
+
+# --- tests/test_closed_forms_games.py ---
+# spectral collocation and Newton: rounding of a dense system of a few dozen unknowns
+LQ_GAME = 1e-10
+# layers that take degree 256 and more
+LQ_HARD = 1e-8
+# differences extrapolated once, h = 1e-3: h^4 f^(5)/120 and eps/h
+LQ_DIFFERENCE_STEP = 1e-3
+LQ_DIFFERENCE = 1e-8
+# first variation against the second: rounding of the cost over the square of a step of 1e-4
+LQ_RIVAL = 1e-6
+# an adaptive scheme at 1e-13, whose errors grow as the equation's own do
+LQ_SHOOTING = 1e-9
+# weights of 1e-9 beside weights of order one, times second derivatives
+LQ_LIMIT = 1e-7
+# the logarithm of a slope by differences over a step far below the width of any component
+LINE_STEP = 1e-4
+LINE_MAP = 1e-8
+LINE_DISTANCE = 1e-11
+# 5000 equal parts of the mass: what the outermost of them hold
+LINE_SAMPLED = 1e-3
+# a minimiser from values alone is known to the root of rounding
+LINE_HOPF_LAX_END = 1e-6
+
+# --- tests/test_mean_field_game.py ------------------------------------------------------------
+# objectives and paths of a few steps by two codes that share no formula, relative to the largest
+GAME_VALUE = 2e-13
+# a block of the gradient against complex steps through second-order jets
+GAME_GRADIENT = 1e-12
+# a second derivative against fourth-order differences of the gradient, steps of 1e-4
+GAME_HESSIAN = 1e-7

@@ -1,0 +1,149 @@
+"""What a mean field game charges at the end of the paths, eqs. (17), (24), (25).
+
+The state at the end is (z, log rho, L, F, R). ``GameCost`` weighs the three quadratures, adds
+the terminal cost and the violation of the terminal condition Phi(z, T) = G'; ``InverseCost``
+is the cross-entropy of the density that the flow back from data gives them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from refode._jit import kernel
+from refode._linalg import band, fill, row
+from refode.costs.contract import jump, terminal
+from refode.costs.targets import log_density
+from refode.fields.potential_kernels import derivatives, derivatives_adjoint
+
+KULLBACK_LEIBLER, CROSS_ENTROPY = range(2)
+
+
+class GameCost(NamedTuple):
+    """Weights and parts of the cost at the end of the paths from x.
+
+    Work rows: the potential's tape and its adjoint's scratch (``tape`` rows of the first),
+    four rows for values, d for the score, then the target's.
+    """
+
+    field: tuple
+    e: np.ndarray  # the potential's effective weights at T
+    t: float  # T
+    target: tuple
+    kind: int
+    running: float  # weight of L
+    hjb: float
+    weight: float  # of the terminal cost
+    hjb_terminal: float
+    squared: bool
+    scale: float  # 1/N
+    tape: int
+    scratch: int
+
+
+class InverseCost(NamedTuple):
+    """weight times the mean of -log rho(T, y), paths going from y back to the initial density."""
+
+    d: int
+    initial: tuple
+    weight: float
+    scale: float
+
+
+@terminal.register(GameCost)
+def game_terminal(cost, Y, first, m, L, cost_bar, scratch):
+    """Value and cotangents, (D100), (D101)."""
+    d, at = cost.field.d, cost.tape + cost.scratch
+    Z, log_rho = band(Y, 0, d), row(Y, d)
+    log_Y, phi = row(scratch, at), row(scratch, at + 1)
+    a_bar, phi_bar = row(scratch, at + 2), row(scratch, at + 3)
+    score, work = band(scratch, at + 4, d), scratch[at + 4 + d :]
+    tape, free = band(scratch, 0, cost.tape), band(scratch, cost.tape, cost.scratch)
+    fill(L, 0.0)
+    if cost.kind == KULLBACK_LEIBLER or cost.hjb_terminal > 0.0:
+        log_density(cost.target, Z, first, m, log_Y, score, work)
+    else:
+        fill(score, 0.0)
+    value = _quadratures(cost, Y, d, m, L)
+    if cost.kind == KULLBACK_LEIBLER:
+        for s in range(m):
+            value += cost.weight * (log_rho[s] - log_Y[s])
+            L[d, s] += cost.scale * cost.weight
+            a_bar[s] = -cost.scale * cost.weight
+    else:
+        for s in range(m):
+            a_bar[s] = 0.0
+    if cost.hjb_terminal > 0.0:
+        derivatives(cost.field, cost.e, cost.t, Z, phi, None, None, None, tape)
+        value += _residuals(cost, log_rho, log_Y, phi, m, row(L, d), a_bar, phi_bar)
+        derivatives_adjoint(
+            cost.field, cost.e, cost.t, Z, tape, phi_bar, None, None, None,
+            band(L, 0, d), cost_bar, free,
+        )  # fmt: skip
+    for i in range(d):
+        for s in range(m):
+            L[i, s] += a_bar[s] * score[i, s]
+    return cost.scale * value
+
+
+@kernel(cache=False)
+def _quadratures(cost, Y, d, m, L):
+    """running L + F + hjb R, without the scale, and its cotangents, with it."""
+    value = Y[0, 0] * 0
+    for s in range(m):
+        value += cost.running * Y[d + 1, s] + Y[d + 2, s] + cost.hjb * Y[d + 3, s]
+        L[d + 1, s] = cost.scale * cost.running
+        L[d + 2, s] = cost.scale
+        L[d + 3, s] = cost.scale * cost.hjb
+    return value
+
+
+@kernel(cache=False)
+def _residuals(cost, log_rho, log_Y, phi, m, log_rho_bar, a_bar, phi_bar):
+    """hjb_terminal |r| or r^2 with r = Phi - G', without the scale; adds to the cotangents."""
+    value = phi[0] * 0
+    for s in range(phi.shape[0]):
+        phi_bar[s] = 0.0
+    for s in range(m):
+        if cost.kind == KULLBACK_LEIBLER:  # G' = weight (1 + log rho - log rho_Y)
+            slope = cost.weight + 0 * phi[s]
+            r = phi[s] - cost.weight * (1.0 + log_rho[s] - log_Y[s])
+        else:  # G' = -weight rho_Y/rho
+            slope = cost.weight * np.exp(log_Y[s] - log_rho[s])
+            r = phi[s] + slope
+        positive = (1.0 if r.real > 0.0 else 0.0) - (1.0 if r.real < 0.0 else 0.0)
+        value += cost.hjb_terminal * (r * r if cost.squared else r * positive)
+        r_bar = cost.scale * cost.hjb_terminal * (2.0 * r if cost.squared else positive + 0 * r)
+        phi_bar[s] = r_bar
+        log_rho_bar[s] -= r_bar * slope
+        a_bar[s] += r_bar * slope
+    return value
+
+
+@jump.register(GameCost)
+def game_jump(cost, n, first, m, L):
+    """Running costs are quadratures of the state."""
+
+
+@terminal.register(InverseCost)
+def inverse_terminal(cost, Y, first, m, L, cost_bar, scratch):
+    """weight scale (q - log rho_0(w)), q the state's second part, which began as 0, (D102)."""
+    d = cost.d
+    value_row, score, work = row(scratch, 0), band(scratch, 1, d), scratch[1 + d :]
+    fill(L, 0.0)
+    log_density(cost.initial, band(Y, 0, d), first, m, value_row, score, work)
+    value = Y[0, 0] * 0
+    factor = cost.weight * cost.scale
+    for s in range(m):
+        value += Y[d, s] - value_row[s]
+        L[d, s] = factor
+    for i in range(d):
+        for s in range(m):
+            L[i, s] = -factor * score[i, s]
+    return factor * value
+
+
+@jump.register(InverseCost)
+def inverse_jump(cost, n, first, m, L):
+    """Nothing on the way."""

@@ -1,0 +1,160 @@
+"""Agents that a potential controls: their paths and densities, and the value function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refode import _validate
+from refode.fields.potential import Potential
+from refode.problems.paths import all_finite
+from refode.solvers import driver, evaluate
+from refode.solvers.dynamics import LogDet
+from refode.solvers.game_dynamics import Game
+from refode.solvers.neural_ode import NeuralODE, Plan
+
+Array = np.ndarray
+
+
+class Controlled:
+    """What a potential's control does to agents: the part of a game that asks for no cost.
+
+    A subclass sets the attributes below.
+    """
+
+    potential: Potential
+    game: Any
+    hjb_norm: str
+    ode: NeuralODE
+    n_steps: int
+    t_span: tuple[float, float]
+    _odes: dict[int, NeuralODE]
+    _starts: tuple[Array, Array] | None
+
+    # --- parameters --------------------------------------------------------------------
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.potential.dim
+
+    @property
+    def layout(self) -> Any:
+        """Names, shapes and places of theta's arrays: the potential's."""
+        return self.potential.layout
+
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.potential.n_weights
+
+    def initial(self, seed: int = 0) -> Array:
+        """Random theta (p,), the potential's ``initial``."""
+        rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
+        return self.pack(self.potential.initial(rng))
+
+    def unpack(self, theta: Array) -> dict[str, Array]:
+        """Views of theta by the potential's names."""
+        return self.layout.unpack(theta)
+
+    def pack(self, arrays: dict[str, Array]) -> Array:
+        """The inverse of ``unpack``: theta (p,)."""
+        return self.layout.pack(arrays)
+
+    # --- the value function --------------------------------------------------------------
+    def value_function(self, theta: Array, t: float, x: Array) -> tuple[Array, Array, Array]:
+        """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at time t and points x (N, d)."""
+        phi, gradient, by_time, _ = self._derivatives(theta, t, x)
+        return phi, gradient, by_time
+
+    def laplacian(self, theta: Array, t: float, x: Array) -> Array:
+        """Laplacian of Phi in x, (N,), in closed form, (D93)."""
+        return self._derivatives(theta, t, x)[3]
+
+    # --- paths and densities -------------------------------------------------------------
+    def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
+        """z(T) (N, d) of the agents that start at x."""
+        return self.states(theta, x, n_steps)[-1, :, : self.dim].copy()
+
+    def trajectory(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
+        """Paths (n_steps+1, N, d) of the agents that start at x."""
+        return self.states(theta, x, n_steps)[:, :, : self.dim].copy()
+
+    def states(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
+        """The whole state (n_steps+1, N, d+4) along the paths: z, log rho, L, F, R.
+
+        R is the integral of |r| or r^2; none of the three is weighted here but by the game's
+        own alpha and entropy.
+        """
+        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
+        states = self._forward(theta, self._start(x), self._ode(n_steps).plan(), whole=True)
+        all_finite("x", states.transpose(1, 0, 2))
+        return states
+
+    def inverse(
+        self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
+    ) -> tuple[Array, Array]:
+        """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x."""
+        theta, y = self._parameters(theta), _validate.samples("y", y, self.dim)
+        t = self.t_span[1] if t is None else self._time(t)
+        if t == self.t_span[0]:
+            return y, np.zeros(len(y))
+        w, q = self._backward(theta, y, self._ode(n_steps).plan((t, self.t_span[0])))
+        all_finite("y", np.column_stack([w, q]))
+        return w, -q
+
+    def log_density(
+        self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
+    ) -> Array:
+        """log rho(t, y) (N,), at T by default: the initial density carried along, (21)."""
+        x, log_det = self.inverse(theta, y, n_steps, t)
+        return self.game.initial.log_density(x) + log_det
+
+    # --- insides -----------------------------------------------------------------------
+    def _forward(self, theta: Array, start: Array, plan: Plan, whole: bool = False) -> Array:
+        E = self.potential.prepare(self.ode.stage_weights(theta, plan), True)
+        return driver.forward(self._sweep(plan, E.dtype), E, start, whole)
+
+    def _backward(self, theta: Array, y: Array, plan: Plan) -> tuple[Array, Array]:
+        """Where paths to y come from, and what log rho gathered on the way back."""
+        end = self._forward(theta, with_zero(y), plan)[0]
+        return np.ascontiguousarray(end[:, : self.dim]), np.ascontiguousarray(end[:, self.dim])
+
+    def _sweep(self, plan: Plan, dtype: Any) -> driver.Sweep:
+        game = self.game
+        dynamics = Game(
+            self.potential.description(), game.alpha or 1.0, game.energy.description(),
+            game.entropy, self.hjb_norm == "squared",
+        )  # fmt: skip
+        sweep = self.ode.sweep(plan, LogDet, dtype)
+        return sweep._replace(dynamics=dynamics, rows=self.dim + 4)
+
+    def _derivatives(self, theta: Array, t: float, x: Array) -> tuple[Array, ...]:
+        theta = self._parameters(theta)
+        return evaluate.potential(self.potential, theta, _validate.samples("x", x, self.dim), t)
+
+    def _start(self, x: Array) -> Array:
+        """(x, log rho_0(x)) side by side, (N, d+1); kept for the next call with the same x."""
+        if self._starts is None or not np.array_equal(self._starts[0], x):
+            self._starts = (x.copy(), np.column_stack([x, self.game.initial.log_density(x)]))
+        return self._starts[1]
+
+    def _ode(self, n_steps: int | None) -> NeuralODE:
+        n = self.n_steps if n_steps is None else _validate.positive_int("n_steps", n_steps)
+        if n not in self._odes:
+            self._odes[n] = self.ode.with_steps(n)
+        return self._odes[n]
+
+    def _time(self, t: float) -> float:
+        t, (t0, T) = _validate.real_number("t", t), self.t_span
+        if not t0 <= t <= T:
+            raise ValueError(f"t: got {t}, wanted a time in [{t0}, {T}]")
+        return t
+
+    def _parameters(self, theta: Array) -> Array:
+        return _validate.real_vector("theta", theta, self.n_parameters)
+
+
+def with_zero(y: Array) -> Array:
+    """y with a column of zeros: no log-density gathered so far."""
+    return np.column_stack([y, np.zeros(len(y))])

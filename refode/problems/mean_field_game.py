@@ -1,0 +1,306 @@
+"""Potential mean field games by one scalar network, eqs. (17)-(25)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refode import _validate
+from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
+from refode.costs.targets import GivenTarget, rows, target_of
+from refode.densities import Empirical
+from refode.fields.potential import Potential
+from refode.games import CrossEntropy, Game
+from refode.problems.controlled import Controlled, with_zero
+from refode.problems.paths import all_finite
+from refode.solvers import driver
+from refode.solvers.neural_ode import TINY, NeuralODE, Plan
+
+Array = np.ndarray
+NORMS = ("absolute", "squared")
+TERMS = ("L", "F", "G", "hjb", "hjb_terminal")
+
+
+class MeanFieldGame(Controlled):
+    """A potential mean field game solved for its value function Phi, eq. (25).
+
+    Agents start at x ~ ``game.initial`` and move by the feedback (22), z' = -grad Phi/alpha.
+    The objective is the mean over samples x of
+
+    int L + F dt + G + hjb int |r| dt + hjb_terminal |Phi(z(T), T) - G'|
+
+    with r the residual of the HJB equation (24) along the path and G' the L2 derivative of the
+    terminal cost; log rho along the path is part of the state, (21).
+
+    Parameters
+    ----------
+    potential : refode.fields.Potential
+        Phi, of the game's dimension.
+    game : refode.games.Game
+        Costs and densities.
+    hjb, hjb_terminal : float, optional
+        Weights of the two penalties; both 0 where the game has alpha = 0.
+    hjb_norm : {"absolute", "squared"}, optional
+        |r| as in [ROL+20], with subgradient 0 at 0, or r^2; for both penalties.
+    scheme : str or Tableau, optional
+        Explicit Runge-Kutta scheme.
+    n_steps : int, optional
+    t_span : (float, float), optional
+        (t0, T) with t0 < T.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted.
+
+    Notes
+    -----
+    theta is flat, with the potential's names and shapes. All quantities are dimensionless,
+    logarithms natural.
+    """
+
+    def __init__(
+        self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
+        hjb_norm: str = "absolute", scheme: Any = "rk4", n_steps: int = 2,
+        t_span: tuple[float, float] = (0.0, 1.0),
+    ) -> None:  # fmt: skip
+        self.potential = _validate.instance("potential", potential, Potential)
+        self.game = _validate.instance("game", game, Game)
+        if potential.dim != game.dim:
+            raise ValueError(
+                f"potential: got dim {potential.dim}, wanted the game's dim {game.dim}"
+            )
+        self.hjb = _validate.nonnegative("hjb", hjb)
+        self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb_terminal)
+        self.hjb_norm = _validate.choice("hjb_norm", hjb_norm, NORMS)
+        self.ode = NeuralODE(potential, scheme, n_steps, t_span)
+        self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
+        if self.t_span[0] >= self.t_span[1]:
+            raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
+        self._check_penalties()
+        self._odes = {self.n_steps: self.ode}
+        self._starts: tuple[Array, Array] | None = None
+
+    def _check_penalties(self) -> None:
+        for name in ("hjb", "hjb_terminal"):
+            weight = getattr(self, name)
+            if weight > 0.0 and self.game.alpha == 0.0:
+                raise ValueError(
+                    f"{name}: got {weight} with a game of alpha=0, wanted 0 (without a running "
+                    "cost there is no Hamiltonian)"
+                )
+        if self.hjb_terminal > 0.0 and isinstance(self.game.target, Empirical):
+            raise ValueError(
+                f"hjb_terminal: got {self.hjb_terminal} with an Empirical target, wanted 0 "
+                "(the terminal condition reads the target's density)"
+            )
+
+    def with_steps(self, n_steps: int) -> MeanFieldGame:
+        """The same game and potential with another number of equal steps."""
+        return MeanFieldGame(
+            self.potential, self.game, self.hjb, self.hjb_terminal, self.hjb_norm,
+            self.ode._named_scheme, n_steps, self.t_span,
+        )  # fmt: skip
+
+    # --- objective ---------------------------------------------------------------------
+    def value(self, theta: Array, x: Array, y: Array | None = None) -> float:
+        """Objective (25); not finite where a path is not."""
+        theta, x, y = self._arguments(theta, x, y)
+        return sum(self._terms(theta, x, y, self.ode).values())
+
+    def value_and_gradient(
+        self, theta: Array, x: Array, y: Array | None = None
+    ) -> tuple[float, Array]:
+        """Objective (25) and its gradient (p,), by the discrete adjoint, (D98)-(D102).
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+            Samples of ``game.initial``.
+        y : (M, d), optional
+            Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
+            by default, else N draws with seed 0.
+        """
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        return float(value), gradient
+
+    def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        theta, x, y = self._arguments(theta, x, y)
+        v = _validate.real_vector("v", v, self.n_parameters)
+        for density in (self.game.target, self.game.initial)[: 1 + (y is not None)]:
+            if not isinstance(density, Empirical) and target_of(density) is None:
+                raise ValueError(
+                    f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
+                    "for second derivatives"
+                )
+        size = np.abs(v).max()
+        if size == 0.0:
+            return np.zeros_like(v)
+        step = TINY / size
+        return self._value_and_gradient(theta + 1j * step * v, x, y)[1].imag / step
+
+    def costs(
+        self, theta: Array, x: Array, y: Array | None = None, n_steps: int | None = None
+    ) -> dict[str, float]:
+        """Weighted terms of the objective: L, F, G, hjb, hjb_terminal, and their sum, total.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        y : (M, d), optional
+            As in ``value_and_gradient``.
+        n_steps : int, optional
+            Steps of this evaluation; the problem's own by default.
+
+        Raises
+        ------
+        ValueError
+            Also where a path leaves the finite range, with the sample's index.
+        """
+        theta, x, y = self._arguments(theta, x, y)
+        terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
+        return {**terms, "total": sum(terms.values())}
+
+    def single_agent_cost(
+        self, theta: Array, x: Array, t: float | None = None, n_steps: int | None = None
+    ) -> Array:
+        """J_t of (20), (N,): what an agent at x pays from t (t0 by default) to T.
+
+        It follows the feedback among a population that does the same, so it pays F and G
+        at the density around it. At the equilibrium it is Phi(t, x).
+        """
+        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
+        t0, T = self.t_span
+        t = t0 if t is None else self._time(t)
+        log_rho = self.log_density(theta, x, n_steps, t)
+        end = np.column_stack([x, log_rho, np.zeros((len(x), 3))])
+        if t < T:
+            plan = self._ode(n_steps).plan((t, T))
+            end = all_finite("x", self._forward(theta, end[:, : self.dim + 1], plan)[0])
+        d, game = self.dim, self.game
+        running = (end[:, d + 1] if game.alpha else 0.0) + end[:, d + 2] + game.entropy * (T - t)
+        return running + game.terminal_cost.derivative(end[:, :d], end[:, d])
+
+    # --- insides -----------------------------------------------------------------------
+    def _value_and_gradient(self, theta: Array, x: Array, y: Array | None) -> tuple[Any, Array]:
+        """Objective and gradient, theta real or complex."""
+        plan = self.ode.plan()
+        weights = self.ode.stage_weights(theta, plan)
+        E = self.potential.prepare(weights, True)
+        E_bar, value = np.zeros_like(E), 0.0
+        if self._has_paths():
+            cost, n_rows = self._cost(theta, E, x, plan)
+            sweep = self._sweep(plan, E.dtype)
+            result = driver.gradient(sweep, E, self._start(x), cost, E.shape[1], n_rows)
+            value = result.value
+            E_bar += result.E_bar
+            E_bar[0] += result.cost_bar
+        if y is not None:
+            back = self.ode.plan(self.t_span[::-1])
+            inverse, n_rows = self._inverse_cost(theta, y, back)
+            sweep = self._sweep(back, E.dtype)
+            result = driver.gradient(sweep, E, with_zero(y), inverse, 0, n_rows)
+            value = value + result.value
+            E_bar += result.E_bar
+        weights_bar = self.potential.prepare_adjoint(weights, True, E_bar)
+        return value, self.ode.stage_weights_adjoint(weights_bar, plan)
+
+    def _has_paths(self) -> bool:
+        """Whether anything but the cross-entropy is charged."""
+        game = self.game
+        free = game.alpha == 0.0 and game.entropy == 0.0 and not game.energy
+        return not (free and isinstance(game.terminal_cost, CrossEntropy))
+
+    def _cost(self, theta: Array, E: Array, x: Array, plan: Plan) -> tuple[GameCost, int]:
+        game, field = self.game, self.potential
+        crossed = isinstance(game.terminal_cost, CrossEntropy)
+        tape, scratch = field.rows(False)
+        if crossed and self.hjb_terminal == 0.0:  # nobody asks for the target's density
+            target: Any = GivenTarget(np.zeros(1), np.zeros((1, self.dim)))
+        else:
+            target = self._in_kernel(game.target, E.dtype, lambda: self._ends(theta, x, plan))
+        cost = GameCost(
+            field.description(), E[0], self.t_span[1], target,
+            CROSS_ENTROPY if crossed else KULLBACK_LEIBLER, 1.0 if game.alpha else 0.0,
+            self.hjb, game.terminal, self.hjb_terminal, self.hjb_norm == "squared",
+            1.0 / len(x), tape, scratch,
+        )  # fmt: skip
+        return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
+
+    def _inverse_cost(self, theta: Array, y: Array, plan: Plan) -> tuple[InverseCost, int]:
+        initial = self._in_kernel(
+            self.game.initial, theta.dtype, lambda: self._backward(theta.real, y, plan)[0]
+        )
+        cost = InverseCost(self.dim, initial, self.game.terminal, 1.0 / len(y))
+        return cost, 1 + self.dim + rows(initial, self.dim)
+
+    def _in_kernel(self, density: Any, dtype: Any, ends: Any) -> Any:
+        """The density's form for kernels; or its values where the paths end, by its methods."""
+        known = target_of(density, dtype)
+        if known is not None:
+            return known
+        points = ends()
+        if not np.isfinite(points).all():
+            return GivenTarget(np.full(len(points), np.nan), np.full(points.shape, np.nan))
+        return GivenTarget(density.log_density(points), density.log_density_gradient(points))
+
+    def _ends(self, theta: Array, x: Array, plan: Plan) -> Array:
+        end = self._forward(theta.real, self._start(x), plan)[0]
+        return np.ascontiguousarray(end[:, : self.dim])
+
+    def _terms(
+        self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
+    ) -> dict[str, float]:
+        """The weighted terms, by a forward sweep."""
+        terms, game, d = dict.fromkeys(TERMS, 0.0), self.game, self.dim
+        if self._has_paths():
+            end = self._forward(theta, self._start(x), ode.plan())[0]
+            if finite:
+                all_finite("x", end)
+            elif not np.isfinite(end).all():
+                return dict.fromkeys(TERMS, np.nan)
+            z, log_rho = np.ascontiguousarray(end[:, :d]), end[:, d]
+            L, F, R = end[:, d + 1 :].mean(axis=0).tolist()
+            terms |= {"L": L if game.alpha else 0.0, "F": F, "hjb": self.hjb * R}
+            if y is None:
+                terms["G"] = float(game.terminal_cost.functional(z, log_rho))
+            if self.hjb_terminal:
+                r = self.value_function(theta, self.t_span[1], z)[0]
+                r -= game.terminal_cost.derivative(z, log_rho)
+                size = np.mean(r**2) if self.hjb_norm == "squared" else np.mean(np.abs(r))
+                terms["hjb_terminal"] = self.hjb_terminal * float(size)
+        if y is not None:
+            w, q = self._backward(theta, y, ode.plan(self.t_span[::-1]))
+            if finite:
+                all_finite("y", np.column_stack([w, q]))
+            elif not np.isfinite(w).all():
+                return dict.fromkeys(TERMS, np.nan)
+            log_rho_y = game.initial.log_density(w) - q
+            terms["G"] = -game.terminal * float(np.mean(log_rho_y))
+        return terms
+
+    def _arguments(
+        self, theta: Array, x: Array, y: Array | None
+    ) -> tuple[Array, Array, Array | None]:
+        """theta, x, and y for the cross-entropy, None otherwise."""
+        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
+        if not isinstance(self.game.terminal_cost, CrossEntropy):
+            if y is not None:
+                raise ValueError("y: got samples, wanted None (the terminal cost reads x alone)")
+            return theta, x, None
+        if y is None:
+            target = self.game.target
+            known = isinstance(target, Empirical)
+            return theta, x, target.samples if known else target.sample(len(x), seed=0)
+        return theta, x, _validate.samples("y", y, self.dim)
+
+    def __repr__(self) -> str:
+        return (
+            f"MeanFieldGame({self.potential!r}, {self.game!r}, hjb={self.hjb}, "
+            f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}, "
+            f"n_steps={self.n_steps}, t_span={self.t_span})"
+        )

@@ -1,0 +1,134 @@
+"""Small mean field games, each beside the oracle's description of the same game."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import oracle_games as og
+
+import refode
+from refode.densities import Empirical, Gaussian, GaussianMixture
+
+Array = np.ndarray
+
+
+def _spd(d: int, seed: int) -> Array:
+    B = np.random.default_rng(seed).standard_normal((d, d))
+    return 0.4 * np.eye(d) + 0.15 * B @ B.T
+
+
+def _gaussian(d: int, seed: int) -> tuple[Gaussian, og.Mixture]:
+    mean, S = np.random.default_rng(seed).standard_normal(d), _spd(d, seed)
+    return Gaussian(mean, S), og.gaussian(mean, S)
+
+
+def _mixture(d: int, seed: int) -> tuple[GaussianMixture, og.Mixture]:
+    rng = np.random.default_rng(seed)
+    w, means = np.array([0.3, 0.7]), rng.standard_normal((2, d))
+    S = np.array([_spd(d, seed + 1), _spd(d, seed + 2)])
+    return GaussianMixture(w, means, S), og.Mixture(w, means, S)
+
+
+@dataclass
+class Case:
+    """A problem, the oracle's shape, game and settings, samples."""
+
+    name: str
+    shape: og.Shape
+    game: Any
+    twin: og.Game
+    n: int = 3
+    y: Array | None = None
+    how: dict[str, Any] = field(default_factory=dict)
+
+    def problem(self) -> Any:
+        """The problem under test."""
+        p, how = self.shape, dict(self.how)
+        potential = refode.fields.Potential(p.dim, p.width, p.depth, p.rank, p.quadratic)
+        names = {"norm": "hjb_norm"}
+        given = {names.get(k, k): v for k, v in how.items()}
+        return refode.MeanFieldGame(potential, self.game, **given)
+
+    def theta(self) -> Array:
+        """Weights without zeros, small enough for paths to stay near."""
+        rng = np.random.default_rng(sum(map(ord, self.name)))
+        return 0.4 * rng.standard_normal(og.n_parameters(self.shape))
+
+    def samples(self) -> Array:
+        """Some points where the initial density has mass."""
+        return self.game.initial.sample(self.n, seed=1)
+
+    def tableau(self) -> Any:
+        """The scheme's coefficients, for the oracle."""
+        name = self.how.get("scheme", "rk4")
+        return refode.tableaus.get(name).propagating().as_floats()
+
+    def oracle(self, theta: Array, x: Array) -> dict[str, Any]:
+        """The oracle's weighted terms."""
+        how = {k: v for k, v in self.how.items() if k != "scheme"}
+        return og.costs(theta, self.shape, self.twin, x, self.y, tableau=self.tableau(), **how)
+
+
+def cases() -> list[Case]:
+    """All kinds of games, norms, quadratics, depths and ways to know the target."""
+    games, Shape = refode.games, og.Shape
+    (g1, o1), (g2, o2), (m2, p2) = _gaussian(2, 0), _gaussian(2, 5), _mixture(2, 9)
+    (m1, q1), (n1, r1) = _mixture(1, 3), _gaussian(1, 4)
+    (g4, o4), (h4, k4) = _gaussian(4, 1), _gaussian(4, 2)
+    both = {"hjb": 1.7, "hjb_terminal": 0.6}
+    found = []
+    found.append(Case(
+        "transport", Shape(2, 3, 2, None, "symmetric"),
+        games.optimal_transport(g1, m2, alpha=2.0, terminal=5.0),
+        og.Game(o1, p2, alpha=2.0, terminal=5.0), how=both | {"n_steps": 2},
+    ))  # fmt: skip
+    found.append(Case(
+        "transport-no-penalty", Shape(1, 2, 1), games.optimal_transport(n1, m1, alpha=0.7),
+        og.Game(r1, q1, alpha=0.7, terminal=games.optimal_transport(n1, m1).terminal), n=1,
+        how={"n_steps": 3, "scheme": "heun"},
+    ))  # fmt: skip
+    bump_mean, bump_S = np.array([0.2, -0.1]), np.array([[1.0, 0.2], [0.2, 0.5]])
+    # one sum of energies for all, so that they share machine code
+    bump = games.GaussianBump(3.0, bump_mean, bump_S) + games.Quadratic(0.8, 0.3)
+    obump = og.Bump(3.0, bump_mean, bump_S)
+    bowl, bowl4 = og.Quadratic(0.8, np.full(2, 0.3)), og.Quadratic(0.8, np.full(4, 0.3))
+    found.append(Case(
+        "crowd", Shape(2, 3, 2, 2), games.crowd_motion(
+            m2, g2, alpha=1.3, obstacle=bump, entropy=0.2, terminal=2.0),
+        og.Game(p2, o2, 1.3, 2.0, "kl", (obump, bowl), 0.2), n=4, how=both | {"n_steps": 2},
+    ))  # fmt: skip
+    found.append(Case(
+        "crowd-squared", Shape(4, 3, 3, 2), games.crowd_motion(
+            g4, h4, alpha=1.0, obstacle=bump,
+            entropy=0.3, terminal=1.5),
+        og.Game(o4, k4, 1.0, 1.5, "kl", (obump, bowl4), 0.3), n=2,
+        how=both | {"n_steps": 1, "norm": "squared", "scheme": "rk4_38"},
+    ))  # fmt: skip
+    found.append(Case(
+        "crowd-later", Shape(2, 2, 2, 1), games.crowd_motion(
+            g1, g2, alpha=2.0, obstacle=bump, entropy=0.0, terminal=1.0),
+        og.Game(o1, o2, 2.0, 1.0, "kl", (obump, bowl), 0.0), n=2,
+        how=both | {"n_steps": 2, "t_span": (0.5, 2.0), "norm": "squared"},
+    ))  # fmt: skip
+    y = np.random.default_rng(2).standard_normal((5, 2))
+    found.append(Case(
+        "flow", Shape(2, 3, 2), games.normalizing_flow(g1, Empirical(y)),
+        og.Game(o1, None, 0.0, 1.0, "cross_entropy"), y=y, how={"n_steps": 2},
+    ))  # fmt: skip
+    found.append(Case(
+        "flow-transport", Shape(2, 3, 2, 1),
+        games.normalizing_flow(m2, Empirical(y), alpha=0.6, terminal=2.0),
+        og.Game(p2, None, 0.6, 2.0, "cross_entropy"), y=y, how={"n_steps": 2, "hjb": 0.8},
+    ))  # fmt: skip
+    found.append(Case(
+        "flow-density", Shape(2, 2, 2, 1),
+        games.normalizing_flow(m2, g2, alpha=0.9, terminal=1.2),
+        og.Game(p2, o2, 0.9, 1.2, "cross_entropy"), y=g2.sample(3, seed=0),
+        how=both | {"n_steps": 1},
+    ))  # fmt: skip
+    return found
+
+
+CASES = cases()
