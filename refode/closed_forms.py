@@ -1,21 +1,34 @@
-"""Transport between Gaussians in closed form: the truth that flows and games are held against.
+"""Optimal transport and games in closed form: the truth that flows and games are held against.
 
 The optimal transport of one Gaussian to another, (D63) and (D64), and the compromise between
-staying and arriving, (D65)-(D67), both derived in docs/equations_densities.md. The quadratic
-Wasserstein distance is written W2 there and here:
-W2^2 = min E|X - Y|^2 over all pairs with X ~ source, Y ~ target.
+staying and arriving, (D65)-(D67), derived in docs/equations_densities.md. The linear-quadratic
+game with entropy, (D68)-(D73), and its control problem, (D74), and transport on the line,
+(D75)-(D78), are derived in docs/equations_closed_forms.md. The quadratic Wasserstein distance is
+written W2 there and here: W2^2 = min E|X - Y|^2 over all pairs with X ~ source, Y ~ target.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from refode import _validate
+from refode.closed_forms_games import LinearQuadraticGame, lq_game
+from refode.closed_forms_line import hopf_lax, monotone_distance2, monotone_map
 from refode.densities import Gaussian
 
-__all__ = ["bures_distance2", "bures_map", "relaxed_transport"]
+__all__ = [
+    "LinearQuadraticGame",
+    "bures_distance2",
+    "bures_map",
+    "hopf_lax",
+    "lq_game",
+    "lq_value_function",
+    "monotone_distance2",
+    "monotone_map",
+    "relaxed_transport",
+]
 
 Float64 = NDArray[np.float64]
 
@@ -132,3 +145,52 @@ def _same_dim(source: Gaussian, target: Gaussian) -> None:
     _validate.instance("target", target, Gaussian)
     if source.dim != target.dim:
         raise ValueError(f"target: got dimension {target.dim}, wanted {source.dim} as of source")
+
+
+def lq_value_function(
+    alpha: float, kappa: float, S: float, t: float, x: ArrayLike, T: float = 1.0
+) -> tuple[Float64, Float64, Float64]:
+    """Return the value function of the linear-quadratic control problem, (D74).
+
+    From x at time t it is the least cost, over paths z with velocity v, of::
+
+        int_t^T alpha/2 |v|^2 + kappa/2 |z|^2 ds + S/2 |z(T)|^2
+
+    Parameters
+    ----------
+    alpha : float
+        > 0.
+    kappa, S : float
+        >= 0.
+    t : float
+        At most T.
+    x : array_like, shape (N, d)
+    T : float, optional
+
+    Returns
+    -------
+    phi : ndarray, shape (N,)
+        The value Phi.
+    gradient : ndarray, shape (N, d)
+        grad Phi; the optimal velocity is -grad Phi/alpha.
+    time : ndarray, shape (N,)
+        dPhi/dt.
+
+    Raises
+    ------
+    TypeError, ValueError
+        No finite real numbers, alpha <= 0, kappa or S < 0, t > T, or no samples in rows.
+    """
+    alpha = _validate.real_number("alpha", alpha)
+    if alpha <= 0.0:
+        raise ValueError(f"alpha: got {alpha}, wanted a number > 0")
+    kappa, S = _validate.nonnegative("kappa", kappa), _validate.nonnegative("S", S)
+    t, T = _validate.real_number("t", t), _validate.real_number("T", T)
+    if t > T:
+        raise ValueError(f"t: got {t}, wanted at most T = {T}")
+    x = _validate.real_array("x", x, ("N", "d"))
+    omega = np.sqrt(kappa / alpha)
+    left = np.tanh(omega * (T - t)) / omega if omega > 0.0 else T - t
+    P = (S + kappa * left) / (1.0 + S / alpha * left)
+    square = np.sum(x**2, axis=1)
+    return 0.5 * P * square, P * x, 0.5 * (P * P / alpha - kappa) * square
