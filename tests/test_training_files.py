@@ -99,6 +99,8 @@ def test_damaged_files_are_named(stored):
         {"digests": np.zeros((3, 16), np.uint8)},
         {"history": np.zeros(3, [("iteration", int)])},
         {"history": np.ones(3)},
+        {"history": np.zeros(0, training.HISTORY)},
+        {"history": np.zeros(3, [*training.HISTORY.descr, ("terms", "f4")])},
         {"best_theta": np.ones(5)},
         {"best_value": np.array(np.nan)},
         {"best_gradient": np.ones((4, 1))},

@@ -154,6 +154,18 @@ X = np.full(3, 20.0)
 Y = np.array([1.0, 0.8, 1.1])
 
 
+def bfgs(pairs):
+    """The inverse Hessian by the textbook's update, from the newest pair's gamma I."""
+    s, y = pairs[-1]
+    eye = np.eye(len(s))
+    H = (s @ y) / (y @ y) * eye
+    for s, y in pairs:
+        rho = 1 / (s @ y)
+        left = eye - rho * np.outer(s, y)
+        H = left @ H @ left.T + rho * np.outer(s, s)
+    return H
+
+
 def same_history(a, b):
     """Equal in every column but seconds, bit for bit."""
     names = [name for name in a.dtype.names if name != "seconds"]
