@@ -101,7 +101,7 @@ class LinearQuadraticGame:
         self.terminal, self.mean0, self.deviation0, self.T = terminal, m0, s0, T
         self.target_mean, self.target_deviation = m1, s1
         self.dim = len(k)
-        self._s = self.deviation0[None]  # the series to start from
+        self._s: NDArray[Any] = self.deviation0[None]  # the series to start from
         for degree in NODES:
             if self._solve(degree):
                 return
@@ -191,7 +191,7 @@ class LinearQuadraticGame:
         self._s_dot[0] += (last - self.deviation0 - moved) / self.T
         self._s = legendre.legint(self._s_dot, scl=half, lbnd=-1.0)
         self._s[0] += self.deviation0
-        s, s_dot = self._series(self._s, t), self._series(self._s_dot, t)
+        s, s_dot = (np.asarray(self._series(a, t), np.float64) for a in (self._s, self._s_dot))
         if s.min() <= 0.0:  # far from resolved
             return False
         kinetic = 0.5 * a * (m_dot**2 + s_dot**2)

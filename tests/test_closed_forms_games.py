@@ -56,8 +56,12 @@ CASES = {
 HARD = {
     "layers": ONE | {"stiffness": 1e4, "T": 1.0},
     "narrow": ONE | {"deviation0": 0.02, "entropy": 1.0, "target_deviation": 3.0},
-    "sharp target": ONE | {
-        "alpha": 1e-3, "entropy": 0.0, "stiffness": 0.0, "target_deviation": 0.01,
+    "sharp target": ONE
+    | {
+        "alpha": 1e-3,
+        "entropy": 0.0,
+        "stiffness": 0.0,
+        "target_deviation": 0.01,
     },
 }
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(80)
