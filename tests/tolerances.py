@@ -237,3 +237,15 @@ GAME_VALUE = 2e-13
 GAME_GRADIENT = 1e-12
 # a second derivative against fourth-order differences of the gradient, steps of 1e-4
 GAME_HESSIAN = 1e-7
+
+# --- tests/test_transport_optimum.py ---
+# 16 intervals and 6 cosines: squares of what they cannot resolve
+OPTIMUM_GAP = 3e-5
+OPTIMUM_LOWER = 3e-7
+OPTIMUM_GAUSSIANS = 1e-6
+# extrapolated maxima over points, 160 a side
+OPTIMUM_LEGENDRE = 1e-5
+# differences: h^2 f'''/6 and eps/h; h^4 f^(5)/30 and eps/h of what changes by a fraction
+OPTIMUM_STEP = 1e-5
+OPTIMUM_WIDE_STEP = 2e-3
+OPTIMUM_ASSEMBLY = 1e-7
