@@ -54,7 +54,7 @@ CONTROL = 1e-3  # of the optimum: distance of the bounds of a u that is not the 
 
 
 def eight_gaussians() -> tuple[Game, Space]:
-    """The published game. Within the inner radius lies 1e-7 of the mass; u is nearly flat there."""
+    """The published game. Within the inner radius lies 1e-8 of the mass; u is nearly flat there."""
     angles = np.arange(8) * math.pi / 4.0
     means, var = 4.0 * np.stack([np.cos(angles), np.sin(angles)], axis=1), np.full(2, 0.3)
     game = Game(means, var, np.zeros(2), var, 2.0, 5.0, 8, np.zeros(2))
