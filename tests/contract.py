@@ -180,8 +180,8 @@ def _potential() -> Iterator[Case]:
     yield Case("d1-one-layer", F(1, 3, 1), low, n=1)
     yield Case("d2", F(2, 4), low)
     yield Case("d2-symmetric", F(2, 4, quadratic=symmetric), full, n=9)
-    yield Case("d5-more-than-units", F(5, 3, rank=2), low)
-    yield Case("d4-symmetric-three-layers", F(4, 2, 3, quadratic=symmetric), full, n=2)
+    yield Case("d5-more-than-units", F(5, 2, rank=2), low)
+    yield Case("d5-symmetric-three-layers", F(5, 2, 3, quadratic=symmetric), full, n=2)
     yield Case("d2-four-layers", F(2, 3, 4, rank=1), low, n=2)
     yield Case("d3-one-unit", F(3, 1, 2), low, n=1)
 

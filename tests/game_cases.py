@@ -76,7 +76,7 @@ def cases() -> list[Case]:
     games, Shape = refode.games, og.Shape
     (g1, o1), (g2, o2), (m2, p2) = _gaussian(2, 0), _gaussian(2, 5), _mixture(2, 9)
     (m1, q1), (n1, r1) = _mixture(1, 3), _gaussian(1, 4)
-    (g4, o4), (h4, k4) = _gaussian(4, 1), _gaussian(4, 2)
+    (g5, o5), (h5, k5) = _gaussian(5, 1), _gaussian(5, 2)
     both = {"hjb": 1.7, "hjb_terminal": 0.6}
     found = []
     found.append(Case(
@@ -93,17 +93,17 @@ def cases() -> list[Case]:
     # one sum of energies for all, so that they share machine code
     bump = games.GaussianBump(3.0, bump_mean, bump_S) + games.Quadratic(0.8, 0.3)
     obump = og.Bump(3.0, bump_mean, bump_S)
-    bowl, bowl4 = og.Quadratic(0.8, np.full(2, 0.3)), og.Quadratic(0.8, np.full(4, 0.3))
+    bowl, bowl5 = og.Quadratic(0.8, np.full(2, 0.3)), og.Quadratic(0.8, np.full(5, 0.3))
     found.append(Case(
         "crowd", Shape(2, 3, 2, 2), games.crowd_motion(
             m2, g2, alpha=1.3, obstacle=bump, entropy=0.2, terminal=2.0),
         og.Game(p2, o2, 1.3, 2.0, "kl", (obump, bowl), 0.2), n=4, how=both | {"n_steps": 2},
     ))  # fmt: skip
     found.append(Case(
-        "crowd-squared", Shape(4, 3, 3, 2), games.crowd_motion(
-            g4, h4, alpha=1.0, obstacle=bump,
+        "crowd-squared", Shape(5, 2, 3, 2), games.crowd_motion(
+            g5, h5, alpha=1.0, obstacle=bump,
             entropy=0.3, terminal=1.5),
-        og.Game(o4, k4, 1.0, 1.5, "kl", (obump, bowl4), 0.3), n=2,
+        og.Game(o5, k5, 1.0, 1.5, "kl", (obump, bowl5), 0.3), n=2,
         how=both | {"n_steps": 1, "norm": "squared", "scheme": "rk4_38"},
     ))  # fmt: skip
     found.append(Case(

@@ -72,7 +72,7 @@ def test_taylor(case):
     problem, theta, x = case.problem(), case.theta(), case.samples()
     report = refode.verify.check_gradient(
         lambda th: problem.value(th, x), lambda th: problem.value_and_gradient(th, x)[1], theta,
-        progress=False,
+        print_table=False,
     )  # fmt: skip
     assert report, report
 

@@ -14,6 +14,9 @@ from oracle import complex_gradient
 
 import refode
 from refode import evaluate
+from refode.costs.contract import Cotangent
+from refode.solvers import driver
+from refode.solvers.dynamics import LogDet
 
 # name: (dim, width, depth, rank, quadratic, N)
 SHAPES = {
@@ -21,7 +24,7 @@ SHAPES = {
     "plane": (2, 4, 2, None, "lowrank", 4),
     "plane-symmetric": (2, 3, 2, None, "symmetric", 3),
     "line": (1, 3, 3, 1, "lowrank", 2),
-    "more-coordinates-than-units": (5, 3, 2, 2, "lowrank", 3),
+    "more-coordinates-than-units": (7, 3, 2, 2, "lowrank", 3),
     "the-same-symmetric": (5, 2, 3, None, "symmetric", 2),
     "deep": (3, 3, 4, 2, "lowrank", 1),
 }
@@ -133,6 +136,38 @@ def test_the_rotation_of_the_rows_changes_nothing():
     for i in (0, 2, 3):
         close(turned[i], plain[i], tol.FIELD_VALUE)
     close(turned[1] @ turn, plain[1], tol.FIELD_VALUE)
+
+
+@pytest.mark.parametrize("name", ["more-coordinates-than-units", "the-same-symmetric", "plane"])
+def test_complex_step_of_the_adjoint(name):
+    """Second derivatives: the adjoint at complex weights is the derivative of the adjoint."""
+    field, shape, w, x = network(name)
+    rng = np.random.default_rng(5)
+    v, bars = rng.standard_normal(w.shape), rng.standard_normal((len(x), field.dim + 1))
+    ode = refode.NeuralODE(field, "euler", 1)
+    step = 1e-200
+
+    def gradient(weights):
+        E = field.prepare(weights[None], True)
+        result = driver.gradient(
+            ode.sweep(ode.plan(), LogDet, E.dtype), E, x, Cotangent(bars[None])
+        )
+        return field.prepare_adjoint(weights[None], True, result.E_bar)[0]
+
+    got = gradient(w + 1j * step * v).imag / step
+    h = 1e-4
+    fourth = (8 * (gradient(w + h * v) - gradient(w - h * v))
+              - (gradient(w + 2 * h * v) - gradient(w - 2 * h * v))) / (12 * h)  # fmt: skip
+    assert np.abs(got - fourth).max() <= tol.GAME_HESSIAN * np.abs(fourth).max()
+
+
+def test_dependent_rows_have_no_second_derivatives_here():
+    field, _, w, x = network("more-coordinates-than-units")
+    w = w.copy()
+    field.layout.unpack(w)["K0"][1] = field.layout.unpack(w)["K0"][0]
+    E = field.prepare(w[None].astype(complex), True)
+    with pytest.raises(ValueError, match="^theta: got a K0 with linearly dependent rows"):
+        field.prepare_adjoint(w[None].astype(complex), True, np.zeros_like(E))
 
 
 def test_initial_weights():

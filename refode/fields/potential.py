@@ -17,6 +17,7 @@ from refode.fields.potential_kernels import derivatives, derivatives_adjoint
 from refode.fields.potential_layout import PotentialSpec, tape_rows
 
 QUADRATICS = ("lowrank", "symmetric")
+DEPENDENT = 1e8  # condition number from which rows count as dependent
 
 
 class Potential(Field):
@@ -50,9 +51,9 @@ class Potential(Field):
     Weights, in this order: K0 (m, d+1), b0 (m,), K1 (m, m), b1 (m,), ..., w (m,),
     A (r, d+1) or (d+1, d+1), b (d+1,), c (); the last column belongs to t.
 
-    With D = min(d, m) the Laplacian takes 2 m^2 D (depth - 1) flops a sample; there is no
-    loop over the d dimensions. Gradient and adjoint take about 12 times the entries of K0,
-    K1, ... and A.
+    With D = d, or m where d > 2 m, the Laplacian takes 2 m^2 D (depth - 1) flops a sample;
+    there is no loop over the d dimensions. Gradient and adjoint take about 12 times the
+    entries of K0, K1, ... and A.
     """
 
     def __init__(
@@ -80,8 +81,7 @@ class Potential(Field):
         """Sizes that the kernels dispatch on."""
         symmetric = self.quadratic == "symmetric"
         r = 0 if symmetric else self.rank
-        D = min(self.dim, self.width)
-        return PotentialSpec(self.dim, self.width, self.depth - 1, r, D, symmetric)
+        return PotentialSpec(self.dim, self.width, self.depth - 1, r, self._columns, symmetric)
 
     def description(self) -> Any:
         return self.spec
@@ -119,7 +119,7 @@ class Potential(Field):
     def prepare_adjoint(self, weights: Array, trace: bool, e_bar: Array) -> Array:
         d, m, n = self.dim, self.width, len(weights)
         v, symmetric = self.named(weights), self.quadratic == "symmetric"
-        r, D, M = (0 if symmetric else self.rank), min(self.dim, self.width), self.depth - 1
+        r, D, M = (0 if symmetric else self.rank), self._columns, self.depth - 1
         sizes = [(r + m) * d, r + m, M * m * m, (M + 1) * m, m, d + 1, 1]
         sizes += [d * d, d, 1] if symmetric else [0, 0, 0]
         sizes += [m * D, m, 1] if trace else [0, 0, 0]
@@ -136,6 +136,8 @@ class Potential(Field):
             C_all = v["K0"][:, :, :d] @ rotation
             C_bar = C.reshape(n, m, D) + 2.0 * square[:, :, None] * C_all
             K0[:, :, :d] += C_bar @ rotation.transpose(0, 2, 1)
+            if d > D and np.iscomplexobj(weights):
+                K0[:, :, :d] += C_bar @ self._outside(weights, rotation, C_all)
             if symmetric:
                 A[:, np.arange(d), np.arange(d)] += tr
             else:
@@ -146,16 +148,32 @@ class Potential(Field):
         parts += [w, A, bx, c]
         return np.concatenate([part.reshape(n, -1) for part in parts], axis=1)
 
+    @property
+    def _columns(self) -> int:
+        """D: the columns of C, d unless that is much more than the m rows can need."""
+        return self.dim if self.dim <= 2 * self.width else self.width
+
     def _directions(self, weights: Array) -> Array:
         """O (n, d, D) with orthonormal columns that span the rows of K0's x part, (D92).
 
         From the real parts: the imaginary part of a complex step is of first order, and what
         it has outside this span is orthogonal to what is within.
         """
-        if self.dim <= self.width:
+        if self._columns == self.dim:
             return np.broadcast_to(np.eye(self.dim), (len(weights), self.dim, self.dim))
         K0 = self.named(weights)["K0"].real[:, :, : self.dim]
         return np.linalg.qr(K0.transpose(0, 2, 1))[0]
+
+    def _outside(self, weights: Array, rotation: Array, C: Array) -> Array:
+        """C^{-1} K0 (I - O O^T): what the complex step of a *gradient* has outside O, (D93a)."""
+        K0 = self.named(weights)["K0"].imag[:, :, : self.dim]
+        beyond = K0 - K0 @ rotation @ rotation.transpose(0, 2, 1)
+        if np.linalg.cond(C.real).max() > DEPENDENT:
+            raise ValueError(
+                "theta: got a K0 with linearly dependent rows, wanted independent ones "
+                "(second derivatives need them where dim > 2 width)"
+            )
+        return 1j * np.linalg.solve(C.real, beyond)
 
     def initial(self, rng: np.random.Generator) -> dict[str, Array]:
         """One random weight set, small as in [ROL+20]: the control starts close to zero.
