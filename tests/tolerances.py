@@ -249,3 +249,15 @@ OPTIMUM_LEGENDRE = 1e-5
 OPTIMUM_STEP = 1e-5
 OPTIMUM_WIDE_STEP = 2e-3
 OPTIMUM_ASSEMBLY = 1e-7
+
+# --- tests/test_games.py ----------------------------------------------------------------------
+# a supremum found by an optimiser with a gradient of 1e-9, and where it is attained
+FENCHEL_VALUE = 1e-10
+FENCHEL_POINT = 1e-6
+# fourth-order differences with steps of 1e-3 of functionals of order one
+FUNCTIONAL = 1e-9
+# means over 200,000 samples of quantities with a deviation of about one: five of theirs
+MONTE_CARLO = 0.015
+# solves with factors of condition ten by two routes; a second derivative by central differences
+TARGET_SCORE = 1e-12
+TARGET_CURVATURE = 1e-7
