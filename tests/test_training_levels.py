@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tolerances as tol
 from training_problems import Regression, same_result
 
 import refode
@@ -129,3 +130,32 @@ def test_a_list_of_rows_is_one_array():
     result = train(problems, x, y)
     assert same_result(result, train(problems, np.array(x), np.array(y)))
     assert result.level == 1
+
+
+# --- mean field games ------------------------------------------------------------------------
+
+
+def test_games_train_on_fresh_samples_and_ever_more_steps():
+    densities = refode.densities
+    initial = densities.GaussianMixture(
+        [0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], [0.3 * np.eye(2)] * 2
+    )
+    game = refode.games.optimal_transport(
+        initial, densities.Gaussian(np.zeros(2), 0.3 * np.eye(2)), alpha=2.0, terminal=5.0
+    )
+    potential = refode.fields.Potential(dim=2, width=4)
+    coarse = refode.MeanFieldGame(potential, game, hjb=1.0, hjb_terminal=1.0, n_steps=1)
+    problems = [coarse, coarse.with_steps(3)]
+    x = [initial.sample(n, seed=n) for n in (50, 100)]
+    levels = train(problems, x, terms=True)
+    assert levels.history.dtype.names[-6:] == ("L", "F", "G", "hjb", "hjb_terminal", "total")
+    start = problems[1].value(levels.levels[0].x, x[1])
+    assert levels.levels[1].history["value"][0] == pytest.approx(start, rel=tol.TRAINING_PROLONGED)
+    assert levels.fun < start < coarse.value(coarse.initial(1), x[1])
+
+    result = training.train_resampled(
+        problems[1], n_samples=100, every=5, max_iter=12, theta0=levels.x, progress=False,
+        validation_samples=200,
+    )  # fmt: skip
+    assert list(np.bincount(result.history["period"])) == [6, 6, 3]
+    assert result.validation < result.history["validation"][0]

@@ -144,6 +144,25 @@ def test_a_problem_without_value_is_validated_too():
     assert result.validation == pytest.approx(Regression(bend=0.3).value(result.x, VALIDATION))
 
 
+def test_the_value_jumps_by_the_noise_that_a_period_has_fitted():
+    """(D55): tr A^-1 C/N is p/N for least squares with unit noise, where periods converge."""
+    p, n, samples = 6, 200, []
+
+    def sampler(n, seed):
+        samples.append(problem.draw(n, seed))
+        return samples[-1]
+
+    problem = Regression(p, spread=0.5, noise=1.0)
+    history = train(problem, sampler, n_samples=n, every=60, max_iter=700).history
+    jumps = np.diff(history["value"])[np.diff(history["iteration"]) == 0]
+    # by the samples alone the value at the minimum jumps too, three times as much
+    jumps -= np.diff([problem.value(np.ones(p), x) for x in samples])[: len(jumps)]
+    assert len(jumps) > 70
+    error = jumps.std() / np.sqrt(len(jumps))
+    assert error < 0.1 * p / n
+    assert abs(jumps.mean() - p / n) < 3 * error + (p / n) ** 2
+
+
 # --- which theta comes back -----------------------------------------------------------------------
 
 
