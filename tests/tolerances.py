@@ -261,3 +261,36 @@ MONTE_CARLO = 0.015
 # solves with factors of condition ten by two routes; a second derivative by central differences
 TARGET_SCORE = 1e-12
 TARGET_CURVATURE = 1e-7
+
+# --- tests/test_grid_game.py ---
+# central differences over 1e-5 of the cells' mass, relative: the square of it and eps over it
+GRID_NEWTON_STEP = 1e-5
+GRID_DERIVATIVE = 1e-6
+# sums of a hundred masses of a cell
+GRID_MASS = 1e-12
+# first against second variation over a tenth of the cells' mass: the cost's third derivative
+GRID_RIVAL = 0.1
+# 96 cells: h^2 of about 0.013 times a factor of order one
+GRID_COARSE = 0.03
+GRID_EXTRAPOLATED = 1e-3
+GRID_SYMMETRY = 1e-6
+
+# --- tests/test_game_truths.py ----------------------------------------------------------------
+# solutions that the network represents: rounding of a few dozen operations on numbers of order 3
+EXACT_GAME = 1e-13
+# 64 steps of RK4 at rates of order one: (1/64)^4 = 6e-8, with the scheme's small constant
+FINE_STEPS = 1e-8
+# observed order of a fourth-order scheme over three halvings from 4 steps on
+GAME_ORDER = 0.1
+# what the issue asks of trained games: costs and moments within a percent
+TRAINED_COST = 0.01
+TRAINED_MOMENT = 0.01
+# the value function in proportion to its range over the agents
+TRAINED_VALUE = 0.05
+# root mean square of the map's error, for displacements of order one
+TRAINED_MAP = 0.03
+TRAINED_LINE = 0.05
+# quantiles scaled to the exact variance: the mean of a Gaussian's log-density is exact
+ROUNDED_QUANTILES = 1e-13
+# a density that integrates to 1: quadrature of a smooth function and 64 steps of RK4
+MASS = 1e-4
