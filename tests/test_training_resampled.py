@@ -186,6 +186,17 @@ def test_the_best_on_the_validation_samples_on_request():
     assert Regression(noise=1.0).value(best.x, VALIDATION) == best.validation
 
 
+def test_a_value_that_is_not_finite_is_not_the_best():
+    class Blown(Regression):
+        def value(self, theta, x):
+            value = super().value(theta, x)
+            return np.nan if self.count["test"] in (1, 3) else value
+
+    result = train(Blown(bend=0.3), validation_samples=VALIDATION, choose="best")
+    assert np.isnan(result.history["validation"][[0, 14]]).all()
+    assert result.validation == np.nanmin(result.history["validation"])
+
+
 def test_after_a_break_too():
     """Known thetas only: nothing more is evaluated."""
     problem = Regression(noise=1.0, events={90: KeyboardInterrupt()})

@@ -273,7 +273,8 @@ class Periods(Run):
         iteration = self.iteration if self.rows else 0
         newest = Validated(known, self.iterate, iteration)
         best = self.validated[0] if self.validated else newest
-        self.validated = [newest if newest.value < best.value else best, newest]
+        better = newest.value < best.value or not np.isfinite(best.value)
+        self.validated = [newest if better else best, newest]
         return known
 
     def _until_stopped(self) -> Stop:
