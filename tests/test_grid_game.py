@@ -95,6 +95,10 @@ def test_the_linear_quadratic_game_at_order_two():
         assert abs(mean - truth.mean(t * 1.2)[0]) < GRID_COARSE
         spread = math.sqrt(row @ (s.centres - mean) ** 2)
         assert abs(spread - truth.deviation(t * 1.2)[0]) < GRID_COARSE
+    x, times = s.centres, 0.5 * (s.t[1:] + s.t[:-1])
+    crowded = np.abs(x[:, None] - truth.mean(times)[:, 0]) < 1.0
+    v = np.stack([truth.velocity(t, x[:, None])[:, 0] for t in times])
+    assert np.abs(s.v - v)[crowded.T].max() < GRID_COARSE * np.abs(v[crowded.T]).max()
     for name, want in (("L", truth.L[0]), ("F", truth.F[0]), ("G", truth.G[0])):
         assert abs(getattr(s, name) - want) < GRID_COARSE * truth.total
 
@@ -102,6 +106,7 @@ def test_the_linear_quadratic_game_at_order_two():
 def test_transport_that_must_arrive_costs_the_distance_and_follows_the_map():
     s = gs.solve(START, WELLS, 2.0, None, 0.0, math.inf, 96, 24)
     assert s.G == 0.0
+    assert s.psi[-1] == pytest.approx(gs._mass(gs.Line.of(WELLS), s.x), abs=GRID_MASS)
     assert abs(s.total / monotone_distance2(START, WELLS) - 1.0) < GRID_COARSE
     x = np.array([-1.5, -0.6, 0.6, 1.5])
     paths = s.paths(x)
