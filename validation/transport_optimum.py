@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import common
 import numpy as np
 from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
 from transport_bounds import Bounds, Game, Points, Potential, Space, bounds, minimise
 
 from refode import plotting
@@ -33,6 +34,8 @@ from refode.densities import Gaussian
 from refode.verify import observed_order
 
 Array = np.ndarray
+
+alone = threadpool_limits.wrap(limits=1, user_api="blas")  # small products: threads only wait
 
 # The optimum of the game, in every dimension d >= 2; `main` recomputes it
 LOWER, UPPER = 10.685978, 10.685981
@@ -97,6 +100,7 @@ class Study(NamedTuple):
     seconds: float
 
 
+@alone
 def study(game: Game, space: Space, grid: tuple[int, int]) -> Study:
     """Solve on a grid."""
     begin = time.perf_counter()
@@ -207,6 +211,7 @@ def judge_controls(report: common.Report, finest: Study) -> None:
                         other.upper - finest.bounds.lower, 0.0)  # fmt: skip
 
 
+@alone
 def main() -> int:
     """Solve, compare, draw."""
     args = common.arguments(__doc__, "transport_optimum").parse_args()
