@@ -16,6 +16,7 @@ from numba.core.errors import TypingError
 import refode
 from refode import _linalg as la
 from refode._jit import JIT, hold, kernel, uncounted
+from refode.fields.unrolled import at, dot, entries, plus, put, rows_of, zeros
 from refode.solvers import parallel
 
 SIZE = st.integers(1, 9)
@@ -201,3 +202,31 @@ def test_uncounted_arrays_are_the_same_arrays_and_keep_their_owners():
         got = halves(Nested((inner, 1.0), 3, array))
     assert got == pytest.approx(3 * (array[:, :4].sum() + inner.sum()), rel=1e-14)
     assert (sys.getrefcount(array), sys.getrefcount(inner)) == before
+
+
+@kernel(cache=False)
+def over_rows(X, w, axes, out):
+    """out[i, s] <- X[i, s] + (w . X[:, s]) w_i; the sums of X's rows, weights 2."""
+    x, y, a = rows_of(X, axes), rows_of(out, axes), entries(w, 1, 2, axes)
+    sums = zeros(a)
+    for s in range(X.shape[1]):
+        here = at(x, s)
+        put(y, s, plus(here, dot(a, here), a))
+        sums = plus(sums, X[0, 0] * 0 + 2, here)
+    return sums
+
+
+@pytest.mark.nojit
+@given(d=st.integers(1, 3), n=SIZE, seed=SEED, dtype=st.sampled_from([float, complex]))
+@settings(max_examples=40, deadline=None)
+def test_rows_as_tuples(d, n, seed, dtype):
+    rng = np.random.default_rng(seed)
+    X, w = rng.standard_normal((d, n)).astype(dtype), rng.standard_normal(7).astype(dtype)
+    if dtype is complex:
+        X, w = X * (1 - 2j), w * (3 + 1j)
+    out, a = np.empty_like(X), w[1 : 2 * d : 2]
+    sums = over_rows(X, w, tuple(range(d)), out)
+    want = X + np.outer(a, a @ X)
+    eps = 10 * tol.PRODUCT_EPS * np.finfo(float).eps
+    assert np.abs(out - want).max() <= eps * (1 + np.abs(a).max() ** 2) * np.abs(X).max() * d
+    assert np.abs(np.array(sums) - 2 * X.sum(axis=1)).max() <= eps * n * np.abs(X).max()

@@ -22,10 +22,15 @@ from refode._linalg import (
     matrix,
     multiply,
     multiply_transposed,
+    row,
+    segment,
 )
 from refode.activations import tanh_rows
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
 from refode.fields.layer import bias_adjoint
+from refode.fields.unrolled import at, disjoint, dot, entries, plus, put, rows_of, zeros
+
+NARROW = 3  # the largest d whose adjoint is unrolled, docs/performance.md
 
 
 class ShallowSpec(NamedTuple):
@@ -34,6 +39,15 @@ class ShallowSpec(NamedTuple):
     d: int
     k: int
     time: bool
+
+
+class NarrowShallowSpec(NamedTuple):
+    """The same for a state of few rows, ``axes`` saying how many to the compiler."""
+
+    d: int
+    k: int
+    time: bool
+    axes: tuple[int, ...]
 
 
 class Shallow(Field):
@@ -65,10 +79,14 @@ class Shallow(Field):
         return self.width, self.width
 
     def block(self) -> int:
-        return 128 if self.dim * self.width < 2**14 else 256  # docs/performance.md
+        narrow, large = self.dim <= NARROW, self.dim * self.width >= 2**14
+        return 256 if narrow or large else 128  # docs/performance.md
 
     def description(self) -> Any:
-        return ShallowSpec(self.dim, self.width, self.time)
+        sizes = (self.dim, self.width, self.time)
+        if self.dim <= NARROW:
+            return NarrowShallowSpec(*sizes, tuple(range(self.dim)))
+        return ShallowSpec(*sizes)
 
     def prepare(self, weights: Array, trace: bool) -> Array:
         if not (trace or self.time):
@@ -112,6 +130,7 @@ def _offsets(field):
     return b0, W1, b1, w, w + k if field.time else w
 
 
+@rhs.register(NarrowShallowSpec)
 @rhs.register(ShallowSpec)
 def shallow_rhs(field, e, t, Z, F, tr, tape):
     """Eq. (2) and its trace (D4)."""
@@ -150,6 +169,77 @@ def shallow_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scrat
     add_transposed_product(matrix(e, 0, k, d), u_bar, Z_bar)  # [1]^T z_bar += W0^T u_bar
     add_outer(u_bar, Z, matrix(e_bar, 0, k, d))  #              W0_bar += u_bar z^T
     return t_bar
+
+
+@rhs_adjoint.register(NarrowShallowSpec)
+def narrow_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
+    """The same with all that concerns a sample in registers, hidden units in pairs."""
+    k, axes = field.k, field.axes
+    o_b0, o_W1, o_b1, o_w, o_M = _offsets(field)
+    add_row_sums(segment(e_bar, o_b1, field.d), F_bar)
+    z, f_bar, z_bar = rows_of(Z, axes), rows_of(F_bar, axes), rows_of(Z_bar, axes)
+    t_bar = t * 0
+    for j in range(0, k, 2):
+        i = min(j + 1, k - 1)
+        one = _unit(field, e, j, tr_bar)
+        two = _unit(field, e, i, tr_bar)
+        if i == j:  # a unit alone: its partner has no weights
+            two = zeros(two[0]), zeros(two[1]), two[2] * 0
+        sums = pair_adjoint(one, two, z, row(tape, j), row(tape, i), f_bar, tr_bar, z_bar)
+        t_bar += _add_sums(field, e, t, j, sums[0], tr_bar, e_bar)
+        if i > j:
+            t_bar += _add_sums(field, e, t, i, sums[1], tr_bar, e_bar)
+    return t_bar
+
+
+@kernel(cache=False)
+def _unit(field, e, j, tr_bar):
+    """A hidden unit's row of W0, its column of W1, and M_j if there is a trace."""
+    o_b0, o_W1, o_b1, o_w, o_M = _offsets(field)
+    w, v = entries(e, j * field.d, 1, field.axes), entries(e, o_W1 + j, field.k, field.axes)
+    return w, v, e[o_b0] * 0 if tr_bar is None else e[o_M + j]
+
+
+@kernel(cache=False)
+def _add_sums(field, e, t, j, sums, tr_bar, e_bar):
+    """Add a unit's sums over the samples to the cotangents of its weights; return t's."""
+    o_b0, o_W1, o_b1, o_w, o_M = _offsets(field)
+    u_bar, W0_bar, W1_bar, M_bar = sums
+    for i in range(field.d):
+        e_bar[j * field.d + i] += W0_bar[i]
+        e_bar[o_W1 + i * field.k + j] += W1_bar[i]
+    e_bar[o_b0 + j] += u_bar
+    if tr_bar is not None:
+        e_bar[o_M + j] += M_bar
+    if not field.time:
+        return u_bar * 0
+    e_bar[o_w + j] += t * u_bar
+    return e[o_w + j] * u_bar
+
+
+@kernel(cache=False, reassociate=True)
+def pair_adjoint(one, two, z, a1, a2, f_bar, tr_bar, z_bar):
+    """Eqs. (D3), (D5) for two hidden units u, v; sums of u_bar, u_bar z, f_bar a and M's."""
+    disjoint()
+    w1, v1, M1 = one
+    w2, v2, M2 = two
+    b1, W0_1, W1_1, m1 = M1 * 0, zeros(w1), zeros(w1), M1 * 0
+    b2, W0_2, W1_2, m2 = M2 * 0, zeros(w2), zeros(w2), M2 * 0
+    for s in range(a1.shape[0]):
+        zs, fs, h1, h2 = at(z, s), at(f_bar, s), a1[s], a2[s]
+        g1, g2 = 1.0 - h1 * h1, 1.0 - h2 * h2
+        u1, u2 = dot(v1, fs), dot(v2, fs)  # a_bar = W1^T f_bar
+        if tr_bar is not None:
+            u1 -= 2.0 * M1 * h1 * tr_bar[s]
+            u2 -= 2.0 * M2 * h2 * tr_bar[s]
+            m1 += g1 * tr_bar[s]
+            m2 += g2 * tr_bar[s]
+        u1, u2 = g1 * u1, g2 * u2
+        b1, b2 = b1 + u1, b2 + u2
+        W0_1, W0_2 = plus(W0_1, u1, zs), plus(W0_2, u2, zs)
+        W1_1, W1_2 = plus(W1_1, h1, fs), plus(W1_2, h2, fs)
+        put(z_bar, s, plus(plus(at(z_bar, s), u1, w1), u2, w2))
+    return (b1, W0_1, W1_1, m1), (b2, W0_2, W1_2, m2)
 
 
 @kernel(cache=False)
