@@ -266,7 +266,11 @@ class Supervised(Regularised):
         return p * (F_dot - (p * F_dot).sum(axis=1, keepdims=True))
 
     def _padded(self, x: Array) -> Array:
-        return np.pad(x, ((0, 0), (0, self.augment))) if self.augment else x
+        if not self.augment:
+            return x
+        padded = np.zeros((len(x), self.ode.dim))
+        padded[:, : self.n_inputs] = x
+        return padded
 
     def _parameters(self, theta: Array) -> Array:
         return _validate.real_vector("theta", theta, self.n_parameters)

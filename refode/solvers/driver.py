@@ -92,4 +92,5 @@ def gradient(
 
     parallel.together(work, n)
     value = sum(values.tolist())  # in order, as all sums over chunks
-    return Gradient(value, E_bars.sum(axis=0), cost_bars.sum(axis=0), X_bar, time_bars.sum(axis=0))
+    total = np.add.reduce  # over the first axis
+    return Gradient(value, total(E_bars), total(cost_bars), X_bar, total(time_bars))

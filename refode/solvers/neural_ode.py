@@ -92,6 +92,9 @@ class NeuralODE:
                 f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
             )
         self.layout = field.layout.stacked(self.basis.n_coefficients)
+        J, n = self.basis.n_coefficients, field.n_weights
+        rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
+        self._order = np.concatenate([rows[:, p].ravel() for p in field.layout.slices.values()])
         self._plans: dict[tuple[float, float], Plan] = {}
 
     def with_steps(self, n_steps: int) -> NeuralODE:
@@ -262,8 +265,7 @@ class NeuralODE:
     def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
         """theta_bar (p,) = P^T weights_bar."""
         Theta_bar = weights_bar if plan.identity else plan.P.T @ weights_bar
-        ends = np.cumsum(list(self.field.layout.sizes.values()))[:-1]
-        return np.concatenate([part.ravel() for part in np.split(Theta_bar, ends, axis=1)])
+        return Theta_bar.reshape(-1)[self._order]
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
         """Description of a sweep for the driver; ``dynamics`` is a class of ``dynamics.py``."""
@@ -293,7 +295,10 @@ class NeuralODE:
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, trace)
         result = driver.gradient(
-            self.sweep(plan, LogDet if trace else Plain, E.dtype), E, x, Cotangent(y_bar),
+            self.sweep(plan, LogDet if trace else Plain, E.dtype),
+            E,
+            x,
+            Cotangent(y_bar),
             want_x=True,
         )
         weights_bar = self.field.prepare_adjoint(weights, trace, result.E_bar)

@@ -10,16 +10,15 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from refode import _validate
 
 MOST_CHUNKS = 16
-_state: dict[str, Any] = {"threads": None, "pool": None, "size": 0}
-_lock = threading.Lock()
+_state: dict[str, Any] = {"threads": None}
 
 
 def get_num_threads() -> int:
@@ -46,12 +45,44 @@ def set_num_threads(n: int) -> None:
     _state["threads"] = _validate.positive_int("n", n)
 
 
-def _pool(workers: int) -> ThreadPoolExecutor:
-    with _lock:
-        if _state["pool"] is None or _state["size"] < workers or _state["pid"] != os.getpid():
-            _state["pool"] = ThreadPoolExecutor(workers, thread_name_prefix="refode")
-            _state["size"], _state["pid"] = workers, os.getpid()
-        return _state["pool"]
+class _Helper:
+    """A thread that waits for work, and costs as little as a thread can to wake."""
+
+    def __init__(self) -> None:
+        self._given: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="refode", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            work, error = self._given.get(), None
+            try:
+                work()
+            except BaseException as raised:
+                error = raised
+            del work  # nothing stays alive for the sake of a thread that waits
+            self._done.put(error)
+            del error
+
+    def start(self, work: Callable[[], Any]) -> None:
+        """Call ``work`` on this thread."""
+        self._given.put(work)
+
+    def wait(self) -> BaseException | None:
+        """Wait for the work's end; what it raised."""
+        return self._done.get()
+
+
+_idle: list[_Helper] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # a fork has none of its parent's threads
+
+
+def _borrow() -> _Helper:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Helper()
 
 
 @functools.cache
@@ -59,7 +90,7 @@ def _blas() -> Any:
     import scipy.linalg.cython_blas  # noqa: F401  the BLAS that the kernels call
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController().select(user_api="blas")
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 class _SingleThreaded:
@@ -67,20 +98,24 @@ class _SingleThreaded:
 
     def __init__(self) -> None:
         self._inside = 0
-        self._limiter: Any = None
+        self._limited: list[tuple[Any, int]] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._limiter = _blas().limit(limits=1)
+                counts = [(library, library.get_num_threads()) for library in _blas()]
+                self._limited = [(library, n) for library, n in counts if n != 1]
+                for library, _ in self._limited:
+                    library.set_num_threads(1)
             self._inside += 1
 
     def __exit__(self, *exception: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._limiter.restore_original_limits()
+                for library, n in self._limited:
+                    library.set_num_threads(n)
 
 
 _single_threaded = _SingleThreaded()
@@ -117,13 +152,19 @@ def together(work: Callable[[], Any], n_tasks: int) -> None:
     It does whatever tasks it finds left, and ends when there are none.
     """
     with single_threaded_blas():
-        workers = min(get_num_threads(), n_tasks)
-        others = [_pool(workers - 1).submit(work) for _ in range(workers - 1)]
+        helpers = [_borrow() for _ in range(min(get_num_threads(), n_tasks) - 1)]
+        errors: list[BaseException | None] = []
+        for helper in helpers:
+            helper.start(work)
         try:
             work()
         finally:
-            for future in others:
-                future.result()
+            for helper in helpers:
+                errors.append(helper.wait())
+                _idle.append(helper)
+    for error in errors:
+        if error is not None:
+            raise error
 
 
 def run(task: Callable[[int], Any], n_tasks: int) -> list[Any]:
