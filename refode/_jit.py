@@ -28,6 +28,8 @@ from typing import Any
 import numba
 from numba import types
 from numba.core import cgutils, config
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 from numba.extending import intrinsic, overload
 
 JIT = not config.DISABLE_JIT
@@ -119,11 +121,24 @@ def kernel(
     return dispatcher
 
 
+class _Cache(FunctionCache):
+    """Numba's cache, which loads machine code without all that compiling needs.
+
+    Numba's own first registers every function that it can compile. Whatever is not in the
+    cache is compiled, and that registers them still.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # the allocator of arrays
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 def _enable_cache(dispatcher: Any) -> None:
     """Let a dispatcher read and write machine code in the folder of the present sources."""
     before, config.CACHE_DIR = config.CACHE_DIR, str(cache_folder())
     try:
-        dispatcher.enable_caching()
+        dispatcher._cache = _Cache(dispatcher.py_func)
     finally:
         config.CACHE_DIR = before
 

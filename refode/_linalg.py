@@ -8,6 +8,11 @@ a temporary. With the JIT off the same names are plain NumPy.
 
 from __future__ import annotations
 
+import ctypes
+import importlib.machinery
+import importlib.util
+import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,8 +20,6 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
-from numba.np.linalg import get_blas_kind, make_constant_slot
 
 from refode._jit import JIT, kernel
 
@@ -25,10 +28,52 @@ _INTP = cgutils.intp_t
 _PTR = cgutils.voidptr_t
 
 
+def load_blas() -> None:
+    """Import the BLAS that kernels call.
+
+    It is one module of ``scipy.linalg``, whose others take longer to import than all else
+    that a first gradient waits for. So that module is loaded by itself, Numba is made to
+    remember where its functions are, and nobody else gets to see a package half imported.
+    Where anything is not as expected, the import is the usual one.
+    """
+    name = "scipy.linalg.cython_blas"
+    if not JIT or name in sys.modules:
+        return
+    try:
+        import scipy
+
+        folders = [os.path.join(path, "linalg") for path in scipy.__path__]
+        spec = importlib.machinery.PathFinder.find_spec(name, folders)
+        module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+        spec.loader.exec_module(module)  # type: ignore[union-attr]
+        sys.modules[name] = module
+        try:
+            _remember_gemm()
+        finally:
+            del sys.modules[name]
+    except (ImportError, AttributeError, KeyError):
+        importlib.import_module(name)
+
+
+def _remember_gemm() -> None:
+    """Multiply 1 x 1 matrices by the function of Numba's that kernels call for products."""
+    from numba import _helperlib
+
+    pointer, size, char = ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_char
+    sizes, tail = [size] * 3, [pointer, pointer, size, pointer, size, pointer, pointer, size]
+    prototype = ctypes.PYFUNCTYPE(ctypes.c_int, *[char] * 3, *sizes, *tail)
+    gemm = prototype(_helperlib.c_helpers["xxgemm"])
+    for kind, dtype in ((b"d", np.float64), (b"z", np.complex128)):
+        x = np.ones(1, dtype).ctypes
+        gemm(kind, b"n", b"n", 1, 1, 1, x.data, x.data, 1, x.data, 1, x.data, x.data, 1)
+
+
 def _gemm_code(trans_a: bool, trans_b: bool, beta: float) -> Any:
     """Code generator for row-major C = op(A) op(B) + beta C."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        from numba.np.linalg import get_blas_kind, make_constant_slot  # slow: when compiling only
+
         a, b, c = (
             context.make_array(ty)(context, builder, value=v)
             for ty, v in zip(signature.args, args, strict=True)
@@ -171,6 +216,8 @@ def inner(x, y):
 # These are bare: the range must lie within the array, which the caller keeps alive.
 def _view(context: Any, builder: Any, ty: Any, value: Any, out: Any, start: Any, shape: Any) -> Any:
     """An array of type ``out`` over the memory from element ``start`` on."""
+    from numba.np.arrayobj import populate_array  # slow to import: when compiling only
+
     array = context.make_array(ty)(context, builder, value=value)
     view = context.make_array(out)(context, builder)
     itemsize = context.get_constant(types.intp, context.get_abi_sizeof(

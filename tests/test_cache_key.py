@@ -107,3 +107,33 @@ def test_the_cache_goes_where_it_is_told(monkeypatch, tmp_path):
     assert _jit.cache_root() == tmp_path / "here"
     monkeypatch.delenv("REFODE_CACHE_DIR")
     assert _jit.cache_root().name == "refode"
+
+
+LIGHT = """
+import sys
+import numpy as np
+import refode
+ode = refode.NeuralODE(refode.fields.Shallow(2, 3), n_steps=2)
+problem = refode.Supervised(ode, "regression", n_outputs=2)
+x = np.arange(8.0).reshape(4, 2)
+value, gradient = problem.value_and_gradient(problem.initial(), x, x)
+loaded = {"scipy.linalg", "numba.np.linalg"} & {*sys.modules}
+print(value.hex(), gradient.sum().hex(), *loaded)
+import scipy.linalg
+scipy.linalg.cython_blas  # as if it had been imported in the usual way
+assert np.allclose(scipy.linalg.blas.dgemm(1.0, x, x.T), x @ x.T)
+"""
+
+
+@pytest.mark.skipif(not _jit.JIT, reason="there is no machine code")
+def test_a_warm_cache_needs_neither_the_compiler_s_registries_nor_scipy_linalg(tmp_path):
+    env = dict(os.environ, REFODE_CACHE_DIR=str(tmp_path), PYTHONPATH=str(ROOT.parent))
+
+    def start():
+        done = subprocess.run([sys.executable, "-c", LIGHT], env=env, cwd=tmp_path, text=True,
+                              capture_output=True, check=True)  # fmt: skip
+        return done.stdout.split()
+
+    cold = start()[:2]  # compiled here, which loads them
+    (*warm,) = start()
+    assert warm == cold, "more loaded, or other numbers"

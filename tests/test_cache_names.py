@@ -53,8 +53,8 @@ def test_code_compiled_by_two_processes_serves_a_third(tmp_path):
 
 def test_activations_have_different_names():
     names = [name for pair in activations.COMPILED.values() for name in pair]
-    assert len(names) == 10
-    assert len(set(names)) == 10
+    assert len(names) == 2 * len(activations.COMPILED)
+    assert len(set(names)) == len(names) > 0
 
 
 @pytest.mark.skipif(not _jit.JIT, reason="nothing is compiled")

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from refode import _validate
+from refode._linalg import load_blas
 
 MOST_CHUNKS = 16
 _state: dict[str, Any] = {"threads": None}
@@ -87,7 +88,7 @@ def _borrow() -> _Helper:
 
 @functools.cache
 def _blas() -> Any:
-    import scipy.linalg.cython_blas  # noqa: F401  the BLAS that the kernels call
+    load_blas()
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas").lib_controllers
