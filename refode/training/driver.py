@@ -108,8 +108,8 @@ def train(
     ------
     TypeError, ValueError
         Bad input, named; a start at which value or gradient is not finite; a checkpoint that
-        is missing, damaged, or of another run, naming what differs. After the first
-        evaluation nothing else is raised.
+        is missing, damaged, or of another run, naming what differs. Once the first
+        evaluation (and with ``terms`` the first call of costs) is made, nothing is raised.
 
     Notes
     -----
