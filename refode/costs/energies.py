@@ -34,6 +34,18 @@ def energy_gradient(Q, Z, weight, Z_bar):
     """Z_bar[:, s] += weight[s] grad Q(z_s)."""
 
 
+class Fixed:
+    """Attributes are set once, by __init__: what was checked there stays so."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__:
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{name}: got {value!r} for a {kind} that exists, wanted a new one"
+            )
+        super().__setattr__(name, value)
+
+
 class Energy(ABC):
     """A running potential Q on R^d; energies add up by ``+``."""
 
@@ -126,7 +138,7 @@ class SumSpec(NamedTuple):
     second: tuple
 
 
-class _Added(Energy):
+class _Added(Fixed, Energy):
     """The sum of two energies."""
 
     def __init__(self, first: Energy, second: Energy) -> None:
@@ -169,7 +181,7 @@ class BumpSpec(NamedTuple):
     precision: np.ndarray
 
 
-class GaussianBump(Energy):
+class GaussianBump(Fixed, Energy):
     """Q(x) = height times the normal density N(mean, covariance) of the leading coordinates.
 
     Parameters
@@ -191,15 +203,26 @@ class GaussianBump(Energy):
         from refode.densities import Gaussian
 
         self.height = _validate.real_number("height", height)
+        mean = _validate.real_array("mean", mean, ("k",))
         if _validate.n_axes(covariance) == 1:
-            covariance = np.diag(_validate.real_array("covariance", covariance, ("k",)))
+            covariance = np.diag(_validate.real_array("covariance", covariance, mean.shape))
         self.density = Gaussian(mean, covariance)
+        self._spec = self._prepared()
 
-    def description(self) -> BumpSpec:
+    def _prepared(self) -> BumpSpec:
         rho = self.density
-        peak = self.height * float(np.exp(rho.log_density(rho.mean[None])[0]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            peak = self.height * float(np.exp(rho.log_density(rho.mean[None])[0]))
+        if not np.isfinite(peak):
+            raise ValueError(
+                f"height: got {self.height} with a density whose peak is beyond float64, wanted "
+                "a finite product of the two"
+            )
         inverse = np.linalg.inv(rho.cholesky)
         return BumpSpec(peak, np.array(rho.mean), np.ascontiguousarray(inverse.T @ inverse))
+
+    def description(self) -> BumpSpec:
+        return self._spec
 
     def check_dim(self, d: int) -> None:
         if self.density.dim > d:
@@ -247,13 +270,14 @@ class QuadraticSpec(NamedTuple):
     q: np.ndarray
 
 
-class Quadratic(Energy):
+class Quadratic(Fixed, Energy):
     """Q(x) = k/2 |x - q|^2.
 
     Parameters
     ----------
     k : float
-        Stiffness, not negative: with k < 0 the game has no optimum.
+        Stiffness, not negative: with k < 0 agents would flee from q, and given time enough gain
+        without bound.
     q : float or array_like, shape (d,)
         Centre; a number for all coordinates.
 
@@ -271,9 +295,11 @@ class Quadratic(Energy):
         else:
             self.everywhere = False
         self.q = np.array(_validate.real_array("q", q, ("d",)))
+        self.q.flags.writeable = False
+        self._spec = QuadraticSpec(self.k, self.q.copy())
 
     def description(self) -> QuadraticSpec:
-        return QuadraticSpec(self.k, self.q)
+        return self._spec
 
     def check_dim(self, d: int) -> None:
         if not self.everywhere and len(self.q) != d:
