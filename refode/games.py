@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
-from refode.costs.energies import Energy, GaussianBump, Nothing, Quadratic
+from refode.costs.energies import Energy, Fixed, GaussianBump, Nothing, Quadratic
 from refode.densities import Density, Empirical
 
 __all__ = [
@@ -42,7 +42,7 @@ __all__ = [
 Float64 = NDArray[np.float64]
 
 
-class RunningCost:
+class RunningCost(Fixed):
     """L(x, v) = alpha/2 |v|^2 + Q(x), its Hamiltonian and its feedback.
 
     Parameters
@@ -86,7 +86,7 @@ class RunningCost:
         return f"RunningCost(alpha={self.alpha}, energy={self.energy!r})"
 
 
-class Entropy:
+class Entropy(Fixed):
     """The functional weight * int rho log rho dx.
 
     Parameters
@@ -112,7 +112,7 @@ class Entropy:
         return f"Entropy({self.weight})"
 
 
-class KullbackLeibler:
+class KullbackLeibler(Fixed):
     """The terminal cost weight * KL(rho, rho_Y) = weight * int rho log(rho/rho_Y) dx.
 
     Parameters
@@ -135,18 +135,18 @@ class KullbackLeibler:
     def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,)."""
         x, log_rho = _samples(x, log_rho)
-        return float(self.weight * np.mean(log_rho - self.target.log_density(x)))
+        return float(self.weight * np.mean(log_rho - _log_density("target", self.target, x)))
 
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
         """G = weight (1 + log rho - log rho_Y), (N,), (D82)."""
         x, log_rho = _samples(x, log_rho)
-        return self.weight * (1.0 + log_rho - self.target.log_density(x))
+        return self.weight * (1.0 + log_rho - _log_density("target", self.target, x))
 
     def __repr__(self) -> str:
         return f"KullbackLeibler({self.target!r}, weight={self.weight})"
 
 
-class CrossEntropy:
+class CrossEntropy(Fixed):
     """The terminal cost weight * E_{y ~ rho_Y}[-log rho(y)].
 
     Parameters
@@ -169,13 +169,13 @@ class CrossEntropy:
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
         """G = -weight rho_Y/rho, (N,), (D83)."""
         x, log_rho = _samples(x, log_rho)
-        return -self.weight * np.exp(self.target.log_density(x) - log_rho)
+        return -self.weight * np.exp(_log_density("target", self.target, x) - log_rho)
 
     def __repr__(self) -> str:
         return f"CrossEntropy({self.target!r}, weight={self.weight})"
 
 
-class Game:
+class Game(Fixed):
     """A potential mean field game (18): where agents start, and what they pay.
 
     Parameters
@@ -216,9 +216,9 @@ class Game:
         self.terminal_cost = _validate.instance(
             "terminal_cost", terminal_cost, (KullbackLeibler, CrossEntropy)
         )
-        self.dim = initial.dim
+        self.dim = _dimension("initial", initial)
         self.target = terminal_cost.target
-        if self.target.dim != self.dim:
+        if _dimension("target", self.target) != self.dim:
             raise ValueError(
                 f"target: got dim {self.target.dim}, wanted the initial density's {self.dim}"
             )
@@ -229,6 +229,21 @@ class Game:
         self.energy.check_dim(self.dim)
         self.interaction = Entropy(entropy)
         self.entropy, self.terminal = self.interaction.weight, terminal_cost.weight
+        self._ask_densities()
+
+    def _ask_densities(self) -> None:
+        """Whether one's own densities answer in the shapes that kernels read, at some points."""
+        n = self.dim + 1  # tells (n, d) from (d, n)
+        x = _answer("initial", "sample", self.initial.sample(n, seed=0), (n, self.dim))
+        crossed = isinstance(self.terminal_cost, CrossEntropy)
+        asked = [("initial", self.initial, crossed)]  # the flow from y ends in its score
+        if not crossed:
+            asked.append(("target", self.target, True))
+        for name, density, score in asked:
+            _log_density(name, density, x)
+            if score:
+                gradient = density.log_density_gradient(x)
+                _answer(name, "log_density_gradient", gradient, x.shape)
 
     def __repr__(self) -> str:
         return (
@@ -311,3 +326,20 @@ def _pair(x: ArrayLike, name: str, v: ArrayLike) -> tuple[Float64, Float64]:
 def _samples(x: Any, log_rho: Any) -> tuple[Float64, Float64]:
     x = _validate.real_array("x", x, ("N", "d"))
     return x, _validate.real_vector("log_rho", log_rho, len(x))
+
+
+def _dimension(name: str, density: Density) -> int:
+    return _validate.positive_int(f"{name}.dim", getattr(density, "dim", None))
+
+
+def _log_density(name: str, density: Density, x: Float64) -> Float64:
+    return _answer(name, "log_density", density.log_density(x), (len(x),))
+
+
+def _answer(name: str, method: str, value: Any, shape: tuple[int, ...]) -> Float64:
+    """What a density's method returned; -inf is an answer outside its support, NaN is none."""
+    value = np.asarray(value, dtype=np.float64)
+    if value.shape != shape or np.isnan(value).any():
+        what = "NaN" if value.shape == shape else f"an array of shape {value.shape}"
+        raise ValueError(f"{name}: got {what} from its {method}, wanted numbers of shape {shape}")
+    return value

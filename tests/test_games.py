@@ -20,7 +20,7 @@ import refode
 from refode import games
 from refode._jit import JIT, kernel
 from refode.costs import targets
-from refode.densities import Empirical, Gaussian, GaussianMixture
+from refode.densities import Density, Empirical, Gaussian, GaussianMixture
 
 BUMP = games.GaussianBump(3.0, [0.2, -0.1], [[1.0, 0.2], [0.2, 0.5]])
 ENERGIES = {
@@ -188,6 +188,95 @@ def test_log_densities_in_kernels(name):
     close(moved_score.imag[:6] / 1e-200, central / (2 * h), tol.TARGET_CURVATURE)
 
 
+def test_columns_without_a_sample_stay_finite():
+    """Values computed beforehand come from their place; columns that stand for nobody are 0."""
+    rng = np.random.default_rng(5)
+    target = targets.GivenTarget(rng.standard_normal(7), rng.standard_normal((7, 3)))
+    value, score = np.full(4, np.nan), np.full((3, 4), np.nan)
+    rows = targets.rows(target, 3)
+    some(target, 5, 2, np.zeros((3, 4)), value, score, np.full((rows, 4), np.nan))
+    assert np.array_equal(value, [*target.log_density[5:], 0.0, 0.0])
+    assert np.array_equal(score[:, :2], target.score[5:].T)
+    assert np.array_equal(score[:, 2:], np.zeros((3, 2)))
+
+
+@kernel
+def some(target, first, m, Z, value, score, work):
+    targets.log_density(target, Z, first, m, value, score, work)
+
+
+class Own(Density):
+    """A density of somebody's own: a normal one by its methods alone, some of them wrong."""
+
+    dim = 2
+    normal = Gaussian([0.2, 0.0], [[1.0, 0.3], [0.3, 0.8]])
+
+    def __init__(self, wrong=None, turn=None):
+        self.wrong, self.turn = wrong, turn
+
+    def _say(self, method, value):
+        return self.turn(value) if method == self.wrong else value
+
+    def sample(self, n, seed=0):
+        return self._say("sample", self.normal.sample(n, seed))
+
+    def log_density(self, x):
+        return self._say("log_density", self.normal.log_density(x))
+
+    def log_density_gradient(self, x):
+        return self._say("log_density_gradient", self.normal.log_density_gradient(x))
+
+
+def test_kl_to_a_density_of_ones_own():
+    """The same costs as to the one it wraps, which kernels know."""
+    x, log_rho = X[:, :2], RNG.standard_normal(6)
+    own, known = games.KullbackLeibler(Own(), 0.7), games.KullbackLeibler(Own.normal, 0.7)
+    assert targets.target_of(Own()) is None
+    assert own.functional(x, log_rho) == known.functional(x, log_rho)
+    close(own.derivative(x, log_rho), known.derivative(x, log_rho), 0.0)
+    found = []
+    for target in (Own(), Own.normal):
+        game = games.optimal_transport(Gaussian([1.0, 0.0], 0.5), target, terminal=3.0)
+        problem = refode.MeanFieldGame(refode.fields.Potential(dim=2, width=2), game, n_steps=1)
+        found.append(problem.value_and_gradient(problem.initial(seed=0), x))
+    close(found[0][0], found[1][0], tol.FIELD_VALUE)
+    close(found[0][1], found[1][1], tol.TARGET_SCORE)
+
+
+@pytest.mark.parametrize("wrong", [
+    ("log_density", lambda v: v[:, None], r"an array of shape \(3, 1\) from its log_density, "),
+    ("log_density", lambda v: v[0], r"an array of shape \(\) from its log_density, "),
+    ("log_density", lambda v: v * np.nan, "NaN from its log_density, "),
+    ("log_density_gradient", np.transpose, r"an array of shape \(2, 3\) from its log_density_gr"),
+    ("sample", np.transpose, r"an array of shape \(2, 3\) from its sample, "),
+], ids=["column", "number", "nan", "gradient", "sample"])  # fmt: skip
+def test_densities_that_answer_in_other_shapes(wrong):
+    """At the door, where a transposed score would otherwise pass for another gradient."""
+    method, turn, message = wrong
+    bad, good = Own(method, turn), Own.normal
+    if method != "sample":
+        with pytest.raises(ValueError, match=f"^target: got {message}"):
+            games.optimal_transport(good, bad)
+    with pytest.raises(ValueError, match=f"^initial: got {message}"):
+        games.normalizing_flow(bad, good)
+
+
+def test_a_density_says_its_dimension():
+    bad = Own()
+    bad.dim = None
+    with pytest.raises(TypeError, match=r"^target\.dim: got None"):
+        games.optimal_transport(Own.normal, bad)
+
+
+def test_costs_ask_densities_again():
+    """Also where no game asked: a column would make the derivative a matrix."""
+    bad, x, log_rho = Own("log_density", lambda v: v[:, None]), X[:, :2], np.zeros(6)
+    for call in (games.KullbackLeibler(bad).functional, games.KullbackLeibler(bad).derivative,
+                 games.CrossEntropy(bad).derivative):  # fmt: skip
+        with pytest.raises(ValueError, match="^target: got an array of shape"):
+            call(x, log_rho)
+
+
 # --- the door ----------------------------------------------------------------------------------
 ONE, TWO = Gaussian([0.0], 1.0), Gaussian([0.0, 0.0], 1.0)
 
@@ -229,6 +318,38 @@ def test_a_bump_lives_on_leading_coordinates(d, k):
             games.crowd_motion(rho, rho, obstacle=bump)
     else:
         assert games.crowd_motion(rho, rho, obstacle=bump).energy is bump
+
+
+def test_games_stay_as_they_were_checked():
+    game = games.crowd_motion(TWO, TWO, obstacle=BUMP, entropy=0.1)
+    fixed = [(game, "alpha"), (game, "target"), (game.running_cost, "alpha"),
+             (game.interaction, "weight"), (game.terminal_cost, "weight")]  # fmt: skip
+    for part, name in fixed:
+        with pytest.raises(AttributeError, match=f"^{name}: got -3.0"):
+            setattr(part, name, -3.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(1, 4), m=st.integers(1, 4), d=st.integers(1, 3), e=st.integers(1, 3))
+def test_costs_ask_for_shapes(n, m, d, e):
+    """(N, d) twice, or (N, d) and (N,); the name of what does not fit."""
+    x, cost, rho = np.zeros((n, d)), games.RunningCost(2.0), Gaussian(np.zeros(d), 1.0)
+    other, name = np.zeros((m, e)), {"value": "v", "hamiltonian": "p", "feedback": "p"}
+    for method, wrong in name.items():
+        call = getattr(cost, method)
+        if (n, d) == (m, e):
+            assert call(x, other).shape == ((n, d) if method == "feedback" else (n,))
+        else:
+            with pytest.raises(ValueError, match=rf"^{wrong}: got .* wanted \({n}, {d}\)"):
+                call(x, other)
+    for cost in (games.Entropy(1.0), games.KullbackLeibler(rho), games.CrossEntropy(rho)):
+        if n == m:
+            assert cost.derivative(x, np.zeros(m)).shape == (n,)
+            assert np.ndim(cost.functional(x, np.zeros(m))) == 0
+        else:
+            for call in (cost.derivative, cost.functional):
+                with pytest.raises(ValueError, match=rf"^log_rho: got .* wanted \({n},\)"):
+                    call(x, np.zeros(m))
 
 
 def test_the_page_on_energies_is_right(tmp_path):
