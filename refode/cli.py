@@ -26,6 +26,8 @@ __all__ = ["TARGETS", "main"]
 TARGETS = {
     "figure1": "train the two networks of the survey's Figure 1 and draw it",
     "figure2": "fit flows to eight toy densities, with and without transport cost (Figure 2)",
+    "figure3": "play transport and crowd motion on the line, to one target (Figure 3)",
+    "games": "solve two published mean field games in the plane, and draw them",
     "densities": "estimate densities of wine and breast cancer (needs refode[data])",
     "realdata": "classify scikit-learn's digits and breast cancer (needs refode[data])",
 }

@@ -294,3 +294,17 @@ TRAINED_LINE = 0.05
 ROUNDED_QUANTILES = 1e-13
 # a density that integrates to 1: quadrature of a smooth function and 64 steps of RK4
 MASS = 1e-4
+
+# --- tests/test_games_report.py ---------------------------------------------------------------
+# means of samples: standard errors
+GAMES_SIGMAS = 5.0
+# translations, exact but for rounding; exponentials of log-densities of a few hundred 1e3 times that
+GAMES_ROUNDING = 1e-12
+# what the eight Gaussians overlap, in the weighted divergence
+GAMES_OVERLAP = 0.02
+
+# --- tests/test_figure3.py --------------------------------------------------------------------
+FIGURE3_ROUNDING = 1e-10
+# midpoints of the mass know expectations of smooth functions to the tails' part beyond them
+FIGURE3_Q = 1e-3
+FIGURE3_GRID = 1e-6
