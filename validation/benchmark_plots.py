@@ -18,7 +18,7 @@ PLAIN = FuncFormatter(lambda v, _: f"{v:g}")
 def _colour(code: str) -> str:
     if code == "refode":
         return common.BLUE
-    if code in benchmark_peers.TWO_JAX:
+    if code.removesuffix(", direct") in benchmark_peers.TWO_JAX:
         return common.ORANGE
     return common.SKY if code.startswith("jax") else common.GREY
 
@@ -34,6 +34,8 @@ def _number(ms: float) -> str:
 def bars(report: common.Report, found: Any) -> None:
     """Milliseconds of every code on the workloads with a target, with the floor."""
     chosen = [r for r in found["results"] if r["workload"]["name"] in benchmark_peers.TARGETS]
+    if not chosen:
+        return
     columns = min(2, len(chosen))
     rows = -(-len(chosen) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(6.6 * columns, 3.9 * rows), squeeze=False)
@@ -57,7 +59,7 @@ def _bars_of(axis: Any, result: Any) -> None:
     """Bars from slow to fast; those far beyond JAX's are cut off at the edge."""
     times = sorted(result["times"].items(), key=lambda item: -item[1]["median"])
     mine = result["times"]["refode"]["median"]
-    jax = [t["median"] for n, t in times if n in benchmark_peers.TWO_JAX]
+    jax = [t["median"] for n, t in times if n in benchmark_peers.two_jax(result)]
     edge = 1.55 * min(max(t["high"] for _, t in times), 2.5 * max(jax, default=float("inf")))
     for i, (name, t) in enumerate(times):
         cut = t["median"] > 0.8 * edge
@@ -78,11 +80,18 @@ def _bars_of(axis: Any, result: Any) -> None:
 
 
 def over_dimension(report: common.Report, all_found: Any) -> None:
-    """Speed-up over JAX, and distance from the floor, against d."""
+    """Speed-up over JAX, and distance from the floor, against d; supervised learning alone."""
+
+    def supervised(found: Any) -> list[Any]:
+        losses = ("logistic", "regression")
+        return [r for r in found["results"] if r["workload"]["loss"] in losses]
+
+    if not supervised(all_found[0]):
+        return
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 3.9))
     looks = [(common.BLUE, "o", "-"), (common.ORANGE, "s", "--")]
     for found, (colour, marker, line) in zip(all_found, looks, strict=False):
-        results = sorted(found["results"], key=lambda r: r["workload"]["d"])
+        results = sorted(supervised(found), key=lambda r: r["workload"]["d"])
         dims = [r["workload"]["d"] for r in results]
         label = _threads(found["threads"])
         look = {"color": colour, "marker": marker, "ls": line, "ms": 5}
