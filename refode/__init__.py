@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from refode.solvers.parallel import set_num_threads as set_num_threads
     from refode.training import train as train
     from refode.training import train_multilevel as train_multilevel
+    from refode.training import train_resampled as train_resampled
 
 _MODULES = {
     "bases": "refode.bases",
@@ -56,6 +57,7 @@ _HOMES = {
     "set_num_threads": "refode.solvers.parallel",
     "train": "refode.training",
     "train_multilevel": "refode.training",
+    "train_resampled": "refode.training",
 }
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "tableaus",
     "train",
     "train_multilevel",
+    "train_resampled",
     "training",
     "verify",
 ]
