@@ -67,6 +67,12 @@ class Supervised(Regularised):
         self.n_outputs = self._outputs(_validate.positive_int("n_outputs", n_outputs))
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         shapes = {"W": (self.n_outputs, ode.dim), "b": (self.n_outputs,)} if readout else {}
+        taken = [name for name in shapes if name in ode.layout.shapes]
+        if taken:
+            raise ValueError(
+                f"readout: got True with a {type(ode.field).__name__}, whose weights take the "
+                f"readout's {' and '.join(map(repr, taken))}, wanted False"
+            )
         self._readout_layout = Layout(shapes)
         self.layout = ode.layout.joined(self._readout_layout)
 
