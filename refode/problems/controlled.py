@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode.costs.energies import Fixed
 from refode.fields.potential import Potential
 from refode.problems.paths import all_finite
 from refode.solvers import driver, evaluate
@@ -15,12 +16,14 @@ from refode.solvers.game_dynamics import Game
 from refode.solvers.neural_ode import NeuralODE, Plan
 
 Array = np.ndarray
+# what is not finite is named, or is the answer: no warnings of how it came about
+quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
-class Controlled:
+class Controlled(Fixed):
     """What a potential's control does to agents: the part of a game that asks for no cost.
 
-    A subclass sets the attributes below.
+    A subclass sets the attributes below, once.
     """
 
     potential: Potential
@@ -30,7 +33,7 @@ class Controlled:
     n_steps: int
     t_span: tuple[float, float]
     _odes: dict[int, NeuralODE]
-    _starts: tuple[Array, Array] | None
+    _starts: list[tuple[Array, Array]]
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -63,7 +66,7 @@ class Controlled:
 
     # --- the value function --------------------------------------------------------------
     def value_function(self, theta: Array, t: float, x: Array) -> tuple[Array, Array, Array]:
-        """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at time t and points x (N, d)."""
+        """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at t in [t0, T] and points x (N, d)."""
         phi, gradient, by_time, _ = self._derivatives(theta, t, x)
         return phi, gradient, by_time
 
@@ -96,13 +99,9 @@ class Controlled:
     ) -> tuple[Array, Array]:
         """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x."""
         theta, y = self._parameters(theta), _validate.samples("y", y, self.dim)
-        t = self.t_span[1] if t is None else self._time(t)
-        if t == self.t_span[0]:
-            return y, np.zeros(len(y))
-        w, q = self._backward(theta, y, self._ode(n_steps).plan((t, self.t_span[0])))
-        all_finite("y", np.column_stack([w, q]))
-        return w, -q
+        return self._inverse("y", theta, y, n_steps, self.t_span[1] if t is None else self._time(t))
 
+    @quietly
     def log_density(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
@@ -111,9 +110,21 @@ class Controlled:
         return self.game.initial.log_density(x) + log_det
 
     # --- insides -----------------------------------------------------------------------
+    @quietly
     def _forward(self, theta: Array, start: Array, plan: Plan, whole: bool = False) -> Array:
         E = self.potential.prepare(self.ode.stage_weights(theta, plan), True)
         return driver.forward(self._sweep(plan, E.dtype), E, start, whole)
+
+    def _inverse(
+        self, name: str, theta: Array, y: Array, n_steps: int | None, t: float
+    ) -> tuple[Array, Array]:
+        """`inverse` of arguments that have been checked; the name is for a path that blows up."""
+        ode = self._ode(n_steps)
+        if t == self.t_span[0]:
+            return y.copy(), np.zeros(len(y))
+        w, q = self._backward(theta, y, ode.plan((t, self.t_span[0])))
+        all_finite(name, np.column_stack([w, q]))
+        return w, -q
 
     def _backward(self, theta: Array, y: Array, plan: Plan) -> tuple[Array, Array]:
         """Where paths to y come from, and what log rho gathered on the way back."""
@@ -129,15 +140,18 @@ class Controlled:
         sweep = self.ode.sweep(plan, LogDet, dtype)
         return sweep._replace(dynamics=dynamics, rows=self.dim + 4)
 
+    @quietly
     def _derivatives(self, theta: Array, t: float, x: Array) -> tuple[Array, ...]:
-        theta = self._parameters(theta)
+        theta, t = self._parameters(theta), self._time(t)
         return evaluate.potential(self.potential, theta, _validate.samples("x", x, self.dim), t)
 
     def _start(self, x: Array) -> Array:
         """(x, log rho_0(x)) side by side, (N, d+1); kept for the next call with the same x."""
-        if self._starts is None or not np.array_equal(self._starts[0], x):
-            self._starts = (x.copy(), np.column_stack([x, self.game.initial.log_density(x)]))
-        return self._starts[1]
+        kept = self._starts[-1:]
+        if not kept or not np.array_equal(kept[0][0], x):
+            kept = [(x.copy(), np.column_stack([x, self.game.initial.log_density(x)]))]
+            self._starts[:] = kept
+        return kept[0][1]
 
     def _ode(self, n_steps: int | None) -> NeuralODE:
         n = self.n_steps if n_steps is None else _validate.positive_int("n_steps", n_steps)

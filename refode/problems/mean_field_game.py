@@ -12,7 +12,7 @@ from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
 from refode.fields.potential import Potential
 from refode.games import CrossEntropy, Game
-from refode.problems.controlled import Controlled, with_zero
+from refode.problems.controlled import Controlled, quietly, with_zero
 from refode.problems.paths import all_finite
 from refode.solvers import driver
 from refode.solvers.neural_ode import TINY, NeuralODE, Plan
@@ -80,7 +80,7 @@ class MeanFieldGame(Controlled):
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
         self._odes = {self.n_steps: self.ode}
-        self._starts: tuple[Array, Array] | None = None
+        self._starts = []
 
     def _check_penalties(self) -> None:
         for name in ("hjb", "hjb_terminal"):
@@ -130,8 +130,10 @@ class MeanFieldGame(Controlled):
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
         theta, x, y = self._arguments(theta, x, y)
         v = _validate.real_vector("v", v, self.n_parameters)
-        for density in (self.game.target, self.game.initial)[: 1 + (y is not None)]:
-            if not isinstance(density, Empirical) and target_of(density) is None:
+        needed = [] if y is None else [self.game.initial]
+        needed += [self.game.target] if y is None or self.hjb_terminal else []
+        for density in needed:
+            if target_of(density) is None:
                 raise ValueError(
                     f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
                     "for second derivatives"
@@ -165,6 +167,7 @@ class MeanFieldGame(Controlled):
         terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
         return {**terms, "total": sum(terms.values())}
 
+    @quietly
     def single_agent_cost(
         self, theta: Array, x: Array, t: float | None = None, n_steps: int | None = None
     ) -> Array:
@@ -173,10 +176,16 @@ class MeanFieldGame(Controlled):
         It follows the feedback among a population that does the same, so it pays F and G
         at the density around it. At the equilibrium it is Phi(t, x).
         """
+        if isinstance(self.game.target, Empirical):
+            raise ValueError(
+                "game: got an Empirical target, wanted one with a log-density (what an agent "
+                "pays at the end reads it)"
+            )
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
         t0, T = self.t_span
         t = t0 if t is None else self._time(t)
-        log_rho = self.log_density(theta, x, n_steps, t)
+        start, log_det = self._inverse("x", theta, x, n_steps, t)
+        log_rho = self.game.initial.log_density(start) + log_det
         end = np.column_stack([x, log_rho, np.zeros((len(x), 3))])
         if t < T:
             plan = self._ode(n_steps).plan((t, T))
@@ -186,6 +195,7 @@ class MeanFieldGame(Controlled):
         return running + game.terminal_cost.derivative(end[:, :d], end[:, d])
 
     # --- insides -----------------------------------------------------------------------
+    @quietly
     def _value_and_gradient(self, theta: Array, x: Array, y: Array | None) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan()
@@ -252,6 +262,7 @@ class MeanFieldGame(Controlled):
         end = self._forward(theta.real, self._start(x), plan)[0]
         return np.ascontiguousarray(end[:, : self.dim])
 
+    @quietly
     def _terms(
         self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
     ) -> dict[str, float]:
@@ -271,8 +282,10 @@ class MeanFieldGame(Controlled):
             if self.hjb_terminal:
                 r = self.value_function(theta, self.t_span[1], z)[0]
                 r -= game.terminal_cost.derivative(z, log_rho)
-                size = np.mean(r**2) if self.hjb_norm == "squared" else np.mean(np.abs(r))
-                terms["hjb_terminal"] = self.hjb_terminal * float(size)
+                size = r**2 if self.hjb_norm == "squared" else np.abs(r)
+                if finite:
+                    all_finite("x", size)
+                terms["hjb_terminal"] = self.hjb_terminal * float(size.mean())
         if y is not None:
             w, q = self._backward(theta, y, ode.plan(self.t_span[::-1]))
             if finite:
