@@ -14,7 +14,7 @@ Array = np.ndarray
 N_PATHS, N_DOTS = 80, 1200
 STEPS = 64
 TIMES = (0.0, 0.5, 1.0)
-LIMITS = {"transport": ((-6.0, 6.0), (-6.0, 6.0)), "crowd": ((-4.5, 4.5), (-5.0, 5.0))}
+LIMITS = {"transport": ((-6.0, 6.0), (-6.0, 6.0)), "crowd": ((-3.5, 3.5), (-4.8, 4.8))}
 PATH, INK = "#3a3a3a", "#222222"
 
 
@@ -98,7 +98,9 @@ def _values(panels: list[Any], bar: Any, figure: Any, of: Any) -> None:
     where = of.problem.trajectory(of.theta, of.x[:N_DOTS], STEPS)[:: STEPS // 2]
     low = min(f.min() for f in fields)
     high = np.quantile(np.concatenate([f.ravel() for f in fields]), 0.98)
-    levels = np.linspace(low, high, 22)
+    levels = MaxNLocator(26, steps=[1, 2, 5, 10]).tick_values(low, high)
+    apart = 4 * (levels[1] - levels[0])
+    marks = [level for level in levels if abs(level / apart - round(level / apart)) < 1e-9]
     for axes, field, t, at in zip(panels, fields, TIMES, where, strict=True):
         image = axes.contourf(*axes_of, field.T, levels=levels, cmap="viridis", extend="max")
         image.set_rasterized(True)
@@ -106,7 +108,7 @@ def _values(panels: list[Any], bar: Any, figure: Any, of: Any) -> None:
         axes.scatter(*at[:300].T, s=1.6, color="black", linewidths=0, alpha=0.7, rasterized=True)
         _obstacle(axes, of, filled=False, colour="white")
         axes.set_title(rf"$\Phi(\cdot,\,{t:g})$ and agents")
-    figure.colorbar(image, cax=bar, ticks=MaxNLocator(7, steps=[1, 2, 5, 10]))
+    figure.colorbar(image, cax=bar, ticks=marks)
     bar.set_ylabel(r"$\Phi$", labelpad=3)
 
 
