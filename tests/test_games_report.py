@@ -68,6 +68,39 @@ def test_a_crowd_that_walks_straight_onto_its_target(group):
 
 
 @grouped
+def test_densities_of_a_crowd_that_shrinks(group):
+    """Phi = k/2 |x|^2: F(x) = exp(-k) x, with alpha = 1."""
+    setup, k = games.crowd(), 0.5
+    problem = setup.problem()
+    arrays = problem.unpack(moved_by(setup, [0.0, 0.0]))
+    arrays["A"][[0, 1], [0, 1]] = k
+    theta = problem.pack(arrays)
+    axes = (np.linspace(-2, 2, 9), np.linspace(-5, 5, 11))
+    points, r = games.grid_points(axes), np.exp(-k)
+    pushed = np.exp(setup.game.initial.log_density(points / r)) / r**2
+    pulled = np.exp(setup.game.target.log_density(points * r)) * r**2
+    for got, want in (
+        (games.density_on_grid(problem, theta, axes), pushed),
+        (games.pull_back(problem, theta, axes), pulled),
+    ):
+        np.testing.assert_allclose(got.ravel(), want, rtol=0, atol=tol.GAMES_STEPS * want.max())
+    way = games.paths(setup, theta, setup.game.initial.sample(50, seed=3))
+    assert way.bend == pytest.approx(1.0, rel=tol.GAMES_ROUNDING)
+    assert way.kinetic > way.kinetic_straight * 1.01  # not at constant speed
+
+
+def test_only_the_crowd_starts_with_a_spread():
+    start, published = games.transport().start(3), games.transport().problem().initial(3)
+    np.testing.assert_array_equal(start, published)
+    setup = games.crowd(dim=5)
+    problem = setup.problem()
+    spread, published = problem.unpack(setup.start(3)), problem.unpack(problem.initial(3))
+    inside = np.abs(published["K0"][:, 2:5]).max()
+    assert np.array_equal(spread["K0"][:, 2:5], published["K0"][:, 2:5])
+    assert spread["K0"][:, [0, 1, 5]].std() > 5 * inside
+
+
+@grouped
 def test_transport_that_stays_pays_the_divergence(group):
     setup = games.transport()
     theta = moved_by(setup, [0.0, 0.0])

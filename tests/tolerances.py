@@ -300,6 +300,8 @@ MASS = 1e-4
 GAMES_SIGMAS = 5.0
 # translations, exact but for rounding; exponentials of log-densities of a few hundred 1e3 times that
 GAMES_ROUNDING = 1e-12
+# 16 steps of RK4 that shrink by exp(-1/2), where densities vary by a factor of e over 0.3
+GAMES_STEPS = 1e-6
 # what the eight Gaussians overlap, in the weighted divergence
 GAMES_OVERLAP = 0.02
 
@@ -308,3 +310,9 @@ FIGURE3_ROUNDING = 1e-10
 # midpoints of the mass know expectations of smooth functions to the tails' part beyond them
 FIGURE3_Q = 1e-3
 FIGURE3_GRID = 1e-6
+
+# --- tests/test_game_invariants.py ------------------------------------------------------------
+# the same numbers by other routes through a few dozen operations
+GAME_ROUNDING = 1e-12
+# smooth densities on grids of tenths of a deviation: quadrature to rounding, 32 steps of RK4
+GAME_MASS = 1e-5

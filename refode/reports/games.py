@@ -329,7 +329,7 @@ def _crowd_checks(of: Solved) -> list[Check]:
     return [
         (f"crowd: Q on the paths below {OBSTACLE:g} of Q on straight lines ({ratio:.2f})",
          ratio < OBSTACLE),
-        (f"crowd: the way around, {detour:.2f}, costs less than straight lines, {straight:.2f}",
+        (f"crowd: the paths, {detour:.2f}, cost less than straight lines, {straight:.2f}",
          detour < straight),
         (f"crowd: KL to the target below {CROWD_KL:g} ({divergence:.3f})", divergence < CROWD_KL),
     ]  # fmt: skip
