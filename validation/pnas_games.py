@@ -207,8 +207,8 @@ def show(rows: list[Row]) -> None:
             lines.append(
                 [r.kind, str(r.dim), str(steps), str(samples), *values, known, gap, *times]
             )
-    common.print_table("Games of [ROL+20]: as trained, and by 16 steps and fresh samples (N of them)", columns,
-                       lines)  # fmt: skip
+    title = "Games of [ROL+20]: as trained, and by 16 steps and fresh samples (N of them)"
+    common.print_table(title, columns, lines)
 
 
 def check(report: common.Report, rows: list[Row], quick: bool) -> None:
