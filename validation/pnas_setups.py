@@ -52,9 +52,9 @@ def plan(kind: str, dim: int, quick: bool = False) -> tuple[Phase, ...]:
     if kind == "crowd":  # it takes longer to find the way around
         if dim <= 2:
             return (Phase(steps, n, 50, 900),)
-        return (Phase(steps, 64**2, 50, 400), Phase(steps, n, 50, 200))
+        return (Phase(steps, 64**2, 50, 400), Phase(steps, n, 50, 600 if dim > 50 else 200))
     if dim <= 2:
-        return (Phase(steps, n, 50, 600),)
+        return (Phase(steps, n, 50, 900),)
     if dim <= 10:
         return (Phase(steps, 48**2, 25, 200), Phase(steps, n, 50, 300))
     return (Phase(steps, 64**2, 25, 250), Phase(steps, 8192, 50, 100), Phase(steps, n, 50, 50))
