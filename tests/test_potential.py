@@ -162,7 +162,7 @@ def test_complex_step_of_the_adjoint(name):
 
 
 def test_dependent_rows_have_no_second_derivatives_here():
-    field, _, w, x = network("more-coordinates-than-units")
+    field, _, w, x = network("the-same-symmetric")
     w = w.copy()
     field.layout.unpack(w)["K0"][1] = field.layout.unpack(w)["K0"][0]
     E = field.prepare(w[None].astype(complex), True)

@@ -6,6 +6,7 @@ docs/equations_potential.md, (D90)-(D97); the kernels are in potential_kernels.p
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from refode import _validate
 from refode._jit import kernel
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
 from refode.fields.potential_kernels import derivatives, derivatives_adjoint
-from refode.fields.potential_layout import PotentialSpec, tape_rows
+from refode.fields.potential_layout import PotentialSpec, n_pairs, tape_rows
 
 QUADRATICS = ("lowrank", "symmetric")
 DEPENDENT = 1e8  # condition number from which rows count as dependent
@@ -51,9 +52,9 @@ class Potential(Field):
     Weights, in this order: K0 (m, d+1), b0 (m,), K1 (m, m), b1 (m,), ..., w (m,),
     A (r, d+1) or (d+1, d+1), b (d+1,), c (); the last column belongs to t.
 
-    With D = d, or m where d > 2 m, the Laplacian takes 2 m^2 D (depth - 1) flops a sample;
-    there is no loop over the d dimensions. Gradient and adjoint take about 12 times the
-    entries of K0, K1, ... and A.
+    With D = d, or m where d > 2 m, the Laplacian takes 2 m^2 D (depth - 1) flops a sample, or
+    m^2 (m + 1) with two layers and D >= 3 (m + 1)/4; there is no loop over the d dimensions.
+    Gradient and adjoint take about 12 times the entries of K0, K1, ... and A.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class Potential(Field):
         """Sizes that the kernels dispatch on."""
         symmetric = self.quadratic == "symmetric"
         r = 0 if symmetric else self.rank
-        return PotentialSpec(self.dim, self.width, self.depth - 1, r, self._columns, symmetric)
+        sizes = (self.dim, self.width, self.depth - 1, r, self._columns)
+        return PotentialSpec(*sizes, symmetric, self._pairs)
 
     def description(self) -> Any:
         return self.spec
@@ -89,7 +91,8 @@ class Potential(Field):
     def rows(self, trace: bool) -> tuple[int, int]:
         f = self.spec
         tape = tape_rows(f)
-        scratch = f.r + (f.M + 4) * f.m + (2 * f.m * f.D if trace else 0)
+        laplacian = f.m + n_pairs(f) if f.pairs else 2 * f.m * f.D
+        scratch = f.r + (f.M + 4) * f.m + (laplacian if trace else 0)
         return (tape.end if trace else tape.R), scratch
 
     def block(self) -> int:
@@ -109,20 +112,20 @@ class Potential(Field):
             S = 0.5 * (v["A"] + v["A"].transpose(0, 2, 1))
             parts += [S[:, :d, :d], S[:, :d, d], S[:, d, d]]
         if trace:
-            C = K0[:, :, :d] @ self._directions(weights)
             A = v["A"]
             trace_of = np.trace(A[:, :d, :d], axis1=1, axis2=2) if symmetric else (
                 np.sum(A[:, :, :d] ** 2, axis=(1, 2)))  # fmt: skip
-            parts += [C, np.sum(C**2, axis=2), trace_of]
+            parts += [*self._row_products(weights), trace_of]
         return np.concatenate([part.reshape(n, -1) for part in parts], axis=1)
 
     def prepare_adjoint(self, weights: Array, trace: bool, e_bar: Array) -> Array:
         d, m, n = self.dim, self.width, len(weights)
         v, symmetric = self.named(weights), self.quadratic == "symmetric"
-        r, D, M = (0 if symmetric else self.rank), self._columns, self.depth - 1
+        r, M = (0 if symmetric else self.rank), self.depth - 1
         sizes = [(r + m) * d, r + m, M * m * m, (M + 1) * m, m, d + 1, 1]
         sizes += [d * d, d, 1] if symmetric else [0, 0, 0]
-        sizes += [m * D, m, 1] if trace else [0, 0, 0]
+        columns = m * (m + 1) // 2 if self._pairs else self._columns
+        sizes += [m * columns, m, 1] if trace else [0, 0, 0]
         ends = np.cumsum(sizes)[:-1]
         W, wt, K, b, w, bx, c, Sxx, Sxt, Stt, C, square, tr = np.split(e_bar, ends, axis=1)
         W = np.concatenate([W.reshape(n, r + m, d), wt[:, :, None]], axis=2)
@@ -132,12 +135,10 @@ class Potential(Field):
             S[:, :d, :d], S[:, :d, d], S[:, d, d] = Sxx.reshape(n, d, d), Sxt, Stt[:, 0]
             A = 0.5 * (S + S.transpose(0, 2, 1))
         if trace:
-            rotation = self._directions(weights)
-            C_all = v["K0"][:, :, :d] @ rotation
-            C_bar = C.reshape(n, m, D) + 2.0 * square[:, :, None] * C_all
-            K0[:, :, :d] += C_bar @ rotation.transpose(0, 2, 1)
-            if d > D and np.iscomplexobj(weights):
-                K0[:, :, :d] += C_bar @ self._outside(weights, rotation, C_all)
+            K0_bar, K1_bar = self._row_products_adjoint(weights, C.reshape(n, m, columns), square)
+            K0[:, :, :d] += K0_bar
+            if self._pairs:
+                K = K + K1_bar
             if symmetric:
                 A[:, np.arange(d), np.arange(d)] += tr
             else:
@@ -147,6 +148,48 @@ class Potential(Field):
             parts += [K[:, (i - 1) * m * m : i * m * m], b[:, i * m : (i + 1) * m]]
         parts += [w, A, bx, c]
         return np.concatenate([part.reshape(n, -1) for part in parts], axis=1)
+
+    @property
+    def _pairs(self) -> bool:
+        """Whether the Laplacian goes by products of pairs of units, (D93b): where that is less."""
+        return self.depth == 2 and 4 * self._columns >= 3 * (self.width + 1)
+
+    def _row_products(self, weights: Array) -> tuple[Array, Array]:
+        """C, or B of (D93b); and n, the squared norms of K0's rows."""
+        v = self.named(weights)
+        K0 = v["K0"][:, :, : self.dim]
+        if not self._pairs:
+            C = K0 @ self._directions(weights)
+            return C, np.sum(C**2, axis=2)
+        G = K0 @ K0.transpose(0, 2, 1)
+        k, l, twice = _pairs_of(self.width)  # noqa: E741
+        K1 = v["K1"]
+        B = K1[:, :, k] * K1[:, :, l] * (twice * G[:, k, l])[:, None, :]
+        return B, np.diagonal(G, axis1=1, axis2=2)
+
+    def _row_products_adjoint(
+        self, weights: Array, C_bar: Array, n_bar: Array
+    ) -> tuple[Array, Array | float]:
+        """Cotangents of K0's x part and of K1 (flat) from those of C or B, and n."""
+        v = self.named(weights)
+        K0 = v["K0"][:, :, : self.dim]
+        if not self._pairs:
+            rotation = self._directions(weights)
+            C = K0 @ rotation
+            C_bar = C_bar + 2.0 * n_bar[:, :, None] * C
+            back = rotation.transpose(0, 2, 1)
+            if self.dim > self._columns and np.iscomplexobj(weights):
+                back = back + self._outside(weights, rotation, C)
+            return C_bar @ back, 0.0
+        G, K1 = K0 @ K0.transpose(0, 2, 1), v["K1"]
+        k, l, twice = _pairs_of(self.width)  # noqa: E741
+        U = np.zeros((len(weights), self.width, self.width, self.width), C_bar.dtype)
+        U[:, :, k, l] = twice * C_bar
+        U += U.transpose(0, 1, 3, 2)  # by both orders of a pair
+        K1_bar = np.einsum("njkl,nkl,njl->njk", U, G, K1)
+        G_bar = 0.5 * np.einsum("njkl,njk,njl->nkl", U, K1, K1)
+        G_bar[:, np.arange(self.width), np.arange(self.width)] += n_bar
+        return 2.0 * G_bar @ K0, K1_bar.reshape(len(weights), -1)
 
     @property
     def _columns(self) -> int:
@@ -190,6 +233,13 @@ class Potential(Field):
             A = rng.standard_normal(self.layout.shapes["A"])
             drawn["A"] = 0.1 / np.sqrt(self.dim + 1) * A
         return drawn
+
+
+@functools.cache
+def _pairs_of(m: int) -> tuple[Array, Array, Array]:
+    """Indices k <= l of pairs, and 2 where they differ."""
+    k, l = np.triu_indices(m)  # noqa: E741
+    return k, l, np.where(k == l, 1.0, 2.0)
 
 
 @rhs.register(PotentialSpec)

@@ -17,7 +17,7 @@ from refode._linalg import (
     multiply_transposed,
     row_product,
 )
-from refode.fields.potential_layout import places, step_length, tape_rows
+from refode.fields.potential_layout import n_pairs, places, step_length, tape_rows
 
 
 @kernel(cache=False)
@@ -32,6 +32,12 @@ def laplacian(f, e, lap, tape):
         nj = e[o.n + j]
         for s in range(S):
             lap[s] += nj * (1.0 - a[j, s] * a[j, s]) * y[j, s]
+    if f.pairs:
+        P, R = band(tape, k.J, n_pairs(f)), band(tape, k.R, m)
+        _pairs(a, P)
+        multiply(matrix(e, o.C, m, n_pairs(f)), P, R)
+        _add_term(h, band(tape, k.V + r + m, m), band(tape, k.Y + m, m), R, lap)
+        return
     if f.M > 0:
         _first_jacobian(a, matrix(e, o.C, m, D), band(tape, k.J, m * D))
     for i in range(1, f.M + 1):
@@ -46,11 +52,40 @@ def laplacian(f, e, lap, tape):
         y = band(tape, k.Y + i * m, m)
         R = band(tape, k.R + (i - 1) * m, m)
         _square_sums(T, R)
-        for j in range(m):
-            for s in range(S):
-                lap[s] += h * R[j, s] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
+        _add_term(h, a, y, R, lap)
         if i < f.M:
             _next_jacobian(h, a, T, J, band(tape, k.J + i * m * D, m * D))
+
+
+@kernel(cache=False)
+def _add_term(h, a, y, R, lap):
+    """lap += h R . (1 - a^2) y."""
+    for j in range(a.shape[0]):
+        for s in range(a.shape[1]):
+            lap[s] += h * R[j, s] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
+
+
+@kernel(cache=False)
+def _pairs(a, P):
+    """The products a_k a_l, k <= l, row by row."""
+    row = 0
+    for k in range(a.shape[0]):
+        for l in range(k, a.shape[0]):  # noqa: E741
+            for s in range(a.shape[1]):
+                P[row, s] = a[k, s] * a[l, s]
+            row += 1
+
+
+@kernel(cache=False)
+def _pairs_adjoint(a, P_bar, a_bar):
+    """Add to the cotangent of a."""
+    row = 0
+    for k in range(a.shape[0]):
+        for l in range(k, a.shape[0]):  # noqa: E741
+            for s in range(a.shape[1]):
+                a_bar[k, s] += P_bar[row, s] * a[l, s]
+                a_bar[l, s] += P_bar[row, s] * a[k, s]
+            row += 1
 
 
 @kernel(cache=False)
@@ -117,6 +152,9 @@ def laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch):
     S, at = lap_bar.shape[0], r + (f.M + 1) * m + 3 * m
     if f.M == 0:
         return
+    if f.pairs:
+        _quadratic_form_adjoint(f, e, tape, lap_bar, e_bar, scratch, at)
+        return
     J_bar, T_bar = band(scratch, at, m * D), band(scratch, at + m * D, m * D)
     J_flat, T_flat = joined(J_bar, 0, m, D * S), joined(T_bar, 0, m, D * S)
     for i in range(f.M, 0, -1):
@@ -137,6 +175,20 @@ def laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch):
         band(tape, k.V + r, m), matrix(e, o.C, m, D), J_bar,
         band(scratch, r, m), matrix(e_bar, o.C, m, D),
     )  # fmt: skip
+
+
+@kernel(cache=False)
+def _quadratic_form_adjoint(f, e, tape, lap_bar, e_bar, scratch, at):
+    """R_1 = B P with the products P of pairs: add to the cotangents of a_0 and B."""
+    o, k, r, m, n = places(f), tape_rows(f), f.r, f.m, n_pairs(f)
+    P, R_bar, P_bar = band(tape, k.J, n), band(scratch, at, m), band(scratch, at + m, n)
+    a, y = band(tape, k.V + r + m, m), band(tape, k.Y + m, m)
+    for j in range(m):  # h = 1
+        for s in range(lap_bar.shape[0]):
+            R_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * y[j, s] * lap_bar[s]
+    multiply_transposed(matrix(e, o.C, m, n), R_bar, P_bar)
+    add_outer(R_bar, P, matrix(e_bar, o.C, m, n))
+    _pairs_adjoint(band(tape, k.V + r, m), P_bar, band(scratch, r, m))
 
 
 @kernel(cache=False)

@@ -16,6 +16,7 @@ class PotentialSpec(NamedTuple):
     r: int
     D: int
     symmetric: bool
+    pairs: bool
 
 
 class Weights(NamedTuple):
@@ -30,7 +31,7 @@ class Weights(NamedTuple):
     bt: int
     c: int
     S: int  # (d, d), (d,), (): the symmetric quadratic's parts, x x, x t, t t
-    C: int  # (m, D)
+    C: int  # (m, D); or B (m, m (m + 1)/2) of the products of pairs, (D93b)
     n: int  # (m,)
     trace: int
 
@@ -43,9 +44,15 @@ class Rows(NamedTuple):
     U: int  # u_0, ..., u_M
     Y: int  # y_1, ..., y_{M+1}
     R: int  # R_1, ..., R_M
-    J: int  # J_0, ..., J_{M-1}
+    J: int  # J_0, ..., J_{M-1}; or the products of pairs
     T: int  # T_1, ..., T_M
     end: int
+
+
+@kernel(cache=False)
+def n_pairs(f):
+    """Pairs (k, l) of units with k <= l."""
+    return f.m * (f.m + 1) // 2
 
 
 @kernel(cache=False)
@@ -56,9 +63,10 @@ def places(f):
     w = K + M * m * m + (M + 1) * m
     S = w + m + d + 2
     C = S + ((d + 1) * d + 1 if f.symmetric else 0)
+    columns = n_pairs(f) if f.pairs else f.D
     return Weights(
         0, n * d, K, K + M * m * m, w, w + m, w + m + d, w + m + d + 1,
-        S, C, C + m * f.D, C + m * f.D + m,
+        S, C, C + m * columns, C + m * columns + m,
     )  # fmt: skip
 
 
@@ -71,6 +79,8 @@ def tape_rows(f):
     Y = U + (M + 1) * m
     R = Y + (M + 1) * m
     J = R + M * m
+    if f.pairs:
+        return Rows(2, P, U, Y, R, J, J, J + n_pairs(f))
     T = J + M * m * f.D
     return Rows(2, P, U, Y, R, J, T, T + M * m * f.D)
 
