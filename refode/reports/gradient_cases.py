@@ -60,6 +60,10 @@ KINDS: dict[str, tuple[Callable[[], Field], ...]] = {
         lambda: fields.Leapfrog(4, 3, activation="softplus", time=True),
         lambda: fields.Leapfrog(4, 3, activation="sine"),
     ),
+    "Potential": (
+        lambda: fields.Potential(5, 2, 2, 2),
+        lambda: fields.Potential(3, 4, 3, quadratic="symmetric"),
+    ),
 }
 
 
@@ -106,11 +110,16 @@ def schemes_of(field: Field) -> tuple[str, ...]:
 
 
 def make(kind: str, field: Field, scheme: Any, basis: bases.Basis, loss: str, seed: int) -> Case:
-    """A case with theta, x and y drawn from `seed`; regularisers, a readout and one padded zero."""
+    """A case with theta, x and y drawn from `seed`; regularisers, one padded zero, a readout.
+
+    A potential, whose weights have the readout's names, goes without.
+    """
+    named = isinstance(field, fields.Potential)
     ode = NeuralODE(field, scheme=scheme, n_steps=N_STEPS, basis=basis)
-    m = 1 if loss == "logistic" else 3
+    m = field.dim if named else 1 if loss == "logistic" else 3
     problem = Supervised(
-        ode, loss=loss, n_outputs=m, augment=1, tikhonov=0.1, smoothness=0.01
+        ode, loss=loss, n_outputs=m, augment=min(1, field.dim - 1), readout=not named,
+        tikhonov=0.1, smoothness=0.01,
     )  # fmt: skip
     rng = np.random.default_rng(seed)
     theta = 0.6 * rng.standard_normal(problem.n_parameters)
@@ -143,11 +152,12 @@ QUICK = (
     ("Hamiltonian", 1, "verlet", 3, "regression"),
     ("Hamiltonian", 2, "butcher6", 0, "softmax"),
     ("Leapfrog", 0, "stormer_verlet", 2, "logistic"),
+    ("Potential", 1, "kutta3", 3, "softmax"),
 )
 
 
 def cases(quick: bool) -> list[Case]:
-    """Quick: ten; full: each kind of field with every basis and loss.
+    """Quick: eleven; full: each kind of field with every basis and loss.
 
     Schemes and variants of the field take turns: in the full list every kind of field meets
     every one of its schemes, too.
@@ -162,6 +172,8 @@ def cases(quick: bool) -> list[Case]:
         pairs = [(basis, loss) for basis in BASES for loss in LOSSES]
         for turn, (basis, loss) in enumerate(pairs):
             field = variants[turn % len(variants)]()
+            if kind == "Potential" and loss == "logistic":  # one output, and no readout
+                field = fields.Potential(1, 4)
             schemes = schemes_of(field)
             scheme = schemes[turn % len(schemes)]
             found.append(make(kind, field, scheme, basis(), loss, seed=turn))

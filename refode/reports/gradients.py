@@ -176,7 +176,7 @@ def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section
     out : Path
         Folder for the pictures.
     quick : bool
-        Ten cases instead of all fields with all bases and losses.
+        Eleven cases instead of all fields with all bases and losses.
     chosen : sequence of Case, optional
         Cases to examine instead.
     """

@@ -103,7 +103,7 @@ def every_field() -> list[Study]:
     kinds = (
         fields.Affine(3, time=True), fields.Shallow(6, 5), fields.MLP(3, (4, 5), "softplus"),
         fields.Antisymmetric(3, gamma=0.3), fields.Parabolic(3, 4),
-        fields.Hamiltonian(4), fields.Leapfrog(4, 3),
+        fields.Hamiltonian(4), fields.Leapfrog(4, 3), fields.Potential(3, 4, 3),
     )  # fmt: skip
     found = []
     for kind in kinds:
