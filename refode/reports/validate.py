@@ -1,4 +1,4 @@
-"""``refode validate``: derivatives to rounding, schemes at their orders, invariants to the bit."""
+"""``refode validate``: derivatives to rounding, schemes at their orders, flows, games."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy
 import scipy
 
 import refode
-from refode.reports import flows, gradients, invariants, orders
+from refode.reports import flows, games_checks, gradients, invariants, orders
 from refode.reports.section import Section, plain, table, verdict
 
 Part = Callable[[Path, bool], Section]
-PARTS: tuple[Part, ...] = (gradients.run, orders.run, invariants.run, flows.run)
+PARTS: tuple[Part, ...] = (gradients.run, orders.run, invariants.run, flows.run, games_checks.run)
 
 
 def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> bool:
@@ -28,8 +28,8 @@ def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> 
     out : path
         Folder for everything that is written, made where missing.
     quick : bool, optional
-        Ten gradient cases, one flow and the schemes alone, instead of every field with every
-        basis and loss.
+        Eleven gradient cases, one flow, three games and the schemes alone, instead of every field
+        with every basis and loss.
     parts : sequence of callables, optional
         ``part(folder, quick) -> Section``.
     """
