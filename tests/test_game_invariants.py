@@ -288,3 +288,25 @@ def test_the_objective_is_a_mean_over_samples(group):
 def assert_close(got, want):
     for name, value in want.items():
         assert abs(got[name] - value) <= tol.GAME_ROUNDING * abs(want["total"]), name
+
+
+@pytest.mark.nojit
+@grouped
+@pytest.mark.parametrize("crossed", [False, True], ids=["kl", "cross-entropy"])
+def test_mixtures_of_many_components_have_room(group, crossed):
+    """Their logs and scores take more rows of work space than so small a network does."""
+    rng = np.random.default_rng(3)
+    means, each = rng.standard_normal((9, 3)), np.eye(3) + 0.1
+    many = GaussianMixture(np.full(9, 1.0 / 9.0), means, np.array([each] * 9))
+    one = Gaussian(np.zeros(3), each)
+    cost = games.CrossEntropy(one, 1.5) if crossed else games.KullbackLeibler(many, 1.5)
+    energy = games.GaussianBump(0.0, [0.0], 1.0) + games.Quadratic(0.0)
+    game = games.Game(many if crossed else one, cost, 1.2, energy)
+    problem = refode.MeanFieldGame(refode.fields.Potential(3, 1, 1, 1), game, n_steps=1)
+    theta, x = weights(problem.potential, 4), game.initial.sample(4, seed=1)
+    value, gradient = problem.value_and_gradient(theta, x)
+    assert abs(value - problem.value(theta, x)) <= tol.GAME_ROUNDING * abs(value)
+    v, h = np.cos(np.arange(theta.size)), 1e-3
+    low, high = ([problem.value(theta + s * k * h * v, x) for s in (1, -1)] for k in (1, 2))
+    fourth = (8 * (low[0] - low[1]) - (high[0] - high[1])) / (12 * h)
+    assert abs(fourth - gradient @ v) <= tol.GAME_DIFFERENCE * abs(gradient @ v)

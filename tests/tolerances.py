@@ -314,5 +314,13 @@ FIGURE3_GRID = 1e-6
 # --- tests/test_game_invariants.py ------------------------------------------------------------
 # the same numbers by other routes through a few dozen operations
 GAME_ROUNDING = 1e-12
+# fourth-order differences with steps of 1e-3: h^4 and eps/h
+GAME_DIFFERENCE = 1e-9
 # smooth densities on grids of tenths of a deviation: quadrature to rounding, 32 steps of RK4
 GAME_MASS = 1e-5
+
+# --- tests/test_reference.py ------------------------------------------------------------------
+# a few dozen operations, in units of eps times the condition; 11 under tsit5, whose entries are 12
+REFERENCE_UNITS = 16.0
+# the same in units in the last place of the largest entry, 68 under tsit5
+REFERENCE_ULP = 128.0
