@@ -1,4 +1,4 @@
-"""The command ``refode``: info, reproduce, validate.
+"""The command ``refode``: info, reproduce, validate, export.
 
 Every command ends in a table, names the folder it wrote to, and exits with 0 where all
 went well, 1 where something failed, 2 where it was called wrongly, 130 on Ctrl-C.
@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.command == "info":
         return _info()
+    if args.command == "export":
+        return _export(parser, args.folder)
     if args.command == "validate":
         jobs = {"validate": _validation(args.quick)}
     else:
@@ -117,6 +119,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     validate.add_argument("--quick", action="store_true", help="fewer and smaller cases")
     _add_out(validate, "results/validation")
+
+    export = commands.add_parser(
+        "export",
+        help="write the golden cases for other implementations",
+        description="Write the golden cases, inputs and results to 25 proven digits, as JSON "
+        "and NPZ files with a JSON Schema; docs/reference.md says what they hold.",
+    )
+    export.add_argument("folder", type=Path, metavar="DIR", help="folder, made where missing")
     return parser
 
 
@@ -145,6 +155,27 @@ def _info() -> int:
     from refode.reports import info
 
     return OK if info.run(Console()) else FAILED
+
+
+def _export(parser: argparse.ArgumentParser, folder: Path) -> int:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from refode import reference
+
+    try:
+        written = reference.export(folder)
+    except OSError as error:
+        parser.error(f"argument DIR: {folder} is no folder to write to ({error.strerror})")
+    table, problems = Table("problem", "cases"), [n.partition("-")[0] for n in reference.names()]
+    for problem in sorted(set(problems)):
+        table.add_row(problem, str(problems.count(problem)))
+    console = Console()
+    console.print(table)
+    console.print(Text(f"{len(problems)} cases, {len(written)} files in {folder.resolve()}"),
+                  soft_wrap=True)  # fmt: skip
+    return OK
 
 
 # --- jobs: each gets the folder and says whether all came out as it must ------------------

@@ -1,0 +1,251 @@
+"""The inputs of the golden cases: plain data, the same in every language.
+
+Every number is a multiple of 1/16 between -2 and 2, so that it is a short decimal and exactly a
+double, a float32 and a bfloat16: no implementation starts from rounded inputs. The numbers come
+from the generator of Park and Miller (CACM 31, 1988, multiplier 48271),
+
+    s <- 48271 s mod (2^31 - 1),
+
+started at 1000003 times the case's seed and run ten times first; a draw from {-k, ..., k}
+without 0 is r = s mod 2k, then r - k where r < k and r - k + 1 elsewhere, in sixteenths.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from refode import tableaus
+
+Case = dict[str, Any]
+Shape = tuple[int, ...]
+
+#: Largest weights, samples, cotangents and directions, in sixteenths.
+WEIGHTS, SAMPLES, POTENTIAL = 14, 20, 8
+SYMPLECTIC: dict[str, Case] = {
+    "verlet": {"half": [1, 0], "b": ["1", "1"], "c": ["0", "1"]},
+    "stormer_verlet": {"half": [1, 0, 1], "b": ["0.5", "1", "0.5"], "c": ["0", "0.5", "1"]},
+}
+
+
+class Draws:
+    """The generator described above."""
+
+    def __init__(self, seed: int) -> None:
+        self.state = 1000003 * seed % (2**31 - 1)
+        for _ in range(10):
+            self._next()
+
+    def _next(self) -> int:
+        self.state = 48271 * self.state % (2**31 - 1)
+        return self.state
+
+    def array(self, shape: Shape, largest: int) -> Case:
+        """An array of decimals in C order."""
+        draws = [self._next() % (2 * largest) - largest for _ in range(math.prod(shape))]
+        return array(shape, [Fraction(r if r < 0 else r + 1, 16) for r in draws])
+
+    def labels(self, n: int, classes: int) -> Case:
+        """Integers from 0 to classes - 1."""
+        return array((n,), [Fraction(self._next() // 7 % classes) for _ in range(n)])
+
+
+def array(shape: Shape, values: list[Fraction]) -> Case:
+    """Shape and decimals."""
+    return {"shape": list(shape), "data": [decimal(v) for v in values]}
+
+
+def decimal(value: Fraction) -> str:
+    """An exact decimal; ValueError where there is none within 20 digits."""
+    scaled = value * 10**20
+    if scaled.denominator != 1:
+        raise ValueError(f"value: got {value}, wanted a decimal of at most 20 digits")
+    sign, digits = "-" if value < 0 else "", f"{abs(scaled.numerator):021d}"
+    return f"{sign}{digits[:-20]}.{digits[-20:]}".rstrip("0").rstrip(".")
+
+
+# --- fields ----------------------------------------------------------------------------------
+
+
+def field(kind: str, dim: int, **settings: Any) -> Case:
+    """A field's description; ``time`` and, where there is one, ``activation`` have defaults."""
+    defaults: Case = {} if kind == "Potential" else {"time": False}
+    if kind not in ("Potential", "Affine", "Shallow"):
+        defaults["activation"] = "tanh"
+    return {"type": kind, "dim": dim, **defaults, **settings}
+
+
+def shapes(f: Case) -> dict[str, Shape]:
+    """Names and shapes of one weight set, in the order of theta."""
+    d, k = f["dim"], f.get("width", 0)
+    columns = d + bool(f.get("time"))
+    if f["type"] == "Affine":
+        return {"A": (d, columns), "c": (d,)}
+    if f["type"] == "Shallow":
+        return {"W0": (k, columns), "b0": (k,), "W1": (d, k), "b1": (d,)}
+    if f["type"] == "MLP":
+        sizes = [columns, *f["widths"], d]
+        found: dict[str, Shape] = {}
+        for i in range(len(sizes) - 1):
+            found |= {f"W{i}": (sizes[i + 1], sizes[i]), f"b{i}": (sizes[i + 1],)}
+        return found
+    if f["type"] == "Parabolic":
+        return {"K": (k, columns), "b0": (k,)}
+    if f["type"] == "Potential":
+        return _potential_shapes(f)
+    n = {"Antisymmetric": (d, d), "Hamiltonian": (d // 2, d // 2), "Leapfrog": (k, d // 2)}[
+        f["type"]
+    ]
+    return {"K": n, "b0": (n[0],)} | ({"tau": (n[0],)} if f["time"] else {})
+
+
+def _potential_shapes(f: Case) -> dict[str, Shape]:
+    m, D = f["width"], f["dim"] + 1
+    found: dict[str, Shape] = {"K0": (m, D), "b0": (m,)}
+    for i in range(1, f["depth"]):
+        found |= {f"K{i}": (m, m), f"b{i}": (m,)}
+    rows = D if f["quadratic"] == "symmetric" else f["rank"]
+    return found | {"w": (m,), "A": (rows, D), "b": (D,), "c": ()}
+
+
+def scheme(name: str) -> Case:
+    """The coefficients, as fractions in text."""
+    if name in SYMPLECTIC:
+        return {"name": name, **SYMPLECTIC[name]}
+    table = tableaus.get(name).propagating()
+    return {
+        "name": name,
+        "A": [[str(a) for a in row] for row in table.A],
+        "b": [str(b) for b in table.b],
+        "c": [str(c) for c in table.c],
+    }
+
+
+def basis(text: str) -> Case:
+    """``"Legendre 3"`` -> type and number of coefficients."""
+    kind, _, J = text.partition(" ")
+    return {"type": kind, "J": int(J or 1)}
+
+
+# --- problems --------------------------------------------------------------------------------
+
+
+def _case(name: str, about: str, seed: int, problem: Case, f: Case, how: Case) -> Case:
+    """What all cases have; ``how``: scheme, n_steps, t_span, along, basis."""
+    span = [decimal(Fraction(t)) for t in how["t_span"]]
+    along = [decimal(Fraction(t)) for t in how["along"]]
+    return {
+        "format": "refode-reference", "version": 1, "name": name, "about": about, "seed": seed,
+        "problem": problem, "field": f, "scheme": scheme(how["scheme"]),
+        "n_steps": how["n_steps"], "t_span": span, "along": along, "basis": basis(how["basis"]),
+        "inputs": {},
+    }  # fmt: skip
+
+
+def _theta(draws: Draws, f: Case, J: int, largest: int) -> Case:
+    return {name: draws.array((J, *shape) if J else shape, largest)
+            for name, shape in shapes(f).items()}  # fmt: skip
+
+
+def _how(how: Case, backward: bool = False) -> Case:
+    full: Case = {"scheme": "rk4", "n_steps": 2, "t_span": (-0.25, 1.25), "basis": "Constant"}
+    full |= how
+    ends = tuple(full["t_span"])
+    return {"along": ends[::-1] if backward else ends} | full
+
+
+def ode(name: str, about: str, seed: int, f: Case, n: int = 2, **how: Any) -> Case:
+    """States, log-determinants, their tangent and adjoint."""
+    case, draws = _case(name, about, seed, {"type": "ode"}, f, _how(how)), Draws(seed)
+    J = case["basis"]["J"]
+    case["inputs"] = {
+        "theta": _theta(draws, f, J, WEIGHTS), "direction": _theta(draws, f, J, WEIGHTS),
+        "x": draws.array((n, f["dim"]), SAMPLES),
+        "x_direction": draws.array((n, f["dim"]), SAMPLES),
+        "z_bar": draws.array((n, f["dim"]), SAMPLES), "l_bar": draws.array((n,), SAMPLES),
+    }  # fmt: skip
+    return case
+
+
+def supervised(
+    name: str, about: str, seed: int, f: Case, loss: str, outputs: int = 1, n: int = 3,
+    augment: int = 0, readout: bool = True, tikhonov: float = 0, smoothness: float = 0, **how: Any,
+) -> Case:  # fmt: skip
+    """Eq. (8): loss, regularisers, gradient, Hessian-vector product."""
+    problem = {
+        "type": "supervised", "loss": loss, "n_outputs": outputs, "augment": augment,
+        "readout": readout, "tikhonov": decimal(Fraction(tikhonov)),
+        "smoothness": decimal(Fraction(smoothness)),
+    }  # fmt: skip
+    case, draws, d = _case(name, about, seed, problem, f, _how(how)), Draws(seed), f["dim"]
+    ends: dict[str, Shape] = {"W": (outputs, d), "b": (outputs,)} if readout else {}
+    blocks = [
+        _theta(draws, f, case["basis"]["J"], WEIGHTS)
+        | {k: draws.array(shape, WEIGHTS) for k, shape in ends.items()}
+        for _ in range(2)
+    ]
+    x = draws.array((n, d - augment), SAMPLES)
+    if loss == "regression":
+        y = draws.array((n, outputs), SAMPLES)
+    else:
+        y = draws.labels(n, 2 if loss == "logistic" else outputs)
+    case["inputs"] = {"theta": blocks[0], "direction": blocks[1], "x": x, "y": y}
+    return case
+
+
+def flow(
+    name: str, about: str, seed: int, f: Case, n: int = 2, transport: float = 0,
+    tikhonov: float = 0, smoothness: float = 0, **how: Any,
+) -> Case:  # fmt: skip
+    """Eqs. (13)-(15): likelihood, transport cost; x are data, carried from T to t0."""
+    problem = {
+        "type": "flow", "transport": decimal(Fraction(transport)),
+        "tikhonov": decimal(Fraction(tikhonov)), "smoothness": decimal(Fraction(smoothness)),
+    }  # fmt: skip
+    case = _case(name, about, seed, problem, f, _how(how, backward=True))
+    draws, J = Draws(seed), case["basis"]["J"]
+    case["inputs"] = {
+        "theta": _theta(draws, f, J, WEIGHTS), "direction": _theta(draws, f, J, WEIGHTS),
+        "x": draws.array((n, f["dim"]), SAMPLES),
+    }  # fmt: skip
+    return case
+
+
+def game(
+    name: str, about: str, seed: int, f: Case, rules: Case, n: int = 2, n_targets: int = 0,
+    **how: Any,
+) -> Case:  # fmt: skip
+    """Eq. (25) of a game; ``rules`` are its costs and densities."""
+    case = _case(name, about, seed, {"type": "game", **rules}, f, _how({"t_span": (0, 1)} | how))
+    draws = Draws(seed)
+    case["inputs"] = {
+        "theta": _theta(draws, f, 0, POTENTIAL), "direction": _theta(draws, f, 0, POTENTIAL),
+        "x": draws.array((n, f["dim"]), SAMPLES),
+    }  # fmt: skip
+    if n_targets:
+        case["inputs"]["y"] = draws.array((n_targets, f["dim"]), SAMPLES)
+    return case
+
+
+def rules(
+    kind: str, initial: Case, target: Case | None, alpha: float, terminal: float = 1,
+    entropy: float = 0, energy: tuple[Case, ...] = (), hjb: float = 0, hjb_terminal: float = 0,
+    hjb_norm: str = "absolute",
+) -> Case:  # fmt: skip
+    """A game's costs: ``kind`` is "kl" or "cross_entropy"."""
+    numbers = {"alpha": alpha, "terminal": terminal, "entropy": entropy, "hjb": hjb,
+               "hjb_terminal": hjb_terminal}  # fmt: skip
+    return {
+        "kind": kind, **{k: decimal(Fraction(v)) for k, v in numbers.items()},
+        "hjb_norm": hjb_norm, "energy": list(energy), "initial": initial, "target": target,
+    }  # fmt: skip
+
+
+def mixture(weights: str, means: list[str], covariances: list[list[str]]) -> Case:
+    """A Gaussian mixture; vectors and rows are text with spaces between the numbers."""
+    return {
+        "weights": weights.split(),
+        "means": [m.split() for m in means],
+        "covariances": [[row.split() for row in S] for S in covariances],
+    }

@@ -1,0 +1,230 @@
+"""A golden case by refode's own kernels, in double precision: quantity by quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import refode
+from refode import bases, fields, games
+from refode.densities import Density, Empirical, Gaussian, GaussianMixture
+from refode.problems.regularisers import Regulariser
+from refode.reference.files import arrays
+from refode.solvers import evaluate
+
+Array = NDArray[np.float64]
+Arrays = dict[str, Array]
+Case = dict[str, Any]
+
+
+def results(case: Case, inputs: Arrays | None = None) -> Arrays:
+    """All quantities of a case by name, in the shapes of its results.
+
+    Parameters
+    ----------
+    case : dict
+        As of `refode.reference.case`; its results are not read.
+    inputs : dict, optional
+        Other numbers for its inputs, as `refode.reference.arrays` gives them.
+    """
+    given = arrays(case, "inputs") if inputs is None else inputs
+    by_kind: dict[str, Callable[[Case, Arrays], Arrays]] = {
+        "ode": _ode, "supervised": _supervised, "flow": _flow, "game": _game,
+    }  # fmt: skip
+    return by_kind[case["problem"]["type"]](case, given)
+
+
+def _number(text: str) -> float:
+    return float(Fraction(text))
+
+
+def field_of(case: Case) -> fields.Field:
+    """The field that a case describes."""
+    f = {k: v for k, v in case["field"].items() if k != "type"}
+    if "gamma" in f:
+        f["gamma"] = _number(f["gamma"])
+    return getattr(fields, case["field"]["type"])(**f)
+
+
+def ode_of(case: Case) -> refode.NeuralODE:
+    """The ODE that a case describes."""
+    b = case["basis"]
+    kind = getattr(bases, b["type"])
+    basis = kind() if b["type"] == "Constant" else kind(b["J"])
+    span = (_number(case["t_span"][0]), _number(case["t_span"][1]))
+    return refode.NeuralODE(field_of(case), case["scheme"]["name"], case["n_steps"], span, basis)
+
+
+def _blocks(inputs: Arrays, name: str) -> Arrays:
+    return {k.partition("/")[2]: a for k, a in inputs.items() if k.startswith(f"{name}/")}
+
+
+def _named(name: str, blocks: Arrays) -> Arrays:
+    return {f"{name}/{k}": a for k, a in blocks.items()}
+
+
+def _stages(ode: refode.NeuralODE, theta: Array, path: Array, along: Any) -> Arrays:
+    """Stage states, slopes and traces (and a potential's four) by the field's own kernels."""
+    plan, field = ode.plan(along), ode.field
+    A, b, c = plan.scheme.A, plan.scheme.b, plan.scheme.c
+    weights, h = ode.stage_weights(theta, plan), plan.grid.h[0]
+    kept: dict[str, list[Any]] = {}
+    for n, t in enumerate(plan.grid.t):
+        slopes: list[Array] = []
+        for i in range(len(b)):
+            w, at = weights[plan.grid.slots[n, i]], t + c[i] * h
+            y = path[n] + h * sum((A[i, j] * slopes[j] for j in range(i)), np.zeros(path[n].shape))
+            slopes.append(evaluate.value(field, w, y, at))
+            found = {"stages": y, "slopes": slopes[-1], "trace": evaluate.trace(field, w, y, at)}
+            for name, value in found.items():
+                kept.setdefault(name, []).append(value)
+    return {name: np.reshape(v, (ode.n_steps, len(b), *v[0].shape)) for name, v in kept.items()}
+
+
+def _ode(case: Case, given: Arrays) -> Arrays:
+    ode = ode_of(case)
+    theta, theta_dot = ode.pack(_blocks(given, "theta")), ode.pack(_blocks(given, "direction"))
+    along = (_number(case["along"][0]), _number(case["along"][1]))
+    x = given["x"]
+    found = {"trajectory": ode.trajectory(theta, x, along)}
+    if "half" not in case["scheme"]:
+        found |= _stages(ode, theta, found["trajectory"], along)
+    found["log_det"] = ode.log_det(theta, x, along)[1]
+    found["tangent"] = ode.tangent(theta, x, theta_dot, given["x_direction"], along)
+    bars = ode.log_det_adjoint(theta, x, given["z_bar"], given["l_bar"], along)
+    return found | {"x_bar": bars[1], **_named("theta_bar", ode.unpack(bars[0]))}
+
+
+def _derivatives(problem: Any, given: Arrays, terms: dict[str, float], *data: Array) -> Arrays:
+    """The terms, their sum, gradient and Hessian-vector product."""
+    theta = problem.pack(_blocks(given, "theta"))
+    value, gradient = problem.value_and_gradient(theta, *data)
+    v = problem.pack(_blocks(given, "direction"))
+    product = problem.hessian_vector(theta, v, *data)
+    found = {f"terms/{name}": np.array(term) for name, term in terms.items()}
+    found |= {"total": np.array(value), **_named("gradient", problem.unpack(gradient))}
+    return found | _named("hessian_vector", problem.unpack(product))
+
+
+def _penalties(p: Case, ode: refode.NeuralODE, theta: Array) -> dict[str, float]:
+    tikhonov, smoothness = _number(p["tikhonov"]), _number(p["smoothness"])
+    return {
+        "tikhonov": Regulariser(ode, tikhonov, 0.0)(theta)[0],
+        "smoothness": Regulariser(ode, 0.0, smoothness)(theta)[0],
+    }
+
+
+def _supervised(case: Case, given: Arrays) -> Arrays:
+    p, ode = case["problem"], ode_of(case)
+    how: Case = {k: p[k] for k in ("loss", "n_outputs", "augment", "readout")}
+    penalties: Case = {k: _number(p[k]) for k in ("tikhonov", "smoothness")}
+    problem = refode.Supervised(ode, **how, **penalties)
+    theta, x, y = problem.pack(_blocks(given, "theta")), given["x"], given["y"]
+    if p["loss"] != "regression":
+        y = y.astype(np.int64)
+    inner = theta[: ode.n_parameters]
+    padded = np.concatenate([x, np.zeros((len(x), p["augment"]))], axis=1)
+    found = {"trajectory": ode.trajectory(inner, padded)}
+    if "half" not in case["scheme"]:
+        stages = _stages(ode, inner, found["trajectory"], None)
+        found |= {k: stages[k] for k in ("stages", "slopes")}
+    found["outputs"] = problem.predict(theta, x)
+    loss = refode.Supervised(ode, **how).value(theta, x, y)
+    terms = {"loss": loss, **_penalties(p, ode, theta)}
+    return found | _derivatives(problem, given, terms, x, y)
+
+
+def _flow(case: Case, given: Arrays) -> Arrays:
+    p, ode = case["problem"], ode_of(case)
+    numbers: Case = {k: _number(p[k]) for k in ("transport", "tikhonov", "smoothness")}
+    flow = refode.ContinuousNormalizingFlow(ode, **numbers)
+    theta, y = flow.pack(_blocks(given, "theta")), given["x"]
+    found = {"trajectory": flow.trajectory(theta, y, inverse=True)}
+    stages = _stages(ode, theta, found["trajectory"], ode.t_span[::-1])
+    found |= {k: stages[k] for k in ("stages", "slopes")}
+    found["inverse"], found["log_det"] = flow.inverse(theta, y)
+    found["log_density"] = flow.log_density(theta, y)
+    found["transport_cost"] = flow.transport_cost(theta, y)
+    terms = {
+        "likelihood": -float(found["log_density"].mean()),
+        "transport": numbers["transport"] * float(found["transport_cost"].mean()),
+        **_penalties(p, ode, theta),
+    }
+    return found | _derivatives(flow, given, terms, y)
+
+
+def density_of(rho: Case) -> Density:
+    """The density that a case describes: a Gaussian where there is one component."""
+    means = np.array(rho["means"], dtype=float)
+    covariances = np.array(rho["covariances"], dtype=float)
+    if len(means) == 1:
+        return Gaussian(means[0], covariances[0])
+    return GaussianMixture(np.array(rho["weights"], dtype=float), means, covariances)
+
+
+def _energy(parts: list[Case]) -> games.Energy:
+    total: games.Energy = games.Nothing()
+    for q in parts:
+        if q["type"] == "GaussianBump":
+            mean, S = np.array(q["mean"], dtype=float), np.array(q["covariance"], dtype=float)
+            total = total + games.GaussianBump(_number(q["height"]), mean, S)
+        else:
+            centre = np.array(q["centre"], dtype=float)
+            total = total + games.Quadratic(_number(q["stiffness"]), centre)
+    return total
+
+
+def game_of(case: Case, y: Array | None = None) -> refode.MeanFieldGame:
+    """The game that a case describes; y are samples where the target is known by them."""
+    p = case["problem"]
+    target = Empirical(y) if p["target"] is None and y is not None else density_of(p["target"])
+    kind = games.KullbackLeibler if p["kind"] == "kl" else games.CrossEntropy
+    game = games.Game(
+        density_of(p["initial"]), kind(target, _number(p["terminal"])), _number(p["alpha"]),
+        _energy(p["energy"]), _number(p["entropy"]),
+    )  # fmt: skip
+    field = field_of(case)
+    if not isinstance(field, fields.Potential):
+        raise TypeError(f"field: got {case['field']['type']}, wanted Potential")
+    span = (_number(case["along"][0]), _number(case["along"][1]))
+    return refode.MeanFieldGame(
+        field, game, _number(p["hjb"]), _number(p["hjb_terminal"]), p["hjb_norm"],
+        case["scheme"]["name"], case["n_steps"], span,
+    )  # fmt: skip
+
+
+def _game(case: Case, given: Arrays) -> Arrays:
+    problem = game_of(case, given.get("y"))
+    theta, x = problem.pack(_blocks(given, "theta")), given["x"]
+    data = (x, given["y"]) if "y" in given else (x,)
+    states = problem.states(theta, x)
+    found = {"trajectory": problem.trajectory(theta, x), "log_density_path": states[:, :, -4]}
+    found |= _game_stages(problem, theta, found["trajectory"], _number(case["problem"]["alpha"]))
+    if "y" in given:
+        found["inverse"] = problem.inverse(theta, given["y"])[0]
+        found["log_density"] = problem.log_density(theta, given["y"])
+    terms = problem.costs(theta, *data)
+    del terms["total"]
+    return found | _derivatives(problem, given, terms, *data)
+
+
+def _game_stages(problem: Any, theta: Array, path: Array, alpha: float) -> Arrays:
+    """Stages of the feedback and Phi, grad Phi, dPhi/dt, Lap Phi there."""
+    plan = problem.ode.plan()
+    A, c, h = plan.scheme.A, plan.scheme.c, plan.grid.h[0]
+    names = ("stages", "slopes", "phi", "phi_gradient", "phi_time", "phi_laplacian")
+    kept: dict[str, list[Array]] = {name: [] for name in names}
+    for n, t in enumerate(plan.grid.t):
+        slopes: list[Array] = []
+        for i in range(len(c)):
+            y = path[n] + h * sum((A[i, j] * slopes[j] for j in range(i)), np.zeros(path[n].shape))
+            four = evaluate.potential(problem.potential, theta, y, t + c[i] * h)
+            slopes.append(-four[1] / (alpha or 1.0))
+            for name, value in zip(names, (y, slopes[-1], *four), strict=True):
+                kept[name].append(value)
+    shape = (problem.n_steps, len(c))
+    return {name: np.reshape(v, (*shape, *v[0].shape)) for name, v in kept.items()}
