@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,6 +86,25 @@ def _found(name):
     return reference.arrays(reference.case(name), "results")
 
 
+def test_summary_and_its_table(monkeypatch, capsys):
+    from refode.reference import __main__ as command
+
+    rows = [
+        compare.Error("a", "gradient/W0", 1e-16, 1.0, 2.0, 0.5),
+        compare.Error("a", "gradient/b0", 1e-16, 3.0, 9.0, 0.25),
+        compare.Error("b", "gradient/W0", 1e-16, 2.0, 1.0, 2.0),
+        compare.Error("b", "total", 1e-16, 7.5, 1.0, 3.5),
+    ]
+    assert compare.summary(rows) == [
+        ("gradient", 2, rows[1], rows[2]),
+        ("total", 1, rows[3], rows[3]),
+    ]
+    monkeypatch.setattr(command, "table", lambda: rows)
+    command.main()
+    (shown,) = [line for line in capsys.readouterr().out.splitlines() if "gradient" in line]
+    assert shown.replace("│", " ").split() == ["gradient", "2", "3.0", "a", "2.0", "b"]
+
+
 def test_two_schemes_on_the_same_inputs_differ():
     classical, other = (reference.case(f"ode-shallow-{s}") for s in ("rk4", "rk4-38"))
     assert classical["inputs"] == other["inputs"]
@@ -104,7 +124,7 @@ def test_there_are_enough_cases_of_every_kind():
     assert {c["basis"]["type"] for c in all_of_them} == {
         "Constant", "PiecewiseConstant", "PiecewiseLinear", "Legendre", "BSpline"
     }  # fmt: skip
-    assert len({c["scheme"]["name"] for c in all_of_them}) >= 13
+    assert len({c["scheme"]["name"] for c in all_of_them}) >= 15
     games = [c for c in all_of_them if c["problem"]["type"] == "game"]
     kinds = {(g["problem"]["hjb_norm"], g["field"]["quadratic"]) for g in games}
     assert len(kinds) == 4
@@ -249,6 +269,24 @@ def test_npz_holds_the_nearest_doubles_in_c_order(tmp_path):
         error = Fraction(float(value)) - Fraction(truth["data"][(j * k + i) * columns + c])
         assert abs(error) <= Fraction(np.spacing(abs(value))) / 2
     assert W0.size == J * k * columns == math.prod(truth["shape"])
+
+
+def test_the_pages_python_runs_and_its_axes_are_right(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "reference.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    blocks[0] = blocks[0].partition("reference.errors")[0]  # the kernels have their own tests
+    reference.export(tmp_path / "golden")
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    for block in blocks:
+        exec(block, scope)
+    W0 = scope["W0"]
+    np.testing.assert_array_equal(W0, reference.arrays(scope["case"], "inputs")["theta/W0"])
+    written = json.loads((tmp_path / "supervised-softmax.json").read_text())
+    data = written["results"]["gradient"]["W0"]["data"]
+    # how Julia and MATLAB read it: columns first with the axes reversed, then turned round
+    columns_first = np.array([float(d) for d in data]).reshape(W0.shape[::-1], order="F")
+    assert (columns_first.transpose() == W0).all()
 
 
 def test_export_where_it_cannot_write(tmp_path, capsys):

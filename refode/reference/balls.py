@@ -75,8 +75,7 @@ def _ode(inputs: Inputs) -> Results:
         found |= {
             "stages": along_paths(paths, "stages", slice(0, d)),
             "slopes": along_paths(paths, "slopes", slice(0, d)),
-            "trace": [[[balls(k[d]) for k in samples] for samples in zip(*stages, strict=True)]
-                      for stages in zip(*(p.slopes for p in paths), strict=True)],
+            "trace": _traces(paths, d),
         }  # fmt: skip
     found["log_det"] = [plain(end[d]) if not split else 0 for end in ends]
     found["tangent"] = [[coefficient(a, 1) for a in end[:d]] for end in ends]
@@ -87,6 +86,12 @@ def _ode(inputs: Inputs) -> Results:
             total = add(total, lb * end[d])
     bars = inputs.results(total)["gradient"]
     return found | {"x_bar": bars.pop("x"), "theta_bar": bars}
+
+
+def _traces(paths: list[Path], d: int) -> Any:
+    """Row d of the slopes, (n_steps, n_stages, N)."""
+    return [[[k[0] for k in samples] for samples in stages]
+            for stages in along_paths(paths, "slopes", slice(d, d + 1))]  # fmt: skip
 
 
 def _regularisers(inputs: Inputs) -> dict[str, Number]:
@@ -169,6 +174,7 @@ def _flow(inputs: Inputs) -> Results:
         "trajectory": trajectory(paths, d),
         "stages": along_paths(paths, "stages", slice(0, d)),
         "slopes": along_paths(paths, "slopes", slice(0, d)),
+        "trace": _traces(paths, d),
         "inverse": [balls(end[:d]) for end in ends],
         "log_det": [plain(end[d]) for end in ends],
         "log_density": balls(densities),

@@ -82,6 +82,8 @@ def _odes() -> list[Case]:
         ode("ode-tsit5", "coefficients printed as decimals", 12, SMALL, scheme="tsit5", n_steps=1),
         ode("ode-butcher6", "two stages at one time, out of order", 13, SMALL, scheme="butcher6",
             n_steps=1, basis="PiecewiseLinear 2"),
+        ode("ode-fehlberg8", "twelve stages, nodes up and down", 29, SMALL, n=1, n_steps=1,
+            scheme="fehlberg8"),
         ode("ode-bogacki-shampine", "three stages propagate", 14, MLP, scheme="bogacki_shampine"),
         ode("ode-mlp", "two hidden layers, softplus", 15, MLP, basis="Legendre 2"),
         ode("ode-mlp-sine", "sine activation", 16, SINE, scheme="heun"),

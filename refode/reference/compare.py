@@ -106,3 +106,14 @@ def _conditions(document: Any, inputs: Any, at: Any) -> dict[str, float]:
                 change = np.abs(value - at[name]).max() / size / STEP
                 found[name] = max(found[name], float(change))
     return found
+
+
+def summary(rows: list[Error]) -> list[tuple[str, int, Error, Error]]:
+    """Per quantity, blocks and terms together: its cases, the worst in ulp, and in units."""
+    groups: dict[str, list[Error]] = {}
+    for row in rows:
+        groups.setdefault(row.quantity.partition("/")[0], []).append(row)
+    return [
+        (name, len({r.case for r in g}), max(g, key=lambda r: r.ulp), max(g, key=lambda r: r.units))
+        for name, g in sorted(groups.items())
+    ]

@@ -144,8 +144,7 @@ def _flow(case: Case, given: Arrays) -> Arrays:
     flow = refode.ContinuousNormalizingFlow(ode, **numbers)
     theta, y = flow.pack(_blocks(given, "theta")), given["x"]
     found = {"trajectory": flow.trajectory(theta, y, inverse=True)}
-    stages = _stages(ode, theta, found["trajectory"], ode.t_span[::-1])
-    found |= {k: stages[k] for k in ("stages", "slopes")}
+    found |= _stages(ode, theta, found["trajectory"], ode.t_span[::-1])
     found["inverse"], found["log_det"] = flow.inverse(theta, y)
     found["log_density"] = flow.log_density(theta, y)
     found["transport_cost"] = flow.transport_cost(theta, y)
