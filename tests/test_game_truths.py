@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tolerances as tol
+from scipy.integrate import simpson
 from scipy.stats import norm
 
 import refode
@@ -114,25 +115,29 @@ def test_stationary_value_function():
     assert np.abs(phi - theta[-1] - truth[0]).max() <= tol.EXACT_GAME
 
 
-def test_hamiltonian_and_momentum_along_paths():
-    """(D86): H is constant, p = grad Phi(t, z(t)) obeys p' = -grad Q, on a saddle's paths."""
-    alpha, stiffness = 1.3, 0.9
-    omega = np.sqrt(stiffness / alpha)
-    # Phi = alpha omega/2 x_1^2 + a x_2 with Q = k/2 x_1^2 alone: H = a^2/(2 alpha), not 0
-    a = 0.7
-    field, theta = quadratic_potential(
-        2, np.diag([alpha * omega, 0.0, 0.0]), np.array([0.0, a, a * a / (2 * alpha)]), 0.0
-    )
-    bowl = games.GaussianBump(0.0, [0.0], 1.0) + games.Quadratic(stiffness, 0.0)
+def test_paths_and_momentum():
+    """z(t) in closed form, and p = grad Phi(t, z(t)) obeys p' = -grad Q along it."""
+    alpha, stiffness, n, a = 1.3, 0.9, 50, 0.7
+    omega, q = np.sqrt(stiffness / alpha), np.array([0.4, -0.6])
+    bowl = NO_BUMP + games.Quadratic(stiffness, q)
     game = games.crowd_motion(Gaussian([0.0, 0.0], 1.0), Gaussian([0.0, 0.0], 1.0), alpha, bowl)
-    problem = refode.MeanFieldGame(field, game, n_steps=50)
+    P = alpha * omega  # Phi = P/2 |x - q|^2 - a t: the constant part of H is a
+    field, theta = quadratic_potential(
+        2, np.diag([P, P, 0.0]), np.append(-P * q, -a), 0.5 * P * q @ q
+    )
+    problem = refode.MeanFieldGame(field, game, n_steps=n)
     x = game.initial.sample(7, seed=3)
-    paths = problem.trajectory(theta, x)
-    H = []
-    for i, z in enumerate(paths):
-        p = problem.value_function(theta, i / 50, z)[1]
-        H.append(np.sum(p**2, axis=1) / (2 * alpha) - 0.5 * stiffness * z[:, 0] ** 2)
-    assert np.abs(np.array(H) - a * a / (2 * alpha)).max() <= tol.EXACT_GAME
+    paths, times = problem.trajectory(theta, x), np.linspace(0.0, 1.0, n + 1)
+    exact = q + (x - q) * np.exp(-omega * times)[:, None, None]
+    assert np.abs(paths - exact).max() <= tol.FINE_STEPS
+    p = np.array(
+        [problem.value_function(theta, t, z)[1] for t, z in zip(times, paths, strict=True)]
+    )
+    force = -stiffness * (paths - q)
+    gained = simpson(force, x=times, axis=0)
+    assert np.abs(p[-1] - p[0] - gained).max() <= tol.FINE_STEPS
+    # (24) holds but for a: along a path R gathers |a| to rounding
+    assert np.abs(problem.states(theta, x)[-1, :, -1] - a).max() <= tol.EXACT_GAME
 
 
 # --- trained -------------------------------------------------------------------------------------

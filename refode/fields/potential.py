@@ -13,6 +13,7 @@ import numpy as np
 
 from refode import _validate
 from refode._jit import kernel
+from refode._linalg import row
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
 from refode.fields.potential_kernels import derivatives, derivatives_adjoint
 from refode.fields.potential_layout import PotentialSpec, n_pairs, tape_rows
@@ -92,7 +93,7 @@ class Potential(Field):
         f = self.spec
         tape = tape_rows(f)
         laplacian = f.m + n_pairs(f) if f.pairs else 2 * f.m * f.D
-        scratch = f.r + (f.M + 4) * f.m + (laplacian if trace else 0)
+        scratch = f.r + (f.M + 4) * f.m + (laplacian if trace else 0) + 1
         return (tape.end if trace else tape.R), scratch
 
     def block(self) -> int:
@@ -256,7 +257,7 @@ def potential_rhs(field, e, t, Z, F, tr, tape):
 def potential_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
     """The adjoint of gradient and Laplacian with both cotangents negated."""
     G_bar = -F_bar
-    Gt_bar = tape[1]
+    Gt_bar = row(scratch, scratch.shape[0] - 1)  # beyond what the adjoint below works in
     for s in range(Gt_bar.shape[0]):
         Gt_bar[s] = 0.0
     lap_bar = None if tr_bar is None else -tr_bar
