@@ -298,7 +298,8 @@ MASS = 1e-4
 # --- tests/test_games_report.py ---------------------------------------------------------------
 # means of samples: standard errors
 GAMES_SIGMAS = 5.0
-# translations, exact but for rounding; exponentials of log-densities of a few hundred 1e3 times that
+# translations, exact but for rounding; exponentials of log-densities of a few hundred 1e3 times
+# that
 GAMES_ROUNDING = 1e-12
 # 16 steps of RK4 that shrink by exp(-1/2), where densities vary by a factor of e over 0.3
 GAMES_STEPS = 1e-6
