@@ -65,7 +65,8 @@ def _bars_of(axis: Any, result: Any) -> None:
         cut = t["median"] > 0.8 * edge
         spread = None if cut else [[t["median"] - t["low"]], [t["high"] - t["median"]]]
         length = min(t["median"], 0.62 * edge) if cut else t["median"]
-        axis.barh(i, length, xerr=spread, color=_colour(name, benchmark_peers.two_jax(result)), height=0.7, capsize=2.5,
+        colour = _colour(name, benchmark_peers.two_jax(result))
+        axis.barh(i, length, xerr=spread, color=colour, height=0.7, capsize=2.5,
                   error_kw={"elinewidth": 1.0, "ecolor": "#333333"})  # fmt: skip
         factor = "" if name == "refode" else f" ({t['median'] / mine:.1f}x)"
         note = ("\u2192 " if cut else "") + f"{_number(t['median'])} ms{factor}"
