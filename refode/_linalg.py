@@ -194,6 +194,12 @@ def row_product(x, y):
 
 
 @kernel(cache=False)
+def sign(x):
+    """The sign of the real part, 0 at 0: what |.| is multiplied by near the real axis."""
+    return (1.0 if x.real > 0.0 else 0.0) - (1.0 if x.real < 0.0 else 0.0)
+
+
+@kernel(cache=False)
 def add_row_sums(b_bar, u_bar):
     """b_bar[j] += sum_s u_bar[j, s]."""
     for j in range(u_bar.shape[0]):

@@ -193,7 +193,7 @@ def positive(name: str, value: Any) -> float:
     """Return `value` as a finite float > 0."""
     number = real_number(name, value)
     if number <= 0.0:
-        raise ValueError(f"{name}: got {value!r}, wanted a positive number")
+        raise ValueError(f"{name}: got {value!r}, wanted a number > 0")
     return number
 
 

@@ -181,9 +181,7 @@ def lq_value_function(
     TypeError, ValueError
         No finite real numbers, alpha <= 0, kappa or S < 0, t > T, or no samples in rows.
     """
-    alpha = _validate.real_number("alpha", alpha)
-    if alpha <= 0.0:
-        raise ValueError(f"alpha: got {alpha}, wanted a number > 0")
+    alpha = _validate.positive("alpha", alpha)
     kappa, S = _validate.nonnegative("kappa", kappa), _validate.nonnegative("S", S)
     t, T = _validate.real_number("t", t), _validate.real_number("T", T)
     if t > T:

@@ -64,10 +64,10 @@ def lq_game(
         Numbers out of range, shapes that disagree, or layers at the ends of [0, T] so thin that
         polynomials of degree 512 do not resolve them.
     """
-    alpha = _positive("alpha", _validate.real_number("alpha", alpha))
+    alpha = _validate.positive("alpha", alpha)
     entropy = _validate.nonnegative("entropy", entropy)
     terminal = _validate.nonnegative("terminal", terminal)
-    T = _positive("T", _validate.real_number("T", T))
+    T = _validate.positive("T", T)
     named = {
         "stiffness": stiffness, "centre": centre, "mean0": mean0, "deviation0": deviation0,
         "target_mean": target_mean, "target_deviation": target_deviation,
@@ -75,7 +75,7 @@ def lq_game(
     k, q, m0, s0, m1, s1 = _coordinates(named)
     for name, values in (("deviation0", s0), ("target_deviation", s1)):
         for value in values:
-            _positive(name, value)
+            _validate.positive(name, float(value))
     for value in k:
         _validate.nonnegative("stiffness", float(value))
     return LinearQuadraticGame(alpha, entropy, k, q, terminal, m0, s0, m1, s1, T)
@@ -344,9 +344,3 @@ def _order(derivative: int) -> int:
     if derivative > 1:
         raise ValueError(f"derivative: got {derivative}, wanted 0 or 1")
     return derivative
-
-
-def _positive(name: str, value: float) -> float:
-    if value <= 0.0:
-        raise ValueError(f"{name}: got {value}, wanted a number > 0")
-    return value

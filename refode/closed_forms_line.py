@@ -65,9 +65,8 @@ def hopf_lax(
         No finite real numbers, alpha <= 0, t >= T, candidates that do not increase, or a minimum
         at the first or the last of them.
     """
-    alpha, t, T = (_validate.real_number(n, v) for n, v in (("alpha", alpha), ("t", t), ("T", T)))
-    if alpha <= 0.0:
-        raise ValueError(f"alpha: got {alpha}, wanted a number > 0")
+    alpha = _validate.positive("alpha", alpha)
+    t, T = _validate.real_number("t", t), _validate.real_number("T", T)
     if t >= T:
         raise ValueError(f"t: got {t}, wanted less than T = {T}")
     x = _validate.samples("x", x, 1)[:, 0]

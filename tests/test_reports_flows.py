@@ -8,6 +8,7 @@ import pytest
 from refode import bases, fields
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
 from refode.reports import flow_cases, flows
+from refode.reports.examined import same_bits
 from refode.reports.section import Section
 
 
@@ -20,9 +21,9 @@ def failed(section):
     return [c.name for c in section.checks if not c.passed]
 
 
-def after(part):
+def after(part, *arguments):
     section = Section("flows")
-    part(section)
+    part(section, *arguments)
     return failed(section)
 
 
@@ -129,6 +130,6 @@ def test_other_bits_fail(monkeypatch):
         ContinuousNormalizingFlow, "generate",
         lambda self, *a, **b: right(self, *a, **b) * (1.0 + 1e-15 * rng.integers(1, 9)),
     )  # fmt: skip
-    missed = after(flows._same_bits)
+    missed = after(same_bits, flows.everything, "a flow")
     assert missed
     assert all("threads" in name for name in missed)

@@ -7,6 +7,7 @@ import pytest
 
 from refode.problems.mean_field_game import MeanFieldGame
 from refode.reports import game_cases, games_checks, games_solutions
+from refode.reports.examined import same_bits
 from refode.reports.section import Section
 
 grouped = pytest.mark.parametrize("group", ["x"], ids=["GameSpec-report"])
@@ -156,6 +157,6 @@ def test_other_bits_fail(group, monkeypatch):
         MeanFieldGame, "states",
         lambda self, *a, **b: right(self, *a, **b) * (1.0 + 1e-15 * rng.integers(1, 9)),
     )  # fmt: skip
-    missed = after(games_checks._same_bits)
+    missed = after(same_bits, games_checks.everything, "a game")
     assert missed
     assert all("threads" in name for name in missed)

@@ -16,9 +16,9 @@ from typing import Any
 
 import common
 import numpy as np
-import peers_game
 
 import refode
+from refode.reports.games import transport
 
 WIDTH, DEPTH, STEPS = 16, 2, 2
 LINE = 0.15  # how far a time may be from the straight line over d, in units of the time
@@ -26,12 +26,10 @@ LINE = 0.15  # how far a time may be from the straight line over d, in units of 
 
 def problem_and_data(d: int, n_samples: int, quadratic: str = "lowrank") -> tuple[Any, ...]:
     """A transport game: problem, theta, x."""
-    target = refode.densities.Gaussian(np.zeros(d), peers_game.VARIANCE)
-    initial = peers_game.eight_gaussians(d)
-    game = refode.games.optimal_transport(initial, target, alpha=2.0, terminal=5.0)
+    game = transport(d).game
     potential = refode.fields.Potential(d, WIDTH, DEPTH, quadratic=quadratic)
     problem = refode.MeanFieldGame(potential, game, hjb=3.0, hjb_terminal=3.0, n_steps=STEPS)
-    return problem, problem.initial(seed=0), initial.sample(n_samples, seed=0)
+    return problem, problem.initial(seed=0), game.initial.sample(n_samples, seed=0)
 
 
 def times(settings: list[tuple[Any, ...]], rounds: int) -> list[float]:

@@ -27,11 +27,10 @@ import interleaved
 import numpy as np
 import peers
 
-import refode
 from refode.activations import tanh_and_log_cosh_rows
+from refode.reports.games import VARIANCE, transport
 from refode.solvers import parallel
 
-VARIANCE = 0.3
 STAGES = 4  # of RK4
 
 
@@ -84,32 +83,18 @@ class Case(NamedTuple):
     x: Any
 
 
-def eight_gaussians(d: int) -> Any:
-    """rho_0 of [ROL+20]: on a circle of radius 4 in the first two coordinates."""
-    angles = np.arange(8) * np.pi / 4.0
-    means = np.zeros((8, d))
-    means[:, 0], means[:, 1] = 4.0 * np.cos(angles), 4.0 * np.sin(angles)
-    return refode.densities.GaussianMixture(
-        np.full(8, 0.125), means, np.tile(VARIANCE * np.eye(d), (8, 1, 1))
-    )
-
-
 def case(w: Workload, seed: int = 0) -> Case:
     """The published game; weights of order one, so that no part is negligible."""
-    target = refode.densities.Gaussian(np.zeros(w.d), VARIANCE)
-    initial = eight_gaussians(w.d)
-    game = refode.games.optimal_transport(initial, target, alpha=2.0, terminal=5.0)
-    potential = refode.fields.Potential(w.d, w.k, depth=2, quadratic="symmetric")
-    problem = refode.MeanFieldGame(
-        potential, game, hjb=3.0, hjb_terminal=3.0, hjb_norm="absolute", n_steps=w.n_steps
-    )
+    published = transport(w.d)
+    problem = published.problem(w.n_steps, w.k)
     rng = np.random.default_rng(seed)
     weights = {}
     for name, a in problem.unpack(problem.initial(seed)).items():
         columns = a.shape[-1] if a.ndim == 2 else 10.0
         weights[name] = rng.standard_normal(a.shape) / np.sqrt(columns)
     theta = problem.pack(weights)
-    return Case(w, problem, theta, weights, initial.sample(w.n_samples, seed=seed))
+    x = published.game.initial.sample(w.n_samples, seed=seed)
+    return Case(w, problem, theta, weights, x)
 
 
 def refode_peer(c: Case) -> peers.Peer:

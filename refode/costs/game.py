@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refode._jit import kernel
-from refode._linalg import band, fill, row
+from refode._linalg import band, fill, row, sign
 from refode.costs.contract import jump, terminal
 from refode.costs.targets import log_density
 from refode.fields.potential_kernels import derivatives, derivatives_adjoint
@@ -112,9 +112,8 @@ def _residuals(cost, log_rho, log_Y, phi, m, log_rho_bar, a_bar, phi_bar):
         else:  # G' = -weight rho_Y/rho
             slope = cost.weight * np.exp(log_Y[s] - log_rho[s])
             r = phi[s] + slope
-        positive = (1.0 if r.real > 0.0 else 0.0) - (1.0 if r.real < 0.0 else 0.0)
-        value += cost.hjb_terminal * (r * r if cost.squared else r * positive)
-        r_bar = cost.scale * cost.hjb_terminal * (2.0 * r if cost.squared else positive + 0 * r)
+        value += cost.hjb_terminal * (r * r if cost.squared else r * sign(r))
+        r_bar = cost.scale * cost.hjb_terminal * (2.0 * r if cost.squared else sign(r) + 0 * r)
         phi_bar[s] = r_bar
         log_rho_bar[s] -= r_bar * slope
         a_bar[s] += r_bar * slope

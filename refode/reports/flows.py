@@ -12,9 +12,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,12 @@ import numpy as np
 from refode import bases, fields, tableaus, verify
 from refode.costs.contract import Cotangent
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
+from refode.reports.examined import Row, Study, derivatives, same_bits
 from refode.reports.flow_cases import T_SPAN, AffineFlow, Case, cases, make
 from refode.reports.flows_plot import draw
-from refode.reports.invariants import SAMPLES, threads
 from refode.reports.section import Section, table, verdict
 from refode.solvers.neural_ode import TINY, NeuralODE
-from refode.verify import DotReport, GradientReport, OrderReport
+from refode.verify import DotReport, GradientReport
 
 Array = np.ndarray
 
@@ -59,12 +57,12 @@ def run(
         Schemes whose orders to measure instead.
     """
     section = Section("flows")
-    _derivatives(section, cases(quick) if chosen is None else chosen)
+    derivatives(section, cases(quick) if chosen is None else chosen, examine, "flows")
     first = len(section.checks)
     if not quick:
         _estimates(section)
     _closed_forms(section)
-    _same_bits(section)
+    same_bits(section, everything, "a flow")
     _integral(section)
     table(
         "Flows: closed forms, threads, densities", ["what", "measured", "wanted", "verdict"],
@@ -78,32 +76,6 @@ def run(
 
 
 # --- derivatives ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was found about the derivatives of one case."""
-
-    case: Case
-    dot: DotReport
-    gradient: GradientReport
-
-    @property
-    def passed(self) -> bool:
-        """Whether both checks were met."""
-        return bool(self.dot) and self.gradient.passed
-
-    @property
-    def failures(self) -> list[str]:
-        """Verdicts of what failed."""
-        reports: tuple[Any, ...] = (self.dot, self.gradient)
-        return [f"{r.name}: {r.verdict}" for r in reports if not r.passed]
-
-    @property
-    def slope_error(self) -> float:
-        """Largest distance from 2 of the slopes fitted to Taylor remainders; NaN if none was."""
-        fitted = [t.slope1 for t in self.gradient.taylor if t.kind1 == "power law"]
-        return max((abs(s - 2.0) for s in fitted), default=np.nan)
 
 
 def examine(case: Case) -> Row:
@@ -150,49 +122,6 @@ def objective(case: Case) -> GradientReport:
         complex_step="auto" if exact else False, print_table=False,
         name="gradient of the objective",
     )  # fmt: skip
-
-
-def _derivatives(section: Section, chosen: Sequence[Case]) -> None:
-    rows = []
-    for case in chosen:
-        rows.append(examine(case))
-        if sys.stdout.isatty():
-            print(f"\r{len(rows)} of {len(chosen)} flows", end="", flush=True)
-    print(f"{chr(13) if sys.stdout.isatty() else ''}{len(rows)} flows examined")
-    table(
-        "Flows: relative errors of derivatives, and the smallest that would have been visible",
-        ["case", "parameters", "dot test", "gradient", "visible", "slope - 2", "Hessian",
-         "visible", "verdict"],
-        [_entries(row) for row in rows],
-    )  # fmt: skip
-    for row in rows:
-        g = row.gradient
-        measured = "; ".join(row.failures) or (
-            f"relative error {g.relative_error:.1e}, could have seen {g.smallest_detectable:.1e}"
-        )
-        section.add(f"derivatives of {row.case.name}", row.passed, measured, "rounding alone")
-    section.numbers["derivatives"] = [_numbers(row) for row in rows]
-
-
-def _entries(row: Row) -> list[str]:
-    g, h = row.gradient, row.gradient.hessian
-    dot = max(d / abs(s) for d, s in zip(row.dot.difference, row.dot.left, strict=True))
-    numbers = [dot, g.relative_error, g.smallest_detectable]
-    pair = [f"{h.relative_error:.0e}", f"{h.smallest_detectable:.0e}"] if h else ["-", "-"]
-    return [row.case.name, str(row.case.theta.size), *(f"{n:.0e}" for n in numbers),
-            f"{row.slope_error:.3f}", *pair, verdict(row.passed)]  # fmt: skip
-
-
-def _numbers(row: Row) -> dict[str, Any]:
-    g, h = row.gradient, row.gradient.hessian
-    return {
-        "name": row.case.name, "parameters": row.case.theta.size, "passed": row.passed,
-        "failures": row.failures, "dot": row.dot.difference, "method": g.method,
-        "gradient": {"error": g.relative_error, "seen": g.smallest_detectable},
-        "slopes": [t.slope1 for t in g.taylor], "slopes2": [t.slope2 for t in g.taylor],
-        "blocks": {b: (r.relative_error, r.smallest_detectable) for b, r in g.per_block.items()},
-        "hessian": {"error": h.relative_error, "seen": h.smallest_detectable} if h else None,
-    }  # fmt: skip
 
 
 def _estimates(section: Section) -> None:
@@ -277,17 +206,6 @@ def everything(n: int) -> dict[str, bytes]:
     return {f"{name}, N = {n}": np.asarray(part).tobytes() for name, part in parts.items()}
 
 
-def _same_bits(section: Section) -> None:
-    for n in SAMPLES:
-        with threads(1):
-            one = everything(n)
-        with threads(2):
-            two = everything(n)
-        differ = [name for name in one if one[name] != two[name]]
-        measured = f"other bits in {', '.join(differ)}" if differ else "same bits"
-        section.add(f"a flow on 1 and 2 threads, N = {n}", not differ, measured, "same bits")
-
-
 def mass(flow: Any, theta: Array, half_side: float, n: int, n_steps: int) -> float:
     """Integral of the density over a square, by the midpoint rule with n x n points."""
     width = 2.0 * half_side / n
@@ -309,20 +227,6 @@ def _integral(section: Section) -> None:
 
 
 # --- orders --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Study:
-    """Errors of one scheme by quantity, and the orders observed."""
-
-    scheme: str
-    order: int
-    reports: dict[str, OrderReport]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every quantity falls at its order."""
-        return all(self.reports.values())
 
 
 def errors(scheme: str, n_steps: int) -> dict[str, float]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from refode import plotting
+from refode.reports.examined import order_line
 
 TITLES = (
     r"(a) $|\ell-\log|\det\nabla F^{-1}||$",
@@ -30,7 +29,7 @@ def draw(studies: Sequence[Any], out: Path) -> list[Path]:
             marker = MARKERS[seen[study.order] % len(MARKERS)]
             seen[study.order] += 1
             label = f"{study.scheme} ({study.order})".replace("_", " ")
-            _line(panel, list(study.reports.values())[k], colour, marker, label)
+            order_line(panel, list(study.reports.values())[k], colour, marker, label)
         panel.set(xscale="log", yscale="log", title=TITLES[k], xlabel=r"step $h/(T-t_0)$")
         panel.set_xscale("log", base=2)
         panel.grid(alpha=0.25, linewidth=0.5)
@@ -43,17 +42,3 @@ def draw(studies: Sequence[Any], out: Path) -> list[Path]:
         "dotted: slope wanted", title_fontsize=7,
     )  # fmt: skip
     return plotting.save(made, out, "flows_orders")
-
-
-def _line(panel: Any, report: Any, colour: str, marker: str, label: str) -> None:
-    h, e = report.steps, report.errors
-    look = {"color": colour, "marker": marker, "markersize": 3.4}
-    panel.plot(h, np.where(e > 0, e, np.nan), markerfacecolor="white", linewidth=0.8,
-               markeredgewidth=0.7, label=label, **look)  # fmt: skip
-    if not report.n_used:
-        return
-    last = np.flatnonzero(e > report.floor)[-1]
-    judged = slice(last - report.n_used, last + 1)
-    panel.plot(h[judged], e[judged], linestyle="none", **look)
-    guide = 0.45 * e[last] * (h[judged] / h[last]) ** report.expected
-    panel.plot(h[judged], guide, ":", color=colour, linewidth=0.9)

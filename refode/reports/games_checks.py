@@ -11,9 +11,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,13 @@ import numpy as np
 from refode import fields, verify
 from refode.costs.contract import Cotangent
 from refode.reports import games_independent, games_solutions
+from refode.reports.examined import Row, Study, derivatives, same_bits
 from refode.reports.game_cases import SPAN, Case, cases, make, setting
 from refode.reports.games_checks_plot import draw
-from refode.reports.invariants import SAMPLES, threads
 from refode.reports.section import Section, table, verdict
 from refode.solvers import driver, evaluate
 from refode.solvers.neural_ode import TINY
-from refode.verify import DotReport, GradientReport, OrderReport
+from refode.verify import DotReport, GradientReport
 
 Array = np.ndarray
 
@@ -60,13 +58,13 @@ def run(
         Whether to train the game with entropy.
     """
     section = Section("games")
-    _derivatives(section, cases(quick) if chosen is None else chosen)
+    derivatives(section, cases(quick) if chosen is None else chosen, examine, "games")
     first = len(section.checks)
     _laplacians(section)
     _opinions(section, quick)
     games_solutions.closed_forms(section)
     games_solutions.conservation(section)
-    _same_bits(section)
+    same_bits(section, everything, "a game")
     trained = games_solutions.trained(section) if train else None
     table(
         "Games: second opinion, closed forms, conservation", ["what", "measured", "wanted",
@@ -79,26 +77,6 @@ def run(
 
 
 # --- derivatives ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was found about the derivatives of one case."""
-
-    case: Case
-    dot: DotReport
-    gradient: GradientReport
-
-    @property
-    def passed(self) -> bool:
-        """Whether both checks were met."""
-        return bool(self.dot) and self.gradient.passed
-
-    @property
-    def failures(self) -> list[str]:
-        """Verdicts of what failed."""
-        reports: tuple[Any, ...] = (self.dot, self.gradient)
-        return [f"{r.name}: {r.verdict}" for r in reports if not r.passed]
 
 
 def examine(case: Case) -> Row:
@@ -146,54 +124,6 @@ def objective(case: Case) -> GradientReport:
         blocks=p.layout.slices, n_directions=2, print_table=False,
         name="gradient of the objective",
     )  # fmt: skip
-
-
-def _derivatives(section: Section, chosen: Sequence[Case]) -> None:
-    rows = []
-    for case in chosen:
-        rows.append(examine(case))
-        if sys.stdout.isatty():
-            print(f"\r{len(rows)} of {len(chosen)} games", end="", flush=True)
-    print(f"{chr(13) if sys.stdout.isatty() else ''}{len(rows)} games examined")
-    table(
-        "Games: relative errors of derivatives, and the smallest that would have been visible",
-        ["case", "parameters", "dot test", "gradient", "visible", "slope - 2", "Hessian",
-         "visible", "verdict"],
-        [_entries(row) for row in rows],
-    )  # fmt: skip
-    for row in rows:
-        g = row.gradient
-        measured = "; ".join(row.failures) or (
-            f"relative error {g.relative_error:.1e}, could have seen {g.smallest_detectable:.1e}"
-        )
-        section.add(f"derivatives of {row.case.name}", row.passed, measured, "rounding alone")
-    section.numbers["derivatives"] = [_numbers(row) for row in rows]
-
-
-def _slope_error(g: GradientReport) -> float:
-    fitted = [t.slope1 for t in g.taylor if t.kind1 == "power law"]
-    return max((abs(s - 2.0) for s in fitted), default=np.nan)
-
-
-def _entries(row: Row) -> list[str]:
-    g, h = row.gradient, row.gradient.hessian
-    dot = max(d / abs(s) for d, s in zip(row.dot.difference, row.dot.left, strict=True))
-    pair = [f"{h.relative_error:.0e}", f"{h.smallest_detectable:.0e}"] if h else ["-", "-"]
-    numbers = (f"{n:.0e}" for n in (dot, g.relative_error, g.smallest_detectable))
-    return [row.case.name, str(row.case.theta.size), *numbers, f"{_slope_error(g):.3f}", *pair,
-            verdict(row.passed)]  # fmt: skip
-
-
-def _numbers(row: Row) -> dict[str, Any]:
-    g, h = row.gradient, row.gradient.hessian
-    return {
-        "name": row.case.name, "parameters": row.case.theta.size, "passed": row.passed,
-        "failures": row.failures, "dot": row.dot.difference, "method": g.method,
-        "gradient": {"error": g.relative_error, "seen": g.smallest_detectable},
-        "slopes": [t.slope1 for t in g.taylor],
-        "blocks": {b: (r.relative_error, r.smallest_detectable) for b, r in g.per_block.items()},
-        "hessian": {"error": h.relative_error, "seen": h.smallest_detectable} if h else None,
-    }  # fmt: skip
 
 
 # --- second opinion ------------------------------------------------------------------------
@@ -258,32 +188,7 @@ def everything(n: int) -> dict[str, bytes]:
     return {name: np.asarray(part).tobytes() for name, part in parts.items()}
 
 
-def _same_bits(section: Section) -> None:
-    for n in SAMPLES:
-        with threads(1):
-            one = everything(n)
-        with threads(2):
-            two = everything(n)
-        differ = [name for name in one if one[name] != two[name]]
-        measured = f"other bits in {', '.join(differ)}" if differ else "same bits"
-        section.add(f"a game on 1 and 2 threads, N = {n}", not differ, measured, "same bits")
-
-
 # --- orders --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Study:
-    """Errors of one scheme by quantity, and the orders observed."""
-
-    scheme: str
-    order: int
-    reports: dict[str, OrderReport]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every quantity falls at its order."""
-        return all(self.reports.values())
 
 
 def results(scheme: str, n_steps: int) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refode import plotting
+from refode.reports.examined import order_line
 
 TITLES = {
     "z": r"$z(T)$", "log rho": r"$\log\rho(T)$", "L": r"$L$", "F": r"$F$", "R": r"$R$, of $r^2$",
@@ -30,7 +31,7 @@ def _orders(studies: Sequence[Any]) -> Any:
     panels = made.subplots(2, 4, sharex=True, sharey=True).ravel()
     for panel, (name, title) in zip(panels, TITLES.items(), strict=False):
         for k, study in enumerate(studies):
-            _line(panel, study.reports[name], plotting.CYCLE[k], MARKERS[k],
+            order_line(panel, study.reports[name], plotting.CYCLE[k], MARKERS[k],
                   f"{study.scheme}, order {study.order}")  # fmt: skip
         panel.set(xscale="log", yscale="log", title=title)
         panel.set_xscale("log", base=2)
@@ -45,20 +46,6 @@ def _orders(studies: Sequence[Any]) -> Any:
     panels[7].legend(handles, labels, loc="center", title="filled: judged\ndotted: slope wanted",
                      title_fontsize=7)  # fmt: skip
     return made
-
-
-def _line(panel: Any, report: Any, colour: str, marker: str, label: str) -> None:
-    h, e = report.steps, report.errors
-    look = {"color": colour, "marker": marker, "markersize": 3.4}
-    panel.plot(h, np.where(e > 0, e, np.nan), markerfacecolor="white", linewidth=0.8,
-               markeredgewidth=0.7, label=label, **look)  # fmt: skip
-    if not report.n_used:
-        return
-    last = np.flatnonzero(e > report.floor)[-1]
-    judged = slice(last - report.n_used, last + 1)
-    panel.plot(h[judged], e[judged], linestyle="none", **look)
-    guide = 0.4 * e[last] * (h[judged] / h[last]) ** report.expected
-    panel.plot(h[judged], guide, ":", color=colour, linewidth=0.9)
 
 
 def _solution(trained: Mapping[str, Any]) -> Any:

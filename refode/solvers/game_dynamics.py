@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from refode._jit import kernel
-from refode._linalg import band, fill, row
+from refode._linalg import band, fill, row, sign
 from refode.costs.energies import energy, energy_gradient
 from refode.fields.potential_kernels import derivatives, derivatives_adjoint
 from refode.solvers.dynamics import slope, slope_adjoint
@@ -49,16 +49,9 @@ def derivatives_slope(dynamics, e, t, Y, F, tape):
     """F = (grad Phi, Phi, dPhi/dt, Lap Phi)."""
     d = dynamics.field.d
     derivatives(
-        dynamics.field,
-        e,
-        t,
-        band(Y, 0, d),
-        row(F, d),
-        band(F, 0, d),
-        row(F, d + 1),
-        row(F, d + 2),
-        tape,
-    )
+        dynamics.field, e, t, band(Y, 0, d),
+        row(F, d), band(F, 0, d), row(F, d + 1), row(F, d + 2), tape,
+    )  # fmt: skip
 
 
 @slope_adjoint.register(Derivatives)
@@ -76,17 +69,10 @@ def derivatives_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, s
 def game_slope(dynamics, e, t, Y, F, tape):
     """(D98); the tape's first rows keep dPhi/dt and r."""
     d = dynamics.field.d
-    derivatives(
-        dynamics.field,
-        e,
-        t,
-        band(Y, 0, d),
-        None,
-        band(F, 0, d),
-        row(tape, 0),
-        row(F, d),
-        tape,
-    )  # [1]
+    derivatives(  # [1]
+        dynamics.field, e, t, band(Y, 0, d),
+        None, band(F, 0, d), row(tape, 0), row(F, d), tape,
+    )  # fmt: skip
     fill(band(F, d + 2, 1), 0.0)
     energy(dynamics.energy, band(Y, 0, d), row(F, d + 2))  # [2] Q
     _control(F, d, dynamics.alpha)  # [3]
@@ -116,13 +102,7 @@ def _residual(log_rho, F, d, Phi_t, entropy, squared, r):
         Q = F[d + 2, s]
         r[s] = F[d + 1, s] - Phi_t[s] - Q - entropy * (log_rho[s] + 1.0)
         F[d + 2, s] = Q + entropy * log_rho[s]
-        F[d + 3, s] = r[s] * r[s] if squared else r[s] * _sign(r[s])
-
-
-@kernel(cache=False)
-def _sign(r):
-    """The sign of the real part, 0 at 0."""
-    return (1.0 if r.real > 0.0 else 0.0) - (1.0 if r.real < 0.0 else 0.0)
+        F[d + 3, s] = r[s] * r[s] if squared else r[s] * sign(r[s])
 
 
 @slope_adjoint.register(Game)
@@ -145,7 +125,7 @@ def game_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch)
 def _residual_adjoint(F_bar, d, entropy, squared, r, log_rho_bar):
     """Rows d+1, d+2, d+3 of F_bar become the cotangents of L' in all, of Q and of dPhi/dt."""
     for s in range(r.shape[0]):
-        r_bar = F_bar[d + 3, s] * (2.0 * r[s] if squared else _sign(r[s]))
+        r_bar = F_bar[d + 3, s] * (2.0 * r[s] if squared else sign(r[s]))
         log_rho_bar[s] += entropy * (F_bar[d + 2, s] - r_bar)
         F_bar[d + 1, s] += r_bar
         F_bar[d + 2, s] -= r_bar
