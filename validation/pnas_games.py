@@ -286,32 +286,46 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def draw(rows: list[Row], out: Path) -> list[Path]:
-    """J over seconds of training: transport over the optimum, the crowd's part in the plane."""
-    figure = plotting.figure(7.2, 3.0)
-    left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    colours = dict(zip(setups.DIMS, plotting.CYCLE, strict=False))
-    for r in rows:
-        _, seconds, J, error = np.transpose(r.curve)
-        style = {"color": colours[r.dim], "marker": "o", "ms": 2.2, "label": f"$d={r.dim}$"}
-        if r.kind == "transport":
-            gap = 100 * (J / games.OPTIMUM - 1.0)
-            left.plot(seconds, np.where(gap > 0, gap, np.nan), **style)
-        else:
-            plane = J - setups.further(r.kind, r.dim)
-            right.plot(seconds, np.where(plane < r.plane + SHOWN, plane, np.nan), **style)
-    left.set(xscale="log", yscale="log", xlabel="seconds of training",
-             ylabel="$J$ over the optimum, per cent", title="transport")  # fmt: skip
-    for level, name in ((2.0, "2 %"), (1.0, "1 %")):
-        left.axhline(level, color="0.6", lw=0.6, ls="--", zorder=0)
-        left.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right",
-                      va="bottom", fontsize=6.5, color="0.4")  # fmt: skip
-    right.set(xscale="log", xlabel="seconds of training", title="crowd",
-              ylabel="$J$ less that of $x_3,\\ldots,x_d$ at the optimum")  # fmt: skip
-    for axes in (left, right):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend()
+    """J over seconds of training, a panel for each game that was played."""
+    kinds = [kind for kind in PANELS if any(r.kind == kind for r in rows)]
+    figure = plotting.figure(3.6 * len(kinds), 3.0)
+    panels = figure.subplots(1, len(kinds), squeeze=False)[0]
+    for kind, panel in zip(kinds, panels, strict=True):
+        PANELS[kind](panel, [r for r in rows if r.kind == kind])
+        panel.set(xscale="log", xlabel="seconds of training", title=kind)
+        panel.legend()
     figure.tight_layout(w_pad=2.0)
     return plotting.save(figure, out, "pnas_games")
+
+
+def _style(r: Row) -> dict[str, Any]:
+    colours = dict(zip(setups.DIMS, plotting.CYCLE, strict=False))
+    return {"color": colours[r.dim], "marker": "o", "ms": 2.2, "label": f"$d={r.dim}$"}
+
+
+def _transport(panel: Any, rows: list[Row]) -> None:
+    """Over the optimum."""
+    for r in rows:
+        _, seconds, J, _ = np.transpose(r.curve)
+        gap = 100 * (J / games.OPTIMUM - 1.0)
+        panel.plot(seconds, np.where(gap > 0, gap, np.nan), **_style(r))
+    panel.set(yscale="log", ylabel="$J$ over the optimum, per cent")
+    for level, name in ((2.0, "2 %"), (1.0, "1 %")):
+        panel.axhline(level, color="0.6", lw=0.6, ls="--", zorder=0)
+        panel.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right",
+                       va="bottom", fontsize=6.5, color="0.4")  # fmt: skip
+
+
+def _crowd(panel: Any, rows: list[Row]) -> None:
+    """The part in the plane."""
+    for r in rows:
+        _, seconds, J, _ = np.transpose(r.curve)
+        plane = J - setups.further(r.kind, r.dim)
+        panel.plot(seconds, np.where(plane < r.plane + SHOWN, plane, np.nan), **_style(r))
+    panel.set(ylabel="$J$ less that of $x_3,\\ldots,x_d$ at the optimum")
+
+
+PANELS = {"transport": _transport, "crowd": _crowd}
 
 
 if __name__ == "__main__":
