@@ -34,6 +34,7 @@ class Controlled(Fixed):
     t_span: tuple[float, float]
     _odes: dict[int, NeuralODE]
     _starts: list[tuple[Array, Array]]
+    _draws: list[Array]
 
     # --- parameters --------------------------------------------------------------------
     @property

@@ -80,7 +80,7 @@ class MeanFieldGame(Controlled):
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
         self._odes = {self.n_steps: self.ode}
-        self._starts = []
+        self._starts, self._draws = [], []
 
     def _check_penalties(self) -> None:
         for name in ("hjb", "hjb_terminal"):
@@ -306,10 +306,19 @@ class MeanFieldGame(Controlled):
                 raise ValueError("y: got samples, wanted None (the terminal cost reads x alone)")
             return theta, x, None
         if y is None:
-            target = self.game.target
-            known = isinstance(target, Empirical)
-            return theta, x, target.samples if known else target.sample(len(x), seed=0)
+            return theta, x, self._drawn(len(x))
         return theta, x, _validate.samples("y", y, self.dim)
+
+    def _drawn(self, n: int) -> Array:
+        """The target's own samples, or n draws, kept for the next call with the same n."""
+        target = self.game.target
+        if isinstance(target, Empirical):
+            return target.samples
+        kept = self._draws[-1:]
+        if not kept or len(kept[0]) != n:
+            kept = [target.sample(n, seed=0)]
+            self._draws[:] = kept
+        return kept[0]
 
     def __repr__(self) -> str:
         return (
