@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -90,7 +91,7 @@ class Case:
     l_bar: Array | None = None
     path_bar: Array | None = None
     noise: Array | None = None
-    document: Document = field(default_factory=dict, repr=False, compare=False)
+    document: Document = dataclasses.field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, document: Document) -> Case:

@@ -171,7 +171,10 @@ def _group(name: str, rows: list[Row]) -> Group:
     count = {v: sum(r.verdict == v for r in rows) for v in (RIGHT, WRONG, INVALID, SKIPPED)}
     compared = [r for r in rows if r.verdict in (RIGHT, WRONG)]
     worst = max(compared, key=_severity, default=None)
-    return Group(name or "(whole case)", len({r.case for r in rows}), *count.values(), worst)
+    return Group(
+        name or "(whole case)", len({r.case for r in rows}),
+        count[RIGHT], count[WRONG], count[INVALID], count[SKIPPED], worst,
+    )  # fmt: skip
 
 
 def _severity(row: Row) -> float:
