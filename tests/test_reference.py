@@ -105,6 +105,21 @@ def test_summary_and_its_table(monkeypatch, capsys):
     assert shown.replace("│", " ").split() == ["gradient", "2", "3.0", "a", "2.0", "b"]
 
 
+def test_kernels_take_the_coefficients_and_not_the_name():
+    document, other = (reference.case(f"ode-shallow-{s}") for s in ("rk4", "rk4-38"))
+    document["scheme"] |= {k: other["scheme"][k] for k in ("A", "b")}
+    document["scheme"]["c"] = ["0", "0.3", "1/3", "1"]
+    document["scheme"]["b"][3] = "0"  # the fourth stage stays, though nothing reads it
+    scheme = kernels.ode_of(document).plan().scheme
+    np.testing.assert_array_equal(scheme.A, [[float(Fraction(a)) for a in row]
+                                             for row in other["scheme"]["A"]])  # fmt: skip
+    np.testing.assert_array_equal(scheme.b, [1 / 8, 3 / 8, 3 / 8, 0.0])
+    np.testing.assert_array_equal(scheme.c, [0.0, 0.3, 1 / 3, 1.0])
+    document = reference.case("game-lowrank")
+    document["scheme"]["b"] = ["0.25"] * 4
+    assert (kernels.game_of(document).ode.plan().scheme.b == 0.25).all()
+
+
 def test_two_schemes_on_the_same_inputs_differ():
     classical, other = (reference.case(f"ode-shallow-{s}") for s in ("rk4", "rk4-38"))
     assert classical["inputs"] == other["inputs"]

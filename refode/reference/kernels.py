@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import refode
-from refode import bases, fields, games
+from refode import bases, fields, games, tableaus
 from refode.densities import Density, Empirical, Gaussian, GaussianMixture
 from refode.problems.regularisers import Regulariser
 from refode.reference.files import arrays
@@ -50,13 +50,28 @@ def field_of(case: Case) -> fields.Field:
     return getattr(fields, case["field"]["type"])(**f)
 
 
+class _Described(tableaus.Tableau):
+    """A document's coefficients, with every stage that it has."""
+
+    def propagating(self) -> tableaus.Tableau:
+        return self
+
+
+def scheme_of(case: Case) -> str | tableaus.Tableau:
+    """The scheme that a case describes by its coefficients; symplectic ones by name."""
+    s = case["scheme"]
+    if "half" in s:
+        return s["name"]
+    return _Described(s["name"], s["A"], s["b"], s["c"], order=1, reference="the document")
+
+
 def ode_of(case: Case) -> refode.NeuralODE:
     """The ODE that a case describes."""
     b = case["basis"]
     kind = getattr(bases, b["type"])
     basis = kind() if b["type"] == "Constant" else kind(b["J"])
     span = (_number(case["t_span"][0]), _number(case["t_span"][1]))
-    return refode.NeuralODE(field_of(case), case["scheme"]["name"], case["n_steps"], span, basis)
+    return refode.NeuralODE(field_of(case), scheme_of(case), case["n_steps"], span, basis)
 
 
 def _blocks(inputs: Arrays, name: str) -> Arrays:
@@ -192,7 +207,7 @@ def game_of(case: Case, y: Array | None = None) -> refode.MeanFieldGame:
     span = (_number(case["along"][0]), _number(case["along"][1]))
     return refode.MeanFieldGame(
         field, game, _number(p["hjb"]), _number(p["hjb_terminal"]), p["hjb_norm"],
-        case["scheme"]["name"], case["n_steps"], span,
+        scheme_of(case), case["n_steps"], span,
     )  # fmt: skip
 
 
