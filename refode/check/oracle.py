@@ -1,0 +1,168 @@
+"""What is right for a case, and how far rounding may lead away from it.
+
+The model of rounding: an implementation at a precision with distance eps from 1 to the next
+number is as good as an exact one whose inputs, settings and coefficients are all off by up to a
+few eps. So the case is evaluated anew with every number moved by eps, up or down at random, and
+the largest change of a quantity, times a small factor, is what rounding explains. The factor
+is `refode.check.judge.ROUNDINGS`; docs/check.md says what it was calibrated with.
+
+At eps of double and single precision the change is linear in eps, and measured at one step where
+neither curvature nor the oracle's own rounding counts.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode.check.outcome import EPS
+from refode.reference import files, kernels
+from refode.reference.files import arrays
+
+Array = NDArray[np.float64]
+Document = dict[str, Any]
+
+#: Steps of the perturbation: one for both fine precisions, its own for the coarse one.
+FINE, COARSE = 2.0**-26, EPS["bfloat16"]
+DRAWS = 8
+#: The largest changes of the golden cases, so that they need no live oracle.
+STORED = "changes.json"
+#: Settings that are numbers to be moved, and those that are lists of numbers.
+_NUMBERS = ("tikhonov", "smoothness", "transport", "alpha", "terminal", "entropy", "hjb",
+            "hjb_terminal", "height", "stiffness", "gamma")  # fmt: skip
+_LISTS = ("weights", "means", "covariances", "mean", "covariance", "centre", "A", "b", "c")
+
+
+def truth(document: Document) -> dict[str, Array]:
+    """The results of a case: the proven ones where it has some, else those of the kernels."""
+    if "results" in document:
+        return arrays(document, "results")
+    return kernels.results(document)
+
+
+def changes(document: Document, step: float, draws: int = DRAWS) -> dict[str, float]:
+    """Largest change of an entry, per eps, when all numbers of a case move by a relative step.
+
+    Parameters
+    ----------
+    document : dict
+    step : float
+    draws : int, optional
+
+    Returns
+    -------
+    dict of float
+        By quantity and block; to be multiplied by the eps of a precision.
+    """
+    rng = np.random.default_rng(0)
+    given, base = arrays(document, "inputs"), kernels.results(document)
+    largest = dict.fromkeys(base, 0.0)
+    for _ in range(draws):
+        moved = moved_settings(document, rng, step)
+        inputs = {name: _moved(name, a, document, rng, step) for name, a in given.items()}
+        for name, value in kernels.results(moved, inputs).items():
+            change = float(np.abs(value - base[name]).max(initial=0.0)) / step
+            largest[name] = max(largest[name], change)
+    return largest
+
+
+def both_changes(document: Document) -> dict[str, dict[str, float]]:
+    """`changes` at the step that stands for the fine precisions, and at that of bfloat16."""
+    fine, coarse = changes(document, FINE), changes(document, COARSE)
+    return {"float64": fine, "float32": fine, "bfloat16": coarse}
+
+
+def _moved(name: str, a: Array, document: Document, rng: Any, step: float) -> Array:
+    if name == "y" and document["problem"].get("loss") in ("logistic", "softmax"):
+        return a
+    return a * (1.0 + step * rng.choice([-1.0, 1.0], a.shape))
+
+
+def moved_settings(document: Document, rng: Any, step: float) -> Document:
+    """A copy of a case, its settings and its scheme's coefficients moved."""
+    moved = {k: copy.deepcopy(v) for k, v in document.items() if k not in ("inputs", "results")}
+    for owner, key in _places(moved):
+        # nodes move inwards alone: outside the interval theta(t) is not defined
+        owner[key] = _spoiled(owner[key], rng, step, (-1, 0) if key == "c" else (-1, 1))
+    for rho in _densities(moved["problem"]):
+        for S in rho["covariances"]:
+            _symmetrise(S)
+        total = sum(Fraction(w) for w in rho["weights"])
+        rho["weights"] = [repr(float(Fraction(w) / total)) for w in rho["weights"]]
+    for part in moved["problem"].get("energy", ()):
+        if "covariance" in part:
+            _symmetrise(part["covariance"])
+    return moved | {"inputs": document["inputs"]}
+
+
+def _places(value: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every (dict, key) under which a number or a list of numbers stands."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _places(entry)
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            if key in _NUMBERS or (key in _LISTS and not isinstance(entry, dict)):
+                yield value, key
+            else:
+                yield from _places(entry)
+
+
+def _spoiled(value: Any, rng: Any, step: float, signs: tuple[int, int]) -> Any:
+    if isinstance(value, list):
+        return [_spoiled(v, rng, step, signs) for v in value]
+    sign = signs[int(rng.random() < 0.5)]
+    return repr(float(Fraction(value)) * (1.0 + sign * step))
+
+
+def _densities(problem: Mapping[str, Any]) -> list[Any]:
+    return [problem[k] for k in ("initial", "target") if problem.get(k) is not None]
+
+
+def _symmetrise(S: list[list[str]]) -> None:
+    for i in range(len(S)):
+        for j in range(i):
+            S[i][j] = S[j][i]
+
+
+class Oracle:
+    """The live oracle as an adapter for the process that it runs in, see `refode.check.judge`.
+
+    Its process runs the kernels as plain Python: on cases of this size that takes milliseconds,
+    while compiling for every field would take minutes.
+    """
+
+    precision = "float64"
+
+    def judge(self, document: Document) -> dict[str, Any]:
+        """Right values, and the largest change of each at every precision."""
+        found: dict[str, Any] = dict(truth(document))
+        for precision, by_name in both_changes(document).items():
+            found |= {f"{precision}:{name}": value for name, value in by_name.items()}
+        return found
+
+
+oracle = Oracle()
+
+
+def main() -> None:
+    """Write the golden cases' changes anew, three digits each."""
+    written: dict[str, Any] = {}
+    for name in files.names():
+        both = both_changes(files.case(name))
+        pairs = zip(both["float64"].items(), both["bfloat16"].values(), strict=True)
+        written[name] = {k: [float(f"{a:.3g}"), float(f"{b:.3g}")] for (k, a), b in pairs}
+    lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in written.items()]
+    folder = Path(__file__).parent
+    (folder / STORED).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

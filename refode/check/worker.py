@@ -1,0 +1,92 @@
+"""``python -m refode.check.worker MODULE:NAME``: an adapter in a process of its own.
+
+So that an implementation that hangs, crashes or swallows all memory takes its own process with
+it and nothing else. Frames of frames.py come in on standard input and go out on what was
+standard output; whatever the implementation prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from refode.check import frames
+from refode.check.case import Case
+from refode.check.outcome import EPS
+from refode.check.protocol import Answer, ask, described
+
+
+def load(target: str) -> Any:
+    """The adapter of ``module:name``, made where it is a class.
+
+    Raises
+    ------
+    ValueError
+        The text is not of that form, or the module has no such name.
+    ImportError
+        Importing the module failed.
+    """
+    module_name, colon, name = target.partition(":")
+    if not colon or not module_name or not name:
+        raise ValueError(f"target: got {target!r}, wanted a folder or module:adapter")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:
+        what = f"target: importing {module_name} failed with {described(error)}"
+        raise ImportError(what) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ValueError(f"target: got {target!r}, and {module_name} has no {name}")
+        found = getattr(found, part)
+    return found() if isinstance(found, type) else found
+
+
+def precision_of(adapter: Any) -> str:
+    """The precision that an adapter says it computes in."""
+    precision = getattr(adapter, "precision", "float64")
+    if precision not in EPS:
+        raise ValueError(f"precision: got {precision!r} from the adapter, wanted {', '.join(EPS)}")
+    return precision
+
+
+def answered(adapter: Any, document: dict[str, Any], wanted: tuple[str, ...]) -> Answer:
+    """`ask` with the time it took."""
+    began = time.perf_counter()
+    answer = ask(adapter, Case.of(document), wanted)
+    answer.seconds = time.perf_counter() - began
+    return answer
+
+
+def main() -> None:
+    """Answer requests until the input ends."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    source = sys.stdin.buffer
+    sys.path.insert(0, os.getcwd())
+    try:
+        adapter = load(sys.argv[1])
+        frames.send(out, {"precision": precision_of(adapter)})
+    except Exception as error:
+        frames.send(out, {"error": type(error).__name__, "text": str(error)})
+        return
+    while (request := frames.receive(source)) is not None:
+        try:
+            frames.send(out, _reply(adapter, request))
+        except Exception as error:
+            frames.send(out, {"error": type(error).__name__, "text": described(error)})
+
+
+def _reply(adapter: Any, request: dict[str, Any]) -> dict[str, Any]:
+    if "call" in request:
+        found = getattr(adapter, request["call"])(*request["arguments"])
+        return {"values": {k: np.asarray(v) for k, v in found.items()}}
+    return vars(answered(adapter, request["document"], tuple(request["wanted"])))
+
+
+if __name__ == "__main__":
+    main()
