@@ -1,0 +1,156 @@
+"""A case evaluated in plain NumPy, rightly or with a given mistake.
+
+Independent of refode's kernels, problems and adjoints: gradients are complex steps, all of them
+in one pass over copies of the case, each with one parameter moved by 1e-30 i. What an
+implementation with a known mistake would return is computed here and compared with what one
+returned, refode/check/variants.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode.check.case import Case
+from refode.check.plain_game import Game
+from refode.check.plain_mistakes import Mistakes
+from refode.check.plain_problems import Flow, Ode, Problem, Supervised
+
+__all__ = ["RIGHT", "Mistakes", "evaluate"]
+
+Array = NDArray[Any]
+Blocks = dict[str, Array]
+
+KINDS: dict[str, type[Problem]] = {
+    "ode": Ode, "supervised": Supervised, "flow": Flow, "game": Game,
+}  # fmt: skip
+#: No mistake.
+RIGHT = Mistakes()
+#: The complex step: its square is nothing beside 1.
+STEP = 1e-30
+#: Central differences of gradients: largest step, and how often it is halved.
+FAR, HALVINGS = 2.0**-7, 4
+
+
+def evaluate(
+    document: dict[str, Any], mistakes: Mistakes = RIGHT, *, derivatives: bool = True,
+    hessian: bool = True,
+) -> dict[str, Array]:  # fmt: skip
+    """All quantities of a case by the names of its results.
+
+    Parameters
+    ----------
+    document : dict
+        As of `refode.reference.case`; its results are not read.
+    mistakes : Mistakes, optional
+        None by default.
+    derivatives : bool, optional
+        Whether tangents and gradients are wanted.
+    hessian : bool, optional
+        Whether Hessian-vector products are, to about ten digits.
+
+    Returns
+    -------
+    dict of arrays
+        "gradient/W0" is a block of the gradient.
+    """
+    case = Case.of(document)
+    problem = KINDS[case.kind](case, mistakes)
+    copies = Copies(case, mistakes, derivatives, derivatives and hessian and case.kind != "ode")
+    with np.errstate(all="ignore"):  # a mistake may divide by zero or overflow
+        theta, x = copies.blocks(), copies.x()
+        paths = problem.paths(theta, x)
+        states = [path.states for path in paths]
+        terms = problem.terms(theta, states)
+        total = np.broadcast_to(problem.total(theta, states), len(copies.rows))
+        found = problem.values(paths)
+    if case.kind != "ode":
+        found |= {f"terms/{k}": v[0] for k, v in terms.items()} | {"total": total[0]}
+    found = {k: np.array(np.real(v)) for k, v in found.items()}
+    if not derivatives:
+        return found
+    if case.kind == "ode":
+        found["tangent"] = paths[0].states[-1][1, :, : problem.d].imag / STEP
+        bars = copies.gradient(total, "theta_bar")
+        return found | bars | {"x_bar": copies.x_bar(total)}
+    found |= copies.gradient(total, "gradient")
+    return found | (copies.hessian_vector(total) if hessian else {})
+
+
+class Copies:
+    """Copies of a case's theta and x: as they are, along the direction, and one moved each.
+
+    Attributes
+    ----------
+    rows : (B, P + Nd) complex
+        Theta and, for an ODE, x.
+    """
+
+    def __init__(self, case: Case, m: Mistakes, derivatives: bool, hessian: bool) -> None:
+        self.case, self.m = case, m
+        self.at = self._joined(case.theta, case.x)
+        rows = [self.at[None]]
+        if derivatives:
+            moves = np.zeros(case.x.shape) if case.x_direction is None else case.x_direction
+            self.along = self._joined(case.direction or _zeros(case.theta), moves)
+            # every parameter; without its row where it is not differentiated by
+            self.one = 1j * STEP * np.eye(len(self.at))
+            if case.kind != "ode":
+                self.one = self.one[: len(self.at) - case.x.size]
+            rows += [self.at[None] + 1j * STEP * self.along, self.at + self.one]
+        if hessian:
+            scale = FAR / max(1.0, float(np.abs(self.along).max()))
+            self.steps = scale * 0.5 ** np.arange(HALVINGS)
+            rows += [self.at + s * h * self.along + self.one for h in self.steps for s in (1, -1)]
+        self.rows = np.concatenate(rows).astype(complex)
+
+    @staticmethod
+    def _joined(theta: Blocks, x: Array) -> Array:
+        return np.concatenate([*(v.ravel() for v in theta.values()), x.ravel()])
+
+    def blocks(self) -> Blocks:
+        """Theta, (B, J, ...) by name; a potential of a game has J = 1."""
+        found, at = {}, 0
+        for name, value in self.case.theta.items():
+            part = self.rows[:, at : at + value.size].reshape(-1, *value.shape)
+            part = self.m.read(part) if self.m.read else part
+            found[name] = part[:, None] if self.case.kind == "game" else part
+            at += value.size
+        return found
+
+    def x(self) -> Array:
+        """(B, N, ...)."""
+        x = self.case.x
+        return self.rows[:, -x.size :].reshape(-1, *x.shape)
+
+    def gradient(self, total: Array, name: str) -> Blocks:
+        """Of the first P moved copies, block by block."""
+        return self._split(total[2 : 2 + len(self.one)].imag / STEP, name)
+
+    def x_bar(self, total: Array) -> Array:
+        """Of the last ones."""
+        x = self.case.x
+        return (total[2 : 2 + len(self.one)].imag / STEP)[-x.size :].reshape(x.shape)
+
+    def hessian_vector(self, total: Array) -> Blocks:
+        """Central differences of gradients, extrapolated."""
+        count = len(self.one)
+        g = (total[2 + count :].imag / STEP).reshape(HALVINGS, 2, count)
+        table = list((g[:, 0] - g[:, 1]) / (2.0 * self.steps[:, None]))
+        for order in range(1, HALVINGS):
+            f = 4.0**order
+            table = [(f * b - a) / (f - 1.0) for a, b in zip(table, table[1:], strict=False)]
+        return self._split(table[0], "hessian_vector")
+
+    def _split(self, flat: Array, name: str) -> Blocks:
+        found, at = {}, 0
+        for block, value in self.case.theta.items():
+            found[f"{name}/{block}"] = flat[at : at + value.size].reshape(value.shape)
+            at += value.size
+        return found
+
+
+def _zeros(theta: Blocks) -> Blocks:
+    return {k: np.zeros_like(v) for k, v in theta.items()}

@@ -1,0 +1,190 @@
+"""Fields as on paper, their Jacobians written out as matrices, for complex arrays.
+
+States are (B, N, d): B copies of a case that differ in the weights, which a complex step or a
+difference needs at once. A weight is (B, rows, columns). Formulas of docs/equations_fields.md and
+docs/equations_potential.md, without their closed forms for traces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode.check.plain_mistakes import Mistakes
+
+Array = NDArray[Any]
+Weights = dict[str, Array]
+
+
+def positive(u: Array) -> Array:
+    """-1 where the real part is negative, 1 elsewhere."""
+    return np.where(u.real < 0.0, -1.0, 1.0)
+
+
+def softplus(u: Array) -> Array:
+    """log(1 + e^u) without overflow."""
+    return np.where(u.real > 0.0, u, 0.0) + np.log1p(np.exp(-u * positive(u)))
+
+
+def log_2_cosh(u: Array) -> Array:
+    """log(e^u + e^-u)."""
+    size = u * positive(u)
+    return size + np.log1p(np.exp(-2.0 * size))
+
+
+#: sigma and sigma'.
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "tanh": (np.tanh, lambda u: 1.0 - np.tanh(u) ** 2),
+    "softplus": (softplus, lambda u: 0.5 + 0.5 * np.tanh(0.5 * u)),
+    "sine": (np.sin, np.cos),
+    "identity": (lambda u: u, np.ones_like),
+}
+
+
+def T(W: Array) -> Array:
+    """The transpose of every copy."""
+    return W.swapaxes(-1, -2)
+
+
+def affine(W: Array, z: Array, b: Array) -> Array:
+    """W z + b, for all samples."""
+    return z @ T(W) + b[:, None, :]
+
+
+def rows(factors: Array, W: Array) -> Array:
+    """diag(factors) W for every sample, (B, N, k, n)."""
+    return factors[..., None] * W[:, None]
+
+
+def with_time(z: Array, t: complex) -> Array:
+    """(z, t)."""
+    return np.concatenate([z, np.full((*z.shape[:-1], 1), t)], axis=-1)
+
+
+def _input(f: dict[str, Any], z: Array, t: complex) -> Array:
+    return with_time(z, t) if f["time"] else z
+
+
+def _shift(w: Weights, t: complex) -> Array:
+    return w["b0"] + t * w["tau"] if "tau" in w else w["b0"]
+
+
+def field(f: dict[str, Any], w: Weights, z: Array, t: complex) -> Array:
+    """f(z, t), (B, N, d)."""
+    return globals()["_" + f["type"].lower()](f, w, z, t, False)
+
+
+def jacobian(f: dict[str, Any], w: Weights, z: Array, t: complex) -> Array:
+    """df/dz, (B, N, d, d)."""
+    return globals()["_" + f["type"].lower()](f, w, z, t, True)
+
+
+def _affine(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    d = z.shape[-1]
+    if derivative:
+        return np.broadcast_to(w["A"][:, None, :, :d], (*z.shape, d))
+    return affine(w["A"], _input(f, z, t), w["c"])
+
+
+def _shallow(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    a = np.tanh(affine(w["W0"], _input(f, z, t), w["b0"]))
+    if derivative:
+        return w["W1"][:, None] @ rows(1.0 - a**2, w["W0"][:, :, : z.shape[-1]])
+    return affine(w["W1"], a, w["b1"])
+
+
+def _mlp(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    sigma, slope = ACTIVATIONS[f["activation"]]
+    a, J, last = _input(f, z, t), None, len(f["widths"])
+    for i in range(last):
+        W = w[f"W{i}"]
+        u = affine(W, a, w[f"b{i}"])
+        if derivative:
+            J = W[:, None, :, : z.shape[-1]] if J is None else W[:, None] @ J
+            J = slope(u)[..., None] * J
+        a = sigma(u)
+    if J is not None:
+        return w[f"W{last}"][:, None] @ J
+    return affine(w[f"W{last}"], a, w[f"b{last}"])
+
+
+def _antisymmetric(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    sigma, slope = ACTIVATIONS[f["activation"]]
+    B = w["K"] - T(w["K"]) - f["gamma"] * np.eye(z.shape[-1])
+    u = affine(B, z, _shift(w, t))
+    return rows(slope(u), B) if derivative else sigma(u)
+
+
+def _parabolic(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    sigma, slope = ACTIVATIONS[f["activation"]]
+    u, K = affine(w["K"], _input(f, z, t), w["b0"]), w["K"][:, :, : z.shape[-1]]
+    return -T(K)[:, None] @ rows(slope(u), K) if derivative else -sigma(u) @ K
+
+
+def _hamiltonian(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    sigma, slope = ACTIVATIONS[f["activation"]]
+    n, K, b = z.shape[-1] // 2, w["K"], _shift(w, t)
+    u, v = affine(K, z[..., n:], b), affine(T(K), z[..., :n], b)
+    if not derivative:
+        return np.concatenate([sigma(u), -sigma(v)], axis=-1)
+    J = np.zeros((*z.shape, 2 * n), dtype=u.dtype)
+    J[..., :n, n:] = rows(slope(u), K)
+    J[..., n:, :n] = -rows(slope(v), T(K))
+    return J
+
+
+def _leapfrog(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    sigma, slope = ACTIVATIONS[f["activation"]]
+    n, K = z.shape[-1] // 2, w["K"]
+    u = affine(K, z[..., :n], _shift(w, t))
+    if not derivative:
+        return np.concatenate([z[..., n:], -sigma(u) @ K], axis=-1)
+    J = np.zeros((*z.shape, 2 * n), dtype=u.dtype)
+    J[..., :n, n:] = np.eye(n)
+    J[..., n:, :n] = -T(K)[:, None] @ rows(slope(u), K)
+    return J
+
+
+def _potential(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+    d = z.shape[-1]
+    _, gradient, hessian = potential(f, w, z, t, Mistakes())
+    return -hessian[..., :d, :d] if derivative else -gradient[..., :d]
+
+
+def potential(
+    f: dict[str, Any], w: Weights, x: Array, t: complex, m: Mistakes
+) -> tuple[Array, Array, Array]:
+    """Phi (B, N), its gradient (B, N, d+1) and Hessian (B, N, d+1, d+1) in s = (x, t)."""
+    s, M = with_time(x, t), f["depth"] - 1
+    h = 1.0 if m.resnet_step_one or not M else 1.0 / M
+    v = affine(w["K0"], s, w["b0"])
+    u, J, layers = _softened(v, m), rows(np.tanh(v), w["K0"]), [(w["K0"][:, None], v)]
+    for i in range(1, M + 1):  # u_i, its Jacobian J_i and that of K_i u_{i-1}
+        v = affine(w[f"K{i}"], u, w[f"b{i}"])
+        G = w[f"K{i}"][:, None] @ J
+        layers.append((G, v))
+        u, J = u + h * _softened(v, m), J + h * np.tanh(v)[..., None] * G
+    phi = np.sum(u * w["w"][:, None], axis=-1)
+    gradient = np.squeeze(T(J) @ w["w"][:, None, :, None], axis=-1)
+    z, hessian = w["w"][:, None], 0.0
+    for i in range(M, -1, -1):  # z: derivative of w . u_M by what layer i adds
+        G, v = layers[i]
+        size = h if i else 1.0
+        hessian = hessian + T(G) @ ((size * z * (1.0 - np.tanh(v) ** 2))[..., None] * G)
+        if i:
+            z = z + h * (np.tanh(v) * z) @ w[f"K{i}"]
+    A = w["A"]
+    Q = T(A) @ A if f["quadratic"] == "lowrank" else 0.5 * (A + T(A))
+    in_gradient = A if m.not_symmetrised and f["quadratic"] == "symmetric" else Q
+    two = 2.0 * m.quadratic_half
+    phi = phi + m.quadratic_half * np.sum(s * (s @ Q), axis=-1)
+    gradient = gradient + two * (s @ T(in_gradient)) + w["b"][:, None]
+    phi = phi + np.sum(s * w["b"][:, None], axis=-1) + w["c"][:, None]
+    return phi, gradient, hessian + two * Q[:, None]
+
+
+def _softened(v: Array, m: Mistakes) -> Array:
+    return log_2_cosh(v) - (np.log(2.0) if m.log_cosh else 0.0)

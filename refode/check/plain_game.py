@@ -1,0 +1,170 @@
+"""Mean field games, for B copies of a case; the state is (z, log rho, L, F, R)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode.check.case import Case
+from refode.check.plain_fields import positive, potential
+from refode.check.plain_mistakes import Mistakes
+from refode.check.plain_paths import Blocks, Clock, Path
+from refode.check.plain_problems import Problem, Terms, log_sum_exp
+
+Array = NDArray[Any]
+
+
+def log_normal(x: Array, mean: Array, S: Array, constant: float = 1.0) -> Array:
+    """log N(x; mean, S) over the last axis; the constant multiplied by a factor."""
+    y = x - mean
+    square = np.sum(y * (y @ np.linalg.inv(S)), -1)
+    size = len(mean) * np.log(2.0 * np.pi) + np.linalg.slogdet(S)[1]
+    return -0.5 * square - 0.5 * constant * size
+
+
+def log_density(rho: dict[str, Any], x: Array, constant: float = 1.0) -> Array:
+    """log of a mixture of Gaussians."""
+    normals = zip(rho["means"], rho["covariances"], strict=True)
+    parts = [log_normal(x, m, S, constant) for m, S in normals]
+    return log_sum_exp(np.stack(parts, -1) + np.log(rho["weights"]))
+
+
+def energy(parts: list[dict[str, Any]], x: Array) -> Array:
+    """Q(x): bumps and bowls on the leading coordinates."""
+    total = np.zeros(x.shape[:-1], dtype=x.dtype)
+    for q in parts:
+        if q["type"] == "GaussianBump":
+            k = len(q["mean"])
+            total += q["height"] * np.exp(log_normal(x[..., :k], q["mean"], q["covariance"]))
+        else:
+            k = len(q["centre"])
+            total += 0.5 * q["stiffness"] * np.sum((x[..., :k] - q["centre"]) ** 2, -1)
+    return total
+
+
+class Game(Problem):
+    """Eqs. (17)-(25)."""
+
+    extras = 4
+
+    def __init__(self, case: Case, m: Mistakes) -> None:
+        super().__init__(case, m)
+        self.initial = log_density(self.setting["initial"], case.x + 0.0j, m.initial_constant)
+
+    def starts(self, copies: int, x: Array) -> list[tuple[Clock, Array]]:
+        """From x, and from y backwards where the target is known by samples."""
+        shape, start = (*x.shape[:-1], 1), self.start()
+        rho = np.broadcast_to(self.initial[..., None], shape)
+        rest = np.full((*shape[:-1], 3), start)
+        forward = np.concatenate([x, rho + start, rest], axis=-1)
+        found = [(Clock.of(self.case, self.m), forward)]
+        if self.case.y is not None:
+            y = np.broadcast_to(self.case.y, (copies, *self.case.y.shape))
+            zeros = np.full((*y.shape[:-1], 4), start)
+            back = np.concatenate([y + 0.0j, zeros], axis=-1)
+            found.append((Clock.of(self.case, self.m, back=True), back))
+        return found
+
+    def alpha(self, where: str) -> float:
+        """Alpha as it enters "v", "L" or "r": by its inverse."""
+        alpha = self.setting["alpha"] or 1.0
+        if where in self.m.no_alpha:
+            return 1.0
+        return 1.0 / alpha if where in self.m.inverse_alpha else alpha
+
+    def derivatives(self, w: Blocks, x: Array, t: float) -> tuple[Array, Array, Array, Array]:
+        """Phi, grad Phi, dPhi/dt, Lap Phi."""
+        phi, gradient, hessian = potential(self.case.field, w, x, t, self.m)
+        diagonal = np.diagonal(hessian, axis1=-1, axis2=-2)
+        last = {"first": 1, "with time": self.d + 1}.get(self.m.trace, self.d)
+        return phi, gradient[..., :-1], gradient[..., -1], diagonal[..., :last].sum(-1)
+
+    def slope(self, w: Blocks, y: Array, t: float) -> Array:
+        """Feedback, and the rates of log rho, L, F, R."""
+        m, setting, x, log_rho = self.m, self.setting, y[..., : self.d], y[..., self.d]
+        _, p, time, laplacian = self.derivatives(w, x, t)
+        square, Q, lam = np.sum(p * p, -1), energy(setting["energy"], x), setting["entropy"]
+        stale = {k: self.initial if k in m.stale else log_rho for k in "Fr"}
+        F = Q + m.entropy_in_F * lam * stale["F"]
+        r = 0.5 / self.alpha("r") * square - m.phi_time * time - m.Q_in_r * Q
+        r = r - m.entropy_in_r * lam * (stale["r"] + m.entropy_one)
+        R = r if m.outside else self.measured(r)
+        L = 0.5 / self.alpha("L") * square
+        if not setting["alpha"]:
+            L, R = 0.0 * L, 0.0 * R
+        if m.swapped_rows:
+            L, F = F, L
+        v = -m.direction_sign / self.alpha("v") * p
+        rate = m.log_rho_sign * m.direction_sign / self.alpha("v") * laplacian
+        return np.concatenate([v, np.stack([rate, L, F, R], -1)], axis=-1)
+
+    def measured(self, r: Array) -> Array:
+        """|r| or r^2; the sign is that of the first copy, so that no difference meets the kink."""
+        if self.setting["hjb_norm"] == "squared":
+            return r * r
+        sign = positive(r[:1])
+        return r * (sign > 0.0) if self.m.positive_part else r * sign
+
+    def arrived(self, states: list[list[Array]]) -> Array:
+        """log rho(T, y) at given y, (B, N)."""
+        end = states[1][-1]
+        start = log_density(self.setting["initial"], end[..., : self.d], self.m.initial_constant)
+        return start - end[..., self.d]
+
+    def terms(self, theta: Blocks, states: list[list[Array]]) -> Terms:
+        """L, F, G, and what the HJB equation lacks."""
+        s, d, end = self.setting, self.d, states[0][-1]
+        nothing, has_F = np.zeros(len(end)), bool(s["energy"] or s["entropy"])
+        terms = {
+            "L": self.mean(end[..., d + 1]) if s["alpha"] else nothing,
+            "F": self.mean(end[..., d + 2]) if has_F else nothing,
+        }
+        if s["kind"] == "kl":
+            gap = self.gap(end, "G")
+            terms["G"] = s["terminal"] * self.mean(-gap if self.m.reversed_divergence else gap)
+        else:
+            terms["G"] = -s["terminal"] * self.mean(self.arrived(states))
+        R = self.measured(end[..., d + 3]) if self.m.outside else end[..., d + 3]
+        terms["hjb"] = s["hjb"] * self.mean(R) if s["hjb"] else nothing
+        terms["hjb_terminal"] = self.terminal(theta, end) if s["hjb_terminal"] else nothing
+        return terms
+
+    def gap(self, end: Array, where: str) -> Array:
+        """log rho - log rho_Y at the paths' ends."""
+        log_rho = self.initial if where in self.m.stale else end[..., self.d]
+        at = end[..., : self.d]
+        return log_rho - log_density(self.setting["target"], at, self.m.target_constant)
+
+    def terminal(self, theta: Blocks, end: Array) -> Array:
+        """hjb_terminal times the mean of |Phi(z(T), T) - G'|."""
+        s, m = self.setting, self.m
+        at = {"": self.case.along[1], "one": 1.0, "start": self.case.along[0]}[m.end_at]
+        w = {k: v[:, 0] for k, v in theta.items()}
+        w = m.weights(w) if m.weights else w
+        phi = potential(self.case.field, w, end[..., : self.d], at, m)[0]
+        gap = self.gap(end, "g")
+        derivative = m.G_one + gap if s["kind"] == "kl" else -np.exp(-gap)
+        factor = m.G_sign * s["terminal"] ** m.terminal_in_G
+        return s["hjb_terminal"] * self.mean(self.measured(phi - factor * derivative))
+
+    def values(self, paths: list[Path]) -> dict[str, Array]:
+        """As Problem, with log rho and the potential's derivatives at the stages."""
+        found = super().values(paths)
+        found["log_density_path"] = np.array([y[0, :, self.d] for y in paths[0].states])
+        four = [[self.derivatives(self.first, s.y[:1, :, : self.d], s.t) for s in stages]
+                for stages in paths[0].stages]  # fmt: skip
+        for i, name in enumerate(("phi", "phi_gradient", "phi_time", "phi_laplacian")):
+            found[name] = np.array([[at[i][0] for at in stages] for stages in four])
+        if self.case.y is not None:
+            states = [path.states for path in paths]
+            found["inverse"] = states[1][-1][0, :, : self.d]
+            found["log_density"] = self.arrived(states)[0]
+        return found
+
+    def paths(self, theta: Blocks, x: Array) -> list[Path]:
+        """As Problem; the first copy's weights are kept for the potential's values."""
+        w = {k: v[:1, 0] for k, v in theta.items()}
+        self.first = self.m.weights(w) if self.m.weights else w
+        return super().paths(theta, x)

@@ -1,0 +1,161 @@
+"""What may be wrong in an evaluation: knobs, each right by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Nodes = tuple[Any, ...]
+Blocks = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Knobs of `refode.check.plain.evaluate`.
+
+    What a setting of the case can express (another scheme, another number of steps, a weight of
+    zero) is not here: variants change the case's document for it.
+
+    Attributes
+    ----------
+    time_nodes, theta_nodes : callable, optional
+        The nodes c that the field's time, and theta(t), are taken at instead.
+    clock : {"", "from zero", "from the span", "normalised", "mirrored", "missing"}
+        What a field with time as an input gets instead of t.
+    whole_steps : bool
+        Every step as long as the interval.
+    scaled : Nodes
+        Factors of the steps' slopes; unused where empty.
+    in_place : bool
+        A stage starts from the stage before instead of from the step's state.
+    together : bool
+        Symplectic substeps all read the state at the step's start.
+    cells : {"", "right", "stage"}
+        Cells of theta by the step's middle, a border belonging to the later cell, or by the
+        stage's time.
+    basis : {"", "reversed", "unnormalised", "unshifted"}
+        Coefficients in reverse order; s = t; Legendre polynomials in s instead of 2s - 1.
+    read, weights : callable, optional
+        Applied to a block of theta as it is read, to the field's weights at a stage.
+    trace : {"", "first", "shifted", "sum", "with time"}
+        The first component alone; entries beside the diagonal, as of (t, z) instead of (z, t);
+        all entries; the Laplacian over (x, t).
+    quadrature : {"", "first", "last"}
+        Accumulators move by the first or the last slope alone.
+    start : {"", "along", "span"}
+        Accumulators start at the first time instead of at 0.
+    density_sign, constant : float
+        Of the log-determinant in a flow's density, of d/2 log 2 pi.
+    cost_half, cost_power : float
+        Transport cost: cost_half |f|^cost_power.
+    cost_signed : bool
+        Backwards the transport cost is negative.
+    left_out : str
+        A term that the total lacks.
+    loss_half : float
+        Of a regression.
+    over_samples : {"mean", "sum"}
+    over_outputs : bool
+        A regression's mean over the outputs as well.
+    labels : callable, optional
+        Applied to y.
+    signed_labels : {"", "product", "shifted"}
+        A logistic loss log(1 + e^{-y v}), or softplus(v) - (2y - 1) v.
+    zeros_in_front, no_bias, no_readout : bool
+    tikhonov_half, smoothness_half : float
+    tikhonov_power : float
+        |theta|^power.
+    tikhonov_blocks : callable, optional
+        Which blocks count, by name.
+    length_power : float
+        The smoothness is multiplied by the interval's length to this power.
+    smoothness : {"", "differences", "readout"}
+        Squared differences of coefficients; all blocks that have J rows.
+    direction_sign : float
+        f = -direction_sign grad Phi / alpha.
+    no_alpha, inverse_alpha : str
+        Letters among "v", "L", "r" where alpha is 1, or stands where 1/alpha should.
+    resnet_step_one, log_cosh, not_symmetrised : bool
+        The potential's steps are 1; its sigma is log cosh; grad of s.As/2 is As.
+    quadratic_half : float
+    phi_time, Q_in_r, entropy_in_r, entropy_in_F, entropy_one : float
+        Factors in r = -phi_time dPhi/dt + |grad Phi|^2 / (2 alpha) - Q_in_r Q - entropy_in_r
+        lambda (log rho + entropy_one) and F = Q + entropy_in_F lambda log rho.
+    log_rho_sign : float
+        Of the rate of log rho.
+    stale : str
+        "F", "r", "G": log rho(t0, x) is used there.
+    positive_part, outside : bool
+        max(r, 0) for |r|; the norm of the integral instead of the integral of the norm.
+    swapped_rows : bool
+        L and F exchanged.
+    target_constant, initial_constant : float
+        Factors of the densities' constants.
+    reversed_divergence, end_at : bool, str
+        log rho_Y - log rho; "one" or "start": the time of Phi in the terminal penalty.
+    terminal_in_G, G_one, G_sign : float
+        Factors in the terminal cost's derivative: terminal^{terminal_in_G} G_sign (G_one + log
+        rho - log rho_Y); G_sign for cross-entropies too.
+    """
+
+    time_nodes: Callable[[Nodes], Nodes] | None = None
+    theta_nodes: Callable[[Nodes], Nodes] | None = None
+    clock: str = ""
+    whole_steps: bool = False
+    in_place: bool = False
+    together: bool = False
+    cells: str = ""
+    basis: str = ""
+    read: Callable[[Array], Array] | None = None
+    weights: Callable[[Blocks], Blocks] | None = None
+    trace: str = ""
+    quadrature: str = ""
+    start: str = ""
+    density_sign: float = 1.0
+    constant: float = 1.0
+    cost_half: float = 0.5
+    cost_power: float = 2.0
+    cost_signed: bool = False
+    left_out: str = ""
+    loss_half: float = 0.5
+    over_samples: str = "mean"
+    over_outputs: bool = False
+    labels: Callable[[Array], Array] | None = None
+    signed_labels: str = ""
+    zeros_in_front: bool = False
+    no_bias: bool = False
+    no_readout: bool = False
+    tikhonov_half: float = 0.5
+    tikhonov_power: float = 2.0
+    tikhonov_blocks: Callable[[str], bool] | None = None
+    smoothness_half: float = 0.5
+    length_power: float = -1.0
+    smoothness: str = ""
+    direction_sign: float = 1.0
+    no_alpha: str = ""
+    inverse_alpha: str = ""
+    resnet_step_one: bool = False
+    log_cosh: bool = False
+    not_symmetrised: bool = False
+    quadratic_half: float = 0.5
+    phi_time: float = 1.0
+    Q_in_r: float = 1.0
+    entropy_in_r: float = 1.0
+    entropy_in_F: float = 1.0
+    entropy_one: float = 1.0
+    log_rho_sign: float = 1.0
+    stale: str = ""
+    positive_part: bool = False
+    outside: bool = False
+    swapped_rows: bool = False
+    target_constant: float = 1.0
+    initial_constant: float = 1.0
+    reversed_divergence: bool = False
+    end_at: str = ""
+    terminal_in_G: float = 1.0
+    G_one: float = 1.0
+    G_sign: float = 1.0

@@ -1,0 +1,183 @@
+"""States carried along a scheme, for B copies of a case at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode.check.case import Case
+from refode.check.plain_mistakes import Mistakes, Nodes
+from refode.check.plain_time import combination
+
+Array = NDArray[Any]
+Blocks = dict[str, Array]
+#: (weights, state (B, N, D), time) -> slope (B, N, D)
+Slope = Callable[[Blocks, Array, float], Array]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One evaluation of the right-hand side: state, slope, time as the field sees it, p_j."""
+
+    y: Array
+    k: Array
+    t: float
+    p: Array
+
+
+@dataclass
+class Path:
+    """States at the steps, and the stages of every step."""
+
+    states: list[Array]
+    stages: list[list[Stage]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The steps of a case and the times of their stages.
+
+    Attributes
+    ----------
+    case : Case
+    m : Mistakes
+    along : (Fraction, Fraction)
+        The interval integrated over.
+    """
+
+    case: Case
+    m: Mistakes
+    along: tuple[Fraction, Fraction]
+
+    @classmethod
+    def of(cls, case: Case, m: Mistakes, back: bool = False) -> Clock:
+        """The clock of a case, or of the other direction."""
+        first, last = (Fraction(t) for t in case.document["along"])
+        return cls(case, m, (last, first) if back else (first, last))
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps."""
+        return self.case.n_steps
+
+    @property
+    def h(self) -> Fraction:
+        """The step."""
+        length = self.along[1] - self.along[0]
+        return length if self.m.whole_steps else length / self.n_steps
+
+    def starts(self) -> list[Fraction]:
+        """Times at which the steps start."""
+        return [self.along[0] + n * self.h for n in range(self.n_steps)]
+
+    def stages(self, start: Fraction, h: Fraction) -> list[tuple[float, Array]]:
+        """The field's time and the p_j, stage by stage, for a step h from a start."""
+        c = tuple(Fraction(c) for c in self.case.document["scheme"]["c"])
+        m = self.m
+        in_time: Nodes = m.time_nodes(c) if m.time_nodes else c
+        in_theta: Nodes = m.theta_nodes(c) if m.theta_nodes else c
+        return [(self.time(start + a * h), self.p(start + b * h, start + h / 2))
+                for a, b in zip(in_time, in_theta, strict=True)]  # fmt: skip
+
+    def time(self, t: Fraction) -> float:
+        """The time that the field gets."""
+        start, end = (Fraction(s) for s in self.case.document["t_span"])
+        shown = {
+            "": t, "from zero": t - self.along[0], "from the span": t - start,
+            "normalised": (t - start) / (end - start), "mirrored": start + end - t,
+            "missing": Fraction(0),
+        }  # fmt: skip
+        return float(shown[self.m.clock])
+
+    def p(self, t: Fraction, middle: Fraction) -> Array:
+        """p_j at a time of a step with this middle."""
+        start, end = (Fraction(s) for s in self.case.document["t_span"])
+        m, kind, J = self.m, self.case.basis["type"], self.case.basis["J"]
+        s, middle = ((a - start) / (end - start) for a in (t, middle))
+        if m.basis == "unnormalised":
+            s, middle = t, middle * (end - start) + start
+        if m.basis == "unshifted" and kind == "Legendre":
+            s = (s + 1) / 2
+        if m.cells == "stage":
+            middle = s
+        p = combination(kind, J, s, middle, right=m.cells == "right")
+        return p[::-1] if m.basis == "reversed" else p
+
+
+def combined(theta: Blocks, p: Array, m: Mistakes) -> Blocks:
+    """The weights sum_j p_j theta_j of blocks (B, J, ...)."""
+    if len(p) == 1:
+        w = {name: block[:, 0] * p[0] for name, block in theta.items()}
+    else:
+        w = {name: np.tensordot(block, p, axes=(1, 0)) for name, block in theta.items()}
+    return m.weights(w) if m.weights else w
+
+
+def solve(clock: Clock, slope: Slope, theta: Blocks, start: Array, extras: int = 0) -> Path:
+    """Carry states along.
+
+    Parameters
+    ----------
+    clock : Clock
+    slope : callable
+    theta : dict of (B, J, ...) arrays
+    start : (B, N, D) array
+    extras : int
+        How many of the last components are accumulators.
+    """
+    path = Path([start])
+    known: dict[bytes, Blocks] = {}
+    for t in clock.starts():
+        stages = []
+        for at, p in clock.stages(t, clock.h):
+            key = p.tobytes()
+            if key not in known:
+                known[key] = combined(theta, p, clock.m)
+            stages.append((known[key], at, p))
+        step = _substeps if clock.case.scheme.symplectic else runge_kutta
+        y, kept = step(clock, slope, path.states[-1], float(clock.h), stages, extras)
+        path.states.append(y)
+        path.stages.append(kept)
+    return path
+
+
+def runge_kutta(
+    clock: Clock, slope: Slope, y: Array, h: float, stages: list[Any], extras: int = 0
+) -> tuple[Array, list[Stage]]:
+    """k_i = f(t + c_i h, y + h sum a_ij k_j), y+ = y + h sum b_i k_i."""
+    scheme, m = clock.case.scheme, clock.m
+    kept: list[Stage] = []
+    for row, (w, at, p) in zip(scheme.A, stages, strict=True):
+        Y = kept[-1].y if m.in_place and kept else y
+        for a, stage in zip(row, kept, strict=False):
+            if a:
+                Y = Y + (h * a) * stage.k
+        kept.append(Stage(Y, slope(w, Y, at), at, p))
+    y = kept[-1].y if m.in_place else y
+    d = y.shape[-1] - extras
+    new = y + sum(h * b * stage.k for b, stage in zip(scheme.b, kept, strict=True) if b)
+    if m.quadrature and extras:
+        one = kept[0 if m.quadrature == "first" else -1].k
+        new = np.concatenate([new[..., :d], y[..., d:] + h * one[..., d:]], axis=-1)
+    return new, kept
+
+
+def _substeps(
+    clock: Clock, slope: Slope, y: Array, h: float, stages: list[Any], extras: int = 0
+) -> tuple[Array, list[Stage]]:
+    """Symplectic: each substep moves one half of the state."""
+    scheme, n, start, kept = clock.case.scheme, y.shape[-1] // 2, y, []
+    for half, b, (w, at, p) in zip(scheme.half, scheme.b, stages, strict=True):
+        read = start if clock.m.together else y
+        k = slope(w, read, at)
+        moves = np.zeros_like(k)
+        part = slice(0, n) if half == 0 else slice(n, None)
+        moves[..., part] = k[..., part]
+        kept.append(Stage(read, k, at, p))
+        y = y + (h * b) * moves
+    return y, kept
