@@ -15,7 +15,7 @@ from typing import Any
 from refode.reference.balls import PRECISION, evaluate
 from refode.reference.case_list import cases
 from refode.reference.files import text
-from refode.reference.paths import leaves
+from refode.reference.paths import leaves, shape
 
 #: Significant digits that are stored, the last one rounded to nearest.
 DIGITS = 25
@@ -77,11 +77,7 @@ def certified(case: dict[str, Any]) -> dict[str, Any]:
 def _stored(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _stored(v) for name, v in value.items()}
-    shape, at = [], value
-    while isinstance(at, list):
-        shape.append(len(at))
-        at = at[0]
-    return {"shape": shape, "data": [digits(v) for v in leaves(value)]}
+    return {"shape": shape(value), "data": [digits(v) for v in leaves(value)]}
 
 
 def main(folder: Path) -> None:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from refode.reference import rings
+from refode.reference.arithmetic import active, constant
 from refode.reference.rings import Number, Series, add, dot
 
 Vector = list[Number]
@@ -24,14 +25,6 @@ ACTIVATIONS: dict[str, Callable[[Number], Number]] = {
     "sine": rings.sine,
     "identity": lambda u: u,
 }
-
-
-def ball(q: Any) -> Any:
-    """The enclosure of a rational number."""
-    from flint import arb, fmpq
-
-    q = Fraction(q)
-    return arb(fmpq(q.numerator, q.denominator))
 
 
 def affine(W: Sequence[Vector], x: Vector, b: Vector) -> Vector:
@@ -94,7 +87,8 @@ def _antisymmetric(f: dict[str, Any]) -> Any:
 
     def value(w: Weights, z: Vector, t: Number) -> Vector:
         K, d = w["K"], len(z)
-        B = [[K[i][j] - K[j][i] if i != j else ball(-gamma) for j in range(d)] for i in range(d)]
+        B = [[K[i][j] - K[j][i] if i != j else constant(-gamma) for j in range(d)]
+             for i in range(d)]  # fmt: skip
         return [sigma(u) for u in affine(B, z, _shift(w, t))]
 
     return value
@@ -160,10 +154,10 @@ def _phi(f: dict[str, Any], w: Weights, s: Vector) -> Number:
     M = f["depth"] - 1
     for i in range(1, M + 1):
         v = affine(w[f"K{i}"], u, w[f"b{i}"])
-        h = ball(Fraction(1, M))
+        h = constant(Fraction(1, M))
         u = [add(a, h * rings.log_2_cosh(b)) for a, b in zip(u, v, strict=True)]
     As = affine(w["A"], s, [0] * len(w["A"]))
-    half = ball(Fraction(1, 2))
+    half = constant(Fraction(1, 2))
     # 1/2 |A s|^2, or 1/2 s . (A + A^T)/2 s, which is 1/2 s . A s
     quadratic = dot(As, As) if f["quadratic"] == "lowrank" else dot(s, As)
     return dot(w["w"], u) + half * quadratic + dot(w["b"], s) + w["c"]
@@ -189,21 +183,24 @@ def potential(
 
 def _log_normal(x: Vector, mean: list[Fraction], S: list[list[Fraction]]) -> Number:
     """log N(x; mean, S), the covariance eliminated in exact fractions."""
-    from flint import arb
-
-    y: Vector = [a + ball(-m) for a, m in zip(x, mean, strict=True)]
+    y: Vector = [a + constant(-m) for a, m in zip(x, mean, strict=True)]
     rows, det, square = [list(row) for row in S], Fraction(1), 0
     for i in range(len(y)):  # S = L D L^T: y^T S^{-1} y = sum_i (L^{-1} y)_i^2 / D_i
         pivot = rows[i][i]
         det *= pivot
-        square = add(square, ball(1 / pivot) * (y[i] * y[i]))
+        square = add(square, constant(1 / pivot) * (y[i] * y[i]))
         for k in range(i + 1, len(y)):
             factor = rows[k][i] / pivot
             if factor:
-                y[k] = y[k] - ball(factor) * y[i]
+                y[k] = y[k] - constant(factor) * y[i]
             rows[k] = [a - factor * b for a, b in zip(rows[k], rows[i], strict=True)]
-    constant = (ball(det) * (2 * arb.pi()) ** len(y)).log() * ball(Fraction(-1, 2))
-    return ball(Fraction(-1, 2)) * square + constant
+    offset = log_two_pi(len(y)) + constant(Fraction(-1, 2)) * rings.log(constant(det))
+    return constant(Fraction(-1, 2)) * square + offset
+
+
+def log_two_pi(d: int) -> Number:
+    """The standard normal's constant in d dimensions, -d/2 log 2 pi."""
+    return constant(Fraction(-d, 2)) * rings.log(2 * active().pi())
 
 
 def log_density(rho: dict[str, Any], x: Vector) -> Number:
@@ -214,8 +211,8 @@ def log_density(rho: dict[str, Any], x: Vector) -> Number:
     ]
     if len(parts) == 1:
         return parts[0]
-    weights = [ball(w) for w in rho["weights"]]
-    return rings.log(dot(weights, [rings.exp(p) for p in parts]))
+    weights = [constant(w) for w in rho["weights"]]
+    return rings.log_sum_exp(parts, weights)
 
 
 def energy(parts: list[dict[str, Any]], x: Vector) -> Number:
@@ -225,10 +222,10 @@ def energy(parts: list[dict[str, Any]], x: Vector) -> Number:
         if q["type"] == "GaussianBump":
             S = [list(map(Fraction, row)) for row in q["covariance"]]
             log_normal = _log_normal(x[: len(S)], list(map(Fraction, q["mean"])), S)
-            total = add(total, ball(q["height"]) * rings.exp(log_normal))
+            total = add(total, constant(q["height"]) * rings.exp(log_normal))
         else:
-            y = [a + ball(-Fraction(c)) for a, c in zip(x, q["centre"], strict=False)]
-            total = add(total, ball(Fraction(q["stiffness"]) / 2) * dot(y, y))
+            y = [a + constant(-Fraction(c)) for a, c in zip(x, q["centre"], strict=False)]
+            total = add(total, constant(Fraction(q["stiffness"]) / 2) * dot(y, y))
     return total
 
 
@@ -238,12 +235,11 @@ def energy(parts: list[dict[str, Any]], x: Vector) -> Number:
 def loss(name: str, v: Vector, y: list[Fraction]) -> Number:
     """|v - y|^2/2; log(1 + e^v) - y v; log sum exp v - v_y."""
     if name == "regression":
-        r = [a + ball(-b) for a, b in zip(v, y, strict=True)]
-        return ball(Fraction(1, 2)) * dot(r, r)
+        r = [a + constant(-b) for a, b in zip(v, y, strict=True)]
+        return constant(Fraction(1, 2)) * dot(r, r)
     if name == "logistic":
-        return rings.softplus(v[0]) + ball(-y[0]) * v[0]
-    total = dot([1] * len(v), [rings.exp(a) for a in v])
-    return rings.log(total) - v[int(y[0])]
+        return rings.softplus(v[0]) + constant(-y[0]) * v[0]
+    return rings.log_sum_exp(v, [1] * len(v), v[int(y[0])])
 
 
 # --- theta(t) = sum_j p_j(t) theta_j: exact fractions, s in [0, 1] ---------------------------

@@ -1,16 +1,17 @@
 """A case's inputs as numbers that differentiate, and the schemes that carry states along.
 
-What balls.py evaluates the problems with; the mathematics is in formulas.py.
+What quantities.py evaluates the problems with; the mathematics is in formulas.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
 from refode.reference import formulas
-from refode.reference.formulas import Vector, ball
+from refode.reference.arithmetic import constant
+from refode.reference.formulas import Vector
 from refode.reference.rings import Number, Series, Tape, Var, add, dot, is_zero, plain
 
 Results = dict[str, Any]
@@ -45,7 +46,7 @@ class Inputs:
         return theta
 
     def _variable(self, value: Fraction, move: Any) -> Var:
-        return self.tape.variable(Series((ball(value), ball(move) if move else 0)))
+        return self.tape.variable(Series((constant(value), constant(move) if move else 0)))
 
     def given(self, name: str) -> Any:
         """An array of inputs; x of an ODE is a variable too."""
@@ -56,7 +57,7 @@ class Inputs:
             values = [self._variable(v, m) for v, m in zip(values, moves, strict=True)]
             self.variables["x"] = values
         else:
-            values = [ball(v) for v in values]
+            values = [constant(v) for v in values]
         return nested(values, array["shape"])
 
     def rational(self, name: str) -> Any:
@@ -77,7 +78,7 @@ class Inputs:
         start, length = self.t_span[0], self.t_span[1] - self.t_span[0]
         p = formulas.basis(self.basis, (t - start) / length, (middle - start) / length)
         names = [n for n in self.theta if n not in self.of_readout]
-        return {name: _combined([ball(a) if a else 0 for a in p], self.theta[name])
+        return {name: _combined([constant(a) if a else 0 for a in p], self.theta[name])
                 for name in names}  # fmt: skip
 
     def results(self, objective: Number) -> Results:
@@ -119,13 +120,13 @@ def _combined(p: list[Any], coefficients: list[Any]) -> Any:
     return dot(p, coefficients)
 
 
-def balls(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Derivatives dropped, through nested lists."""
-    return [balls(v) for v in value] if isinstance(value, list) else plain(value)
+    return [plain_values(v) for v in value] if isinstance(value, list) else plain(value)
 
 
 def mean(values: list[Number]) -> Number:
-    return dot([ball(Fraction(1, len(values)))] * len(values), values)
+    return dot([constant(Fraction(1, len(values)))] * len(values), values)
 
 
 # --- schemes -----------------------------------------------------------------------------------
@@ -141,7 +142,6 @@ class Path:
         self.slopes: list[list[Vector]] = []
         self.stages: list[list[Vector]] = []
         self.times: list[list[Fraction]] = []
-        self.weights: list[list[dict[str, Any]]] = []
 
 
 def solve(inputs: Inputs, slope: Slope, start: Vector, along: list[Fraction]) -> Path:
@@ -161,26 +161,23 @@ def _runge_kutta(inputs: Inputs, slope: Slope, path: Path, t: Fraction, h: Fract
     stages: list[Vector] = []
     slopes: list[Vector] = []
     times: list[Fraction] = []
-    weights: list[dict[str, Any]] = []
     for row, c in zip(scheme["A"], scheme["c"], strict=True):
         at = t + Fraction(c) * h
         stages.append(_moved(y, h, row[: len(slopes)], slopes))
         times.append(at)
-        weights.append(inputs.weights(at, t + h / 2))
-        slopes.append(slope(weights[-1], stages[-1], at))
+        slopes.append(slope(inputs.weights(at, t + h / 2), stages[-1], at))
     path.states.append(_moved(y, h, scheme["b"], slopes))
     path.stages.append(stages)
     path.slopes.append(slopes)
     path.times.append(times)
-    path.weights.append(weights)
 
 
 def _moved(y: Vector, h: Fraction, weights: list[str], slopes: list[Vector]) -> Vector:
     for weight, k in zip(weights, slopes, strict=True):
         factor = h * Fraction(weight)
         if factor:
-            y = [add(a, 0 if is_zero(b) else ball(factor) * b)
-                 for a, b in zip(y, k, strict=True)]  # fmt: skip
+            move = constant(factor)
+            y = [a if is_zero(b) else add(a, move * b) for a, b in zip(y, k, strict=True)]
     return y
 
 
@@ -198,22 +195,24 @@ def _substeps(inputs: Inputs, slope: Slope, y: Vector, t: Fraction, h: Fraction)
 def along_paths(paths: list[Path], what: str, rows: slice) -> Any:
     """(n_steps, n_stages, N, rows) of stages or slopes."""
     columns = [getattr(path, what) for path in paths]
-    return [[[balls(at[rows]) for at in samples] for samples in zip(*stages, strict=True)]
+    return [[[plain_values(at[rows]) for at in samples] for samples in zip(*stages, strict=True)]
             for stages in zip(*columns, strict=True)]  # fmt: skip
 
 
-def every_stage(paths: list[Path], fun: Callable[[dict[str, Any], Vector, Any], Any]) -> Any:
-    """Values of fun at all stages, (n_steps, n_stages, N, ...)."""
+def every_stage(paths: list[Path], fun: Callable[[Vector, Any], Sequence[Any]]) -> list[Any]:
+    """Each value of fun(y, t) at all stages, (n_steps, n_stages, N, ...)."""
     samples = [
-        [[balls(fun(w, y, t)) for w, y, t in zip(*stage, strict=True)]
-         for stage in zip(p.weights, p.stages, p.times, strict=True)] for p in paths
+        [[fun(y, t) for y, t in zip(*stage, strict=True)]
+         for stage in zip(p.stages, p.times, strict=True)] for p in paths
     ]  # fmt: skip
-    return [[list(at) for at in zip(*steps, strict=True)] for steps in zip(*samples, strict=True)]
+    steps = [[list(zip(*at, strict=True)) for at in zip(*steps, strict=True)]
+             for steps in zip(*samples, strict=True)]  # fmt: skip
+    return [[[list(at[i]) for at in stages] for stages in steps] for i in range(len(steps[0][0]))]
 
 
 def trajectory(paths: list[Path], d: int) -> Any:
     """(n_steps + 1, N, d)."""
-    return [[balls(y[:d]) for y in states]
+    return [[plain_values(y[:d]) for y in states]
             for states in zip(*(p.states for p in paths), strict=True)]  # fmt: skip
 
 
@@ -226,3 +225,8 @@ def leaves(value: Any) -> Iterator[Any]:
             yield from leaves(part)
     else:
         yield value
+
+
+def shape(value: Any) -> list[int]:
+    """The shape of nested lists."""
+    return [len(value), *shape(value[0])] if isinstance(value, list) else []

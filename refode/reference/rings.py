@@ -1,12 +1,12 @@
-"""Numbers that differentiate themselves, over the balls of python-flint.
+"""Numbers that differentiate themselves, over the scalars of arithmetic.py.
 
 Three layers, each knowing nothing of the others:
 
-``arb``      enclosures of real numbers, with rigorous rounding (python-flint)
+scalars      balls of python-flint, or rounded numbers
 ``Series``   a truncated Taylor series c_0 + c_1 e + ... over any ring
 ``Var``      an entry of a tape, for reverse mode over any ring
 
-An evaluation runs on ``Series`` over ``Var`` over ``Series`` over ``arb``: the outer series takes
+An evaluation runs on ``Series`` over ``Var`` over ``Series`` over scalars: the outer series takes
 derivatives by the state (traces, gradients, Laplacians), the tape the gradient by theta, and the
 inner series one direction of theta, so that the gradient's second coefficient is a
 Hessian-vector product. The int 0 stands for zero in every ring and costs nothing.
@@ -15,9 +15,12 @@ Hessian-vector product. The int 0 stands for zero in every ring and costs nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
-Number = Any  # int, arb, Series or Var
+from refode.reference.arithmetic import active, constant
+
+Number = Any  # int, scalar, Series or Var
 Function = Callable[[Number], Number]
 
 
@@ -35,13 +38,14 @@ def add(a: Number, b: Number) -> Number:
 
 def is_zero(a: Number) -> bool:
     """Whether a is the int 0."""
-    return isinstance(a, int) and a == 0
+    return a.__class__ is int and a == 0
 
 
 def dot(a: Sequence[Number], b: Sequence[Number], start: Number = 0) -> Number:
     """Start + sum_i a_i b_i."""
     for p, q in zip(a, b, strict=True):
-        start = add(start, multiply(p, q))
+        if not (p.__class__ is int and p == 0 or q.__class__ is int and q == 0):  # is_zero, inline
+            start = add(start, p * q)
     return start
 
 
@@ -146,10 +150,8 @@ class Var:
 # --- elementary functions ------------------------------------------------------------------
 
 
-def _elementary(
-    of_ball: Callable[[Any], Any], slope: Callable[[Number, Number], Number]
-) -> Function:
-    """A function of any ring from its values on balls and its slope(u, value)."""
+def _elementary(name: str, slope: Callable[[Number, Number], Number]) -> Function:
+    """A function of any ring from the arithmetic's and its slope(u, value)."""
 
     def function(u: Number) -> Number:
         if isinstance(u, Var):
@@ -157,7 +159,7 @@ def _elementary(
             return u.tape.entry(value, (u.index, slope(u.value, value)))
         if isinstance(u, Series):
             return _along(u)
-        return of_ball(u)
+        return getattr(active(), name)(u)
 
     def _along(u: Series) -> Series:
         # v' = slope(u, v) u' coefficient by coefficient: k v_k = sum_j j u_j s_{k-j}
@@ -166,7 +168,7 @@ def _elementary(
             s = [slope(u.c[0], v[0])] if k == 1 else _coefficients(slope, u, v, k)
             terms = [multiply(multiply(j, u.c[j]), s[k - j]) for j in range(1, k + 1)]
             total = dot([1] * k, terms)
-            v.append(total if k == 1 or is_zero(total) else total * _reciprocal(k))
+            v.append(total if k == 1 or is_zero(total) else total * constant(Fraction(1, k)))
         return Series(v)
 
     return function
@@ -176,41 +178,32 @@ def _coefficients(slope: Callable[..., Number], u: Series, v: list[Number], k: i
     return slope(Series(u.c[:k]), Series(v[:k])).c
 
 
-def _reciprocal(k: int) -> Any:
-    from flint import arb
-
-    return arb(1) / k
-
-
-def _log_sum(u: Any, v: Any) -> Any:
-    return (u.exp() + v.exp()).log()
-
-
-def _sigmoid_ball(u: Any) -> Any:
-    return 1 / (1 + (-u).exp())
+exp = _elementary("exp", lambda u, v: v)
+tanh = _elementary("tanh", lambda u, v: 1 - v * v)
+sigmoid = _elementary("sigmoid", lambda u, v: v - v * v)
+softplus = _elementary("softplus", lambda u, v: sigmoid(u))
+log_2_cosh = _elementary("log_2_cosh", lambda u, v: tanh(u))
+inverse = _elementary("inverse", lambda u, v: -(v * v))
+log = _elementary("log", lambda u, v: inverse(u))
+sine: Function = _elementary("sin", lambda u, v: cosine(u))
+cosine: Function = _elementary("cos", lambda u, v: -sine(u))
 
 
-exp = _elementary(lambda u: u.exp(), lambda u, v: v)
-tanh = _elementary(lambda u: u.tanh(), lambda u, v: 1 - v * v)
-sigmoid = _elementary(_sigmoid_ball, lambda u, v: v - v * v)
-softplus = _elementary(lambda u: _log_sum(u, 0 * u), lambda u, v: sigmoid(u))
-log_2_cosh = _elementary(lambda u: _log_sum(u, -u), lambda u, v: tanh(u))
-inverse = _elementary(lambda u: 1 / u, lambda u, v: -(v * v))
-log = _elementary(lambda u: u.log(), lambda u, v: inverse(u))
-sine: Function = _elementary(lambda u: u.sin(), lambda u, v: cosine(u))
-cosine: Function = _elementary(lambda u: u.cos(), lambda u, v: -sine(u))
+def log_sum_exp(v: Sequence[Number], weights: Sequence[Number], less: Number = 0) -> Number:
+    """log sum_i w_i e^{v_i} - less, the largest v_i taken out so that nothing overflows."""
+    top = max((plain(a) for a in v), key=float)
+    return log(dot(weights, [exp(a - top) for a in v])) + (top - less)
 
 
 def plain(u: Number) -> Any:
-    """The ball itself: no derivatives."""
+    """The scalar itself: no derivatives."""
     while isinstance(u, Series | Var):
         u = u.c[0] if isinstance(u, Series) else u.value
     return u
 
 
 def absolute(u: Number) -> Number:
-    """|u| with its sign proven; ArithmeticError where the enclosure contains 0."""
-    ball = plain(u)
-    if is_zero(ball) or ball.contains(0):
-        raise ArithmeticError(f"|r| at a kink: the enclosure {ball} contains 0")
-    return u if ball > 0 else -u
+    """|u| by its sign, 0 with subgradient 0 at 0; ArithmeticError where it is not certain."""
+    scalar = plain(u)
+    sign = active().sign(constant(0) if is_zero(scalar) else scalar)
+    return (u if sign > 0 else -u) if sign else 0
