@@ -325,3 +325,9 @@ GAME_MASS = 1e-5
 REFERENCE_UNITS = 16.0
 # the same in units in the last place of the largest entry, 68 under tsit5
 REFERENCE_ULP = 128.0
+
+# --- tests/test_check_rounded.py --------------------------------------------------------------
+# softplus and the like: three rounded steps, and an argument that is rounded to begin with
+ROUNDED_FUNCTION = 4.0
+# largest error over the array's largest entry, in eps, of well-conditioned cases: 10.5 measured
+ROUNDED_UNITS = 24.0
