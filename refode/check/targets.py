@@ -151,7 +151,8 @@ def open_target(
     Parameters
     ----------
     target : str, path or object
-        A folder, ``"module:adapter"``, or an adapter itself, which runs in this process.
+        A folder, ``"module:adapter"``, an adapter itself, which runs in this process, or
+        something that is opened already.
     timeout : float, optional
         Seconds a case may take where the adapter has a process of its own.
     in_process : bool, optional
@@ -172,7 +173,7 @@ def open_target(
         else:
             opened = Object(load(str(target))) if in_process else Process(str(target), timeout)
     else:
-        opened = Object(target)
+        opened = target if hasattr(target, "answer") else Object(target)
     try:
         if opened.precision not in EPS:
             raise ValueError(f"precision: got {opened.precision!r}, wanted {', '.join(EPS)}")

@@ -1,0 +1,185 @@
+"""Mistakes told by where the errors are: in which cases, which stages, of which size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from refode.check.cells import Array, Candidate, Cell, Document, Key
+from refode.check.outcome import EPS, INVALID, RIGHT, WRONG, Row
+
+#: Quantities that are derivatives of others.
+DERIVATIVES = ("tangent", "x_bar", "theta_bar", "gradient", "hessian_vector")
+
+
+# --- precision -------------------------------------------------------------------------------
+
+
+def coarse(rows: Sequence[Row], cells: Iterable[Cell]) -> list[Candidate]:
+    """Errors that a coarser precision explains, and of its size, in nearly all that is wrong."""
+    wrong = [r for r in rows if r.verdict == WRONG]
+    within = [r for r in wrong if r.model]
+    if not within or len(within) < 0.8 * len(wrong):
+        return []
+    model = max((r.model for r in within), key=lambda m: EPS[m])
+    keys = {(r.case, r.quantity) for r in within}
+    good = {r.name for r in rows if r.verdict == RIGHT and r.size}
+    bad = sorted({r.name for r in within})
+    alone = [name for name in bad if name not in good]
+    where = f" in {', '.join(alone)}" if good and alone else ""
+    stored = all(_representable(c.got, model) for c in cells if c.key in keys)
+    how = "results are rounded to it" if stored else "something is computed in it inside"
+    sentence = f"errors are those of {model}{where}: {how}."
+    return [Candidate("precision", sentence, keys, rank=0.2, certain=False)]
+
+
+def _representable(a: Array, model: str) -> bool:
+    if model == "float32":
+        return bool(np.array_equal(a, a.astype(np.float32)))
+    bits = np.ascontiguousarray(a, dtype=np.float32).view(np.uint32)
+    return bool(np.array_equal(a, a.astype(np.float32)) and not (bits & 0xFFFF).any())
+
+
+# --- NaN where a weight is 0 -----------------------------------------------------------------
+
+
+def divided_by_zero(rows: Sequence[Row], documents: dict[str, Document]) -> list[Candidate]:
+    """NaN or infinity exactly in cases of schemes with a weight b_i = 0."""
+    signs = ("got nan", "got inf", "got -inf")
+    invalid = [r for r in rows if r.verdict == INVALID and r.reason.startswith(signs)]
+    if not invalid or not all(_has_zero_weight(documents.get(r.case)) for r in invalid):
+        return []
+    sentence = (
+        "not finite where the scheme has a weight b_i = 0, and only there: an adjoint that divides "
+        "by b_i. Form b_i times the cotangent instead."
+    )
+    return [Candidate("zero-weight", sentence, {(r.case, r.quantity) for r in invalid}, rank=0.1)]
+
+
+def _has_zero_weight(document: Document | None) -> bool:
+    return document is not None and any(Fraction(b) == 0 for b in document["scheme"]["b"])
+
+
+# --- noise -----------------------------------------------------------------------------------
+
+
+def noise(cells: Iterable[Cell], right: set[Key]) -> list[Candidate]:
+    """Hutchinson's estimates that are right at the first stage and wrong later, on right states."""
+    found = Candidate("noise-redrawn", "", rank=0.3, certain=False)
+    cells = list(cells)
+    for cell in cells:
+        if cell.quantity != "trace" or cell.document["problem"].get("trace") != "hutchinson":
+            continue
+        close = np.abs(cell.got - cell.right).max(axis=-1) <= cell.tolerance
+        name = cell.document["name"]
+        if close[0, 0] and not close.all() and (name, "stages") in right:
+            found.explained |= {c.key for c in cells if c.document["name"] == name}
+    found.sentence = (
+        "Hutchinson's noise is drawn anew between stages: the first stage's estimate is right, "
+        "later ones are not, on right states. It has to be kept along the whole path."
+    )
+    return [found] if found.explained else []
+
+
+# --- which cases -----------------------------------------------------------------------------
+
+Feature = Callable[[Document], Any]
+
+FEATURES: dict[str, Feature] = {
+    "theta varies in time": lambda d: d["basis"]["type"] != "Constant" and d["basis"]["J"] > 1,
+    "the basis is {}": lambda d: d["basis"]["type"],
+    "the field is {}": lambda d: d["field"]["type"],
+    "the field takes t": lambda d: d["field"].get("time", d["field"]["type"] == "Potential"),
+    "the activation is {}": lambda d: d["field"].get("activation"),
+    "the quadratic is {}": lambda d: d["field"].get("quadratic"),
+    "the potential has {} layers": lambda d: d["field"].get("depth"),
+    "the scheme is {}": lambda d: d["scheme"]["name"],
+    "the scheme has a weight b_i = 0": lambda d: _has_zero_weight(d),
+    "the scheme has one stage": lambda d: len(d["scheme"]["b"]) == 1,
+    "the scheme is symplectic": lambda d: "half" in d["scheme"],
+    "there is more than one step": lambda d: d["n_steps"] > 1,
+    "there is more than one sample": lambda d: d["inputs"]["x"]["shape"][0] > 1,
+    "integration runs backwards": lambda d: Fraction(d["along"][1]) < Fraction(d["along"][0]),
+    "t_span is not [0, 1]": lambda d: [Fraction(t) for t in d["t_span"]] != [0, 1],
+    "the kind is {}": lambda d: d["problem"]["type"],
+    "the loss is {}": lambda d: d["problem"].get("loss"),
+    "zeros are appended": lambda d: bool(d["problem"].get("augment")),
+    "there is a readout": lambda d: d["problem"].get("readout"),
+    "there are intermediate observations": lambda d: "path_bar" in d["inputs"],
+    "the trace is an estimate": lambda d: d["problem"].get("trace") == "hutchinson",
+    "the terminal cost is {}": lambda d: d["problem"].get("kind"),
+    "the HJB norm is {}": lambda d: d["problem"].get("hjb_norm"),
+    "there is an interaction cost Q": lambda d: bool(d["problem"].get("energy")),
+    "a density is a mixture": lambda d: any(
+        len(d["problem"][k]["weights"]) > 1 for k in ("initial", "target") if d["problem"].get(k)
+    ),
+}
+
+
+def _weighted(name: str) -> Feature:
+    return lambda d: Fraction(d["problem"].get(name, "0")) != 0
+
+
+for _weight in ("tikhonov", "smoothness", "transport", "entropy", "hjb", "hjb_terminal"):
+    FEATURES[f"the weight {_weight} is not 0"] = _weighted(_weight)
+
+
+def where(name: str, bad: list[Document], good: list[Document]) -> str:
+    """What the cases have in common in which a quantity is wrong; "" where nothing tells."""
+    found = []
+    for words, feature in FEATURES.items():
+        values = {_text(feature(d)) for d in bad}
+        others = {_text(feature(d)) for d in good}
+        if len(values) == 1 and not values & others and good:
+            (value,) = values
+            found.append(words.format(value) if value not in ("True", "False") else
+                         words if value == "True" else f"not: {words}")  # fmt: skip
+    if found:
+        return f"{name} is wrong exactly where {' and '.join(found[:2])}"
+    return ""
+
+
+def _text(value: Any) -> str:
+    return str(value)
+
+
+# --- which quantity is the first -------------------------------------------------------------
+
+#: What to look at where a quantity is wrong and all that it is made of is right.
+HINTS = {
+    "stages": "the stage states Y_i = y + h sum_j a_ij k_j: the tableau's A, or the step",
+    "slopes": "the field itself, its weights theta(t), or the time at which they are read",
+    "trace": "the trace of the field's Jacobian",
+    "phi": "the potential network",
+    "phi_gradient": "the potential's gradient by x",
+    "phi_time": "the potential's derivative by t",
+    "phi_laplacian": "the potential's Laplacian",
+    "trajectory": "how stages are summed to a step: the weights b, or h",
+    "log_det": "the quadrature of the trace: its sign, the weights b, its start at 0",
+    "log_density_path": "the initial density, or the quadrature of the Laplacian along paths",
+    "outputs": "the readout W z + b",
+    "inverse": "the inverse: integration from T to t0 with the same scheme",
+    "log_density": "the reference density, its constant, or the sign of the log-determinant",
+    "transport_cost": "the quadrature of |f|^2 / 2",
+    "terms": "the terms of the objective: loss, densities, weights, means over samples",
+    "total": "the sum of the terms",
+    "tangent": "the derivative along a direction",
+    "x_bar": "the adjoint of the states",
+    "theta_bar": "the adjoint's accumulation into theta",
+    "gradient": "the adjoint: values are right",
+    "hessian_vector": "second derivatives: the gradient is right",
+}  # fmt: skip
+
+
+def first_wrong(rows: Sequence[Row], order: Sequence[str]) -> str:
+    """The most upstream quantity that is wrong in a case in which nothing before it is."""
+    wrong: dict[str, set[str]] = {}
+    for row in rows:
+        if row.verdict in (WRONG, INVALID) and row.name:
+            wrong.setdefault(row.case, set()).add(row.name)
+    firsts = [next(n for n in order if n in names) for names in wrong.values()
+              if any(n in names for n in order)]  # fmt: skip
+    return max(set(firsts), key=lambda n: (firsts.count(n), -order.index(n))) if firsts else ""

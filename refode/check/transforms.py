@@ -1,0 +1,215 @@
+"""Mistakes that show in an array itself: a factor, a sign, axes exchanged, zeros, constants.
+
+Each function looks at every wrong array by itself and then asks which one explanation covers the
+most of them. A factor that fits one number always exists; it counts where it has a name (1/2, N,
+...) or where the same number fits several arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from refode.check.cells import Array, Candidate, Cell, constants, factors
+
+#: Quantities to which somebody may add a constant.
+_SHIFTED = ("log_det", "log_density", "log_density_path", "transport_cost", "terms", "total",
+            "phi", "phi_time", "outputs", "trace")  # fmt: skip
+_TRANSPOSED = "has its axes exchanged: a matrix transposed"
+
+
+def candidates(cells: Iterable[Cell]) -> list[Candidate]:
+    """All explanations of this kind, each with the cells that it explains."""
+    cells = list(cells)
+    return [*_zeros(cells), *_factors(cells), *_reordered(cells), *_shifted(cells),
+            *_exchanged(cells)]  # fmt: skip
+
+
+# --- zeros -----------------------------------------------------------------------------------
+
+
+def _zeros(cells: list[Cell]) -> list[Candidate]:
+    whole = Candidate("detached", "", rank=0.0)
+    for cell in cells:
+        if not cell.got.any():
+            whole.explained.add(cell.key)
+    names = sorted({q for _, q in whole.explained})
+    whole.sentence = (
+        f"zero altogether: {', '.join(names)}. Something is detached from what is differentiated, "
+        "or was never added up."
+    )
+    return [whole, *_missing_slices(cells)] if whole.explained else _missing_slices(cells)
+
+
+def _missing_slices(cells: list[Cell]) -> list[Candidate]:
+    """Right but for one index of one axis, where all is 0."""
+    found: dict[str, Candidate] = {}
+    for cell in cells:
+        wrong = np.abs(cell.got - cell.right) > cell.tolerance
+        if wrong.ndim == 0 or not cell.got.any() or wrong.all():
+            continue
+        for axis in range(wrong.ndim):
+            others = tuple(i for i in range(wrong.ndim) if i != axis)
+            hit = np.flatnonzero(wrong.any(axis=others))
+            if len(hit) != 1 or wrong.shape[axis] < 2:
+                continue
+            there = cell.got.take(hit[0], axis)
+            if there.any():
+                continue
+            place = {0: "first", wrong.shape[axis] - 1: "last"}.get(int(hit[0]), f"{hit[0]}th")
+            where = f"the {place} index of axis {axis} of {cell.quantity}"
+            made = found.setdefault(where, Candidate(
+                "detached-slice", f"zero in {where}, right elsewhere: that part is detached.",
+                rank=0.5))  # fmt: skip
+            made.explained.add(cell.key)
+    return list(found.values())
+
+
+# --- factors ---------------------------------------------------------------------------------
+
+
+def _ratio(cell: Cell) -> float | None:
+    """The factor that makes the right array the wrong one, where there is one."""
+    square = float(np.vdot(cell.right, cell.right))
+    if not square or not cell.got.any():
+        return None
+    ratio = float(np.vdot(cell.right, cell.got)) / square
+    return ratio if cell.met_by(ratio * cell.right) else None
+
+
+def _factors(cells: list[Cell]) -> list[Candidate]:
+    fits = [(cell, r) for cell in cells if (r := _ratio(cell)) is not None]
+    found: dict[str, Candidate] = {}
+    for cell, _ in fits:
+        for rank, (name, value) in enumerate(factors(cell.document).items()):
+            if value == 1.0 or not cell.met_by(value * cell.right):
+                continue
+            key = "sign" if name == "-1" else "factor"
+            made = found.setdefault(name, Candidate(key, "", rank=1.0 + 0.01 * rank))
+            made.explained.add(cell.key)
+    for name, made in found.items():
+        what = _quantities(made)
+        wrong = "the sign is wrong" if name == "-1" else f"a factor of {name} too much"
+        made.sentence = f"{wrong}: {what}."
+    return [*found.values(), *_same_number(fits)]
+
+
+def _same_number(fits: list[tuple[Cell, float]]) -> list[Candidate]:
+    """One unnamed factor that fits several arrays."""
+    found = []
+    for value in _clusters([(r, _spread(cell)) for cell, r in fits]):
+        made = Candidate("factor", "", rank=2.0)
+        sizes = 0
+        for cell, _ in fits:
+            if cell.met_by(value * cell.right):
+                made.explained.add(cell.key)
+                sizes += cell.right.size
+        if len(made.explained) >= 2 and sizes > 2 and value != 1.0:
+            made.sentence = f"a factor of {value:.6g} too much: {_quantities(made)}."
+            found.append(made)
+    return found
+
+
+def _spread(cell: Cell) -> float:
+    """How well a factor is known."""
+    return 3.0 * cell.tolerance / float(np.abs(cell.right).max())
+
+
+def _clusters(values: list[tuple[float, float]]) -> Iterator[float]:
+    """Numbers that come several times, each known to its own accuracy; best known first."""
+    left = sorted(values, key=lambda v: v[1])
+    while left:
+        centre, _ = left[0]
+        near = [v for v in left if abs(v[0] - centre) <= v[1] + left[0][1]]
+        if len(near) > 1:
+            yield centre
+        left = [v for v in left if v not in near]
+
+
+# --- axes ------------------------------------------------------------------------------------
+
+
+def _reorderings(a: Array) -> Iterator[tuple[str, str, Array]]:
+    """Key, words and array for every order that the entries may have been put in."""
+    if a.ndim >= 2 and a.shape[-1] == a.shape[-2]:
+        yield "transposed", _TRANSPOSED, np.swapaxes(a, -1, -2)
+    if a.ndim >= 2:
+        words = "was flattened first index fastest (Fortran order) and read last index fastest"
+        yield "array-order", words, a.ravel(order="F").reshape(a.shape)
+        words = "was flattened last index fastest and read first index fastest (Fortran order)"
+        yield "array-order", words, a.ravel().reshape(a.shape, order="F")
+    for axis in range(a.ndim):
+        if a.shape[axis] < 2:
+            continue
+        yield "reversed", f"runs backwards along axis {axis}", np.flip(a, axis)
+        if a.shape[axis] > 2:
+            for shift, side in ((1, "later"), (-1, "earlier")):
+                words = f"is one index too {side} along axis {axis}"
+                yield "shifted-index", words, np.roll(a, shift, axis)
+        if a.shape[axis] % 2 == 0 and a.shape[axis] > 2:
+            words = f"has the two halves of axis {axis} exchanged"
+            yield "exchanged-halves", words, np.roll(a, a.shape[axis] // 2, axis)
+
+
+def _reordered(cells: list[Cell]) -> list[Candidate]:
+    found: dict[str, Candidate] = {}
+    for cell in cells:
+        for key, words, array in _reorderings(cell.right):
+            if cell.met_by(array):
+                rank = 0.8 if key == "transposed" else 1.5
+                made = found.setdefault(words, Candidate(key, "", rank=rank))
+                made.explained.add(cell.key)
+    for words, made in found.items():
+        made.sentence = f"{_quantities(made)} {words}."
+    return list(found.values())
+
+
+# --- constants -------------------------------------------------------------------------------
+
+
+def _shifted(cells: list[Cell]) -> list[Candidate]:
+    found: dict[str, Candidate] = {}
+    loose: list[tuple[Cell, float]] = []
+    for cell in cells:
+        if cell.name not in _SHIFTED:
+            continue
+        shift = float(np.mean(cell.got - cell.right))
+        if not cell.met_by(cell.right + shift):
+            continue
+        loose.append((cell, shift))
+        for rank, (name, value) in enumerate(constants(cell.document).items()):
+            if cell.met_by(cell.right + value):
+                made = found.setdefault(name, Candidate("constant", "", rank=1.2 + 0.01 * rank))
+                made.explained.add(cell.key)
+    for name, made in found.items():
+        made.sentence = f"{_quantities(made)} off by a constant, {name}."
+    for value in _clusters([(s, 3.0 * cell.tolerance) for cell, s in loose]):
+        made = Candidate("constant", "", rank=2.5)
+        made.explained |= {c.key for c, _ in loose if c.met_by(c.right + value)}
+        if len(made.explained) >= 2:
+            made.sentence = f"{_quantities(made)} off by the constant {value:.6g}."
+            found[f"{value}"] = made
+    return list(found.values())
+
+
+# --- one quantity for another ----------------------------------------------------------------
+
+
+def _exchanged(cells: list[Cell]) -> list[Candidate]:
+    """A block, a term or a state that holds the right numbers of another."""
+    found: dict[str, Candidate] = {}
+    for cell in cells:
+        for name, other in cell.siblings.items():
+            if name != cell.quantity and other.any() and cell.met_by(other):
+                words = f"{cell.quantity} holds what belongs to {name}"
+                made = found.setdefault(words, Candidate("exchanged", f"{words}.", rank=0.9))
+                made.explained.add(cell.key)
+    return list(found.values())
+
+
+def _quantities(made: Candidate) -> str:
+    names: dict[str, None] = dict.fromkeys(q for _, q in sorted(made.explained))
+    shown = list(names)[:6]
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(shown) + more
