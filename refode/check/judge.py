@@ -172,7 +172,7 @@ def _compared(case: str, name: str, truth: Truth, got: Array, precision: str) ->
     error = largest(got - right)
     model = explained_by(error, allowed)
     good = model != "" and EPS[model] <= EPS[precision]
-    smallest = (tolerance + error) / size if size else math.inf
+    smallest = (tolerance + error) / (size - error) if size > error else math.inf
     return Row(case, name, RIGHT if good else WRONG, error, size, tolerance, model, smallest)
 
 

@@ -32,8 +32,9 @@ class Row:
     model : str
         The finest precision that explains the error; "" where none does.
     smallest : float
-        Relative error that is seen whatever an implementation with this error otherwise
-        rounds: (tolerance + error) / size.
+        Results with this error that are scaled by 1 + s or 1 - s are beyond the tolerance for
+        every s above: (tolerance + error) / (size - error), as the largest of their entries is
+        at least size - error.
     reason : str
         Why it is invalid or skipped.
     """

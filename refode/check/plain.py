@@ -115,7 +115,7 @@ class Copies:
         found, at = {}, 0
         for name, value in self.case.theta.items():
             part = self.rows[:, at : at + value.size].reshape(-1, *value.shape)
-            part = self.m.read(part) if self.m.read else part
+            part = self.m.read(name, part) if self.m.read else part
             found[name] = part[:, None] if self.case.kind == "game" else part
             at += value.size
         return found

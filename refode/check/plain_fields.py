@@ -72,14 +72,24 @@ def _shift(w: Weights, t: complex) -> Array:
     return w["b0"] + t * w["tau"] if "tau" in w else w["b0"]
 
 
-def field(f: dict[str, Any], w: Weights, z: Array, t: complex) -> Array:
+def field(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes) -> Array:
     """f(z, t), (B, N, d)."""
-    return globals()["_" + f["type"].lower()](f, w, z, t, False)
+    return m.field_sign * _either(f, w, z, t, m, False)
 
 
-def jacobian(f: dict[str, Any], w: Weights, z: Array, t: complex) -> Array:
+def jacobian(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes) -> Array:
     """df/dz, (B, N, d, d)."""
-    return globals()["_" + f["type"].lower()](f, w, z, t, True)
+    return m.field_sign * _either(f, w, z, t, m, True)
+
+
+def _either(
+    f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes, derivative: bool
+) -> Array:
+    if f["type"] != "Potential":
+        return _FIELDS[f["type"]](f, w, z, t, derivative)
+    d = z.shape[-1]
+    _, gradient, hessian = potential(f, w, z, t, m)
+    return -hessian[..., :d, :d] if derivative else -gradient[..., :d]
 
 
 def _affine(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
@@ -148,10 +158,10 @@ def _leapfrog(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: b
     return J
 
 
-def _potential(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
-    d = z.shape[-1]
-    _, gradient, hessian = potential(f, w, z, t, Mistakes())
-    return -hessian[..., :d, :d] if derivative else -gradient[..., :d]
+_FIELDS: dict[str, Callable[..., Array]] = {
+    "Affine": _affine, "Shallow": _shallow, "MLP": _mlp, "Antisymmetric": _antisymmetric,
+    "Parabolic": _parabolic, "Hamiltonian": _hamiltonian, "Leapfrog": _leapfrog,
+}  # fmt: skip
 
 
 def potential(

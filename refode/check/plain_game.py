@@ -55,20 +55,19 @@ class Game(Problem):
 
     def starts(self, copies: int, x: Array) -> list[tuple[Clock, Array]]:
         """From x, and from y backwards where the target is known by samples."""
-        shape, start = (*x.shape[:-1], 1), self.start()
-        rho = np.broadcast_to(self.initial[..., None], shape)
-        rest = np.full((*shape[:-1], 3), start)
-        forward = np.concatenate([x, rho + start, rest], axis=-1)
+        rest = np.broadcast_to(self.start(), (*x.shape[:-1], 4)) + 0.0j
+        rest[..., 0] += self.initial
+        forward = np.concatenate([x, rest], axis=-1)
         found = [(Clock.of(self.case, self.m), forward)]
         if self.case.y is not None:
             y = np.broadcast_to(self.case.y, (copies, *self.case.y.shape))
-            zeros = np.full((*y.shape[:-1], 4), start)
+            zeros = np.broadcast_to(self.start(), (*y.shape[:-1], 4))
             back = np.concatenate([y + 0.0j, zeros], axis=-1)
             found.append((Clock.of(self.case, self.m, back=True), back))
         return found
 
     def alpha(self, where: str) -> float:
-        """Alpha as it enters "v", "L" or "r": by its inverse."""
+        """Alpha as "v", "d", "L" or "r" divide by it."""
         alpha = self.setting["alpha"] or 1.0
         if where in self.m.no_alpha:
             return 1.0
@@ -96,8 +95,8 @@ class Game(Problem):
             L, R = 0.0 * L, 0.0 * R
         if m.swapped_rows:
             L, F = F, L
-        v = -m.direction_sign / self.alpha("v") * p
-        rate = m.log_rho_sign * m.direction_sign / self.alpha("v") * laplacian
+        v = -m.field_sign / self.alpha("v") * p
+        rate = m.log_rho_sign * m.field_sign / self.alpha("d") * laplacian
         return np.concatenate([v, np.stack([rate, L, F, R], -1)], axis=-1)
 
     def measured(self, r: Array) -> Array:
@@ -142,7 +141,6 @@ class Game(Problem):
         s, m = self.setting, self.m
         at = {"": self.case.along[1], "one": 1.0, "start": self.case.along[0]}[m.end_at]
         w = {k: v[:, 0] for k, v in theta.items()}
-        w = m.weights(w) if m.weights else w
         phi = potential(self.case.field, w, end[..., : self.d], at, m)[0]
         gap = self.gap(end, "g")
         derivative = m.G_one + gap if s["kind"] == "kl" else -np.exp(-gap)
@@ -165,6 +163,5 @@ class Game(Problem):
 
     def paths(self, theta: Blocks, x: Array) -> list[Path]:
         """As Problem; the first copy's weights are kept for the potential's values."""
-        w = {k: v[:1, 0] for k, v in theta.items()}
-        self.first = self.m.weights(w) if self.m.weights else w
+        self.first = {k: v[:1, 0] for k, v in theta.items()}
         return super().paths(theta, x)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Nodes = tuple[Any, ...]
-Blocks = dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,6 @@ class Mistakes:
         What a field with time as an input gets instead of t.
     whole_steps : bool
         Every step as long as the interval.
-    scaled : Nodes
-        Factors of the steps' slopes; unused where empty.
     in_place : bool
         A stage starts from the stage before instead of from the step's state.
     together : bool
@@ -39,15 +36,19 @@ class Mistakes:
         stage's time.
     basis : {"", "reversed", "unnormalised", "unshifted"}
         Coefficients in reverse order; s = t; Legendre polynomials in s instead of 2s - 1.
-    read, weights : callable, optional
-        Applied to a block of theta as it is read, to the field's weights at a stage.
-    trace : {"", "first", "shifted", "sum", "with time"}
-        The first component alone; entries beside the diagonal, as of (t, z) instead of (z, t);
-        all entries; the Laplacian over (x, t).
+    read : callable, optional
+        Applied to a block's name and its values (B, J, ...), or (B, ...) without J, as they are
+        read.
+    field_sign : float
+        Of f.
+    trace : {"", "first", "sum", "with time"}
+        The first component alone; all entries of the Jacobian; the Laplacian over (x, t).
     quadrature : {"", "first", "last"}
         Accumulators move by the first or the last slope alone.
     start : {"", "along", "span"}
-        Accumulators start at the first time instead of at 0.
+        Accumulators start at the first time, or at the span's, instead of at 0.
+    start_rows : tuple of int
+        Which of them; all where empty.
     density_sign, constant : float
         Of the log-determinant in a flow's density, of d/2 log 2 pi.
     cost_half, cost_power : float
@@ -75,10 +76,9 @@ class Mistakes:
         The smoothness is multiplied by the interval's length to this power.
     smoothness : {"", "differences", "readout"}
         Squared differences of coefficients; all blocks that have J rows.
-    direction_sign : float
-        f = -direction_sign grad Phi / alpha.
     no_alpha, inverse_alpha : str
-        Letters among "v", "L", "r" where alpha is 1, or stands where 1/alpha should.
+        Letters among "v", "d", "L", "r" (feedback, density) where alpha is 1, or stands where
+        1/alpha should.
     resnet_step_one, log_cosh, not_symmetrised : bool
         The potential's steps are 1; its sigma is log cosh; grad of s.As/2 is As.
     quadratic_half : float
@@ -110,11 +110,12 @@ class Mistakes:
     together: bool = False
     cells: str = ""
     basis: str = ""
-    read: Callable[[Array], Array] | None = None
-    weights: Callable[[Blocks], Blocks] | None = None
+    read: Callable[[str, Array], Array] | None = None
+    field_sign: float = 1.0
     trace: str = ""
     quadrature: str = ""
     start: str = ""
+    start_rows: tuple[int, ...] = ()
     density_sign: float = 1.0
     constant: float = 1.0
     cost_half: float = 0.5
@@ -135,7 +136,6 @@ class Mistakes:
     smoothness_half: float = 0.5
     length_power: float = -1.0
     smoothness: str = ""
-    direction_sign: float = 1.0
     no_alpha: str = ""
     inverse_alpha: str = ""
     resnet_step_one: bool = False

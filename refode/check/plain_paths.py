@@ -109,13 +109,11 @@ class Clock:
         return p[::-1] if m.basis == "reversed" else p
 
 
-def combined(theta: Blocks, p: Array, m: Mistakes) -> Blocks:
+def combined(theta: Blocks, p: Array) -> Blocks:
     """The weights sum_j p_j theta_j of blocks (B, J, ...)."""
     if len(p) == 1:
-        w = {name: block[:, 0] * p[0] for name, block in theta.items()}
-    else:
-        w = {name: np.tensordot(block, p, axes=(1, 0)) for name, block in theta.items()}
-    return m.weights(w) if m.weights else w
+        return {name: block[:, 0] * p[0] for name, block in theta.items()}
+    return {name: np.tensordot(block, p, axes=(1, 0)) for name, block in theta.items()}
 
 
 def solve(clock: Clock, slope: Slope, theta: Blocks, start: Array, extras: int = 0) -> Path:
@@ -137,7 +135,7 @@ def solve(clock: Clock, slope: Slope, theta: Blocks, start: Array, extras: int =
         for at, p in clock.stages(t, clock.h):
             key = p.tobytes()
             if key not in known:
-                known[key] = combined(theta, p, clock.m)
+                known[key] = combined(theta, p)
             stages.append((known[key], at, p))
         step = _substeps if clock.case.scheme.symplectic else runge_kutta
         y, kept = step(clock, slope, path.states[-1], float(clock.h), stages, extras)

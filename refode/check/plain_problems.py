@@ -46,21 +46,22 @@ class Problem:
 
     def starts(self, copies: int, x: Array) -> list[tuple[Clock, Array]]:
         """Clock and first state of every set of paths."""
-        rest = np.full((*x.shape[:-1], self.extras), self.start())
+        rest = np.broadcast_to(self.start(), (*x.shape[:-1], self.extras))
         return [(Clock.of(self.case, self.m), np.concatenate([x, rest], axis=-1) + 0.0j)]
 
-    def start(self) -> float:
-        """What accumulators start at."""
-        start = {"": 0.0, "along": self.case.along[0], "span": self.case.t_span[0]}
-        return start[self.m.start]
+    def start(self) -> Array:
+        """What accumulators start at, (extras,)."""
+        start = {"": 0.0, "along": self.case.along[0], "span": self.case.t_span[0]}[self.m.start]
+        rows = self.m.start_rows or range(self.extras)
+        return np.array([start * (i in rows) for i in range(self.extras)])
 
     def slope(self, w: Blocks, y: Array, t: float) -> Array:
         """dy/dt."""
-        return field(self.case.field, w, y, t)
+        return field(self.case.field, w, y, t, self.m)
 
     def trace(self, w: Blocks, z: Array, t: float) -> Array:
         """tr df/dz, (B, N)."""
-        J, kind = jacobian(self.case.field, w, z, t), self.m.trace
+        J, kind = jacobian(self.case.field, w, z, t, self.m), self.m.trace
         if kind == "first":
             return J[..., 0, 0]
         if kind == "sum":
@@ -128,7 +129,7 @@ class Ode(Problem):
     def slope(self, w: Blocks, y: Array, t: float) -> Array:
         """(f, tr f)."""
         z = y[..., : self.d]
-        f = field(self.case.field, w, z, t)
+        f = field(self.case.field, w, z, t, self.m)
         if not self.extras:
             return f
         return np.concatenate([f, self.trace(w, z, t)[..., None]], axis=-1)
@@ -216,7 +217,7 @@ class Flow(Problem):
     def slope(self, w: Blocks, y: Array, t: float) -> Array:
         """(f, tr f, |f|^2 / 2)."""
         z, m = y[..., : self.d], self.m
-        f = field(self.case.field, w, z, t)
+        f = field(self.case.field, w, z, t, self.m)
         square = np.sum(f * f, -1)
         cost = m.cost_half * (square if m.cost_power == 2.0 else square**0.5)
         return np.concatenate([f, np.stack([self.trace(w, z, t), cost], -1)], axis=-1)

@@ -42,7 +42,8 @@ class Process:
         self, target: str, timeout: float, environment: dict[str, str] | None = None
     ) -> None:
         self.target, self.timeout = target, timeout
-        self._environment = {**os.environ, **(environment or {})}
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # what is found here
+        self._environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._start()
 
