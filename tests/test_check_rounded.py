@@ -24,7 +24,8 @@ from refode.reference.rounded import (
     to_float32,
 )
 
-SOME = ("ode-mlp-sine", "supervised-softmax", "flow-everything", "game-flow-density")
+SOME = ("ode-mlp-sine", "ode-observations-verlet", "supervised-softmax", "flow-everything",
+        "flow-hutchinson", "game-flow-density")  # fmt: skip
 
 
 def largest_error(name: str, precision: str) -> tuple[float, float]:

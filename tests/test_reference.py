@@ -148,6 +148,42 @@ def test_there_are_enough_cases_of_every_kind():
     assert any(c["inputs"]["x"]["shape"][0] == 1 for c in all_of_them)
 
 
+def test_some_cases_show_jumps_estimates_and_unused_weights():
+    """What separates a loss at intermediate times, kept noise and b_i = 0 from their mistakes."""
+    documents = [reference.case(name) for name in reference.names()]
+    observed = [reference.arrays(d, "inputs").get("path_bar") for d in documents]
+    seen = [np.abs(a).max(axis=(1, 2)) > 0 for a in observed if a is not None]
+    assert len(seen) == 3
+    assert all(s[0] and any(s[1:-1]) and not all(s[1:]) for s in seen)
+    assert {bool(s[-1]) for s in seen} == {True, False}
+    estimated = [d for d in documents if d["problem"].get("trace") == "hutchinson"]
+    noises = [reference.arrays(d, "inputs")["noise"] for d in estimated]
+    assert len(noises) == 3
+    for noise, d in zip(noises, estimated, strict=True):
+        assert len({tuple(np.sign(row * row[0])) for row in noise}) > 1  # -e estimates as e does
+        assert d["n_steps"] >= 2
+        assert "hessian_vector" not in d["results"]
+    assert {bool((np.abs(noise) == 1.0).all()) for noise in noises} == {True, False}
+    for kind in ("supervised", "flow"):
+        those = [d for d in documents if d["problem"]["type"] == kind and d["n_steps"] >= 2]
+        assert any("0" in d["scheme"]["b"] for d in those)
+        nodes = [[Fraction(c) for c in d["scheme"]["c"]] for d in those]
+        assert any(c != sorted(c) for c in nodes)
+
+
+def test_noise_that_is_missing_is_named():
+    with pytest.raises(ValueError, match="noise: got none, wanted an array"):
+        kernels.flow_of(reference.case("flow-hutchinson"))
+
+
+def test_the_page_counts_the_cases():
+    page = (Path(__file__).parents[1] / "docs" / "reference.md").read_text(encoding="utf-8")
+    kinds = [reference.case(name)["problem"]["type"] for name in reference.names()]
+    assert f"to {len(kinds)} small cases" in page
+    for kind in set(kinds):
+        assert f"| `{kind}` | {kinds.count(kind)} |" in page, kind
+
+
 def test_files_hold_the_inputs_of_the_list():
     listed = {case["name"]: case for case in cases()}
     assert set(listed) == set(reference.names())

@@ -14,7 +14,7 @@ from refode.reference import certify, formulas, rings  # noqa: E402
 from refode.reference.balls import evaluate  # noqa: E402
 from refode.reference.case_list import cases  # noqa: E402
 from refode.reference.files import _folder, text  # noqa: E402
-from refode.reference.paths import leaves  # noqa: E402
+from refode.reference.paths import leaves, nested  # noqa: E402
 
 CASES = {case["name"]: case for case in cases()}
 FUNCTIONS = ("exp", "tanh", "sigmoid", "softplus", "log_2_cosh", "inverse", "log", "sine", "cosine")
@@ -115,6 +115,41 @@ def test_the_module_writes_the_files(tmp_path, monkeypatch):
     certify.main(tmp_path / "new")
     (written,) = (tmp_path / "new").iterdir()
     assert written.read_bytes() == (_folder() / "ode-line.json").read_bytes()
+
+
+def random_field(name, seed):
+    """A case's field with its weights at random, at some z and t."""
+    from refode.reference.cases import Draws, shapes
+
+    draws, f = Draws(seed), CASES[name]["field"]
+
+    def array(shape):
+        drawn = draws.array(shape, 14)["data"]
+        return nested([formulas.constant(v) for v in drawn], list(shape))
+
+    return f, {k: array(shape) for k, shape in shapes(f).items()}, array((f["dim"],)), array(())
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n in (
+    "ode-affine-time", "ode-mlp", "ode-antisymmetric", "ode-hamiltonian", "game-crowd-deep",
+    "game-transport")])  # fmt: skip
+def test_estimates_along_the_axes_add_up_to_the_trace(name):
+    f, w, z, t = random_field(name, 5)
+    d, one, third = f["dim"], formulas.constant(1), formulas.constant("1/3")
+    axes = [[one if i == j else 0 for i in range(d)] for j in range(d)]
+    total = sum((formulas.estimate(f, w, z, t, e) for e in axes), formulas.constant(0))
+    assert (total - formulas.trace(f, w, z, t)).contains(0)
+    e = [third * (i + 1) for i in range(d)]  # off the axes: a quadratic form's parallelogram
+    for axis in axes:
+        both = [sum(formulas.estimate(f, w, z, t, [a + sign * b for a, b in zip(e, axis,
+                    strict=True)]) for sign in (1, -1))]  # fmt: skip
+        apart = formulas.estimate(f, w, z, t, e) + formulas.estimate(f, w, z, t, axis)
+        assert (both[0] - 2 * apart).contains(0)
+    step = formulas.constant("1/1000000000000000000000000")  # against a difference along e
+    moved = [[a + sign * step * b for a, b in zip(z, e, strict=True)] for sign in (1, -1)]
+    ends = [formulas.field(f)(w, at, t) for at in moved]
+    slope = sum(b * (p - q) for b, p, q in zip(e, *ends, strict=True)) / (2 * step)
+    assert abs(formulas.estimate(f, w, z, t, e) - slope) < 1e-40
 
 
 @pytest.mark.parametrize("basis", ["PiecewiseConstant 3", "PiecewiseLinear 4", "Legendre 4",

@@ -101,6 +101,12 @@ def _odes() -> list[Case]:
         ode("ode-leapfrog-rk4", "the second-order field under rk4", 26, LEAPFROG,
             basis="PiecewiseLinear 2"),
         ode("ode-potential", "f = -grad Phi, trace -Lap Phi", 27, POTENTIAL, n_steps=1),
+        ode("ode-observations", "a loss at the start and in between, none at the end", 101, SMALL,
+            n_steps=4, basis="PiecewiseLinear 2", observed=(0, 2, 3)),
+        ode("ode-observations-backward", "observed backward in time, at the end too", 102, WIDE,
+            scheme="heun", n_steps=3, along=back, basis="Legendre 2", observed=(0, 2, 3)),
+        ode("ode-observations-verlet", "observed between the steps of a symplectic scheme", 103,
+            HAMILTONIAN, scheme="verlet", n_steps=4, observed=(0, 1, 3)),
     ]  # fmt: skip
 
 
@@ -131,6 +137,8 @@ def _supervised() -> list[Case]:
                    2, scheme="dopri5", n_steps=1, n=2),
         supervised("supervised-downwards", "t_span from 1 to 0", 42, SMALL, "logistic",
                    t_span=(1, 0), basis="Legendre 2", scheme="ralston"),
+        supervised("supervised-butcher6", "b_2 = 0 and nodes that go back, in two steps", 43,
+                   SMALL, "regression", 2, scheme="butcher6", n=2, basis="PiecewiseLinear 3"),
     ]  # fmt: skip
 
 
@@ -155,6 +163,15 @@ def _flows() -> list[Case]:
         flow("flow-rk4-38", "the 3/8 rule", 61, SMALL, scheme="rk4_38", transport=0.25),
         flow("flow-downwards", "t_span from 1 to 0", 62, SMALL, t_span=(1, 0), transport=0.25,
              scheme="ssprk3"),
+        flow("flow-dopri5", "b_2 = 0, in two steps", 63, SMALL, transport=0.25, scheme="dopri5",
+             basis="PiecewiseLinear 2"),
+        flow("flow-hutchinson", "the trace estimated with given signs, kept along the path", 69,
+             SMALL, n=3, transport=0.25, basis="PiecewiseLinear 2", noise="signs"),
+        flow("flow-hutchinson-wide", "noise that is no sign, in four dimensions", 70, WIDE,
+             scheme="heun", n_steps=3, tikhonov=0.125, basis="PiecewiseConstant 3",
+             noise="sixteenths"),
+        flow("flow-hutchinson-downwards", "t_span from 1 to 0: the data go forward in time", 67,
+             MLP, scheme="kutta3", t_span=(1, 0), transport=0.25, noise="signs"),
     ]  # fmt: skip
 
 

@@ -23,6 +23,9 @@ Shape = tuple[int, ...]
 
 #: Largest weights, samples, cotangents and directions, in sixteenths.
 WEIGHTS, SAMPLES, POTENTIAL = 14, 20, 8
+SIXTEENTH = Fraction(1, 16)
+#: Noise of Hutchinson's estimator: random signs, or sixteenths as everything else.
+NOISE = {"signs": (1, Fraction(1)), "sixteenths": (SAMPLES, SIXTEENTH)}
 SYMPLECTIC: dict[str, Case] = {
     "verlet": {"half": [1, 0], "b": ["1", "1"], "c": ["0", "1"]},
     "stormer_verlet": {"half": [1, 0, 1], "b": ["0.5", "1", "0.5"], "c": ["0", "0.5", "1"]},
@@ -41,10 +44,10 @@ class Draws:
         self.state = 48271 * self.state % (2**31 - 1)
         return self.state
 
-    def array(self, shape: Shape, largest: int) -> Case:
+    def array(self, shape: Shape, largest: int, unit: Fraction = SIXTEENTH) -> Case:
         """An array of decimals in C order."""
         draws = [self._next() % (2 * largest) - largest for _ in range(math.prod(shape))]
-        return array(shape, [Fraction(r if r < 0 else r + 1, 16) for r in draws])
+        return array(shape, [unit * (r if r < 0 else r + 1) for r in draws])
 
     def labels(self, n: int, classes: int) -> Case:
         """Integers from 0 to classes - 1."""
@@ -155,16 +158,30 @@ def _how(how: Case, backward: bool = False) -> Case:
     return {"along": ends[::-1] if backward else ends} | full
 
 
-def ode(name: str, about: str, seed: int, f: Case, n: int = 2, **how: Any) -> Case:
-    """States, log-determinants, their tangent and adjoint."""
+def ode(
+    name: str, about: str, seed: int, f: Case, n: int = 2, observed: tuple[int, ...] = (),
+    **how: Any,
+) -> Case:  # fmt: skip
+    """States, log-determinants, their tangent and adjoint.
+
+    Cotangents are of the end and the log-determinant, or of the states that are ``observed``.
+    """
     case, draws = _case(name, about, seed, {"type": "ode"}, f, _how(how)), Draws(seed)
     J = case["basis"]["J"]
     case["inputs"] = {
         "theta": _theta(draws, f, J, WEIGHTS), "direction": _theta(draws, f, J, WEIGHTS),
         "x": draws.array((n, f["dim"]), SAMPLES),
         "x_direction": draws.array((n, f["dim"]), SAMPLES),
-        "z_bar": draws.array((n, f["dim"]), SAMPLES), "l_bar": draws.array((n,), SAMPLES),
     }  # fmt: skip
+    if observed:
+        path_bar = draws.array((case["n_steps"] + 1, n, f["dim"]), SAMPLES)
+        row = n * f["dim"]
+        path_bar["data"] = [v if i // row in observed else "0"
+                            for i, v in enumerate(path_bar["data"])]  # fmt: skip
+        case["inputs"]["path_bar"] = path_bar
+    else:
+        case["inputs"]["z_bar"] = draws.array((n, f["dim"]), SAMPLES)
+        case["inputs"]["l_bar"] = draws.array((n,), SAMPLES)
     return case
 
 
@@ -196,19 +213,26 @@ def supervised(
 
 def flow(
     name: str, about: str, seed: int, f: Case, n: int = 2, transport: float = 0,
-    tikhonov: float = 0, smoothness: float = 0, **how: Any,
+    tikhonov: float = 0, smoothness: float = 0, noise: str = "", **how: Any,
 ) -> Case:  # fmt: skip
-    """Eqs. (13)-(15): likelihood, transport cost; x are data, carried from T to t0."""
+    """Eqs. (13)-(15): likelihood, transport cost; x are data, carried from T to t0.
+
+    With ``noise``, a key of `NOISE`, the trace is Hutchinson's estimate.
+    """
     problem = {
         "type": "flow", "transport": decimal(Fraction(transport)),
         "tikhonov": decimal(Fraction(tikhonov)), "smoothness": decimal(Fraction(smoothness)),
     }  # fmt: skip
+    if noise:
+        problem["trace"] = "hutchinson"
     case = _case(name, about, seed, problem, f, _how(how, backward=True))
     draws, J = Draws(seed), case["basis"]["J"]
     case["inputs"] = {
         "theta": _theta(draws, f, J, WEIGHTS), "direction": _theta(draws, f, J, WEIGHTS),
         "x": draws.array((n, f["dim"]), SAMPLES),
     }  # fmt: skip
+    if noise:
+        case["inputs"]["noise"] = draws.array((n, f["dim"]), *NOISE[noise])
     return case
 
 

@@ -145,6 +145,15 @@ def trace(f: dict[str, Any], w: Weights, z: Vector, t: Number) -> Number:
     return total
 
 
+def estimate(f: dict[str, Any], w: Weights, z: Vector, t: Number, noise: Vector) -> Number:
+    """Hutchinson's e^T (df/dz) e, by one series along e."""
+    if f["type"] == "Potential":  # f = -grad Phi: twice the second coefficient of Phi
+        curved = [Series((a, e, 0)) for a, e in zip(z, noise, strict=True)]
+        return -2 * _phi(f, w, [*curved, Series((t, 0, 0))]).c[2]
+    rates = field(f)(w, [Series((a, e)) for a, e in zip(z, noise, strict=True)], t)
+    return dot(noise, [rate.c[1] if isinstance(rate, Series) else 0 for rate in rates])
+
+
 # --- the potential network -------------------------------------------------------------------
 
 

@@ -82,8 +82,17 @@ def _named(name: str, blocks: Arrays) -> Arrays:
     return {f"{name}/{k}": a for k, a in blocks.items()}
 
 
-def _stages(ode: refode.NeuralODE, theta: Array, path: Array, along: Any) -> Arrays:
-    """Stage states, slopes and traces (and a potential's four) by the field's own kernels."""
+def _trace(field: fields.Field, w: Array, y: Array, t: float, noise: Array | None) -> Array:
+    """The trace of the Jacobian, or e . J e for noise e, (N,)."""
+    if noise is None:
+        return evaluate.trace(field, w, y, t)
+    return np.einsum("ni,nij,nj->n", noise, evaluate.jacobian(field, w, y, t), noise)
+
+
+def _stages(
+    ode: refode.NeuralODE, theta: Array, path: Array, along: Any, noise: Array | None = None
+) -> Arrays:
+    """Stage states, slopes and traces, or their estimates, by the field's own kernels."""
     plan, field = ode.plan(along), ode.field
     A, b, c = plan.scheme.A, plan.scheme.b, plan.scheme.c
     weights, h = ode.stage_weights(theta, plan), plan.grid.h[0]
@@ -94,7 +103,7 @@ def _stages(ode: refode.NeuralODE, theta: Array, path: Array, along: Any) -> Arr
             w, at = weights[plan.grid.slots[n, i]], t + c[i] * h
             y = path[n] + h * sum((A[i, j] * slopes[j] for j in range(i)), np.zeros(path[n].shape))
             slopes.append(evaluate.value(field, w, y, at))
-            found = {"stages": y, "slopes": slopes[-1], "trace": evaluate.trace(field, w, y, at)}
+            found = {"stages": y, "slopes": slopes[-1], "trace": _trace(field, w, y, at, noise)}
             for name, value in found.items():
                 kept.setdefault(name, []).append(value)
     return {name: np.reshape(v, (ode.n_steps, len(b), *v[0].shape)) for name, v in kept.items()}
@@ -110,7 +119,10 @@ def _ode(case: Case, given: Arrays) -> Arrays:
         found |= _stages(ode, theta, found["trajectory"], along)
     found["log_det"] = ode.log_det(theta, x, along)[1]
     found["tangent"] = ode.tangent(theta, x, theta_dot, given["x_direction"], along)
-    bars = ode.log_det_adjoint(theta, x, given["z_bar"], given["l_bar"], along)
+    if "path_bar" in given:
+        bars = ode.adjoint(theta, x, given["path_bar"], along)
+    else:
+        bars = ode.log_det_adjoint(theta, x, given["z_bar"], given["l_bar"], along)
     return found | {"x_bar": bars[1], **_named("theta_bar", ode.unpack(bars[0]))}
 
 
@@ -118,10 +130,12 @@ def _derivatives(problem: Any, given: Arrays, terms: dict[str, float], *data: Ar
     """The terms, their sum, gradient and Hessian-vector product."""
     theta = problem.pack(_blocks(given, "theta"))
     value, gradient = problem.value_and_gradient(theta, *data)
-    v = problem.pack(_blocks(given, "direction"))
-    product = problem.hessian_vector(theta, v, *data)
     found = {f"terms/{name}": np.array(term) for name, term in terms.items()}
     found |= {"total": np.array(value), **_named("gradient", problem.unpack(gradient))}
+    if isinstance(problem, _Estimated):
+        return found
+    v = problem.pack(_blocks(given, "direction"))
+    product = problem.hessian_vector(theta, v, *data)
     return found | _named("hessian_vector", problem.unpack(product))
 
 
@@ -153,19 +167,44 @@ def _supervised(case: Case, given: Arrays) -> Arrays:
     return found | _derivatives(problem, given, terms, x, y)
 
 
-def _flow(case: Case, given: Arrays) -> Arrays:
-    p, ode = case["problem"], ode_of(case)
+class _Estimated(refode.ContinuousNormalizingFlow):
+    """Hutchinson's estimate with given noise (N, d), in densities too."""
+
+    noise: Array
+
+    def _start(self, y: Array) -> Array:
+        return np.concatenate([y, self.noise], axis=1)
+
+    def _finite(self, theta: Array, y: Array, *when: Any) -> tuple[Array, Array, Array]:
+        return self._backward(theta, y, self.ode, None)
+
+
+def flow_of(case: Case, noise: Array | None = None) -> refode.ContinuousNormalizingFlow:
+    """The flow that a case describes; the noise is that of its estimated trace."""
+    p = case["problem"]
     numbers: Case = {k: _number(p[k]) for k in ("transport", "tikhonov", "smoothness")}
-    flow = refode.ContinuousNormalizingFlow(ode, **numbers)
+    if p.get("trace", "exact") == "exact":
+        return refode.ContinuousNormalizingFlow(ode_of(case), **numbers)
+    if noise is None:
+        raise ValueError("noise: got none, wanted an array for the estimated trace")
+    flow = _Estimated(ode_of(case), **numbers, trace="rademacher")
+    flow.noise = noise
+    return flow
+
+
+def _flow(case: Case, given: Arrays) -> Arrays:
+    p, flow = case["problem"], flow_of(case, given.get("noise"))
+    ode = flow.ode
     theta, y = flow.pack(_blocks(given, "theta")), given["x"]
     found = {"trajectory": flow.trajectory(theta, y, inverse=True)}
-    found |= _stages(ode, theta, found["trajectory"], ode.t_span[::-1])
+    noise = given.get("noise") if isinstance(flow, _Estimated) else None
+    found |= _stages(ode, theta, found["trajectory"], ode.t_span[::-1], noise)
     found["inverse"], found["log_det"] = flow.inverse(theta, y)
     found["log_density"] = flow.log_density(theta, y)
     found["transport_cost"] = flow.transport_cost(theta, y)
     terms = {
         "likelihood": -float(found["log_density"].mean()),
-        "transport": numbers["transport"] * float(found["transport_cost"].mean()),
+        "transport": flow.transport * float(found["transport_cost"].mean()),
         **_penalties(p, ode, theta),
     }
     return found | _derivatives(flow, given, terms, y)

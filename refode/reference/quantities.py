@@ -26,7 +26,7 @@ from refode.reference.paths import (
     solve,
     trajectory,
 )
-from refode.reference.rings import Number, absolute, add, dot, is_zero, plain
+from refode.reference.rings import Number, absolute, add, dot, is_zero, multiply, plain
 
 
 def quantities(case: Case) -> Results:
@@ -48,7 +48,6 @@ def _ode(inputs: Inputs) -> Results:
     paths = [solve(inputs, slope, [*x, *([] if split else [0])], inputs.along)
              for x in inputs.x]  # fmt: skip
     ends = [p.states[-1] for p in paths]
-    z_bar, l_bar = inputs.given("z_bar"), inputs.given("l_bar")
     found: Results = {"trajectory": trajectory(paths, d)}
     if not split:
         found |= {
@@ -58,13 +57,25 @@ def _ode(inputs: Inputs) -> Results:
         }  # fmt: skip
     found["log_det"] = [plain(end[d]) if not split else 0 for end in ends]
     found["tangent"] = [[coefficient(a, 1) for a in end[:d]] for end in ends]
-    total: Number = 0
-    for end, zb, lb in zip(ends, z_bar, l_bar, strict=True):
-        total = add(total, dot(zb, end[:d]))
-        if not split and not is_zero(end[d]):
-            total = add(total, lb * end[d])
-    bars = inputs.results(total)["gradient"]
+    bars = inputs.results(_paired(inputs, paths))["gradient"]
     return found | {"x_bar": bars.pop("x"), "theta_bar": bars}
+
+
+def _paired(inputs: Inputs, paths: list[Path]) -> Number:
+    """<path_bar, trajectory>, or <z_bar, z> + <l_bar, l> at the end."""
+    d, total = inputs.field["dim"], 0
+    if "path_bar" in inputs.case["inputs"]:
+        for n, bars in enumerate(inputs.given("path_bar")):
+            for path, bar in zip(paths, bars, strict=True):
+                total = dot(bar, path.states[n][:d], total)
+        return total
+    z_bar, l_bar = inputs.given("z_bar"), inputs.given("l_bar")
+    for path, zb, lb in zip(paths, z_bar, l_bar, strict=True):
+        end = path.states[-1]
+        total = dot(zb, end[:d], total)
+        if end[d:]:
+            total = add(total, multiply(lb, end[d]))
+    return total
 
 
 def _traces(paths: list[Path], d: int) -> Any:
@@ -129,16 +140,12 @@ def _supervised(inputs: Inputs) -> Results:
 
 def _flow(inputs: Inputs) -> Results:
     """Eqs. (10)-(16), the sign of (13) corrected."""
-    d, f, half = inputs.field["dim"], inputs.field, constant(Fraction(1, 2))
-
-    def slope(w: dict[str, Any], y: Vector, t: Any) -> Vector:
-        z, at = y[:d], constant(t)
-        v = inputs.rhs(w, z, at)
-        return [*v, formulas.trace(f, w, z, at), half * dot(v, v)]
-
-    back = inputs.along
+    d, half, back = inputs.field["dim"], constant(Fraction(1, 2)), inputs.along
+    estimated = inputs.problem.get("trace") == "hutchinson"
+    noise = inputs.given("noise") if estimated else [None] * len(inputs.x)
     sign = 1 if back[1] > back[0] else -1  # the transport cost is positive in both directions
-    paths = [solve(inputs, slope, [*x, 0, 0], back) for x in inputs.x]
+    paths = [solve(inputs, _flow_slope(inputs, e), [*x, 0, 0], back)
+             for x, e in zip(inputs.x, noise, strict=True)]  # fmt: skip
     ends = [p.states[-1] for p in paths]
     offset = formulas.log_two_pi(d)
     densities = [add(end[d], offset - half * dot(end[:d], end[:d])) for end in ends]
@@ -156,7 +163,24 @@ def _flow(inputs: Inputs) -> Results:
         "log_density": plain_values(densities),
         "transport_cost": plain_values(costs),
     }
-    return found | _objective(inputs, {**terms, **_regularisers(inputs)})
+    found |= _objective(inputs, {**terms, **_regularisers(inputs)})
+    if estimated:  # refode has no second derivatives of the estimate to compare with
+        del found["hessian_vector"]
+    return found
+
+
+def _flow_slope(inputs: Inputs, noise: Vector | None) -> Slope:
+    """(f, its trace or the estimate with a sample's noise, |f|^2/2)."""
+    d, f, half = inputs.field["dim"], inputs.field, constant(Fraction(1, 2))
+
+    def slope(w: dict[str, Any], y: Vector, t: Any) -> Vector:
+        z, at = y[:d], constant(t)
+        v = inputs.rhs(w, z, at)
+        trace = formulas.trace(f, w, z, at) if noise is None else \
+            formulas.estimate(f, w, z, at, noise)  # fmt: skip
+        return [*v, trace, half * dot(v, v)]
+
+    return slope
 
 
 def _game(inputs: Inputs) -> Results:
