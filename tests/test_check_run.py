@@ -91,7 +91,7 @@ def test_scaling_by_the_smallest_detectable_error_is_caught(sign, precision):
 
     def scaled(case, found):
         # the product is rounded once more, by an eps at most
-        factor = {k: sign * (stated[case.name, k] + EPS["float64"]) for k in found}
+        factor = {k: sign * (stated[case.name, k] * (1.0 + 1e-9) + EPS["float64"]) for k in found}
         return {k: a + factor[k] * a if np.isfinite(factor[k]) else a
                 for k, a in noisy[case.name].items()}  # fmt: skip
 
