@@ -331,3 +331,7 @@ REFERENCE_ULP = 128.0
 ROUNDED_FUNCTION = 4.0
 # largest error over the array's largest entry, in eps, of well-conditioned cases: 10.5 measured
 ROUNDED_UNITS = 24.0
+
+# --- tests/test_check_random.py ---------------------------------------------------------------
+# a few dozen operations in sums and paths, on entries of at least 1
+RANDOM_CASES = 1e-12
