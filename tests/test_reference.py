@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -338,6 +339,50 @@ def test_the_pages_python_runs_and_its_axes_are_right(tmp_path, monkeypatch):
     # how Julia and MATLAB read it: columns first with the axes reversed, then turned round
     columns_first = np.array([float(d) for d in data]).reshape(W0.shape[::-1], order="F")
     assert (columns_first.transpose() == W0).all()
+
+
+def blocks_of(language):
+    """The page's code in a language."""
+    page = (Path(__file__).parents[1] / "docs" / "reference.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+def entry_and_total():
+    """Entry (1, 2, 0) of the case that the page reads, and its total."""
+    case = reference.case("supervised-softmax")
+    W0 = reference.arrays(case, "inputs")["theta/W0"]
+    assert len({*W0[1, 2], *W0[2, 1], *W0[:, 2, 0], *W0[1, :, 0]}) > 6  # all places differ
+    return float(W0[1, 2, 0]), float(reference.arrays(case, "results")["total"])
+
+
+@pytest.mark.skipif(
+    not (shutil.which("g++") and Path("/usr/include/nlohmann/json.hpp").exists()),
+    reason="no g++ with nlohmann/json",
+)
+def test_the_pages_cpp_compiles_and_its_axes_are_right(tmp_path):
+    (block,) = blocks_of("cpp")
+    end = block.rindex("}")
+    show = """    std::printf("%.17g %.17g\\n", W0[(1 * shape[1] + 2) * shape[2] + 0],
+                array(c["results"]["total"])[0]);
+"""
+    (tmp_path / "read.cpp").write_text("#include <cstdio>\n" + block[:end] + show + block[end:])
+    reference.export(tmp_path / "golden")
+    subprocess.run(["g++", "-std=c++17", "-Wall", "-Werror", "-o", "read", "read.cpp"],
+                   cwd=tmp_path, check=True)  # fmt: skip
+    done = subprocess.run(["./read"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert tuple(map(float, done.stdout.split())) == entry_and_total()
+
+
+@pytest.mark.skipif(not shutil.which("octave-cli"), reason="no Octave")
+def test_the_pages_matlab_runs_and_its_axes_are_right(tmp_path):
+    function, script = blocks_of("matlab")
+    (tmp_path / "array.m").write_text(function)
+    show = "printf('%.17g %.17g\\n', W0(2, 3, 1), total)\n"
+    (tmp_path / "read.m").write_text(script + show)
+    reference.export(tmp_path / "golden")
+    done = subprocess.run(["octave-cli", "-q", "read.m"], cwd=tmp_path, check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    assert tuple(map(float, done.stdout.split())) == entry_and_total()
 
 
 def test_export_where_it_cannot_write(tmp_path, capsys):
