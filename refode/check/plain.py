@@ -49,7 +49,8 @@ def evaluate(
     derivatives : bool, optional
         Whether tangents and gradients are wanted.
     hessian : bool, optional
-        Whether Hessian-vector products are, to about ten digits.
+        Whether Hessian-vector products are, to about ten digits; none for ODEs and flows with an
+        estimated trace.
 
     Returns
     -------
@@ -58,7 +59,8 @@ def evaluate(
     """
     case = Case.of(document)
     problem = KINDS[case.kind](case, mistakes)
-    copies = Copies(case, mistakes, derivatives, derivatives and hessian and case.kind != "ode")
+    hessian &= derivatives and case.kind != "ode" and "trace" not in case.problem
+    copies = Copies(case, mistakes, derivatives, hessian)
     with np.errstate(all="ignore"):  # a mistake may divide by zero or overflow
         theta, x = copies.blocks(), copies.x()
         paths = problem.paths(theta, x)

@@ -82,6 +82,17 @@ def jacobian(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes) -
     return m.field_sign * _either(f, w, z, t, m, True)
 
 
+def time_entry(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes) -> Array:
+    """What a trace over (z, t) adds where the field is a gradient in both, (B, N); 0 elsewhere."""
+    if f["type"] == "Potential":
+        return -potential(f, w, z, t, m)[2][..., -1, -1]
+    if f["type"] == "Parabolic" and f["time"]:
+        slope = ACTIVATIONS[f["activation"]][1]
+        u = affine(w["K"], _input(f, z, t), w["b0"])
+        return -np.sum(slope(u) * w["K"][:, None, :, -1] ** 2, -1)
+    return np.zeros(1)
+
+
 def _either(
     f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes, derivative: bool
 ) -> Array:

@@ -85,7 +85,8 @@ class Game(Problem):
         m, setting, x, log_rho = self.m, self.setting, y[..., : self.d], y[..., self.d]
         _, p, time, laplacian = self.derivatives(w, x, t)
         square, Q, lam = np.sum(p * p, -1), energy(setting["energy"], x), setting["entropy"]
-        stale = {k: self.initial if k in m.stale else log_rho for k in "Fr"}
+        first = self.initial if self.initial.shape == log_rho.shape[1:] else log_rho  # not at y
+        stale = {k: first if k in m.stale else log_rho for k in "Fr"}
         F = Q + m.entropy_in_F * lam * stale["F"]
         r = 0.5 / self.alpha("r") * square - m.phi_time * time - m.Q_in_r * Q
         r = r - m.entropy_in_r * lam * (stale["r"] + m.entropy_one)

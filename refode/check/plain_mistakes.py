@@ -41,8 +41,9 @@ class Mistakes:
         read.
     field_sign : float
         Of f.
-    trace : {"", "first", "sum", "with time"}
-        The first component alone; all entries of the Jacobian; the Laplacian over (x, t).
+    trace : {"", "first", "sum", "with time", "one noise"}
+        The first component alone; all entries of the Jacobian; the trace over (x, t); an
+        estimate with the first sample's noise for all.
     quadrature : {"", "first", "last"}
         Accumulators move by the first or the last slope alone.
     start : {"", "along", "span"}

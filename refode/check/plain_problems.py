@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain_fields import field, jacobian, softplus
+from refode.check.plain_fields import field, jacobian, softplus, time_entry
 from refode.check.plain_mistakes import Mistakes
 from refode.check.plain_paths import Blocks, Clock, Path, solve
 from refode.check.plain_time import differences, stiffness
@@ -60,13 +60,19 @@ class Problem:
         return field(self.case.field, w, y, t, self.m)
 
     def trace(self, w: Blocks, z: Array, t: float) -> Array:
-        """tr df/dz, (B, N)."""
+        """tr df/dz, or e . df/dz e for a given noise e, (B, N)."""
         J, kind = jacobian(self.case.field, w, z, t, self.m), self.m.trace
         if kind == "first":
             return J[..., 0, 0]
         if kind == "sum":
             return J.sum((-1, -2))
-        return np.trace(J, axis1=-1, axis2=-2)
+        if self.setting.get("trace") == "hutchinson" and self.case.noise is not None:
+            noise = self.case.noise[:1] if kind == "one noise" else self.case.noise
+            return np.sum(noise * np.sum(J * noise[:, None, :], -1), -1)
+        trace = np.trace(J, axis1=-1, axis2=-2)
+        if kind == "with time":
+            return trace + time_entry(self.case.field, w, z, t, self.m)
+        return trace
 
     def terms(self, theta: Blocks, states: list[list[Array]]) -> Terms:
         """Weighted terms (B,) of the objective, by name."""
@@ -137,11 +143,13 @@ class Ode(Problem):
     def terms(self, theta: Blocks, states: list[list[Array]]) -> Terms:
         """What theta_bar is the gradient of."""
         end, case = states[0][-1], self.case
-        total = np.sum(end[..., : self.d] * case.z_bar, axis=(-1, -2))
-        if self.extras:
+        total = np.zeros(len(end))
+        if case.z_bar is not None:
+            total = total + np.sum(end[..., : self.d] * case.z_bar, axis=(-1, -2))
+        if case.l_bar is not None and self.extras:
             total = total + np.sum(end[..., self.d] * case.l_bar, axis=-1)
         if case.path_bar is not None:
-            for y, bar in zip(states[0], case.path_bar, strict=True):
+            for y, bar in zip(states[0], case.path_bar, strict=False):  # steps may be missing
                 total = total + np.sum(y[..., : self.d] * bar, axis=(-1, -2))
         return {"objective": total}
 

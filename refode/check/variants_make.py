@@ -1,0 +1,184 @@
+"""What a variant is, and the four ways of making one."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode.check import plain, plain_adjoint
+from refode.check.plain_adjoint import Walk
+from refode.check.plain_mistakes import Mistakes
+
+Array = NDArray[np.float64]
+Document = dict[str, Any]
+Results = dict[str, Array]
+Edit = Callable[[Document], Document | None]
+ALL = ("ode", "supervised", "flow", "game")
+
+#: Relative to an array's largest entry: numbers no further apart are the same.
+SAME = 1e-11
+#: Right results kept, by the text of the case.
+KEPT = 128
+
+_right: OrderedDict[str, Results] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What an implementation with one mistake returns.
+
+    Attributes
+    ----------
+    key : str
+        A short name such as "three-eighths-rule".
+    sentence : str
+        For people: what is wrong, and what to look at.
+    compute : callable
+        ``compute(document, hessian)``: all results, or None where the mistake does not apply.
+    kinds : tuple of str
+        Kinds of cases that it is about.
+    """
+
+    key: str
+    sentence: str
+    compute: Callable[[Document, bool], Results | None]
+    kinds: tuple[str, ...] = ALL
+
+    def evaluate(self, document: Document, *, hessian: bool = False) -> Results | None:
+        """The results of a case with this mistake.
+
+        Parameters
+        ----------
+        document : dict
+            As of `refode.reference.case`; its results are not read.
+        hessian : bool, optional
+            Whether Hessian-vector products are wanted, to about ten digits; where the mistake is
+            in the gradient alone there are none.
+
+        Returns
+        -------
+        dict of arrays, or None
+            By full name, those with NaN or infinity left out. None where the mistake does not
+            apply, or makes no difference.
+        """
+        if document["problem"]["type"] not in self.kinds:
+            return None
+        found = self.compute(document, hessian)
+        if found is None:
+            return None
+        found = {k: v for k, v in found.items() if np.isfinite(v).all()}
+        return found if differs(found, right(document)) else None
+
+
+def right(document: Document, hessian: bool = False) -> Results:
+    """The results without a mistake; the last ones are remembered."""
+    kept = {k: v for k, v in document.items() if k not in ("results", "about")}
+    text = json.dumps([kept, hessian])
+    if text not in _right:
+        _right[text] = plain.evaluate(document, hessian=hessian)
+        if len(_right) > KEPT:
+            _right.popitem(last=False)
+    return dict(_right[text])
+
+
+def differs(a: Results, b: Results, rtol: float = SAME) -> bool:
+    """Whether an array of both has another shape, or an entry that is off by more than rtol."""
+    for name in a.keys() & b.keys():
+        if a[name].shape != b[name].shape:
+            return True
+        if not a[name].size:
+            continue
+        size = max(float(np.abs(b[name]).max()), float(np.abs(a[name]).max()))
+        if float(np.abs(a[name] - b[name]).max()) > rtol * size:
+            return True
+    return False
+
+
+def knobs(
+    key: str, sentence: str, kinds: tuple[str, ...] = ALL,
+    chosen: Callable[[Document], Mistakes | None] | None = None, **settings: Any,
+) -> Variant:  # fmt: skip
+    """A mistake that `Mistakes` has a knob for; ``chosen`` where it depends on the case."""
+    fixed = Mistakes(**settings)
+
+    def compute(document: Document, hessian: bool) -> Results | None:
+        m = chosen(document) if chosen else fixed
+        return None if m is None else plain.evaluate(document, m, hessian=hessian)
+
+    return Variant(key, sentence, compute, kinds)
+
+
+def edited(
+    key: str, sentence: str, edit: Edit,
+    kinds: tuple[str, ...] = ALL, **settings: Any,
+) -> Variant:  # fmt: skip
+    """Another case solved instead: ``edit`` gives what changes in the document, or None."""
+    m = Mistakes(**settings)
+
+    def compute(document: Document, hessian: bool) -> Results | None:
+        changed = edit(document)
+        if changed is None:
+            return None
+        return plain.evaluate({**document, **changed}, m, hessian=hessian)
+
+    return Variant(key, sentence, compute, kinds)
+
+
+def walked(
+    key: str, sentence: str, kinds: tuple[str, ...] = ALL, edit: Edit | None = None, **how: Any
+) -> Variant:
+    """Right values, or those of another case, and gradients by another walk back."""
+    walk = replace(plain_adjoint.RIGHT, **how)
+
+    def compute(document: Document, hessian: bool) -> Results | None:
+        if walk.jumps != "all" and "path_bar" not in document["inputs"]:
+            return None
+        changed = edit(document) if edit else {}
+        if changed is None:
+            return None
+        solved = {**document, **changed}
+        found = plain_adjoint.gradient(solved, walk)
+        return None if found is None else right(solved) | found
+
+    return Variant(key, sentence, compute, kinds)
+
+
+def gradient_alone(
+    key: str, sentence: str, kinds: tuple[str, ...] = ALL, **settings: Any
+) -> Variant:
+    """Right values, and the gradient of wrong ones."""
+    m = Mistakes(**settings)
+
+    def compute(document: Document, hessian: bool) -> Results | None:
+        found = plain.evaluate(document, m, hessian=hessian)
+        kept = ("gradient", "theta_bar", "x_bar", "hessian_vector")
+        wrong = {k: v for k, v in found.items() if k.partition("/")[0] in kept}
+        return right(document) | wrong
+
+    return Variant(key, sentence, compute, kinds)
+
+
+def altered(
+    key: str, sentence: str, change: Callable[[Document, Results], Results | None],
+    kinds: tuple[str, ...] = ALL,
+) -> Variant:  # fmt: skip
+    """Right results, some arrays made into others."""
+
+    def compute(document: Document, hessian: bool) -> Results | None:
+        found = right(document)
+        changed = change(document, found)
+        return None if changed is None else found | changed
+
+    return Variant(key, sentence, compute, kinds)
+
+
+__all__ = [
+    "Edit", "Variant", "Walk", "altered", "differs", "edited", "gradient_alone", "knobs", "right",
+    "walked",
+]  # fmt: skip
