@@ -57,7 +57,9 @@ def search(
     """Judge up to n random cases, and make the first wrong one as small as it gets.
 
     The cases are named "random-000001" and so on in the order drawn, those tried while shrinking
-    "random-smallest". The same seed gives the same cases with the same version of Hypothesis.
+    "random-smallest". The first one is always the simplest of all. The same seed gives the same
+    cases with the same version of Hypothesis. Drawing takes 2 ms a case, the kernels as plain
+    Python some 30 ms more; Hypothesis shrinks for at most five minutes.
 
     Parameters
     ----------
