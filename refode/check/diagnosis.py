@@ -50,10 +50,10 @@ def diagnosed(
     documents = {one.document["name"]: one.document for one in judged}
     cells = wrong_cells(judged, judge, precision)
     right = {(r.case, r.quantity) for r in rows if r.verdict == RIGHT}
-    found = [*patterns.coarse(rows, cells), *patterns.divided_by_zero(rows, documents),
-             *patterns.noise(cells, right), *transforms.candidates(cells),
-             *_variants(cells, judged)]  # fmt: skip
+    found = [*patterns.divided_by_zero(rows, documents), *patterns.noise(cells, right),
+             *transforms.candidates(cells), *_variants(cells, judged)]  # fmt: skip
     chosen = fewest(found, {(r.case, r.quantity) for r in rows if r.verdict in (WRONG, INVALID)})
+    chosen += patterns.coarse(rows, _unexplained(cells, chosen))
     left = _unexplained(cells, chosen)
     later = [c for c in left if c.name in patterns.DERIVATIVES and _values_right(c, rows)]
     if later:
@@ -91,8 +91,8 @@ def fewest(candidates: Iterable[Candidate], wrong: set[Key]) -> list[Candidate]:
         gain = best.explained & left
         if not gain:
             break
-        rivals = [c for c in pool if c is not best and c.explained >= best.explained
-                  and c.key == best.key]  # fmt: skip
+        rivals = [c for c in pool if c.explained >= best.explained and c.key == best.key
+                  and c.sentence != best.sentence]  # fmt: skip
         if rivals and best.certain:
             best.sentence += f" (These cases cannot tell this from: {rivals[0].sentence})"
         chosen.append(best)

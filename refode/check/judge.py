@@ -63,6 +63,7 @@ class Judge:
         self.timeout = timeout
         self._process: Process | None = None
         self._known: dict[str, Truth] = {}
+        self._last: tuple[Document, Truth] | None = None
         self._changes = json.loads(
             (resources.files("refode.check") / "changes.json").read_text("utf-8")
         )
@@ -75,13 +76,19 @@ class Judge:
             self._process.close()
 
     def truth(self, document: Document) -> Truth:
-        """What is right for a case; kept for golden ones."""
+        """What is right for a case; kept for golden ones, and for the last other one."""
         name = document["name"]
         if name in self._known:
             return self._known[name]
         if "results" in document and name in self._changes:
             self._known[name] = self._golden(document)
             return self._known[name]
+        numbers = {k: v for k, v in document.items() if k not in ("name", "about")}
+        if self._last is None or self._last[0] != numbers:
+            self._last = numbers, self._live(document)
+        return self._last[1]
+
+    def _live(self, document: Document) -> Truth:
         found = self.oracle().call("judge", document)
         values = {k: v for k, v in found.items() if ":" not in k}
         changes = {p: {k: float(found[f"{p}:{k}"]) for k in values} for p in PRECISIONS}

@@ -18,22 +18,22 @@ DERIVATIVES = ("tangent", "x_bar", "theta_bar", "gradient", "hessian_vector")
 # --- precision -------------------------------------------------------------------------------
 
 
-def coarse(rows: Sequence[Row], cells: Iterable[Cell]) -> list[Candidate]:
-    """Errors that a coarser precision explains, and of its size, in nearly all that is wrong."""
-    wrong = [r for r in rows if r.verdict == WRONG]
+def coarse(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Candidate]:
+    """Errors that a coarser precision explains, in nearly all that nothing else explains."""
+    left = {c.key for c in cells}
+    wrong = [r for r in rows if (r.case, r.quantity) in left]
     within = [r for r in wrong if r.model]
     if not within or len(within) < 0.8 * len(wrong):
         return []
     model = max((r.model for r in within), key=lambda m: EPS[m])
     keys = {(r.case, r.quantity) for r in within}
     good = {r.name for r in rows if r.verdict == RIGHT and r.size}
-    bad = sorted({r.name for r in within})
-    alone = [name for name in bad if name not in good]
+    alone = [name for name in sorted({r.name for r in within}) if name not in good]
     where = f" in {', '.join(alone)}" if good and alone else ""
     stored = all(_representable(c.got, model) for c in cells if c.key in keys)
     how = "results are rounded to it" if stored else "something is computed in it inside"
     sentence = f"errors are those of {model}{where}: {how}."
-    return [Candidate("precision", sentence, keys, rank=0.2, certain=False)]
+    return [Candidate("precision", sentence, keys, certain=False)]
 
 
 def _representable(a: Array, model: str) -> bool:

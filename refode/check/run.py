@@ -10,7 +10,7 @@ from typing import Any
 
 from refode import _validate
 from refode.check.judge import Judge
-from refode.check.outcome import EPS, INVALID, Outcome, Row
+from refode.check.outcome import EPS, INVALID, WRONG, Outcome, Row
 from refode.check.protocol import Answer
 from refode.check.targets import Folder, Target, open_target
 from refode.reference import files
@@ -141,23 +141,19 @@ def _random(
     target: Target, judge: Judge, precision: str, n: int, seed: int, progress: Progress | None
 ) -> tuple[list[Judged], Document | None]:
     """Random cases until one is wrong, and the smallest that still is."""
-    from refode.check.random_cases import search
+    from refode.check.random_search import search
 
-    tried: list[Judged] = []
+    judged: list[Judged] = []
 
     def wrong(document: Document) -> bool:
         if progress:
-            progress(document["name"], min(len(tried), n), n)
-        one = _judged(document, target, judge, precision)
-        tried.append(one)
-        return any(row.verdict in ("wrong", "invalid") for row in one.rows)
+            progress(document["name"], min(len(judged), n), n)
+        judged.append(_judged(document, target, judge, precision))
+        return any(row.verdict in (WRONG, INVALID) for row in judged[-1].rows)
 
-    found = search(wrong, n, seed)
-    smallest = found.smallest
-    if smallest is None:
-        return tried, None
-    # what shrinking tried tells no more than the first failure and the smallest one
-    kept = tried[: found.count]
-    if smallest["name"] not in {one.document["name"] for one in kept}:
-        kept.append(_judged(smallest, target, judge, precision))
-    return kept, smallest
+    found = search(wrong, n, seed, results=lambda document: judge.truth(document).values)
+    # what was tried while shrinking tells no more than the first failure and the smallest one
+    kept = judged[: found.tried]
+    if found.smallest is not None:
+        kept.append(_judged(found.smallest, target, judge, precision))
+    return kept, found.smallest

@@ -16,7 +16,7 @@ from refode.check.cells import Array, Candidate, Cell, constants, factors
 #: Quantities to which somebody may add a constant.
 _SHIFTED = ("log_det", "log_density", "log_density_path", "transport_cost", "terms", "total",
             "phi", "phi_time", "outputs", "trace")  # fmt: skip
-_TRANSPOSED = "has its axes exchanged: a matrix transposed"
+_TRANSPOSED = "transposed"
 
 
 def candidates(cells: Iterable[Cell]) -> list[Candidate]:
@@ -47,23 +47,30 @@ def _missing_slices(cells: list[Cell]) -> list[Candidate]:
     found: dict[str, Candidate] = {}
     for cell in cells:
         wrong = np.abs(cell.got - cell.right) > cell.tolerance
-        if wrong.ndim == 0 or not cell.got.any() or wrong.all():
+        if not cell.got.any() or wrong.all():
             continue
         for axis in range(wrong.ndim):
             others = tuple(i for i in range(wrong.ndim) if i != axis)
             hit = np.flatnonzero(wrong.any(axis=others))
-            if len(hit) != 1 or wrong.shape[axis] < 2:
+            if len(hit) != 1 or wrong.shape[axis] < 2 or cell.got.take(hit[0], axis).any():
                 continue
-            there = cell.got.take(hit[0], axis)
-            if there.any():
-                continue
-            place = {0: "first", wrong.shape[axis] - 1: "last"}.get(int(hit[0]), f"{hit[0]}th")
-            where = f"the {place} index of axis {axis} of {cell.quantity}"
-            made = found.setdefault(where, Candidate(
-                "detached-slice", f"zero in {where}, right elsewhere: that part is detached.",
-                rank=0.5))  # fmt: skip
+            where = _place(cell, axis - wrong.ndim, int(hit[0]))
+            made = found.setdefault(where, Candidate("detached-slice", "", rank=0.5))
             made.explained.add(cell.key)
+    for where, made in found.items():
+        made.sentence = f"zero in {where}, right elsewhere: {_quantities(made)}. It is detached."
     return list(found.values())
+
+
+def _place(cell: Cell, axis: int, index: int) -> str:
+    """An index of an axis, counted from the last one, in words."""
+    size = cell.right.shape[axis]
+    if axis == -1 and index == size - 1 and cell.document["field"].get("time") and (
+        cell.quantity.partition("/")[2] in ("W0", "K", "A")
+    ):
+        return "the last column, which belongs to t"
+    place = {0: "first", size - 1: "last"}.get(index, f"{index + 1}th")
+    return f"the {place} index of " + ("the last axis" if axis == -1 else f"axis {axis}")
 
 
 # --- factors ---------------------------------------------------------------------------------
@@ -90,7 +97,7 @@ def _factors(cells: list[Cell]) -> list[Candidate]:
             made.explained.add(cell.key)
     for name, made in found.items():
         what = _quantities(made)
-        wrong = "the sign is wrong" if name == "-1" else f"a factor of {name} too much"
+        wrong = "the sign is wrong" if name == "-1" else f"{name} times what is right"
         made.sentence = f"{wrong}: {what}."
     return [*found.values(), *_same_number(fits)]
 
@@ -106,7 +113,7 @@ def _same_number(fits: list[tuple[Cell, float]]) -> list[Candidate]:
                 made.explained.add(cell.key)
                 sizes += cell.right.size
         if len(made.explained) >= 2 and sizes > 2 and value != 1.0:
-            made.sentence = f"a factor of {value:.6g} too much: {_quantities(made)}."
+            made.sentence = f"{value:.6g} times what is right: {_quantities(made)}."
             found.append(made)
     return found
 
@@ -135,20 +142,20 @@ def _reorderings(a: Array) -> Iterator[tuple[str, str, Array]]:
     if a.ndim >= 2 and a.shape[-1] == a.shape[-2]:
         yield "transposed", _TRANSPOSED, np.swapaxes(a, -1, -2)
     if a.ndim >= 2:
-        words = "was flattened first index fastest (Fortran order) and read last index fastest"
+        words = "flattened first index fastest (Fortran order) and read last index fastest"
         yield "array-order", words, a.ravel(order="F").reshape(a.shape)
-        words = "was flattened last index fastest and read first index fastest (Fortran order)"
+        words = "flattened last index fastest and read first index fastest (Fortran order)"
         yield "array-order", words, a.ravel().reshape(a.shape, order="F")
     for axis in range(a.ndim):
         if a.shape[axis] < 2:
             continue
-        yield "reversed", f"runs backwards along axis {axis}", np.flip(a, axis)
+        yield "reversed", f"backwards along axis {axis}", np.flip(a, axis)
         if a.shape[axis] > 2:
             for shift, side in ((1, "later"), (-1, "earlier")):
-                words = f"is one index too {side} along axis {axis}"
+                words = f"one index too {side} along axis {axis}"
                 yield "shifted-index", words, np.roll(a, shift, axis)
         if a.shape[axis] % 2 == 0 and a.shape[axis] > 2:
-            words = f"has the two halves of axis {axis} exchanged"
+            words = f"the two halves of axis {axis} exchanged"
             yield "exchanged-halves", words, np.roll(a, a.shape[axis] // 2, axis)
 
 
@@ -161,7 +168,7 @@ def _reordered(cells: list[Cell]) -> list[Candidate]:
                 made = found.setdefault(words, Candidate(key, "", rank=rank))
                 made.explained.add(cell.key)
     for words, made in found.items():
-        made.sentence = f"{_quantities(made)} {words}."
+        made.sentence = f"{words}: {_quantities(made)}."
     return list(found.values())
 
 
@@ -183,12 +190,12 @@ def _shifted(cells: list[Cell]) -> list[Candidate]:
                 made = found.setdefault(name, Candidate("constant", "", rank=1.2 + 0.01 * rank))
                 made.explained.add(cell.key)
     for name, made in found.items():
-        made.sentence = f"{_quantities(made)} off by a constant, {name}."
+        made.sentence = f"off by a constant, {name}: {_quantities(made)}."
     for value in _clusters([(s, 3.0 * cell.tolerance) for cell, s in loose]):
         made = Candidate("constant", "", rank=2.5)
         made.explained |= {c.key for c, _ in loose if c.met_by(c.right + value)}
         if len(made.explained) >= 2:
-            made.sentence = f"{_quantities(made)} off by the constant {value:.6g}."
+            made.sentence = f"off by the constant {value:.6g}: {_quantities(made)}."
             found[f"{value}"] = made
     return list(found.values())
 
