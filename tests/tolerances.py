@@ -335,3 +335,17 @@ ROUNDED_UNITS = 24.0
 # --- tests/test_check_random.py ---------------------------------------------------------------
 # a few dozen operations in sums and paths, on entries of at least 1
 RANDOM_CASES = 1e-12
+
+# --- tests/test_check_variants.py -------------------------------------------------------------
+# the golden digits again in plain NumPy: 9e-15 under tsit5, whose entries are 12
+PLAIN = 1e-13
+# differences of gradients, extrapolated: 2e-12
+PLAIN_HESSIAN = 1e-10
+# the least that a known mistake has to change somewhere, relative to the array's largest entry
+VARIANT_SEEN = 1e-6
+# what tells two mistakes from one another: far above rounding
+VARIANT_APART = 1e-9
+# a few dozen operations by hand
+VARIANT_BY_HAND = 1e-12
+# observed order of an optimize-then-discretize gradient's error, from 16 steps on
+ADJOINT_ORDER = 0.15

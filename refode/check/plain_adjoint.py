@@ -39,14 +39,12 @@ class Walk:
         The first step's weights and times in the last step, and so on.
     skipped : {"", "first", "last"}
         A step that adds nothing to the gradient by theta.
-    jumps : {"all", "last", "no interior", "no first"}
-        Cotangents of states that enter: of the end alone, without those between the ends, ...
     frozen : bool
         Every stage's weights and time are those of the step's first stage.
     scattered : {"", "all", "nearest"}
         Every coefficient, or the one with the largest p_j, gets a stage's whole cotangent.
-    detached : {"", "state", "log density"}
-        Components whose cotangents are dropped.
+    detached : {"", "state", "log density", "trace by state", "trace by weights"}
+        Components whose cotangents are dropped; derivatives of the trace that are.
     direct : bool
         Whether what the objective reads of theta beside the states counts.
     """
@@ -56,7 +54,6 @@ class Walk:
     coupled: bool = True
     mirrored: bool = False
     skipped: str = ""
-    jumps: str = "all"
     frozen: bool = False
     scattered: str = ""
     detached: str = ""
@@ -99,11 +96,7 @@ class _Back:
         self.paths: list[Path] = self.problem.paths(self.theta, case.x[None])
         self.clocks = [clock for clock, _ in self.problem.starts(1, case.x[None])]
         self.inner = {k: v for k, v in self.theta.items() if k not in self.problem.readout}
-        #: Components whose cotangents are passed on.
-        self.heard = np.ones(self.paths[0].states[0].shape[-1])
-        d = self.problem.d
-        parts = {"": slice(0, 0), "state": slice(0, d), "log density": slice(d, d + 1)}
-        self.heard[parts[walk.detached]] = 0.0
+        self._listen()
         self.bars: Blocks = {k: np.zeros(v.shape[1:]) for k, v in self.theta.items()}
 
     def gradient(self) -> Blocks:
@@ -119,6 +112,17 @@ class _Back:
         if self.case.kind == "ode":
             found["x_bar"] = x_bar[:, : self.problem.d]
         return found
+
+    def _listen(self) -> None:
+        """Components whose cotangents are passed on to the state and to the weights."""
+        d, D, detached = self.problem.d, self.paths[0].states[0].shape[-1], self.walk.detached
+        self.to_state, self.to_weights = np.ones(D), np.ones(D)
+        if detached == "state":
+            self.to_state[:d] = self.to_weights[:d] = 0.0
+        if detached in ("log density", "trace by state"):
+            self.to_state[d:d + 1] = 0.0
+        if detached in ("log density", "trace by weights"):
+            self.to_weights[d:d + 1] = 0.0
 
     # --- the objective's derivatives by states and, beside them, by theta ------------------------
 
@@ -143,15 +147,7 @@ class _Back:
         if self.walk.direct:
             self._direct(flat, sizes, shape)
         parts = np.split(bar, np.cumsum(sizes)[:-1])
-        return [self._kept(part.reshape(s)) for part, s in zip(parts, shape, strict=True)]
-
-    def _kept(self, bars: Array) -> list[Array]:
-        """The cotangents that the walk lets in."""
-        n = len(bars) - 1
-        keep = {
-            "all": range(n + 1), "last": [n], "no interior": [0, n], "no first": range(1, n + 1),
-        }[self.walk.jumps]  # fmt: skip
-        return [bar if i in keep else 0.0 * bar for i, bar in enumerate(bars)]
+        return [list(part.reshape(s)) for part, s in zip(parts, shape, strict=True)]
 
     def _direct(self, flat: Array, sizes: list[int], shape: list[Any]) -> None:
         for name, block in self.theta.items():
@@ -188,7 +184,10 @@ class _Back:
             flat[at + np.arange(sizes[name]), np.arange(sizes[name])] += 1j * STEP
             moved[name] = flat.reshape(copies.shape)
             at += sizes[name]
-        H = np.sum(self.problem.slope(moved, states, t) * mu, -1).imag / STEP  # (count, N)
+        k = self.problem.slope(moved, states, t).imag / STEP  # (count, N, D)
+        k[:D] *= self.to_state
+        k[D:] *= self.to_weights
+        H = np.sum(k * mu, -1)
         parts = np.split(H[D:].sum(-1), np.cumsum(list(sizes.values()))[:-1])
         bars = {k: part.reshape(w[k].shape[1:]) for k, part in zip(w, parts, strict=True)}
         return H[:D].T, bars
@@ -205,7 +204,7 @@ class _Back:
     def _discrete(self, clock: Clock, path: Path, jumps: list[Array]) -> Array:
         walk, scheme, h = self.walk, self.case.scheme, float(clock.h)
         solved = self._solved_back(clock, path) if walk.linearised == "solved back" else path
-        bar = jumps[-1] * self.heard
+        bar = jumps[-1]
         for n in range(clock.n_steps - 1, -1, -1):
             used = clock.n_steps - 1 - n if walk.mirrored else n
             stage_bars = np.zeros((len(scheme.b), *bar.shape))
@@ -214,7 +213,6 @@ class _Back:
                 if walk.coupled:
                     mu = mu + h * np.tensordot(scheme.A[:, i], stage_bars, axes=1)
                 timed = path.stages[used][0 if walk.frozen else i]
-                mu = mu * self.heard
                 y = self._where(solved, n, i)
                 w = combined(self.inner, timed.p)
                 stage_bars[i], weight_bars = self._pullback(w, y, timed.t, mu)

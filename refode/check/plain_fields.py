@@ -119,15 +119,15 @@ def _shallow(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bo
 
 def _mlp(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
-    a, J, last = _input(f, z, t), None, len(f["widths"])
+    a, last = _input(f, z, t), len(f["widths"])
+    J = np.broadcast_to(np.eye(a.shape[-1], z.shape[-1]), (*z.shape[:-1], a.shape[-1], z.shape[-1]))
     for i in range(last):
         W = w[f"W{i}"]
         u = affine(W, a, w[f"b{i}"])
         if derivative:
-            J = W[:, None, :, : z.shape[-1]] if J is None else W[:, None] @ J
-            J = slope(u)[..., None] * J
+            J = slope(u)[..., None] * (W[:, None] @ J)
         a = sigma(u)
-    if J is not None:
+    if derivative:
         return w[f"W{last}"][:, None] @ J
     return affine(w[f"W{last}"], a, w[f"b{last}"])
 

@@ -31,9 +31,8 @@ class Mistakes:
         A stage starts from the stage before instead of from the step's state.
     together : bool
         Symplectic substeps all read the state at the step's start.
-    cells : {"", "right", "stage"}
-        Cells of theta by the step's middle, a border belonging to the later cell, or by the
-        stage's time.
+    cells : {"", "stage", "stage right"}
+        Cells of theta by the stage's time, a border belonging to the earlier or the later one.
     basis : {"", "reversed", "unnormalised", "unshifted"}
         Coefficients in reverse order; s = t; Legendre polynomials in s instead of 2s - 1.
     read : callable, optional
@@ -93,7 +92,7 @@ class Mistakes:
     positive_part, outside : bool
         max(r, 0) for |r|; the norm of the integral instead of the integral of the norm.
     swapped_rows : bool
-        L and F exchanged.
+        L and F exchanged; of a flow, log-determinant and transport cost.
     target_constant, initial_constant : float
         Factors of the densities' constants.
     reversed_divergence, end_at : bool, str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,12 @@ Array = NDArray[Any]
 Blocks = dict[str, Array]
 #: (weights, state (B, N, D), time) -> slope (B, N, D)
 Slope = Callable[[Blocks, Array, float], Array]
+
+
+@lru_cache(maxsize=1024)
+def fraction(text: str) -> Fraction:
+    """A decimal or fraction in text."""
+    return Fraction(text)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Clock:
     @classmethod
     def of(cls, case: Case, m: Mistakes, back: bool = False) -> Clock:
         """The clock of a case, or of the other direction."""
-        first, last = (Fraction(t) for t in case.document["along"])
+        first, last = (fraction(t) for t in case.document["along"])
         return cls(case, m, (last, first) if back else (first, last))
 
     @property
@@ -77,7 +84,7 @@ class Clock:
 
     def stages(self, start: Fraction, h: Fraction) -> list[tuple[float, Array]]:
         """The field's time and the p_j, stage by stage, for a step h from a start."""
-        c = tuple(Fraction(c) for c in self.case.document["scheme"]["c"])
+        c = tuple(fraction(c) for c in self.case.document["scheme"]["c"])
         m = self.m
         in_time: Nodes = m.time_nodes(c) if m.time_nodes else c
         in_theta: Nodes = m.theta_nodes(c) if m.theta_nodes else c
@@ -86,34 +93,40 @@ class Clock:
 
     def time(self, t: Fraction) -> float:
         """The time that the field gets."""
-        start, end = (Fraction(s) for s in self.case.document["t_span"])
-        shown = {
-            "": t, "from zero": t - self.along[0], "from the span": t - start,
-            "normalised": (t - start) / (end - start), "mirrored": start + end - t,
-            "missing": Fraction(0),
+        start, end = (fraction(s) for s in self.case.document["t_span"])
+        shown: dict[str, Callable[[], Fraction]] = {
+            "": lambda: t, "from zero": lambda: t - self.along[0],
+            "from the span": lambda: t - start, "normalised": lambda: (t - start) / (end - start),
+            "mirrored": lambda: start + end - t, "missing": lambda: Fraction(0),
         }  # fmt: skip
-        return float(shown[self.m.clock])
+        return float(shown[self.m.clock]())
 
     def p(self, t: Fraction, middle: Fraction) -> Array:
         """p_j at a time of a step with this middle."""
-        start, end = (Fraction(s) for s in self.case.document["t_span"])
+        start, end = (fraction(s) for s in self.case.document["t_span"])
         m, kind, J = self.m, self.case.basis["type"], self.case.basis["J"]
+        if kind == "Constant":
+            return np.ones(1)
         s, middle = ((a - start) / (end - start) for a in (t, middle))
         if m.basis == "unnormalised":
             s, middle = t, middle * (end - start) + start
         if m.basis == "unshifted" and kind == "Legendre":
             s = (s + 1) / 2
-        if m.cells == "stage":
+        if m.cells:
             middle = s
-        p = combination(kind, J, s, middle, right=m.cells == "right")
+        p = combination(kind, J, s, middle, right=m.cells == "stage right")
         return p[::-1] if m.basis == "reversed" else p
 
 
 def combined(theta: Blocks, p: Array) -> Blocks:
     """The weights sum_j p_j theta_j of blocks (B, J, ...)."""
-    if len(p) == 1:
-        return {name: block[:, 0] * p[0] for name, block in theta.items()}
-    return {name: np.tensordot(block, p, axes=(1, 0)) for name, block in theta.items()}
+    used = [int(j) for j in np.flatnonzero(p)]
+    if not used:
+        return {name: 0.0 * block[:, 0] for name, block in theta.items()}
+    return {
+        name: sum((p[j] * block[:, j] for j in used[1:]), p[used[0]] * block[:, used[0]])
+        for name, block in theta.items()
+    }
 
 
 def solve(clock: Clock, slope: Slope, theta: Blocks, start: Array, extras: int = 0) -> Path:

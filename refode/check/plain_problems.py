@@ -228,7 +228,8 @@ class Flow(Problem):
         f = field(self.case.field, w, z, t, self.m)
         square = np.sum(f * f, -1)
         cost = m.cost_half * (square if m.cost_power == 2.0 else square**0.5)
-        return np.concatenate([f, np.stack([self.trace(w, z, t), cost], -1)], axis=-1)
+        rates = [self.trace(w, z, t), cost]
+        return np.concatenate([f, np.stack(rates[::-1] if m.swapped_rows else rates, -1)], -1)
 
     def log_density(self, end: Array) -> Array:
         """At the data, (B, N)."""

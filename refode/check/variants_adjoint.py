@@ -18,6 +18,7 @@ from refode.check.variants_make import (
     walked,
 )
 from refode.check.variants_scheme import named
+from refode.reference.files import arrays
 
 #: Terms by kind, for what a total or a gradient may lack.
 TERMS: dict[str, tuple[str, ...]] = {
@@ -75,6 +76,38 @@ def _still(name: str) -> Edit:
     return edit
 
 
+Bars = list[Any]
+_ENDS = "Cotangents of states between the ends are not added"
+#: What may happen to the cotangents of the states, (n_steps+1, N, d).
+JUMPS: tuple[tuple[str, str, Callable[[Bars], Bars]], ...] = (
+    ("missing", "Cotangents of all states before the last are not added",
+     lambda bars: [*(0.0 * b for b in bars[:-1]), bars[-1]]),
+    ("interior", _ENDS, lambda bars: [bars[0], *(0.0 * b for b in bars[1:-1]), bars[-1]]),
+    ("first", "The cotangent of the first state is not added",
+     lambda bars: [0.0 * bars[0], *bars[1:]]),
+    ("last", "The cotangent of the last state is not added",
+     lambda bars: [*bars[:-1], 0.0 * bars[-1]]),
+    ("early", "Cotangents of states are added one step too early in time",
+     lambda bars: [*bars[1:], 0.0 * bars[0]]),
+    ("late", "Cotangents of states are added one step too late in time",
+     lambda bars: [0.0 * bars[0], *bars[:-1]]),
+)  # fmt: skip
+
+
+def _observed(change: Callable[[Bars], Bars]) -> Edit:
+    """The cotangents of the states changed."""
+
+    def edit(document: Document) -> Document | None:
+        inputs = document["inputs"]
+        if "path_bar" not in inputs:
+            return None
+        bars = list(arrays(document, "inputs")["path_bar"])
+        data = [repr(float(a)) for a in np.ravel(change(bars))]
+        return {"inputs": {**inputs, "path_bar": {**inputs["path_bar"], "data": data}}}
+
+    return edit
+
+
 ADJOINTS: tuple[Variant, ...] = (
     walked("adjoint-equation", "The gradient is that of optimize-then-discretize: the adjoint "
            "differential equation solved backwards together with the state from the end, as "
@@ -124,14 +157,15 @@ ADJOINTS: tuple[Variant, ...] = (
            _still("direction"), ("ode",)),
     altered("stages-last", "All stages reported are the last one of their step: an array that is "
             "overwritten, kept without a copy.", _aliased),
-    walked("jumps-missing", "Cotangents of states before the end are not added: the adjoint jumps "
-           "at every observation.", ("ode",), jumps="last"),
-    walked("jumps-interior", "Cotangents of states between the ends are not added: the adjoint "
-           "jumps at every observation.", ("ode",), jumps="no interior"),
-    walked("jumps-first", "The cotangent of the first state is not added.", ("ode",),
-           jumps="no first"),
+    *(edited(f"jumps-{key}", f"{words}: at every observation the adjoint jumps by the cotangent "
+             "of the state there.", _observed(change), ("ode",))
+      for key, words, change in JUMPS),
     walked("log-det-detached", "The gradient lacks what comes through the log-determinant or "
            "log-density: it is detached, or its cotangent ignored.", detached="log density"),
+    walked("trace-by-state-detached", "The adjoint lacks the derivative of the trace by the state: "
+           "second derivatives of the field.", ("ode", "flow", "game"), detached="trace by state"),
+    walked("trace-by-weights-detached", "The gradient lacks the derivative of the trace by the "
+           "weights at fixed states.", ("ode", "flow", "game"), detached="trace by weights"),
     walked("state-detached", "The gradient lacks what comes through the states: only what the "
            "accumulators read of theta at fixed states is there.", detached="state"),
     walked("direct-missing", "The gradient lacks what the objective reads of theta beside the "

@@ -107,7 +107,8 @@ GAMES: tuple[Variant, ...] = (
           end_at="one"),
     knobs("terminal-at-start", "The terminal penalty takes Phi at t0 instead of T.", GAME,
           end_at="start"),
-    knobs("rows-swapped", "L and F are exchanged: rows of the state.", GAME, swapped_rows=True),
+    knobs("rows-swapped", "Rows of the state are exchanged: L and F, or a flow's log-determinant "
+          "and transport cost.", ("flow", "game"), swapped_rows=True),
     knobs("target-constant", "The target's log-density lacks its constant "
           "(d log 2 pi + log det S)/2.", GAME, target_constant=0.0),
     knobs("initial-constant", "The initial log-density lacks its constant "

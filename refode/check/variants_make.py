@@ -137,8 +137,6 @@ def walked(
     walk = replace(plain_adjoint.RIGHT, **how)
 
     def compute(document: Document, hessian: bool) -> Results | None:
-        if walk.jumps != "all" and "path_bar" not in document["inputs"]:
-            return None
         changed = edit(document) if edit else {}
         if changed is None:
             return None

@@ -64,6 +64,11 @@ def _subdiagonal(A: Rows, b: Weights) -> Any:
     return [[sum(A[i]) if j == i - 1 else Fraction(0) for j in range(s)] for i in range(s)], b
 
 
+def _shared(A: Rows, b: Weights) -> Any:
+    """The slope before, whatever slope is asked for."""
+    return _subdiagonal(A, b)[0], [Fraction(0)] * (len(b) - 1) + [sum(b, Fraction(0))]
+
+
 def _euler(document: Document) -> Document | None:
     if "half" in document["scheme"] or len(document["scheme"]["b"]) == 1:
         return None
@@ -122,13 +127,11 @@ def _turned(backward: bool) -> Callable[[Document], Document | None]:
     return edit
 
 
-def _sign_lost(document: Document) -> Document | None:
-    """|h| where h is negative, the start as it was."""
+def _away(document: Document) -> Document | None:
+    """-h for h, the start as it was."""
     first, last = (Fraction(t) for t in document["along"])
     cells = document["basis"]["type"] in ("Constant", "PiecewiseConstant")
-    if last > first or not cells:
-        return None
-    return {"along": [str(first), str(2 * first - last)]}
+    return {"along": [str(first), str(2 * first - last)]} if cells else None
 
 
 def _unit(document: Document) -> Document | None:
@@ -161,8 +164,8 @@ def _always(at: str) -> Callable[[Any], Any]:
 def _nodes() -> list[Variant]:
     """The nodes of the field's time, of theta(t), and of both."""
     places = {
-        "both": ("The stages are taken at the times of", ("time_nodes", "theta_nodes")),
-        "time": ("The field gets as its time that of", ("time_nodes",)),
+        "both": ("The stages are taken at the time of", ("time_nodes", "theta_nodes")),
+        "time": ("The field gets the time of", ("time_nodes",)),
         "theta": ("theta(t) is read at the time of", ("theta_nodes",)),
     }
     moves: dict[str, tuple[str, Any]] = {
@@ -216,6 +219,8 @@ SCHEMES: tuple[Variant, ...] = (
            _changed(lambda A, b: (A, b[::-1]))),
     edited("previous-slope-alone", "A stage moves by the slope before it alone: only one entry of "
            "each row of A is used.", _changed(_subdiagonal)),
+    edited("slopes-in-place", "All slopes are the one computed last: they share an array that is "
+           "overwritten.", _changed(_shared)),
     knobs("stage-in-place", "A stage starts from the stage before instead of from the step's "
           "state: y is overwritten by the stages (y += h a k).", in_place=True),
     knobs("symplectic-together", "Both halves of the state move by slopes at the step's start: "
@@ -240,8 +245,8 @@ SCHEMES: tuple[Variant, ...] = (
            "from its first entry to its second.", _turned(True), ODES),
     edited("backward-time", "Solved backwards where forwards in time was asked for: `along` runs "
            "from its first entry to its second.", _turned(False), ODES),
-    edited("step-sign-lost", "The step h is taken positive where time runs backwards.",
-           _sign_lost, ODES),
+    edited("step-sign", "The step h has the wrong sign: from the first time of `along` the "
+           "solution runs away from the second.", _away, ODES),
 )  # fmt: skip
 
 TIMES: tuple[Variant, ...] = (
@@ -255,11 +260,10 @@ TIMES: tuple[Variant, ...] = (
     knobs("time-mirrored", "The time that the field gets runs the wrong way: t0 + T - t.",
           clock="mirrored"),
     knobs("time-missing", "The field does not see the time: it gets 0.", clock="missing"),
-    knobs("cell-right", "Piecewise constant weights: a step whose middle lies on the border of two "
-          "cells reads the later one; it belongs to the earlier.", ODES, cells="right"),
-    knobs("cell-by-stage", "Piecewise constant weights: the cell goes by the stage's time, so that "
-          "stages of a step lie in different cells; it goes by the step's middle.", ODES,
-          cells="stage"),
+    *(knobs(f"cell-by-stage-{side}", "Piecewise constant weights: the cell goes by the stage's "
+            f"time, a border belonging to the {side} cell, so that stages of one step lie in "
+            "different cells; it goes by the step's middle.", ODES, cells=cells)
+      for side, cells in (("earlier", "stage"), ("later", "stage right"))),
     knobs("coefficients-reversed", "The coefficients theta_j are read in reverse order.", ODES,
           basis="reversed"),
     knobs("time-not-scaled", "theta(t) reads its basis at t; it lives on t_span, scaled to "
