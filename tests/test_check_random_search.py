@@ -58,23 +58,28 @@ def test_a_failure_shrinks_to_what_it_takes():
         (lambda d: True, {}),
         (lambda d: d["inputs"]["x"]["shape"][0] == 3, {"x": 3}),
         (lambda d: d["basis"]["type"] == "BSpline", {"basis": "BSpline"}),
-        (lambda d: "tau" in d["inputs"]["theta"], {"field": "Antisymmetric", "time": True}),
+        (lambda d: "gamma" in d["field"], {"field": "Antisymmetric", "activation": "identity"}),
         (lambda d: d["field"]["dim"] > 3, {"dim": 4}),
         (lambda d: d["along"] != d["t_span"] and d["problem"]["type"] == "ode", {"back": True}),
-        (lambda d: "half" in d["scheme"], {"field": "Hamiltonian", "scheme": "verlet", "dim": 2}),
+        (lambda d: "half" in d["scheme"], {"field": "Hamiltonian", "activation": "identity",
+                                           "scheme": "verlet", "dim": 2}),
     ],
-    ids=["all", "samples", "splines", "tau", "dim", "backward", "symplectic"],
+    ids=["all", "samples", "splines", "gamma", "dim", "backward", "symplectic"],
 )
 def test_all_else_becomes_the_simplest(wrong, kept):
     d = smooth(wrong, 600).smallest
     got = {
         "kind": d["problem"]["type"], "field": d["field"]["type"], "dim": d["field"]["dim"],
-        "time": d["field"]["time"], "scheme": d["scheme"]["name"], "steps": d["n_steps"],
+        "time": d["field"]["time"], "activation": d["field"].get("activation"),
+        "gamma": d["field"].get("gamma", "0"), "scheme": d["scheme"]["name"], "steps": d["n_steps"],
         "basis": d["basis"]["type"], "x": d["inputs"]["x"]["shape"][0],
         "back": d["along"] != d["t_span"], "seed": d["seed"],
     }  # fmt: skip
-    simplest = {"kind": "ode", "field": "Affine", "dim": 1, "time": False, "scheme": "euler",
-                "steps": 1, "basis": "Constant", "x": 1, "back": False, "seed": 1}  # fmt: skip
+    simplest = {
+        "kind": "ode", "field": "Affine", "dim": 1, "time": False, "activation": None,
+        "gamma": "0", "scheme": "euler", "steps": 1, "basis": "Constant", "x": 1, "back": False,
+        "seed": 1,
+    }  # fmt: skip
     assert got == simplest | kept
 
 
