@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutants import Mutant
+from refode.check.mutant import Mutant
 from refode.check.mutants_fields import FIELD
 from refode.check.mutants_games import GAMES
 from refode.check.mutants_problems import PROBLEMS
@@ -10,3 +10,10 @@ from refode.check.mutants_solvers import SOLVERS
 from refode.check.mutants_time import TIME
 
 MUTANTS: tuple[Mutant, ...] = (*SOLVERS, *TIME, *FIELD, *PROBLEMS, *GAMES)
+
+#: No bug: the same numbers but for rounding, to show that a mutant can survive.
+EQUIVALENT = Mutant(
+    "equivalent", "k/2 (x - q) (x - q) multiplied in another order", "costs.energies",
+    "            out[s] += 0.5 * Q.k * (Z[i, s] - q) * (Z[i, s] - q)\n",
+    "            out[s] += (Z[i, s] - q) * (Z[i, s] - q) * Q.k * 0.5\n", (),
+)  # fmt: skip

@@ -1,218 +1,28 @@
 """Planted bugs: does `refode check` catch them, does it name them, does `refode.verify` see them?
 
-A mutant is one edit of one module of the kernels, made in memory, in a process of its own,
-before the module is first imported: no file changes. The process then answers golden cases as
-any other implementation does (worker.py), so that what is tried here is what users run.
-docs/mutations.md says what is planted and what came of it.
+A process that has a bug (mutant.py) answers golden cases as any other implementation does
+(worker.py), so that what is tried here is what users run. docs/mutations.md says what is
+planted and what came of it.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import math
-import os
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import CodeType, ModuleType
 from typing import Any
 
-import numpy as np
-
 from refode import _validate
-from refode.check.case import Case
+from refode.check.mutant import VARIABLE, Mutant, adapter, catalogue
 from refode.check.outcome import INVALID, WRONG, Finding, Outcome
 from refode.check.process import Process
 
-#: The environment variable that names a mutant to `adapter`.
-VARIABLE = "REFODE_MUTANT"
+__all__ = ["GradientCheck", "Mutant", "Result", "adapter", "catalogue", "control", "examine",
+           "named", "suite"]
+
 #: Seconds that a case, or one gradient check, may take as plain Python.
 TIMEOUT = 180.0
-#: What is imported anew where a mutant is planted: rooms and modules of the kernels.
-ROOMS = ("fields", "solvers", "costs", "problems", "bases", "densities", "activations", "games",
-         "tableaus", "packing", "training")  # fmt: skip
-ADAPTER = "refode.reference.kernels"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A planted bug.
-
-    Attributes
-    ----------
-    name, about : str
-    module : str
-        Without "refode.", such as "costs.supervised".
-    old, new : str
-        Text that occurs exactly once in the module, and what replaces it.
-    expected : tuple of (str, str)
-        Keys of a first finding that names it rightly, each with words that its sentence must
-        contain; the words may be "".
-    quantity : str
-        Where only the place is found: the first quantity to be wrong.
-    more : tuple of (str, str)
-        Further edits of the same module that belong to the same bug.
-    """
-
-    name: str
-    about: str
-    module: str
-    old: str
-    new: str
-    expected: tuple[tuple[str, str], ...]
-    quantity: str = ""
-    more: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def module_name(self) -> str:
-        """The module's full name."""
-        return f"refode.{self.module}"
-
-    def source(self) -> str:
-        """The module's text with the bug.
-
-        Raises
-        ------
-        ValueError
-            The old text does not occur exactly once, or the module is none of the kernels'.
-        """
-        if not _replaced(self.module_name):
-            raise ValueError(f"module: got {self.module!r}, wanted one of the kernels'")
-        spec = importlib.util.find_spec(self.module_name)
-        if spec is None or spec.origin is None:
-            raise ValueError(f"module: got {self.module!r}, wanted one that can be imported")
-        text = Path(spec.origin).read_text(encoding="utf-8")
-        for old, new in ((self.old, self.new), *self.more):
-            if (count := text.count(old)) != 1:
-                raise ValueError(
-                    f"old: got {count} occurrences of {old!r} in {self.module}, wanted one"
-                )
-            text = text.replace(old, new)
-        return text
-
-
-def catalogue() -> dict[str, Mutant]:
-    """All mutants by name.
-
-    Raises
-    ------
-    ValueError
-        Two have the same name.
-    """
-    from refode.check.mutant_list import MUTANTS
-
-    found = {m.name: m for m in MUTANTS}
-    if len(found) < len(MUTANTS):
-        raise ValueError(f"names: got one twice among {[m.name for m in MUTANTS]}")
-    return found
-
-
-# --- in the process that has the bug ---------------------------------------------------------
-
-
-class _Loader(importlib.machinery.SourceFileLoader):
-    """Compiles a module from text other than its file's."""
-
-    text = ""
-
-    def get_code(self, fullname: str) -> CodeType:
-        return compile(self.text, self.get_filename(fullname), "exec", dont_inherit=True)
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module, with other text."""
-
-    def __init__(self, name: str, text: str) -> None:
-        self.name, self.text, self.used = name, text, False
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        if fullname != self.name:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
-        assert spec is not None
-        assert spec.origin is not None
-        loader = _Loader(fullname, spec.origin)
-        loader.text = self.text
-        spec.loader = loader
-        self.used = True
-        return spec
-
-
-def plant(mutant: Mutant) -> ModuleType:
-    """Plant a bug in this process; returns the kernels' own adapter, imported with it.
-
-    Whatever is imported of the kernels already is forgotten and imported anew. Not meant for
-    a process that goes on to do anything else.
-
-    Raises
-    ------
-    ValueError
-        The text to be replaced does not occur exactly once.
-    RuntimeError
-        The module was imported by something that is not forgotten.
-    """
-    finder = _Finder(mutant.module_name, mutant.source())
-    _forget()
-    sys.meta_path.insert(0, finder)
-    importlib.import_module(mutant.module_name)
-    if not finder.used:
-        raise RuntimeError(f"{mutant.module}: it was imported before the bug was planted")
-    return importlib.import_module(ADAPTER)
-
-
-def _replaced(name: str) -> bool:
-    parts = name.split(".")
-    return name in (ADAPTER, "refode.reference.compare") or (
-        parts[0] == "refode" and len(parts) > 1 and parts[1] in ROOMS
-    )
-
-
-def _forget() -> None:
-    """Take the kernels' modules out of sys.modules and out of their packages."""
-    for name in [n for n in sys.modules if _replaced(n)]:
-        del sys.modules[name]
-        parent, _, child = name.rpartition(".")
-        vars(sys.modules[parent]).pop(child, None) if parent in sys.modules else None
-    package = sys.modules["refode"]
-    for name in package._HOMES:  # public names that were used and kept
-        vars(package).pop(name, None)
-
-
-class adapter:  # noqa: N801  a target's name, as "module:adapter"
-    """The kernels with the bug that `VARIABLE` names, or as they are where it is not set."""
-
-    precision = "float64"
-
-    def __init__(self) -> None:
-        name = os.environ.get(VARIABLE, "")
-        if name:
-            np.seterr(all="ignore")  # a bug may divide by zero; what comes of it is judged
-            warnings.simplefilter("ignore")
-            mutant = catalogue()[_validate.choice(VARIABLE, name, tuple(catalogue()))]
-            self.kernels = plant(mutant)
-        else:
-            self.kernels = importlib.import_module(ADAPTER)
-
-    def results(self, case: Case) -> dict[str, Any]:
-        """All quantities of a case."""
-        found: dict[str, Any] = self.kernels.results(case.document)
-        return found
-
-    def gradient_check(self, name: str, hessian: bool) -> dict[str, Any]:
-        """See `refode.check.mutant_gradients.examined`."""
-        from refode.check.mutant_gradients import examined
-
-        return examined(self.kernels, name, hessian)
-
-
-# --- what came of them -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -313,24 +123,46 @@ def suite(
     ValueError
         An unknown name.
     """
+    from refode.check.mutant_worker import Examiners
+
     known = catalogue()
-    chosen = [known[_validate.choice("names", n, tuple(known))] for n in names or known]
+    if names is None:
+        from refode.check.mutant_list import MUTANTS
+
+        names = [m.name for m in MUTANTS]
+    chosen = [known[_validate.choice("names", n, tuple(known))] for n in names]
     workers = _validate.positive_int("workers", workers)
     found = []
-    with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(examine, chosen):
+    with Examiners(min(workers, len(chosen) or 1)) as pool:
+        for result in pool.map(chosen):
             found.append(result)
             if progress:
                 progress(result.mutant.name, len(found), len(chosen))
     return found
 
 
+def started(name: str = "") -> Process:
+    """A process with the mutant of that name planted, or none where it is empty."""
+    environment = {VARIABLE: name, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1",
+                   "OPENBLAS_NUM_THREADS": "1"}  # fmt: skip
+    return Process("refode.check.mutants:adapter", TIMEOUT, environment)
+
+
+def control(cases: Sequence[str] = ("ode-line", "supervised-states", "flow-one", "game-entropy")
+            ) -> tuple[Outcome, list[GradientCheck]]:  # fmt: skip
+    """The kernels as they are: the check of all golden cases, and gradients of some."""
+    process = started()
+    try:
+        outcome = _checked(process)
+        return outcome, [_gradient(process, name, False) for name in cases]
+    finally:
+        process.close()
+
+
 def examine(mutant: Mutant) -> Result:
     """Check one mutant in a process of its own."""
     began = time.perf_counter()
-    environment = {VARIABLE: mutant.name, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1",
-                   "OPENBLAS_NUM_THREADS": "1"}  # fmt: skip
-    process = Process("refode.check.mutants:adapter", TIMEOUT, environment)
+    process = started(mutant.name)
     try:
         outcome = _checked(process)
         failing = outcome.failing()
@@ -374,10 +206,13 @@ LEAST = 2
 def _gradients(process: Process, outcome: Outcome) -> Iterator[GradientCheck]:
     """The smallest cases of every kind that the mutant changes, by `refode.verify` alone."""
     for name, hessian in _affected(outcome):
-        found = process.call("gradient_check", name, hessian)
-        error, doubt, power, failed = (float(found[k]) for k in ("error", "doubt", "power",
-                                                                "failed"))  # fmt: skip
-        yield GradientCheck(name, error, doubt, power, bool(failed))
+        yield _gradient(process, name, hessian)
+
+
+def _gradient(process: Process, name: str, hessian: bool) -> GradientCheck:
+    found = {k: float(v) for k, v in process.call("gradient_check", name, hessian).items()}
+    failed = bool(found.pop("failed"))
+    return GradientCheck(name, failed=failed, **found)
 
 
 def _affected(outcome: Outcome) -> Iterable[tuple[str, bool]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutants import Mutant
+from refode.check.mutant import Mutant
 
 _R = "        r[s] = F[d + 1, s] - Phi_t[s] - Q - entropy * (log_rho[s] + 1.0)\n"
 _NORM = "r[s] * r[s] if squared else r[s] * sign(r[s])"
@@ -29,7 +29,8 @@ RESIDUAL: tuple[Mutant, ...] = (
     ),
     Mutant(
         "squared-for-absolute", "r^2 in place of |r|", "problems.mean_field_game",
-        '_validate.choice("hjb_norm", hjb_norm, NORMS)', '"squared"', (("hjb-squared", ""),), "terms",
+        '_validate.choice("hjb_norm", hjb_norm, NORMS)', '"squared"',
+        (("hjb-squared", ""),), "terms",
     ),
     Mutant(
         "weights-swapped", "the weights hjb and hjb_terminal are exchanged",

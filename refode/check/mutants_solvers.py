@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutants import Mutant
+from refode.check.mutant import Mutant
 
 _STAGE = "        slope(dynamics, E[slots[i]], t + c[i] * h, Ys[i], Fs[i], tapes[i])  # [2] k_i\n"
 _END = "    _stage(Y, Y, h, b, Fs)  # [3] y+ = y + h sum_i b_i k_i\n"
@@ -43,8 +43,9 @@ SCHEMES: tuple[Mutant, ...] = (
         _END, _END.replace("b, Fs", "b[:-1], Fs"), (("last-stage-dropped", ""),), "trajectory",
     ),
     Mutant(
-        "stage-in-place", "a stage starts from the stage before, as y += h a k does",
-        "solvers.schemes", _FIRST, _FIRST.replace("Ys[i], Y,", "Ys[i], Ys[i - 1] if i else Y,"),
+        "stage-in-place", "stages overwrite the step's state, as y += h a k does",
+        "solvers.schemes", _FIRST,
+        "        _stage(Y, Y, h, A[i, :i], Fs)\n        copy(Ys[i], Y)  #",
         (("stage-in-place", ""),), "trajectory",
     ),
     Mutant(

@@ -1,0 +1,203 @@
+"""A planted bug, and a process that has it.
+
+A mutant is one edit of one module of the kernels, made in memory, in a process of its own,
+before the module is first imported: no file changes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from refode import _validate
+from refode.check.case import Case
+
+#: The environment variable that names a mutant to `adapter`.
+VARIABLE = "REFODE_MUTANT"
+#: What is imported anew where a mutant is planted: rooms and modules of the kernels.
+ROOMS = ("fields", "solvers", "costs", "problems", "bases", "densities", "activations", "games",
+         "tableaus", "packing", "training")  # fmt: skip
+ADAPTER = "refode.reference.kernels"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A planted bug.
+
+    Attributes
+    ----------
+    name, about : str
+    module : str
+        Without "refode.", such as "costs.supervised".
+    old, new : str
+        Text that occurs exactly once in the module, and what replaces it.
+    expected : tuple of (str, str)
+        Keys of a first finding that names it rightly, each with words that its sentence must
+        contain; the words may be "".
+    quantity : str
+        Where only the place is found: the first quantity to be wrong.
+    more : tuple of (str, str)
+        Further edits of the same module that belong to the same bug.
+    """
+
+    name: str
+    about: str
+    module: str
+    old: str
+    new: str
+    expected: tuple[tuple[str, str], ...]
+    quantity: str = ""
+    more: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def module_name(self) -> str:
+        """The module's full name."""
+        return f"refode.{self.module}"
+
+    def source(self) -> str:
+        """The module's text with the bug.
+
+        Raises
+        ------
+        ValueError
+            The old text does not occur exactly once, or the module is none of the kernels'.
+        """
+        if not _replaced(self.module_name):
+            raise ValueError(f"module: got {self.module!r}, wanted one of the kernels'")
+        spec = importlib.util.find_spec(self.module_name)
+        if spec is None or spec.origin is None:
+            raise ValueError(f"module: got {self.module!r}, wanted one that can be imported")
+        text = Path(spec.origin).read_text(encoding="utf-8")
+        for old, new in ((self.old, self.new), *self.more):
+            if (count := text.count(old)) != 1:
+                raise ValueError(
+                    f"old: got {count} occurrences of {old!r} in {self.module}, wanted one"
+                )
+            text = text.replace(old, new)
+        return text
+
+
+def catalogue() -> dict[str, Mutant]:
+    """All mutants by name, and the one that is none, last.
+
+    Raises
+    ------
+    ValueError
+        Two have the same name.
+    """
+    from refode.check.mutant_list import EQUIVALENT, MUTANTS
+
+    known = (*MUTANTS, EQUIVALENT)
+    found = {m.name: m for m in known}
+    if len(found) < len(known):
+        raise ValueError(f"names: got one twice among {[m.name for m in known]}")
+    return found
+
+
+# --- in the process that has the bug ---------------------------------------------------------
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Compiles a module from text other than its file's."""
+
+    text = ""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self.text, self.get_filename(fullname), "exec", dont_inherit=True)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds one module, with other text."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name, self.text, self.used = name, text, False
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        if fullname != self.name:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path)
+        assert spec is not None
+        assert spec.origin is not None
+        loader = _Loader(fullname, spec.origin)
+        loader.text = self.text
+        spec.loader = loader
+        self.used = True
+        return spec
+
+
+def plant(mutant: Mutant) -> ModuleType:
+    """Plant a bug in this process; returns the kernels' own adapter, imported with it.
+
+    Whatever is imported of the kernels already is forgotten and imported anew. Not meant for
+    a process that goes on to do anything else.
+
+    Raises
+    ------
+    ValueError
+        The text to be replaced does not occur exactly once.
+    RuntimeError
+        The module was imported by something that is not forgotten.
+    """
+    finder = _Finder(mutant.module_name, mutant.source())
+    _forget()
+    sys.meta_path.insert(0, finder)
+    importlib.import_module(mutant.module_name)
+    if not finder.used:
+        raise RuntimeError(f"{mutant.module}: it was imported before the bug was planted")
+    return importlib.import_module(ADAPTER)
+
+
+def _replaced(name: str) -> bool:
+    parts = name.split(".")
+    return name in (ADAPTER, "refode.reference.compare") or (
+        parts[0] == "refode" and len(parts) > 1 and parts[1] in ROOMS
+    )
+
+
+def _forget() -> None:
+    """Take the kernels' modules out of sys.modules and out of their packages."""
+    for name in [n for n in sys.modules if _replaced(n)]:
+        del sys.modules[name]
+        parent, _, child = name.rpartition(".")
+        vars(sys.modules[parent]).pop(child, None) if parent in sys.modules else None
+    package = sys.modules["refode"]
+    for name in package._HOMES:  # public names that were used and kept
+        vars(package).pop(name, None)
+
+
+class adapter:  # noqa: N801  a target's name, as "module:adapter"
+    """The kernels with the bug that `VARIABLE` names, or as they are where it is not set."""
+
+    precision = "float64"
+
+    def __init__(self) -> None:
+        name = os.environ.get(VARIABLE, "")
+        if name:
+            np.seterr(all="ignore")  # a bug may divide by zero; what comes of it is judged
+            warnings.simplefilter("ignore")
+            mutant = catalogue()[_validate.choice(VARIABLE, name, tuple(catalogue()))]
+            self.kernels = plant(mutant)
+        else:
+            self.kernels = importlib.import_module(ADAPTER)
+
+    def results(self, case: Case) -> dict[str, Any]:
+        """All quantities of a case."""
+        found: dict[str, Any] = self.kernels.results(case.document)
+        return found
+
+    def gradient_check(self, name: str, hessian: bool) -> dict[str, Any]:
+        """See `refode.check.mutant_gradients.examined`."""
+        from refode.check.mutant_gradients import examined
+
+        return examined(self.kernels, name, hessian)

@@ -1,0 +1,133 @@
+"""Planted bugs: all caught by `refode check`, most named, wrong gradients seen by verify alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from refode.check.mutants import Result, control, suite
+from refode.reports.section import Section, plain, table, verdict
+
+#: The share of mutants whose first finding has to name them.
+NAMED = 0.8
+#: One or two of each kind.
+QUICK = ("three-eighths-rule", "missing-stage", "zero-weight", "gradient-1.001", "bias-detached",
+         "labels-shifted", "density-constant", "Q-sign")  # fmt: skip
+_VERIFY = {"caught": "fails", "missed": "PASSES", "another function": "passes: right for it",
+           "false alarm": "FAILS a right one", "no gradient": "-"}  # fmt: skip
+
+
+def run(folder: Path, quick: bool = False) -> Section:
+    """Plant all bugs, print the table, write mutations.json and mutations.md.
+
+    Parameters
+    ----------
+    folder : Path
+    quick : bool, optional
+        Eight bugs alone.
+    """
+    section = Section("mutations")
+    outcome, gradients = control()
+    section.add(
+        "the kernels without a bug pass", outcome.passed and not outcome.findings,
+        f"{len(outcome.failing())} of {len(outcome.rows)} arrays wrong", "none",
+    )  # fmt: skip
+    section.add(
+        "and so do their gradients", not any(g.failed or g.wrong for g in gradients),
+        f"{sum(g.failed for g in gradients)} of {len(gradients)} fail", "none",
+    )  # fmt: skip
+    results = suite(QUICK if quick else None, _progress if sys.stdout.isatty() else None)
+    judge(section, results)
+    table(
+        "Planted bugs", ["bug", "what is planted", "wrong arrays", "first finding", "named",
+                         "gradient off by", "visible", "refode.verify"],
+        [_entries(r) for r in results],
+    )  # fmt: skip
+    table("Mutations", ["check", "measured", "wanted", "verdict"],
+          [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks])  # fmt: skip
+    section.numbers = {"mutants": [record(r) for r in results]}
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers, text = folder / "mutations.json", folder / "mutations.md"
+    numbers.write_text(json.dumps(plain(section.numbers), indent=2) + "\n", encoding="utf-8")
+    text.write_text(markdown(results), encoding="utf-8")
+    section.files = [numbers, text]
+    return section
+
+
+def judge(section: Section, results: list[Result]) -> None:
+    """Append the checks on what came of the mutants."""
+    n = len(results)
+    survived = [r.mutant.name for r in results if not r.caught]
+    section.add("refode check catches every bug", not survived,
+                f"{n - len(survived)} of {n}" + _listed(survived), "all")  # fmt: skip
+    naming = Counter(r.naming for r in results)
+    section.add(
+        "its first finding names them", naming["named"] >= NAMED * n,
+        f"{naming['named']} of {n}, and {naming['localised']} by place", f">= {NAMED:.0%}",
+    )  # fmt: skip
+    wrong = [g for r in results for g in r.gradients if g.wrong]
+    missed = [r.mutant.name for r in results if r.verify == "missed"]
+    section.add(
+        "refode.verify fails every wrong gradient", wrong and not missed,
+        f"{sum(g.failed for g in wrong)} of {len(wrong)} gradients of "
+        f"{sum(r.gradient_wrong for r in results)} bugs" + _listed(missed), "all",
+    )  # fmt: skip
+    right = [g for r in results for g in r.gradients if not g.wrong]
+    alarms = [r.mutant.name for r in results if any(g.failed and not g.wrong for g in r.gradients)]
+    section.add(
+        "and no gradient that is right for its value", not alarms,
+        f"{sum(g.failed for g in right)} of {len(right)}" + _listed(alarms), "none",
+    )  # fmt: skip
+
+
+def record(result: Result) -> dict[str, Any]:
+    """A result as JSON can hold it."""
+    m = result.mutant
+    return {
+        "name": m.name, "about": m.about, "module": f"refode.{m.module}",
+        "edits": [{"old": old, "new": new} for old, new in ((m.old, m.new), *m.more)],
+        "caught": result.caught, "wrong arrays": result.n_wrong, "wrong cases": result.n_cases,
+        "naming": result.naming, "verify": result.verify,
+        "findings": [
+            {"key": f.key, "sentence": f.sentence, "explained": len(f.explained),
+             "certain": f.certain} for f in result.findings
+        ],
+        "gradients": [vars(g) | {"wrong": g.wrong} for g in result.gradients],
+        "seconds": result.seconds,
+    }  # fmt: skip
+
+
+def _listed(names: list[str]) -> str:
+    return f" (not {', '.join(names)})" if names else ""
+
+
+def _progress(name: str, done: int, total: int) -> None:
+    end = "\n" if done == total else ""
+    print(f"\r{done} of {total} bugs planted: {name:<30}", end=end, flush=True)
+
+
+def _entries(result: Result) -> tuple[str, ...]:
+    """A row of the table."""
+    key = result.findings[0].key if result.findings else "-"
+    naming = {"named": "yes", "localised": "place", "no": "no", "": "SURVIVED"}[result.naming]
+    errors = [g.error for g in result.gradients if g.wrong]
+    powers = [g.power for g in result.gradients]
+    return (
+        result.mutant.name, result.mutant.about, f"{result.n_wrong} in {result.n_cases} cases",
+        key, naming, f"{max(errors):.0e}" if errors else "-",
+        f"{max(powers):.0e}" if powers else "-", _VERIFY[result.verify],
+    )  # fmt: skip
+
+
+def markdown(results: list[Result]) -> str:
+    """The table as docs/mutations.md has it."""
+    lines = ["| bug | what is planted | wrong arrays | first finding | named | gradient off by "
+             "| `refode.verify` |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for result in results:
+        name, about, wrong, key, naming, error, _, seen = _entries(result)
+        about = about.replace("|", "\\|")
+        lines.append(f"| {name} | {about} | {wrong} | `{key}` | {naming} | {error} | {seen} |")
+    return "\n".join(lines) + "\n"

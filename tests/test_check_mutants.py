@@ -1,0 +1,123 @@
+"""Planted bugs are caught and named, what is no bug survives, and verify sees wrong gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from refode.check import mutants
+from refode.check.mutant_list import EQUIVALENT, MUTANTS
+from refode.check.mutants import GradientCheck, Mutant, Result, named
+from refode.check.outcome import WRONG, Finding, Outcome, Row
+from refode.reports import mutations
+from refode.reports.section import Section
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mutations")
+    return mutations.run(folder, quick=True), folder
+
+
+def test_every_edit_meets_its_text_once():
+    for mutant in (*MUTANTS, EQUIVALENT):
+        compile(mutant.source(), mutant.module_name, "exec")
+    assert len({m.name for m in MUTANTS}) == len(MUTANTS) >= 55
+    assert all(m.quantity for m in MUTANTS)
+
+
+def test_the_quick_report_holds(report):
+    section, folder = report
+    assert section.passed, [c for c in section.checks if not c.passed]
+    assert [c.name for c in section.checks] == [
+        "the kernels without a bug pass",
+        "and so do their gradients",
+        "refode check catches every bug",
+        "its first finding names them",
+        "refode.verify fails every wrong gradient",
+        "and no gradient that is right for its value",
+    ]
+    record = json.loads((folder / "mutations.json").read_text())
+    assert [m["name"] for m in record["mutants"]] == list(mutations.QUICK)
+    assert all(m["caught"] and m["edits"] for m in record["mutants"])
+    lines = (folder / "mutations.md").read_text().splitlines()
+    assert len(lines) == 2 + len(mutations.QUICK)
+
+
+def test_a_scheme_exchanged_is_right_for_its_own_value(report):
+    """The column says so by measurement: differences agree with the mutant's own gradient."""
+    by_name = {m["name"]: m for m in report[0].numbers["mutants"]}
+    found = by_name["three-eighths-rule"]
+    assert found["verify"] == "another function"
+    assert not any(g["wrong"] or g["failed"] for g in found["gradients"])
+    wrong = by_name["gradient-1.001"]
+    assert wrong["verify"] == "caught"
+    assert all(abs(g["error"] / 1e-3 - 1.0) < 1e-6 for g in wrong["gradients"] if g["wrong"])
+
+
+def test_what_changes_nothing_survives():
+    (result,) = mutants.suite([EQUIVALENT.name])
+    assert not result.caught
+    assert (result.naming, result.verify, result.gradients) == ("", "no gradient", [])
+    section = Section("mutations")
+    mutations.judge(section, [result])
+    assert not section.checks[0].passed
+    assert EQUIVALENT.name in section.checks[0].measured
+
+
+# --- what the parts refuse, and say ------------------------------------------------------------
+
+MUTANT = Mutant(
+    "m", "about", "bases", "BORDER = 1e-12", "BORDER = 2e-12", (("factor", "1/2"),), "terms"
+)
+
+
+def found(*findings):
+    return Outcome("t", "float64", [Row("case", "terms/loss", WRONG)], list(findings))
+
+
+def test_only_the_first_finding_names():
+    half = Finding("factor", "a factor of 1/2 too much: terms/loss.", ())
+    twice = Finding("factor", "a factor of 2 too much: terms/loss.", ())
+    place = Finding("first-wrong", "terms is the first quantity to be wrong.", (), False)
+    elsewhere = Finding("first-wrong", "phi is the first quantity to be wrong.", (), False)
+    assert named(MUTANT, found(half, twice)) == "named"
+    assert named(MUTANT, found(twice, half)) == "no"
+    assert named(MUTANT, found(place, half)) == "localised"
+    assert named(MUTANT, found(elsewhere, half)) == "no"
+    assert named(MUTANT, found()) == "no"
+    assert named(MUTANT, Outcome("t", "float64", [])) == ""
+
+
+def test_verify_is_held_to_what_it_says_it_sees():
+    wrong = GradientCheck("case", 1e-3, 1e-12, 1e-10, True)
+    missed = dataclasses.replace(wrong, failed=False)
+    below = GradientCheck("case", 1e-11, 1e-12, 1e-10, False)
+    alarm = dataclasses.replace(below, failed=True)
+    nothing = GradientCheck("case", float("inf"), 0.0, float("inf"), True)
+    for gradients, words in (
+        ([wrong, below], "caught"), ([wrong, missed], "missed"), ([below], "another function"),
+        ([alarm], "false alarm"), ([nothing], "caught"), ([], "no gradient"),
+    ):  # fmt: skip
+        assert Result(MUTANT, gradients=gradients).verify == words
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"old": "no such text"}, "0 occurrences"),
+    ({"old": "import"}, "occurrences of 'import'"),
+    ({"more": (("BORDER = 1e-12", ""),)}, "0 occurrences"),
+    ({"module": "verify.truth"}, "one of the kernels'"),
+    ({"module": "problems.nothing"}, "that can be imported"),
+])  # fmt: skip
+def test_edits_that_do_not_fit_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(MUTANT, **changes).source()
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="names: got 'nothing'"):
+        mutants.suite(["nothing"])
+    with pytest.raises(ValueError, match="nothing"):
+        mutants.started("nothing")
