@@ -398,6 +398,67 @@ def test_the_hjb_residual_by_its_formula(key, r):
     meets(found["terms/hjb"], 1.75 * np.abs(r(gradient**2, time, rho, 1.0)).mean())
 
 
+@pytest.mark.parametrize("name", ["flow-everything", "supervised-logistic", "game-crowd"])
+def test_terms_weighed(name):
+    """The total by the terms; the gradient by an evaluation that has the term alone."""
+    found, case = results(name), CASES[name]
+    weights = {"flow-everything": "transport", "supervised-logistic": "tikhonov",
+               "game-crowd": "hjb"}  # fmt: skip
+    term = weights[name]
+    meets(wrong(f"total-minus-{term}", name)["total"], found["total"] - 2 * found[f"terms/{term}"])
+    meets(wrong(f"total-without-{term}", name)["total"], found["total"] - found[f"terms/{term}"])
+    assert wrong(f"gradient-without-{term}", name)["total"] == right(case)["total"]
+    for key, factor in (("without", 0.0), ("twice", 2.0), ("half", 0.5), ("minus", -1.0)):
+        weight = repr(factor * float(case["problem"][term]))
+        other = plain.evaluate({**case, "problem": {**case["problem"], term: weight}})
+        variant = BY_KEY[f"gradient-{key}-{term}"].evaluate(case, hessian=True)
+        for quantity in [k for k in other if k.startswith(("gradient", "hessian"))]:
+            assert relative(variant[quantity], other[quantity]) <= tol.PLAIN_HESSIAN
+
+
+def test_a_jacobian_that_is_not_transposed():
+    """An Euler step of a linear field by cotangents."""
+    A, _, _ = linear()
+    bar = results("ode-euler-affine", "inputs")["z_bar"]
+    for _ in range(4):
+        bar = bar + 0.375 * bar @ A.T
+    meets(wrong("adjoint-not-transposed", "ode-euler-affine")["x_bar"], bar)
+
+
+def test_the_traces_derivatives_of_one_step():
+    """One Euler step of a network: l = h sum_k (1 - a_k^2) M_k, M_k = sum_i W1_ik W0_ki."""
+    case = {**CASES["ode-line"], "scheme": CASES["ode-euler-affine"]["scheme"]}
+    case["inputs"] = {**case["inputs"], "z_bar": {"shape": [1, 1], "data": ["0"]}}
+    given = reference.arrays(case, "inputs")
+    W0, b0, W1 = (given[f"theta/{k}"][0] for k in ("W0", "b0", "W1"))
+    a = np.tanh(W0 @ given["x"][0] + b0)
+    slopes, M, size = 1.0 - a**2, (W1.T * W0).sum(1), 1.5 * given["l_bar"][0]
+    bent = -2.0 * a * slopes * M
+    whole = right(case)
+    meets(whole["theta_bar/b0"][0], size * bent)
+    meets(whole["x_bar"][0], size * W0.T @ bent)
+    flat = BY_KEY["curvature-missing"].evaluate(case)
+    meets(flat["theta_bar/b0"], 0.0 * whole["theta_bar/b0"])
+    meets(flat["x_bar"], 0.0 * whole["x_bar"])
+    meets(flat["theta_bar/W1"][0], size * slopes * W0.T)
+    still = BY_KEY["trace-by-state-detached"].evaluate(case)
+    meets(still["theta_bar/b0"], whole["theta_bar/b0"])
+    meets(still["x_bar"], 0.0 * whole["x_bar"])
+
+
+def test_other_legendre_polynomials():
+    """One Euler step, weights at the interval's start: x = -1."""
+    case = {**CASES["ode-affine-time"], "scheme": CASES["ode-euler-affine"]["scheme"],
+            "n_steps": 1, "basis": {"type": "Legendre", "J": 3}}  # fmt: skip
+    given = reference.arrays(case, "inputs")
+    A, c, x = given["theta/A"], given["theta/c"], given["x"]
+    for key, p in (("legendre-normalised", np.sqrt([1.0, 3.0, 5.0]) * [1.0, -1.0, 1.0]),
+                   ("legendre-unshifted", np.array([1.0, 0.0, -0.5]))):  # fmt: skip
+        W = np.tensordot(p, A, axes=1)
+        k = x @ W[:, :2].T - 0.25 * W[:, 2] + p @ c
+        meets(BY_KEY[key].evaluate(case)["trajectory"][-1], x + 1.5 * k)
+
+
 def test_jumps_at_observations():
     """Without what is observed before the end, the gradient is that of <bar_N, z_N> alone."""
     case = CASES["ode-observations"]

@@ -81,6 +81,22 @@ def evaluate(
     return found | (copies.hessian_vector(total) if hessian else {})
 
 
+def by_term(document: dict[str, Any]) -> dict[str, dict[str, Array]]:
+    """Every term's value, under "total", and its gradient and Hessian-vector product by block."""
+    case = Case.of(document)
+    problem = KINDS[case.kind](case, RIGHT)
+    copies = Copies(case, RIGHT, True, "trace" not in case.problem)
+    theta = copies.blocks()
+    states = [path.states for path in problem.paths(theta, copies.x())]
+    found = {}
+    for name, term in problem.terms(theta, states).items():
+        values = np.broadcast_to(term, len(copies.rows)) + 0.0j
+        found[name] = {"total": values[0].real, **copies.gradient(values, "gradient")}
+        if "trace" not in case.problem:
+            found[name] |= copies.hessian_vector(values)
+    return found
+
+
 class Copies:
     """Copies of a case's theta and x: as they are, along the direction, and one moved each.
 

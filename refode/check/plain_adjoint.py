@@ -45,6 +45,8 @@ class Walk:
         Every coefficient, or the one with the largest p_j, gets a stage's whole cotangent.
     detached : {"", "state", "log density", "trace by state", "trace by weights"}
         Components whose cotangents are dropped; derivatives of the trace that are.
+    transposed : bool
+        Whether cotangents of states move by the Jacobian's transpose, not by the Jacobian.
     direct : bool
         Whether what the objective reads of theta beside the states counts.
     """
@@ -57,6 +59,7 @@ class Walk:
     frozen: bool = False
     scattered: str = ""
     detached: str = ""
+    transposed: bool = True
     direct: bool = True
 
 
@@ -190,6 +193,12 @@ class _Back:
         H = np.sum(k * mu, -1)
         parts = np.split(H[D:].sum(-1), np.cumsum(list(sizes.values()))[:-1])
         bars = {k: part.reshape(w[k].shape[1:]) for k, part in zip(w, parts, strict=True)}
+        if not self.walk.transposed:
+            d = self.problem.d
+            step = np.zeros(y.shape, dtype=complex)
+            step[..., :d] = 1j * STEP * mu[:, :d]
+            H[:d] += (self.problem.slope(w, y + step, t)[0, :, :d].imag / STEP).T
+            H[:d] -= np.sum(k[:d, :, :d] * mu[:, :d], -1)
         return H[:D].T, bars
 
     def _add(self, p: Array, bars: Blocks, factor: float = 1.0) -> None:

@@ -54,6 +54,11 @@ def affine(W: Array, z: Array, b: Array) -> Array:
     return z @ T(W) + b[:, None, :]
 
 
+def held(slopes: Array, how: str) -> Array:
+    """Slopes, or what they are without the complex step."""
+    return slopes.real if how == "slopes held" else slopes
+
+
 def rows(factors: Array, W: Array) -> Array:
     """diag(factors) W for every sample, (B, N, k, n)."""
     return factors[..., None] * W[:, None]
@@ -74,12 +79,13 @@ def _shift(w: Weights, t: complex) -> Array:
 
 def field(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes) -> Array:
     """f(z, t), (B, N, d)."""
-    return m.field_sign * _either(f, w, z, t, m, False)
+    return m.field_sign * _either(f, w, z, t, m, "")
 
 
 def jacobian(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes) -> Array:
     """df/dz, (B, N, d, d)."""
-    return m.field_sign * _either(f, w, z, t, m, True)
+    how = "slopes held" if m.slopes_detached else "whole"
+    return m.field_sign * _either(f, w, z, t, m, how)
 
 
 def time_entry(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes) -> Array:
@@ -94,7 +100,7 @@ def time_entry(f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes)
 
 
 def _either(
-    f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes, derivative: bool
+    f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes, derivative: str
 ) -> Array:
     if f["type"] != "Potential":
         return _FIELDS[f["type"]](f, w, z, t, derivative)
@@ -103,21 +109,21 @@ def _either(
     return -hessian[..., :d, :d] if derivative else -gradient[..., :d]
 
 
-def _affine(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+def _affine(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     d = z.shape[-1]
     if derivative:
         return np.broadcast_to(w["A"][:, None, :, :d], (*z.shape, d))
     return affine(w["A"], _input(f, z, t), w["c"])
 
 
-def _shallow(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+def _shallow(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     a = np.tanh(affine(w["W0"], _input(f, z, t), w["b0"]))
     if derivative:
-        return w["W1"][:, None] @ rows(1.0 - a**2, w["W0"][:, :, : z.shape[-1]])
+        return w["W1"][:, None] @ rows(held(1.0 - a**2, derivative), w["W0"][:, :, : z.shape[-1]])
     return affine(w["W1"], a, w["b1"])
 
 
-def _mlp(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+def _mlp(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
     a, last = _input(f, z, t), len(f["widths"])
     J = np.broadcast_to(np.eye(a.shape[-1], z.shape[-1]), (*z.shape[:-1], a.shape[-1], z.shape[-1]))
@@ -125,39 +131,39 @@ def _mlp(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) 
         W = w[f"W{i}"]
         u = affine(W, a, w[f"b{i}"])
         if derivative:
-            J = slope(u)[..., None] * (W[:, None] @ J)
+            J = held(slope(u), derivative)[..., None] * (W[:, None] @ J)
         a = sigma(u)
     if derivative:
         return w[f"W{last}"][:, None] @ J
     return affine(w[f"W{last}"], a, w[f"b{last}"])
 
 
-def _antisymmetric(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+def _antisymmetric(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
     B = w["K"] - T(w["K"]) - f["gamma"] * np.eye(z.shape[-1])
     u = affine(B, z, _shift(w, t))
-    return rows(slope(u), B) if derivative else sigma(u)
+    return rows(held(slope(u), derivative), B) if derivative else sigma(u)
 
 
-def _parabolic(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+def _parabolic(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
     u, K = affine(w["K"], _input(f, z, t), w["b0"]), w["K"][:, :, : z.shape[-1]]
-    return -T(K)[:, None] @ rows(slope(u), K) if derivative else -sigma(u) @ K
+    return -T(K)[:, None] @ rows(held(slope(u), derivative), K) if derivative else -sigma(u) @ K
 
 
-def _hamiltonian(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+def _hamiltonian(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
     n, K, b = z.shape[-1] // 2, w["K"], _shift(w, t)
     u, v = affine(K, z[..., n:], b), affine(T(K), z[..., :n], b)
     if not derivative:
         return np.concatenate([sigma(u), -sigma(v)], axis=-1)
     J = np.zeros((*z.shape, 2 * n), dtype=u.dtype)
-    J[..., :n, n:] = rows(slope(u), K)
-    J[..., n:, :n] = -rows(slope(v), T(K))
+    J[..., :n, n:] = rows(held(slope(u), derivative), K)
+    J[..., n:, :n] = -rows(held(slope(v), derivative), T(K))
     return J
 
 
-def _leapfrog(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: bool) -> Array:
+def _leapfrog(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
     n, K = z.shape[-1] // 2, w["K"]
     u = affine(K, z[..., :n], _shift(w, t))
@@ -165,7 +171,7 @@ def _leapfrog(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: b
         return np.concatenate([z[..., n:], -sigma(u) @ K], axis=-1)
     J = np.zeros((*z.shape, 2 * n), dtype=u.dtype)
     J[..., :n, n:] = np.eye(n)
-    J[..., n:, :n] = -T(K)[:, None] @ rows(slope(u), K)
+    J[..., n:, :n] = -T(K)[:, None] @ rows(held(slope(u), derivative), K)
     return J
 
 
@@ -193,8 +199,9 @@ def potential(
     z, hessian = w["w"][:, None], 0.0
     for i in range(M, -1, -1):  # z: derivative of w . u_M by what layer i adds
         G, v = layers[i]
-        size = h if i else 1.0
-        hessian = hessian + T(G) @ ((size * z * (1.0 - np.tanh(v) ** 2))[..., None] * G)
+        bend = 1.0 - np.tanh(v) ** 2
+        bend = (h if i else 1.0) * z * (bend.real if m.slopes_detached else bend)
+        hessian = hessian + T(G) @ (bend[..., None] * G)
         if i:
             z = z + h * (np.tanh(v) * z) @ w[f"K{i}"]
     A = w["A"]

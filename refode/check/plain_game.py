@@ -31,16 +31,18 @@ def log_density(rho: dict[str, Any], x: Array, constant: float = 1.0) -> Array:
     return log_sum_exp(np.stack(parts, -1) + np.log(rho["weights"]))
 
 
-def energy(parts: list[dict[str, Any]], x: Array) -> Array:
+def energy(parts: list[dict[str, Any]], x: Array, m: Mistakes) -> Array:
     """Q(x): bumps and bowls on the leading coordinates."""
     total = np.zeros(x.shape[:-1], dtype=x.dtype)
     for q in parts:
         if q["type"] == "GaussianBump":
             k = len(q["mean"])
-            total += q["height"] * np.exp(log_normal(x[..., :k], q["mean"], q["covariance"]))
+            total += q["height"] * np.exp(
+                log_normal(x[..., :k], q["mean"], q["covariance"], m.bump_constant)
+            )
         else:
             k = len(q["centre"])
-            total += 0.5 * q["stiffness"] * np.sum((x[..., :k] - q["centre"]) ** 2, -1)
+            total += m.bowl_half * q["stiffness"] * np.sum((x[..., :k] - q["centre"]) ** 2, -1)
     return total
 
 
@@ -77,21 +79,22 @@ class Game(Problem):
         """Phi, grad Phi, dPhi/dt, Lap Phi."""
         phi, gradient, hessian = potential(self.case.field, w, x, t, self.m)
         diagonal = np.diagonal(hessian, axis1=-1, axis2=-2)
+        sign = -1.0 if self.m.trace == "minus" else 1.0
         last = {"first": 1, "with time": self.d + 1}.get(self.m.trace, self.d)
-        return phi, gradient[..., :-1], gradient[..., -1], diagonal[..., :last].sum(-1)
+        return phi, gradient[..., :-1], gradient[..., -1], sign * diagonal[..., :last].sum(-1)
 
     def slope(self, w: Blocks, y: Array, t: float) -> Array:
         """Feedback, and the rates of log rho, L, F, R."""
         m, setting, x, log_rho = self.m, self.setting, y[..., : self.d], y[..., self.d]
         _, p, time, laplacian = self.derivatives(w, x, t)
-        square, Q, lam = np.sum(p * p, -1), energy(setting["energy"], x), setting["entropy"]
+        square, Q, lam = np.sum(p * p, -1), energy(setting["energy"], x, m), setting["entropy"]
         first = self.initial if self.initial.shape == log_rho.shape[1:] else log_rho  # not at y
         stale = {k: first if k in m.stale else log_rho for k in "Fr"}
         F = Q + m.entropy_in_F * lam * stale["F"]
-        r = 0.5 / self.alpha("r") * square - m.phi_time * time - m.Q_in_r * Q
+        r = m.r_half / self.alpha("r") * square - m.phi_time * time - m.Q_in_r * Q
         r = r - m.entropy_in_r * lam * (stale["r"] + m.entropy_one)
         R = r if m.outside else self.measured(r)
-        L = 0.5 / self.alpha("L") * square
+        L = m.L_half / self.alpha("L") * square
         if not setting["alpha"]:
             L, R = 0.0 * L, 0.0 * R
         if m.swapped_rows:

@@ -33,16 +33,19 @@ class Mistakes:
         Symplectic substeps all read the state at the step's start.
     cells : {"", "stage", "stage right"}
         Cells of theta by the stage's time, a border belonging to the earlier or the later one.
-    basis : {"", "reversed", "unnormalised", "unshifted"}
-        Coefficients in reverse order; s = t; Legendre polynomials in s instead of 2s - 1.
+    basis : {"", "reversed", "unnormalised", "unshifted", "orthonormal", "powers", "open knots"}
+        Coefficients in reverse order; s = t; Legendre polynomials in s instead of 2s - 1,
+        normalised, or (2s - 1)^j instead; B-splines with simple knots at the ends.
     read : callable, optional
         Applied to a block's name and its values (B, J, ...), or (B, ...) without J, as they are
         read.
     field_sign : float
         Of f.
-    trace : {"", "first", "sum", "with time", "one noise"}
+    trace : {"", "first", "sum", "with time", "one noise", "minus"}
         The first component alone; all entries of the Jacobian; the trace over (x, t); an
-        estimate with the first sample's noise for all.
+        estimate with the first sample's noise for all; the wrong sign.
+    slopes_detached : bool
+        Derivatives take sigma' in the Jacobian (sigma'' in the potential's Hessian) for constant.
     quadrature : {"", "first", "last"}
         Accumulators move by the first or the last slope alone.
     start : {"", "along", "span"}
@@ -55,8 +58,6 @@ class Mistakes:
         Transport cost: cost_half |f|^cost_power.
     cost_signed : bool
         Backwards the transport cost is negative.
-    left_out : str
-        A term that the total lacks.
     loss_half : float
         Of a regression.
     over_samples : {"mean", "sum"}
@@ -87,6 +88,10 @@ class Mistakes:
         lambda (log rho + entropy_one) and F = Q + entropy_in_F lambda log rho.
     log_rho_sign : float
         Of the rate of log rho.
+    L_half, r_half, bowl_half : float
+        Of |grad Phi|^2 / alpha in L and in r, and of a quadratic energy.
+    bump_constant : float
+        Factor of the constant in a bump's density.
     stale : str
         "F", "r", "G": log rho(t0, x) is used there.
     positive_part, outside : bool
@@ -112,6 +117,7 @@ class Mistakes:
     basis: str = ""
     read: Callable[[str, Array], Array] | None = None
     field_sign: float = 1.0
+    slopes_detached: bool = False
     trace: str = ""
     quadrature: str = ""
     start: str = ""
@@ -121,7 +127,6 @@ class Mistakes:
     cost_half: float = 0.5
     cost_power: float = 2.0
     cost_signed: bool = False
-    left_out: str = ""
     loss_half: float = 0.5
     over_samples: str = "mean"
     over_outputs: bool = False
@@ -148,6 +153,10 @@ class Mistakes:
     entropy_in_F: float = 1.0
     entropy_one: float = 1.0
     log_rho_sign: float = 1.0
+    L_half: float = 0.5
+    r_half: float = 0.5
+    bowl_half: float = 0.5
+    bump_constant: float = 1.0
     stale: str = ""
     positive_part: bool = False
     outside: bool = False

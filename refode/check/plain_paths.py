@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from refode.check.case import Case
 from refode.check.plain_mistakes import Mistakes, Nodes
-from refode.check.plain_time import combination
+from refode.check.plain_time import combination, other_combination
 
 Array = NDArray[Any]
 Blocks = dict[str, Array]
@@ -112,6 +112,9 @@ class Clock:
             s, middle = t, middle * (end - start) + start
         if m.basis == "unshifted" and kind == "Legendre":
             s = (s + 1) / 2
+        if (m.basis, kind) in (("orthonormal", "Legendre"), ("powers", "Legendre"),
+                               ("open knots", "BSpline")):  # fmt: skip
+            return other_combination(m.basis, J, s)
         if m.cells:
             middle = s
         p = combination(kind, J, s, middle, right=m.cells == "stage right")

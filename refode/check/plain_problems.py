@@ -70,6 +70,8 @@ class Problem:
             noise = self.case.noise[:1] if kind == "one noise" else self.case.noise
             return np.sum(noise * np.sum(J * noise[:, None, :], -1), -1)
         trace = np.trace(J, axis1=-1, axis2=-2)
+        if kind == "minus":
+            return -trace
         if kind == "with time":
             return trace + time_entry(self.case.field, w, z, t, self.m)
         return trace
@@ -80,8 +82,7 @@ class Problem:
 
     def total(self, theta: Blocks, states: list[list[Array]]) -> Array:
         """The objective, (B,)."""
-        terms = self.terms(theta, states)
-        return np.array(sum(v for k, v in terms.items() if k != self.m.left_out))
+        return np.array(sum(self.terms(theta, states).values()))
 
     def values(self, paths: list[Path]) -> dict[str, Array]:
         """What is reported beside terms, total and derivatives, of the first copy."""

@@ -41,6 +41,17 @@ def combination(kind: str, J: int, s: Fraction, middle: Fraction, right: bool = 
     return np.array([p(float(s)) for p in _splines(J)])
 
 
+def other_combination(how: str, J: int, s: Fraction) -> Array:
+    """Legendre polynomials of norm 1, powers of 2s - 1, or B-splines with simple end knots."""
+    x = float(2 * s - 1)
+    if how == "powers":
+        return x ** np.arange(J)
+    if how == "orthonormal":
+        return np.sqrt(2.0 * np.arange(J) + 1.0) * legendre.legvander([x], J - 1)[0]
+    knots = np.arange(-3.0, J + 1.0) / (J - 3)
+    return BSpline(knots, np.eye(J), 3)(float(s))
+
+
 @lru_cache(maxsize=16)
 def _splines(J: int) -> tuple[Any, ...]:
     """Cubic B-splines with fourfold knots at the ends."""

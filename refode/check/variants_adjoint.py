@@ -16,6 +16,7 @@ from refode.check.variants_make import (
     edited,
     gradient_alone,
     walked,
+    weighed,
 )
 from refode.check.variants_scheme import named
 from refode.reference.files import arrays
@@ -26,6 +27,13 @@ TERMS: dict[str, tuple[str, ...]] = {
     "tikhonov": ("supervised", "flow"), "smoothness": ("supervised", "flow"), "L": ("game",),
     "F": ("game",), "G": ("game",), "hjb": ("game",), "hjb_terminal": ("game",),
 }  # fmt: skip
+#: How a gradient may count a term, and in what words.
+FACTORS = (
+    ("without", 0.0, "The gradient lacks the term"),
+    ("twice", 2.0, "The gradient counts twice the term"),
+    ("half", 0.5, "The gradient counts by half the term"),
+    ("minus", -1.0, "The gradient counts with the wrong sign the term"),
+)
 _DISCRETE = "the gradient asked for is that of the scheme's own steps."
 
 
@@ -59,6 +67,13 @@ def _aliased(document: Document, found: Results) -> Results | None:
     if "stages" not in found:
         return None
     return {"stages": np.repeat(found["stages"][:, -1:], found["stages"].shape[1], axis=1)}
+
+
+def _at_end(document: Document, found: Results) -> Results | None:
+    given = arrays(document, "inputs")
+    if "path_bar" in given:
+        return {"x_bar": given["path_bar"][-1]}
+    return {"x_bar": given["z_bar"]}
 
 
 def _still(name: str) -> Edit:
@@ -171,8 +186,15 @@ ADJOINTS: tuple[Variant, ...] = (
     walked("direct-missing", "The gradient lacks what the objective reads of theta beside the "
            "states: readout, regularisers, the potential at T.", ("supervised", "flow", "game"),
            direct=False),
-    *(gradient_alone(f"gradient-without-{term}", f"The gradient lacks the term {term}.", kinds,
-                     left_out=term) for term, kinds in TERMS.items()),
+    walked("adjoint-not-transposed", "The adjoint multiplies cotangents of states by the field's "
+           "Jacobian; it takes the transpose.", transposed=False),
+    gradient_alone("curvature-missing", "The gradient takes the activation's slopes in the trace "
+                   "(or Laplacian) for constant: its second derivatives are missing.",
+                   ("ode", "flow", "game"), slopes_detached=True),
+    altered("x-bar-at-end", "x_bar is the cotangent of the last state: the walk back does not "
+            "return what it arrives with.", _at_end, ("ode",)),
+    *(weighed(f"gradient-{how}-{term}", f"{words} {term}.", term, factor, kinds)
+      for how, factor, words in FACTORS for term, kinds in TERMS.items()),
 )  # fmt: skip
 
 __all__ = ["ADJOINTS", "TERMS"]

@@ -71,6 +71,12 @@ GAMES: tuple[Variant, ...] = (
           "|grad Phi|^2 / (2 alpha).", GAME, inverse_alpha="r"),
     edited("alpha-one", "alpha is taken for 1 everywhere.",
            _rules(lambda p: {"alpha": "1"} if float(p["alpha"]) else None), GAME),
+    knobs("L-half", "The factor 1/2 of L = |grad Phi|^2 / (2 alpha) is missing.", GAME, L_half=1.0),
+    knobs("r-half", "The factor 1/2 of |grad Phi|^2 / (2 alpha) is missing in the HJB residual.",
+          GAME, r_half=1.0),
+    knobs("bowl-half", "The factor 1/2 of a quadratic energy is missing.", GAME, bowl_half=1.0),
+    knobs("bump-constant", "A bump's Gaussian lacks its constant: it is the height times a "
+          "density.", GAME, bump_constant=0.0),
     knobs("entropy-one", "The entropy's derivative lacks its 1: lambda (log rho + 1).", GAME,
           entropy_one=0.0),
     knobs("entropy-in-r", "The entropy is missing in the HJB residual.", GAME, entropy_in_r=0.0),

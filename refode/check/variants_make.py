@@ -27,6 +27,7 @@ SAME = 1e-11
 KEPT = 128
 
 _right: OrderedDict[str, Results] = OrderedDict()
+_terms: OrderedDict[str, dict[str, Results]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,17 @@ def right(document: Document, hessian: bool = False) -> Results:
         if len(_right) > KEPT:
             _right.popitem(last=False)
     return dict(_right[text])
+
+
+def by_term(document: Document) -> dict[str, Results]:
+    """Values and derivatives of every term; the last ones are remembered."""
+    kept = {k: v for k, v in document.items() if k not in ("results", "about")}
+    text = json.dumps(kept)
+    if text not in _terms:
+        _terms[text] = plain.by_term(document)
+        if len(_terms) > KEPT:
+            _terms.popitem(last=False)
+    return _terms[text]
 
 
 def differs(a: Results, b: Results, rtol: float = SAME) -> bool:
@@ -162,6 +174,20 @@ def gradient_alone(
     return Variant(key, sentence, compute, kinds)
 
 
+def weighed(
+    key: str, sentence: str, term: str, factor: float, kinds: tuple[str, ...], total: bool = False
+) -> Variant:
+    """A term counted with another factor in the gradient, or in the total and its derivatives."""
+
+    def compute(document: Document, hessian: bool) -> Results | None:
+        found = right(document, hessian)
+        parts = by_term(document)[term]
+        names = parts if total else [name for name in parts if name != "total"]
+        return found | {k: found[k] + (factor - 1.0) * parts[k] for k in names if k in found}
+
+    return Variant(key, sentence, compute, kinds)
+
+
 def altered(
     key: str, sentence: str, change: Callable[[Document, Results], Results | None],
     kinds: tuple[str, ...] = ALL,
@@ -178,5 +204,5 @@ def altered(
 
 __all__ = [
     "Edit", "Variant", "Walk", "altered", "differs", "edited", "gradient_alone", "knobs", "right",
-    "walked",
+    "walked", "weighed",
 ]  # fmt: skip

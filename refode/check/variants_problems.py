@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from refode.check.plain_mistakes import Mistakes
 from refode.check.variants_adjoint import TERMS
-from refode.check.variants_make import Document, Variant, edited, knobs
+from refode.check.variants_make import Document, Variant, edited, knobs, weighed
 
 Array = NDArray[Any]
 RUN, FIT, DRIFT = ("ode", "flow", "game"), ("supervised",), ("flow",)
@@ -57,6 +57,8 @@ ACCUMULATORS: tuple[Variant, ...] = (
           quadrature="last"),
     knobs("trace-first", "The trace is the first component's derivative alone.", RUN,
           trace="first"),
+    knobs("trace-sign", "The trace (or Laplacian) has the wrong sign, and all that is made of it.",
+          RUN, trace="minus"),
     knobs("trace-sum", "The trace is the sum of all entries of the Jacobian: a derivative of "
           "sum_i f_i instead of the derivatives df_i/dz_i.", ("ode", "flow"), trace="sum"),
     knobs("trace-with-time", "The trace (or Laplacian) is over all of (x, t): it takes in the "
@@ -113,7 +115,9 @@ SUPERVISED: tuple[Variant, ...] = (
           smoothness="differences"),
     knobs("smoothness-readout", "The smoothness term takes in the readout, which does not depend "
           "on t.", FIT, smoothness="readout"),
-    *(knobs(f"total-without-{term}", f"The total lacks the term {term}.", kinds, left_out=term)
+    *(weighed(f"total-{how}-{term}", f"{words} {term}.", term, factor, kinds, total=True)
+      for how, factor, words in (("without", 0.0, "The total lacks the term"),
+                                 ("minus", -1.0, "The total has with the wrong sign the term"))
       for term, kinds in TERMS.items()),
 )  # fmt: skip
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from refode.check.variants_make import ALL, Document, Variant, edited, knobs
 from refode.reference.cases import scheme
 
@@ -67,6 +69,24 @@ def _subdiagonal(A: Rows, b: Weights) -> Any:
 def _shared(A: Rows, b: Weights) -> Any:
     """The slope before, whatever slope is asked for."""
     return _subdiagonal(A, b)[0], [Fraction(0)] * (len(b) - 1) + [sum(b, Fraction(0))]
+
+
+def _decimals(n: int) -> Callable[[Fraction], Fraction]:
+    return lambda a: round(a, n)
+
+
+def _rounded(change: Callable[[Fraction], Fraction]) -> Callable[[Document], Document | None]:
+    """All coefficients changed."""
+
+    def edit(document: Document) -> Document | None:
+        given = document["scheme"]
+        if "half" in given:
+            return None
+        text: dict[str, Any] = {k: [str(change(Fraction(a))) for a in given[k]] for k in "bc"}
+        text["A"] = [[str(change(Fraction(a))) for a in row] for row in given["A"]]
+        return {"scheme": {**given, **text}}
+
+    return edit
 
 
 def _euler(document: Document) -> Document | None:
@@ -212,6 +232,10 @@ SCHEMES: tuple[Variant, ...] = (
     edited("euler", "The numbers are those of Euler's method with the same steps: the stages are "
            "not used.", _euler),
     *_same_stages(),
+    *(edited(f"coefficients-{n}", f"The scheme's coefficients are rounded to {n} decimals.",
+             _rounded(_decimals(n))) for n in (3, 4, 5, 6)),
+    edited("coefficients-single", "The scheme's coefficients are in single precision.",
+           _rounded(lambda a: Fraction(float(np.float32(float(a)))))),
     *_dropped(),
     edited("equal-weights", "All stages have the weight 1/s in y + h sum b_i k_i.",
            _changed(lambda A, b: (A, [Fraction(1, len(b))] * len(b)))),
@@ -270,6 +294,12 @@ TIMES: tuple[Variant, ...] = (
           "[0, 1].", ODES, basis="unnormalised"),
     knobs("legendre-unshifted", "Legendre polynomials are taken at s in [0, 1]; their argument is "
           "2s - 1.", ODES, basis="unshifted"),
+    knobs("legendre-normalised", "Legendre polynomials are normalised; theirs is the value 1 at "
+          "the end.", ODES, basis="orthonormal"),
+    knobs("legendre-powers", "Powers of 2s - 1 stand for Legendre polynomials.", ODES,
+          basis="powers"),
+    knobs("spline-knots", "B-splines have simple knots at the ends; theirs are fourfold.", ODES,
+          basis="open knots"),
     edited("basis-cells", "theta(t) is taken piecewise constant.",
            lambda d: _basis(d, "PiecewiseConstant"), ODES),
     edited("basis-linear", "theta(t) is interpolated linearly.",
