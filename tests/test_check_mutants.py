@@ -23,7 +23,8 @@ def report(tmp_path_factory):
 
 def test_every_edit_meets_its_text_once():
     for mutant in (*MUTANTS, EQUIVALENT):
-        compile(mutant.source(), mutant.module_name, "exec")
+        for name, text in mutant.sources().items():
+            compile(text, name, "exec")
     assert len({m.name for m in MUTANTS}) == len(MUTANTS) >= 55
     assert all(m.quantity for m in MUTANTS)
 
@@ -108,12 +109,13 @@ def test_verify_is_held_to_what_it_says_it_sees():
     ({"old": "no such text"}, "0 occurrences"),
     ({"old": "import"}, "occurrences of 'import'"),
     ({"more": (("BORDER = 1e-12", ""),)}, "0 occurrences"),
+    ({"more": (("verify.truth", "def", ""),)}, "one of the kernels'"),
     ({"module": "verify.truth"}, "one of the kernels'"),
     ({"module": "problems.nothing"}, "that can be imported"),
 ])  # fmt: skip
 def test_edits_that_do_not_fit_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
-        dataclasses.replace(MUTANT, **changes).source()
+        dataclasses.replace(MUTANT, **changes).sources()
 
 
 def test_unknown_names_are_refused():

@@ -47,8 +47,9 @@ class Mutant:
         contain; the words may be "".
     quantity : str
         Where only the place is found: the first quantity to be wrong.
-    more : tuple of (str, str)
-        Further edits of the same module that belong to the same bug.
+    more : tuple of (str, str) or (str, str, str)
+        Further edits that belong to the same bug: texts of the same module, or of one that is
+        named before them.
     """
 
     name: str
@@ -58,34 +59,44 @@ class Mutant:
     new: str
     expected: tuple[tuple[str, str], ...]
     quantity: str = ""
-    more: tuple[tuple[str, str], ...] = ()
+    more: tuple[tuple[str, ...], ...] = ()
 
-    @property
-    def module_name(self) -> str:
-        """The module's full name."""
-        return f"refode.{self.module}"
+    def edits(self) -> list[tuple[str, str, str]]:
+        """Module, old and new text of every edit."""
+        found = [(self.module, self.old, self.new)]
+        for edit in self.more:
+            module, old, new = (self.module, *edit)[-3:]
+            found.append((module, old, new))
+        return found
 
-    def source(self) -> str:
-        """The module's text with the bug.
+    def sources(self) -> dict[str, str]:
+        """Texts of the modules that have the bug, by full name.
 
         Raises
         ------
         ValueError
-            The old text does not occur exactly once, or the module is none of the kernels'.
+            An old text does not occur exactly once, or a module is none of the kernels'.
         """
-        if not _replaced(self.module_name):
-            raise ValueError(f"module: got {self.module!r}, wanted one of the kernels'")
-        spec = importlib.util.find_spec(self.module_name)
-        if spec is None or spec.origin is None:
-            raise ValueError(f"module: got {self.module!r}, wanted one that can be imported")
-        text = Path(spec.origin).read_text(encoding="utf-8")
-        for old, new in ((self.old, self.new), *self.more):
+        found: dict[str, str] = {}
+        for module, old, new in self.edits():
+            name = f"refode.{module}"
+            text = found.get(name) or _text(name)
             if (count := text.count(old)) != 1:
                 raise ValueError(
-                    f"old: got {count} occurrences of {old!r} in {self.module}, wanted one"
+                    f"old: got {count} occurrences of {old!r} in {module}, wanted one"
                 )
-            text = text.replace(old, new)
-        return text
+            found[name] = text.replace(old, new)
+        return found
+
+
+def _text(name: str) -> str:
+    """A module's text."""
+    if not _replaced(name):
+        raise ValueError(f"module: got {name!r}, wanted one of the kernels'")
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"module: got {name!r}, wanted one that can be imported")
+    return Path(spec.origin).read_text(encoding="utf-8")
 
 
 def catalogue() -> dict[str, Mutant]:
@@ -118,21 +129,22 @@ class _Loader(importlib.machinery.SourceFileLoader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module, with other text."""
+    """Finds modules whose texts are given."""
 
-    def __init__(self, name: str, text: str) -> None:
-        self.name, self.text, self.used = name, text, False
+    def __init__(self, texts: dict[str, str]) -> None:
+        self.texts = texts
+        self.used: set[str] = set()
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        if fullname != self.name:
+        if fullname not in self.texts:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path)
         assert spec is not None
         assert spec.origin is not None
         loader = _Loader(fullname, spec.origin)
-        loader.text = self.text
+        loader.text = self.texts[fullname]
         spec.loader = loader
-        self.used = True
+        self.used.add(fullname)
         return spec
 
 
@@ -149,11 +161,12 @@ def plant(mutant: Mutant) -> ModuleType:
     RuntimeError
         The module was imported by something that is not forgotten.
     """
-    finder = _Finder(mutant.module_name, mutant.source())
+    finder = _Finder(mutant.sources())
     _forget()
     sys.meta_path.insert(0, finder)
-    importlib.import_module(mutant.module_name)
-    if not finder.used:
+    for name in finder.texts:
+        importlib.import_module(name)
+    if finder.used != set(finder.texts):
         raise RuntimeError(f"{mutant.module}: it was imported before the bug was planted")
     return importlib.import_module(ADAPTER)
 

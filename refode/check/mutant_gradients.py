@@ -75,19 +75,27 @@ def examined(kernels: Any, name: str, hessian: bool) -> dict[str, Any]:
 
 
 def _ode(kernels: Any, case: dict[str, Any], given: dict[str, Array]) -> Objective:
-    """<z_bar, z(T)> + <l_bar, l> in theta and x."""
+    """<z_bar, z(T)> + <l_bar, l>, or <path_bar, path>, in theta and x."""
     ode = kernels.ode_of(case)
     theta = ode.pack(kernels._blocks(given, "theta"))
     along = tuple(kernels._number(t) for t in case["along"])
     shape, p = given["x"].shape, len(theta)
 
+    observed = given.get("path_bar")
+
     def value(v: Array) -> float:
+        if observed is not None:
+            path = ode.trajectory(v[:p], v[p:].reshape(shape), along)
+            return float(np.sum(observed * path))
         z, log_det = ode.log_det(v[:p], v[p:].reshape(shape), along)
         return float(np.sum(given["z_bar"] * z) + np.sum(given["l_bar"] * log_det))
 
     def gradient(v: Array) -> Array:
         x = v[p:].reshape(shape)
-        bars = ode.log_det_adjoint(v[:p], x, given["z_bar"], given["l_bar"], along)
+        if observed is not None:
+            bars = ode.adjoint(v[:p], x, observed, along)
+        else:
+            bars = ode.log_det_adjoint(v[:p], x, given["z_bar"], given["l_bar"], along)
         return np.concatenate([bars[0], bars[1].ravel()])
 
     blocks = {**ode.layout.slices, "x": slice(p, p + given["x"].size)}
@@ -118,9 +126,7 @@ def _supervised(kernels: Any, case: dict[str, Any], given: dict[str, Array]) -> 
 
 
 def _flow(kernels: Any, case: dict[str, Any], given: dict[str, Array]) -> Any:
-    how = {k: kernels._number(case["problem"][k]) for k in ("transport", "tikhonov", "smoothness")}
-    flow = kernels.refode.ContinuousNormalizingFlow(kernels.ode_of(case), **how)
-    return flow, (given["x"],)
+    return kernels.flow_of(case, given.get("noise")), (given["x"],)
 
 
 def _game(kernels: Any, case: dict[str, Any], given: dict[str, Array]) -> Any:

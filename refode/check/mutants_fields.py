@@ -39,7 +39,8 @@ FIELDS: tuple[Mutant, ...] = (
     Mutant(
         "adjoint-not-transposed", "A u in place of A^T u on the way back", "fields.affine",
         "        matrix(e, 0, d, d), e[o_w:o_M], t, Z, F_bar,\n",
-        "        matrix(e, 0, d, d).T, e[o_w:o_M], t, Z, F_bar,\n", (), "x_bar",
+        "        matrix(e, 0, d, d).T, e[o_w:o_M], t, Z, F_bar,\n",
+        (("adjoint-not-transposed", ""),), "x_bar",
     ),
     Mutant(
         "time-column-detached", "the time's column has no gradient", "fields.layer",
@@ -79,8 +80,8 @@ FIELDS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "curvature-missing", "sigma'' is missing on the way back from the trace", "fields.mlp",
-        "            add_curvature(field.codes[i], a, D, D_bar, u_bar)\n", "            pass\n", (),
-        "gradient",
+        "            add_curvature(field.codes[i], a, D, D_bar, u_bar)\n", "            pass\n",
+        (("curvature-missing", ""), ("trace-by-state-detached", "")), "gradient",
     ),
 )  # fmt: skip
 
@@ -119,11 +120,13 @@ POTENTIALS: tuple[Mutant, ...] = (
         "laplacian-with-time", "the Laplacian takes in the time", "fields.potential", _PAIRS,
         f'        K0 = v["K0"]\n{_PAIRS}', (("laplacian-with-time", ""),), "phi_laplacian",
         more=(("np.trace(A[:, :d, :d], axis1=1, axis2=2)", "np.trace(A, axis1=1, axis2=2)"),
-              ("np.sum(A[:, :, :d] ** 2, axis=(1, 2)))", "np.sum(A**2, axis=(1, 2)))")),
+              ("np.sum(A[:, :, :d] ** 2, axis=(1, 2)))", "np.sum(A**2, axis=(1, 2)))"),
+              ("return C, np.sum(C**2, axis=2)", 'return C, np.sum(v["K0"] ** 2, axis=2)')),
     ),
     Mutant(
         "potential-time-bias", "the time's entry of b is missing in dPhi/dt",
-        "fields.potential_kernels", "Gt[s] = e[o.bt]\n", "Gt[s] = 0.0\n", (), "phi_time",
+        "fields.potential_kernels", "Gt[s] = e[o.bt]\n", "Gt[s] = 0.0\n",
+        (("constant", "phi_time"),), "phi_time",
     ),
 )  # fmt: skip
 

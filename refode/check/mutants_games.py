@@ -42,7 +42,8 @@ RESIDUAL: tuple[Mutant, ...] = (
     ),
     Mutant(
         "phi-t-detached", "dPhi/dt of the residual has no gradient", "solvers.game_dynamics",
-        "F_bar[d + 3, s] = -r_bar\n", "F_bar[d + 3, s] = 0.0 * r_bar\n", (), "gradient",
+        "F_bar[d + 3, s] = -r_bar\n", "F_bar[d + 3, s] = 0.0 * r_bar\n",
+        (("phi-time-missing", "gradient"),), "gradient",
     ),
 )  # fmt: skip
 
@@ -53,15 +54,14 @@ COSTS: tuple[Mutant, ...] = (
         (("entropy-in-F", ""),), "terms",
     ),
     Mutant(
-        "rows-of-the-state", "L and F are read from each other's rows", "costs.game",
-        "cost.running * Y[d + 1, s] + Y[d + 2, s] + cost.hjb * Y[d + 3, s]",
-        "cost.running * Y[d + 2, s] + Y[d + 1, s] + cost.hjb * Y[d + 3, s]",
-        (("rows-swapped", ""),), "total",
+        "rows-of-the-state", "L and F are read from each other's rows", "problems.mean_field_game",
+        "            L, F, R = end[:, d + 1 :]", "            F, L, R = end[:, d + 1 :]",
+        (("rows-swapped", ""), ("exchanged", "terms/")), "terms",
     ),
     Mutant(
         "kinetic-half", "L is alpha |v|^2", "solvers.game_dynamics",
         "            L[s] += (0.5 * alpha) * f * f\n", "            L[s] += alpha * f * f\n",
-        (("factor", "2"),), "terms",
+        (("factor", "2 times what is right"), ("L-half", "")), "terms",
     ),
     Mutant(
         "alpha-in-density", "log rho moves by Lap Phi in place of Lap Phi / alpha",
@@ -71,7 +71,7 @@ COSTS: tuple[Mutant, ...] = (
     Mutant(
         "stale-density", "the terminal cost reads log rho at the paths' start",
         "problems.mean_field_game", _ENDS, _ENDS.replace("end[:, d]\n", "self._start(x)[:, d]\n"),
-        (("stale-density-terminal", ""),), "terms",
+        (("stale-density-terminal", ""), ("stale-density-in-G", "")), "terms",
     ),
     Mutant(
         "divergence-reversed", "log rho_Y - log rho", "games",
@@ -96,7 +96,7 @@ COSTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "log-rho-sign", "the inverse's log-determinant has the wrong sign", "problems.controlled",
-        "        return w, -q\n", "        return w, q\n", (), "log_density",
+        "        return w, -q\n", "        return w, q\n", (("log-rho-sign", ""),), "log_density",
     ),
     Mutant(
         "gaussian-constant", "log-densities lack d/2 log 2 pi", "densities", _PEAK,
@@ -106,7 +106,8 @@ COSTS: tuple[Mutant, ...] = (
     Mutant(
         "energy-half", "k |x - q|^2 in place of k |x - q|^2/2", "costs.energies",
         "            out[s] += 0.5 * Q.k * (Z[i, s] - q) * (Z[i, s] - q)\n",
-        "            out[s] += Q.k * (Z[i, s] - q) * (Z[i, s] - q)\n", (), "terms",
+        "            out[s] += Q.k * (Z[i, s] - q) * (Z[i, s] - q)\n",
+        (("bowl-half", ""),), "terms",
     ),
 )  # fmt: skip
 

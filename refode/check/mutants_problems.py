@@ -55,7 +55,7 @@ SUPERVISED: tuple[Mutant, ...] = (
         "gauss-newton", "the Hessian-vector product lacks the curvature of the network",
         "problems.supervised",
         "self._value_and_gradient(theta + 1j * step * v, x, targets)[1].imag / step",
-        "self.gauss_newton_vector(theta, v, x, y)", (), "hessian_vector",
+        "self.gauss_newton_vector(theta, v, x, y)", (("gauss-newton", ""),), "hessian_vector",
     ),
     Mutant(
         "penalty-detached", "regularisers have no gradient", "problems.supervised",
@@ -95,7 +95,7 @@ FLOWS: tuple[Mutant, ...] = (
     Mutant(
         "rows-exchanged", "the rows of log-determinant and transport cost are exchanged",
         "costs.flow", "    l, v = Y.shape[0] - 2", "    v, l = Y.shape[0] - 2",
-        (), "total",
+        (("rows-swapped", "log-determinant"),), "total",
     ),
     Mutant(
         "density-constant", "the density lacks d/2 log 2 pi", "problems.normalizing_flow",

@@ -129,6 +129,15 @@ SWEEPS: tuple[Mutant, ...] = (
         (("array-order", ""),), "trajectory",
     ),
     Mutant(
+        "jumps-skipped", "cotangents of states before the end are not added", "costs.contract",
+        "    if cost.z_bar.shape[0] > 1:\n", "    if False:\n", (("jumps-missing", ""),), "x_bar",
+    ),
+    Mutant(
+        "first-jump-skipped", "the cotangent of the first state is not added", "costs.contract",
+        "    if cost.z_bar.shape[0] > 1:\n", "    if cost.z_bar.shape[0] > 1 and n > 0:\n",
+        (("jumps-first", ""),), "x_bar",
+    ),
+    Mutant(
         "accumulators-at-t0", "accumulators start at the first time instead of at 0",
         "solvers.driver", "    X = np.ascontiguousarray(x, dtype=E.dtype)\n    n_points",
         "    X = np.ascontiguousarray(x, dtype=E.dtype)\n"
@@ -154,7 +163,17 @@ QUADRATURES: tuple[Mutant, ...] = (
     Mutant(
         "transport-gradient-half", "the derivative of |f|^2/2 is f/2", "solvers.dynamics",
         "            F_bar[i, s] += v_bar[s] * F[i, s]\n",
-        "            F_bar[i, s] += 0.5 * v_bar[s] * F[i, s]\n", (), "gradient",
+        "            F_bar[i, s] += 0.5 * v_bar[s] * F[i, s]\n",
+        (("factor", "transport"), ("term-factor", "transport")), "gradient",
+    ),
+    Mutant(
+        "noise-redrawn", "every other stage has other noise", "solvers.schemes", _STAGE,
+        "        if type(dynamics).__name__ == 'Hutchinson' and i % 2:\n"
+        "            Ys[i][(Ys[i].shape[0] - 2) // 2] *= -1.0\n" + _STAGE,
+        (("noise-redrawn", ""),), "trace",
+        more=(("reference.kernels", '"trace": _trace(field, w, y, at, noise)}',
+               '"trace": _trace(field, w, y, at, None if noise is None else noise * np.array('
+               "[-1.0 if i % 2 else 1.0] + [1.0] * (field.dim - 1)))}"),),
     ),
     Mutant(
         "trace-detached", "the cotangent of the log-determinant is not pulled back",

@@ -19,7 +19,7 @@ TABLEAUS: tuple[Mutant, ...] = (
         _DESCRIBED.replace(
             's["A"]', '[[a.replace("64448/6561", "64448/6651") for a in r] for r in s["A"]]'
         ),
-        (), "stages",
+        (("tableau-entry", "dopri5"),), "stages",
     ),
     Mutant(
         "tableau-digits", "coefficients have seven digits", "tableaus",
@@ -27,7 +27,7 @@ TABLEAUS: tuple[Mutant, ...] = (
         "        return A, np.array([float(b) for b in self.b]), ",
         "        A = np.array([[float(f'{float(a):.7g}') for a in row] for row in self.A])\n"
         "        return A, np.array([float(f'{float(b):.7g}') for b in self.b]), ",
-        (("precision", "float32"),), "trajectory",
+        (("precision", "float32"), ("coefficients-single", "")), "trajectory",
     ),
     Mutant(
         "nodes-previous", "c_(i-1) for c_i, for the field and for theta(t)", "tableaus",
@@ -60,7 +60,7 @@ TIMES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "step-sign-lost", "h is positive where time runs backwards", "solvers.neural_ode", _STEP,
-        _STEP.replace("(T - t0)", "abs(T - t0)"), (("step-sign-lost", ""),), "stages",
+        _STEP.replace("(T - t0)", "abs(T - t0)"), (("step-sign-lost", ""), ("step-sign", "")), "stages",
     ),
     Mutant(
         "coefficients-reversed", "theta(t) reads its coefficients in reverse order",
@@ -94,7 +94,7 @@ BASES: tuple[Mutant, ...] = (
         "        slots = np.repeat(slot.astype(np.int64)[:, None], times.shape[1], axis=1)\n",
         "        visited, slot = np.unique(self._cells(times.ravel()), return_inverse=True)\n"
         "        slots = slot.astype(np.int64).reshape(times.shape)\n",
-        (("cell-by-stage", ""),), "slopes",
+        (("cell-by-stage-earlier", ""),), "slopes",
     ),
     Mutant(
         "legendre-unshifted", "P_j(s) in place of P_j(2s - 1)", "bases",
@@ -109,12 +109,14 @@ BASES: tuple[Mutant, ...] = (
         "self.n_coefficients - 1))\n",
         "        return _csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, "
         "self.n_coefficients - 1) * np.sqrt(2.0 * np.arange(self.n_coefficients) + 1.0))\n",
-        (), "slopes",
+        (("legendre-normalised", ""),), "slopes",
     ),
     Mutant(
-        "spline-knots", "knots of B-splines crowd at the start", "bases",
-        "        inner = np.linspace(0.0, 1.0, self.n_coefficients - 2)\n",
-        "        inner = np.linspace(0.0, 1.0, self.n_coefficients - 2) ** 2\n", (), "slopes",
+        "spline-knots", "knots of B-splines are equally spaced beyond the ends", "bases",
+        "        return np.concatenate((np.zeros(3), inner, np.ones(3)))\n",
+        "        beyond = inner[1] * np.arange(1.0, 4.0)\n"
+        "        return np.concatenate((-beyond[::-1], inner, 1.0 + beyond))\n",
+        (("spline-knots", ""),), "slopes",
     ),
     Mutant(
         "smoothness-differences", "squared differences in place of the integral of |theta'|^2",

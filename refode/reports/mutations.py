@@ -87,8 +87,8 @@ def record(result: Result) -> dict[str, Any]:
     """A result as JSON can hold it."""
     m = result.mutant
     return {
-        "name": m.name, "about": m.about, "module": f"refode.{m.module}",
-        "edits": [{"old": old, "new": new} for old, new in ((m.old, m.new), *m.more)],
+        "name": m.name, "about": m.about,
+        "edits": [{"module": f"refode.{k}", "old": a, "new": b} for k, a, b in m.edits()],
         "caught": result.caught, "wrong arrays": result.n_wrong, "wrong cases": result.n_cases,
         "naming": result.naming, "verify": result.verify,
         "findings": [
