@@ -97,6 +97,40 @@ def by_term(document: dict[str, Any]) -> dict[str, dict[str, Array]]:
     return found
 
 
+def gauss_newton(document: dict[str, Any]) -> dict[str, Array]:
+    """(J^T H J v)/N + regularisers' own, by block: curvature of the outputs left out.
+
+    J is the derivative of the outputs (N m) by theta, H that of the loss by them.
+    """
+    case = Case.of(document)
+    problem = Supervised(case, RIGHT)
+    copies = Copies(case, RIGHT, True, True)
+    theta = copies.blocks()
+    states = [path.states for path in problem.paths(theta, copies.x())]
+    terms = problem.terms(theta, states)
+    count, outputs = len(copies.one), problem.last
+    J = outputs[2 : 2 + count].imag / STEP  # (P, N, m)
+    along = outputs[1].imag / STEP
+    curved = _loss_slopes(problem, outputs[0].real + 1j * STEP * along).imag / STEP
+    product = np.sum(J * curved, axis=(-1, -2)) / len(along)
+    others = sum(v for k, v in terms.items() if k != "loss")
+    rest = np.broadcast_to(others, len(copies.rows)) + 0.0j
+    found = copies.hessian_vector(rest)
+    flat = copies.split(product, "hessian_vector")
+    return {k: found[k] + flat[k] for k in found}
+
+
+def _loss_slopes(problem: Supervised, v: Array) -> Array:
+    """Derivative of every sample's loss by its outputs, (N, m)."""
+    loss, y = problem.setting["loss"], np.array(problem.case.y)
+    if loss == "regression":
+        return v - y
+    if loss == "logistic":
+        return 0.5 + 0.5 * np.tanh(0.5 * v) - y[:, None]
+    parts = np.exp(v - v.real.max(-1, keepdims=True))
+    return parts / parts.sum(-1, keepdims=True) - np.eye(v.shape[-1])[y.astype(int)]
+
+
 class Copies:
     """Copies of a case's theta and x: as they are, along the direction, and one moved each.
 
@@ -145,7 +179,7 @@ class Copies:
 
     def gradient(self, total: Array, name: str) -> Blocks:
         """Of the first P moved copies, block by block."""
-        return self._split(total[2 : 2 + len(self.one)].imag / STEP, name)
+        return self.split(total[2 : 2 + len(self.one)].imag / STEP, name)
 
     def x_bar(self, total: Array) -> Array:
         """Of the last ones."""
@@ -160,9 +194,10 @@ class Copies:
         for order in range(1, HALVINGS):
             f = 4.0**order
             table = [(f * b - a) / (f - 1.0) for a, b in zip(table, table[1:], strict=False)]
-        return self._split(table[0], "hessian_vector")
+        return self.split(table[0], "hessian_vector")
 
-    def _split(self, flat: Array, name: str) -> Blocks:
+    def split(self, flat: Array, name: str) -> Blocks:
+        """One entry a parameter, as blocks."""
         found, at = {}, 0
         for block, value in self.case.theta.items():
             found[f"{name}/{block}"] = flat[at : at + value.size].reshape(value.shape)

@@ -16,18 +16,18 @@ from refode.check.plain_problems import Problem, Terms, log_sum_exp
 Array = NDArray[Any]
 
 
-def log_normal(x: Array, mean: Array, S: Array, constant: float = 1.0) -> Array:
+def log_normal(x: Array, mean: Array, S: Array, m: Mistakes, constant: float) -> Array:
     """log N(x; mean, S) over the last axis; the constant multiplied by a factor."""
     y = x - mean
     square = np.sum(y * (y @ np.linalg.inv(S)), -1)
-    size = len(mean) * np.log(2.0 * np.pi) + np.linalg.slogdet(S)[1]
+    size = m.two_pi * len(mean) * np.log(2.0 * np.pi) + m.determinant * np.linalg.slogdet(S)[1]
     return -0.5 * square - 0.5 * constant * size
 
 
-def log_density(rho: dict[str, Any], x: Array, constant: float = 1.0) -> Array:
+def log_density(rho: dict[str, Any], x: Array, m: Mistakes, constant: float) -> Array:
     """log of a mixture of Gaussians."""
     normals = zip(rho["means"], rho["covariances"], strict=True)
-    parts = [log_normal(x, m, S, constant) for m, S in normals]
+    parts = [log_normal(x, mean, S, m, constant) for mean, S in normals]
     return log_sum_exp(np.stack(parts, -1) + np.log(rho["weights"]))
 
 
@@ -38,7 +38,7 @@ def energy(parts: list[dict[str, Any]], x: Array, m: Mistakes) -> Array:
         if q["type"] == "GaussianBump":
             k = len(q["mean"])
             total += q["height"] * np.exp(
-                log_normal(x[..., :k], q["mean"], q["covariance"], m.bump_constant)
+                log_normal(x[..., :k], q["mean"], q["covariance"], m, m.bump_constant)
             )
         else:
             k = len(q["centre"])
@@ -53,7 +53,7 @@ class Game(Problem):
 
     def __init__(self, case: Case, m: Mistakes) -> None:
         super().__init__(case, m)
-        self.initial = log_density(self.setting["initial"], case.x + 0.0j, m.initial_constant)
+        self.initial = log_density(self.setting["initial"], case.x + 0.0j, m, m.initial_constant)
 
     def starts(self, copies: int, x: Array) -> list[tuple[Clock, Array]]:
         """From x, and from y backwards where the target is known by samples."""
@@ -91,8 +91,12 @@ class Game(Problem):
         first = self.initial if self.initial.shape == log_rho.shape[1:] else log_rho  # not at y
         stale = {k: first if k in m.stale else log_rho for k in "Fr"}
         F = Q + m.entropy_in_F * lam * stale["F"]
-        r = m.r_half / self.alpha("r") * square - m.phi_time * time - m.Q_in_r * Q
-        r = r - m.entropy_in_r * lam * (stale["r"] + m.entropy_one)
+        parts = {
+            "square": m.r_half / self.alpha("r") * square, "time": -m.phi_time * time,
+            "Q": -m.Q_in_r * Q,
+            "log rho": -m.entropy_in_r * lam * (stale["r"] + m.entropy_one),
+        }  # fmt: skip
+        r = sum(v.real if k == m.r_detached else v for k, v in parts.items()) + 0.0 * square
         R = r if m.outside else self.measured(r)
         L = m.L_half / self.alpha("L") * square
         if not setting["alpha"]:
@@ -113,7 +117,8 @@ class Game(Problem):
     def arrived(self, states: list[list[Array]]) -> Array:
         """log rho(T, y) at given y, (B, N)."""
         end = states[1][-1]
-        start = log_density(self.setting["initial"], end[..., : self.d], self.m.initial_constant)
+        at, m = end[..., : self.d], self.m
+        start = log_density(self.setting["initial"], at, m, m.initial_constant)
         return start - end[..., self.d]
 
     def terms(self, theta: Blocks, states: list[list[Array]]) -> Terms:
@@ -138,7 +143,9 @@ class Game(Problem):
         """log rho - log rho_Y at the paths' ends."""
         log_rho = self.initial if where in self.m.stale else end[..., self.d]
         at = end[..., : self.d]
-        return log_rho - log_density(self.setting["target"], at, self.m.target_constant)
+        return log_rho - log_density(
+            self.setting["target"], at, self.m, self.m.target_constant
+        )
 
     def terminal(self, theta: Blocks, end: Array) -> Array:
         """hjb_terminal times the mean of |Phi(z(T), T) - G'|."""
@@ -148,6 +155,7 @@ class Game(Problem):
         phi = potential(self.case.field, w, end[..., : self.d], at, m)[0]
         gap = self.gap(end, "g")
         derivative = m.G_one + gap if s["kind"] == "kl" else -np.exp(-gap)
+        derivative = derivative.real if m.target_detached else derivative
         factor = m.G_sign * s["terminal"] ** m.terminal_in_G
         return s["hjb_terminal"] * self.mean(self.measured(phi - factor * derivative))
 

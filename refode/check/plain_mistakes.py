@@ -100,6 +100,12 @@ class Mistakes:
         L and F exchanged; of a flow, log-determinant and transport cost.
     target_constant, initial_constant : float
         Factors of the densities' constants.
+    two_pi, determinant : float
+        Factors of d log 2 pi and log det S in the constant of every Gaussian of a game.
+    r_detached : {"", "time", "square", "Q", "log rho"}
+        A part of the HJB residual that derivatives take for constant.
+    target_detached : bool
+        Derivatives take G' in the terminal penalty for constant.
     reversed_divergence, end_at : bool, str
         log rho_Y - log rho; "one" or "start": the time of Phi in the terminal penalty.
     terminal_in_G, G_one, G_sign : float
@@ -161,6 +167,10 @@ class Mistakes:
     positive_part: bool = False
     outside: bool = False
     swapped_rows: bool = False
+    two_pi: float = 1.0
+    determinant: float = 1.0
+    r_detached: str = ""
+    target_detached: bool = False
     target_constant: float = 1.0
     initial_constant: float = 1.0
     reversed_divergence: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refode.check import plain
 from refode.check.variants_make import (
     Document,
     Edit,
@@ -161,6 +162,8 @@ ADJOINTS: tuple[Variant, ...] = (
            "theta(t): the factor p_j(t) is missing.", scattered="all"),
     walked("adjoint-nearest-coefficient", "Only the coefficient with the largest p_j(t) gets the "
            "cotangent of theta(t).", scattered="nearest"),
+    altered("gauss-newton", "Hessian-vector products are those of Gauss and Newton: they lack the "
+            "curvature of the outputs.", lambda d, found: plain.gauss_newton(d), ("supervised",)),
     *(altered(f"gradient-{place}-coefficient", f"The gradient is right for the {place} coefficient "
               "theta_j and zero for the others.", _one(j))
       for place, j in (("first", 0), ("last", -1))),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refode.check.variants_make import Document, Variant, edited, knobs
+from refode.check.variants_make import Document, Variant, edited, gradient_alone, knobs
 
 GAME = ("game",)
 
@@ -115,6 +115,15 @@ GAMES: tuple[Variant, ...] = (
           end_at="start"),
     knobs("rows-swapped", "Rows of the state are exchanged: L and F, or a flow's log-determinant "
           "and transport cost.", ("flow", "game"), swapped_rows=True),
+    *(gradient_alone(f"r-detached-{key}", f"The gradient lacks what comes through {words} in the "
+                     "HJB residual.", GAME, r_detached=part)
+      for key, part, words in (("time", "time", "dPhi/dt"), ("square", "square", "|grad Phi|^2"),
+                               ("Q", "Q", "Q"), ("entropy", "log rho", "log rho"))),
+    gradient_alone("penalty-target-detached", "The gradient lacks what comes through G' in the "
+                   "terminal penalty |Phi(T) - G'|.", GAME, target_detached=True),
+    knobs("gaussian-two-pi", "Gaussian log-densities lack d/2 log 2 pi.", GAME, two_pi=0.0),
+    knobs("gaussian-determinant", "Gaussian log-densities lack log det S / 2.", GAME,
+          determinant=0.0),
     knobs("target-constant", "The target's log-density lacks its constant "
           "(d log 2 pi + log det S)/2.", GAME, target_constant=0.0),
     knobs("initial-constant", "The initial log-density lacks its constant "

@@ -21,8 +21,9 @@ Results = dict[str, Array]
 Edit = Callable[[Document], Document | None]
 ALL = ("ode", "supervised", "flow", "game")
 
-#: Relative to an array's largest entry: numbers no further apart are the same.
-SAME = 1e-11
+#: Relative to an array's largest entry: numbers no further apart are the same; second
+#: derivatives are differences of first ones.
+SAME, SAME_HESSIAN = 1e-11, 1e-8
 #: Right results kept, by the text of the case.
 KEPT = 128
 
@@ -74,7 +75,8 @@ class Variant:
         if found is None:
             return None
         found = {k: v for k, v in found.items() if np.isfinite(v).all()}
-        return found if differs(found, right(document)) else None
+        second = any(k.startswith("hessian_vector") for k in found)
+        return found if differs(found, right(document, second)) else None
 
 
 def right(document: Document, hessian: bool = False) -> Results:
@@ -107,7 +109,8 @@ def differs(a: Results, b: Results, rtol: float = SAME) -> bool:
         if not a[name].size:
             continue
         size = max(float(np.abs(b[name]).max()), float(np.abs(a[name]).max()))
-        if float(np.abs(a[name] - b[name]).max()) > rtol * size:
+        least = max(rtol, SAME_HESSIAN) if name.startswith("hessian_vector") else rtol
+        if float(np.abs(a[name] - b[name]).max()) > least * size:
             return True
     return False
 
@@ -195,7 +198,7 @@ def altered(
     """Right results, some arrays made into others."""
 
     def compute(document: Document, hessian: bool) -> Results | None:
-        found = right(document)
+        found = right(document, hessian)
         changed = change(document, found)
         return None if changed is None else found | changed
 

@@ -71,8 +71,8 @@ def _shared(A: Rows, b: Weights) -> Any:
     return _subdiagonal(A, b)[0], [Fraction(0)] * (len(b) - 1) + [sum(b, Fraction(0))]
 
 
-def _decimals(n: int) -> Callable[[Fraction], Fraction]:
-    return lambda a: round(a, n)
+def _digits(n: int) -> Callable[[Fraction], Fraction]:
+    return lambda a: Fraction(f"{float(a):.{n}g}")
 
 
 def _rounded(change: Callable[[Fraction], Fraction]) -> Callable[[Document], Document | None]:
@@ -232,8 +232,8 @@ SCHEMES: tuple[Variant, ...] = (
     edited("euler", "The numbers are those of Euler's method with the same steps: the stages are "
            "not used.", _euler),
     *_same_stages(),
-    *(edited(f"coefficients-{n}", f"The scheme's coefficients are rounded to {n} decimals.",
-             _rounded(_decimals(n))) for n in (3, 4, 5, 6)),
+    *(edited(f"coefficients-{n}", f"The scheme's coefficients are rounded to {n} digits.",
+             _rounded(_digits(n))) for n in (3, 4, 5, 6, 7)),
     edited("coefficients-single", "The scheme's coefficients are in single precision.",
            _rounded(lambda a: Fraction(float(np.float32(float(a)))))),
     *_dropped(),
