@@ -336,7 +336,7 @@ ROUNDED_UNITS = 24.0
 # a few dozen operations in sums and paths, on entries of at least 1
 RANDOM_CASES = 1e-12
 
-# --- tests/test_check_variants.py -------------------------------------------------------------
+# --- tests/test_check_variants.py, tests/test_check_variants_by_hand.py -----------------------
 # the golden digits again in plain NumPy: 9e-15 under tsit5, whose entries are 12
 PLAIN = 1e-13
 # differences of gradients, extrapolated: 2e-12

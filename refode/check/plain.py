@@ -81,6 +81,27 @@ def evaluate(
     return found | (copies.hessian_vector(total) if hessian else {})
 
 
+def steps(along: Array) -> Array:
+    """Steps of central differences along a direction, each half of the one before."""
+    return FAR / max(1.0, float(np.abs(along).max())) * 0.5 ** np.arange(HALVINGS)
+
+
+def extrapolated(g: Array, h: Array) -> Array:
+    """The derivative by central differences, h extrapolated to 0.
+
+    Parameters
+    ----------
+    g : (K, 2, ...) array
+        Values at h and -h.
+    h : (K,) array
+    """
+    table = list((g[:, 0] - g[:, 1]) / (2.0 * h.reshape(-1, *(1,) * (g.ndim - 2))))
+    for order in range(1, len(h)):
+        f = 4.0**order
+        table = [(f * b - a) / (f - 1.0) for a, b in zip(table, table[1:], strict=False)]
+    return np.array(table[0])
+
+
 def by_term(document: dict[str, Any]) -> dict[str, dict[str, Array]]:
     """Every term's value, under "total", and its gradient and Hessian-vector product by block."""
     case = Case.of(document)
@@ -153,8 +174,7 @@ class Copies:
                 self.one = self.one[: len(self.at) - case.x.size]
             rows += [self.at[None] + 1j * STEP * self.along, self.at + self.one]
         if hessian:
-            scale = FAR / max(1.0, float(np.abs(self.along).max()))
-            self.steps = scale * 0.5 ** np.arange(HALVINGS)
+            self.steps = steps(self.along)
             rows += [self.at + s * h * self.along + self.one for h in self.steps for s in (1, -1)]
         self.rows = np.concatenate(rows).astype(complex)
 
@@ -190,11 +210,7 @@ class Copies:
         """Central differences of gradients, extrapolated."""
         count = len(self.one)
         g = (total[2 + count :].imag / STEP).reshape(HALVINGS, 2, count)
-        table = list((g[:, 0] - g[:, 1]) / (2.0 * self.steps[:, None]))
-        for order in range(1, HALVINGS):
-            f = 4.0**order
-            table = [(f * b - a) / (f - 1.0) for a, b in zip(table, table[1:], strict=False)]
-        return self.split(table[0], "hessian_vector")
+        return self.split(extrapolated(g, self.steps), "hessian_vector")
 
     def split(self, flat: Array, name: str) -> Blocks:
         """One entry a parameter, as blocks."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain import KINDS, STEP
+from refode.check.plain import KINDS, STEP, extrapolated, steps
 from refode.check.plain_mistakes import Mistakes
 from refode.check.plain_paths import Blocks, Clock, Path, combined, runge_kutta
 from refode.check.plain_problems import Problem
@@ -67,13 +67,18 @@ class Walk:
 RIGHT = Walk()
 
 
-def gradient(document: dict[str, Any], walk: Walk = RIGHT) -> Blocks | None:
+def gradient(
+    document: dict[str, Any], walk: Walk = RIGHT, *, hessian: bool = False
+) -> Blocks | None:
     """theta_bar and x_bar, or the gradient, of a case: by block, as its results.
 
     Parameters
     ----------
     document : dict
     walk : Walk, optional
+    hessian : bool, optional
+        With the gradient's derivative along the direction, the Hessian-vector product; not for
+        ODEs.
 
     Returns
     -------
@@ -84,7 +89,25 @@ def gradient(document: dict[str, Any], walk: Walk = RIGHT) -> Blocks | None:
     if case.scheme.symplectic:
         return None
     with np.errstate(all="ignore"):
-        return _Back(case, walk).gradient()
+        found = _Back(case, walk).gradient()
+        if hessian and case.kind != "ode" and "trace" not in case.problem:
+            found |= _along(case, walk)
+        return found
+
+
+def _along(case: Case, walk: Walk) -> Blocks:
+    """Differences of gradients, extrapolated."""
+    h = steps(np.concatenate([v.ravel() for v in case.direction.values()]))
+    moved = []
+    for step in (s * size for size in h for s in (1.0, -1.0)):
+        theta = {k: v + step * case.direction[k] for k, v in case.theta.items()}
+        moved.append(_Back(replace(case, theta=theta), walk).gradient())
+    return {
+        name.replace("gradient", "hessian_vector"): extrapolated(
+            np.array([g[name] for g in moved]).reshape(len(h), 2, *moved[0][name].shape), h
+        )
+        for name in moved[0]
+    }
 
 
 class _Back:

@@ -35,6 +35,7 @@ FACTORS = (
     ("half", 0.5, "The gradient counts by half the term"),
     ("minus", -1.0, "The gradient counts with the wrong sign the term"),
 )
+GRADIENTS = ("gradient", "hessian_vector", "theta_bar")
 _DISCRETE = "the gradient asked for is that of the scheme's own steps."
 
 
@@ -42,7 +43,7 @@ _DISCRETE = "the gradient asked for is that of the scheme's own steps."
 def _coefficients(document: Document, found: Results) -> Results:
     """Blocks of the gradient with an axis of coefficients."""
     readout = ("W", "b") if document["problem"].get("readout") else ()
-    names = {f"{q}/{k}" for q in ("gradient", "theta_bar") for k in document["inputs"]["theta"]
+    names = {f"{q}/{k}" for q in GRADIENTS for k in document["inputs"]["theta"]
              if k not in readout}  # fmt: skip
     several = document["basis"]["J"] > 1
     return {k: v for k, v in found.items() if k in names and several}

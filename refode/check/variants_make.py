@@ -60,8 +60,8 @@ class Variant:
         document : dict
             As of `refode.reference.case`; its results are not read.
         hessian : bool, optional
-            Whether Hessian-vector products are wanted, to about ten digits; where the mistake is
-            in the gradient alone there are none.
+            Whether Hessian-vector products are wanted, to about ten digits: derivatives of the
+            gradient with this mistake.
 
         Returns
         -------
@@ -156,7 +156,7 @@ def walked(
         if changed is None:
             return None
         solved = {**document, **changed}
-        found = plain_adjoint.gradient(solved, walk)
+        found = plain_adjoint.gradient(solved, walk, hessian=hessian)
         return None if found is None else right(solved) | found
 
     return Variant(key, sentence, compute, kinds)
