@@ -48,6 +48,7 @@ class Problems:
 
     def results(self, case: Any) -> Results:
         """All quantities that this adapter has."""
+        torch.set_num_threads(1)  # of sizes this small, threads do nothing but wait for each other
         theta = {name: self.tensor(a).requires_grad_() for name, a in case.theta.items()}
         return getattr(self, f"_{case.kind}")(case, theta)
 
