@@ -68,6 +68,8 @@ def examined(kernels: Any, name: str, hessian: bool) -> dict[str, Any]:
     )  # fmt: skip
     error, doubt = _by_hessian(objective) if hessian else _by_differences(objective)
     power = report.smallest_detectable_any
+    if report.gradient_norm == 0.0 and report.directions:  # an error relative to it has no size
+        power = max(row.tolerance / (abs(row.truth) or 1.0) for row in report.directions)
     if hessian and report.hessian is not None:
         power = report.hessian.smallest_detectable
     failed = report.verdict.startswith("failed")

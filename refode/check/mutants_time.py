@@ -60,7 +60,8 @@ TIMES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "step-sign-lost", "h is positive where time runs backwards", "solvers.neural_ode", _STEP,
-        _STEP.replace("(T - t0)", "abs(T - t0)"), (("step-sign-lost", ""), ("step-sign", "")), "stages",
+        _STEP.replace("(T - t0)", "abs(T - t0)"),
+        (("step-sign-lost", ""), ("step-sign", "")), "stages",
     ),
     Mutant(
         "coefficients-reversed", "theta(t) reads its coefficients in reverse order",
