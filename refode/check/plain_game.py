@@ -14,6 +14,7 @@ from refode.check.plain_paths import Blocks, Clock, Path
 from refode.check.plain_problems import Problem, Terms, log_sum_exp
 
 Array = NDArray[Any]
+RIGHT = Mistakes()
 
 
 def log_normal(x: Array, mean: Array, S: Array, m: Mistakes, constant: float) -> Array:
@@ -38,7 +39,7 @@ def energy(parts: list[dict[str, Any]], x: Array, m: Mistakes) -> Array:
         if q["type"] == "GaussianBump":
             k = len(q["mean"])
             total += q["height"] * np.exp(
-                log_normal(x[..., :k], q["mean"], q["covariance"], m, m.bump_constant)
+                log_normal(x[..., :k], q["mean"], q["covariance"], RIGHT, m.bump_constant)
             )
         else:
             k = len(q["centre"])

@@ -101,7 +101,7 @@ class Mistakes:
     target_constant, initial_constant : float
         Factors of the densities' constants.
     two_pi, determinant : float
-        Factors of d log 2 pi and log det S in the constant of every Gaussian of a game.
+        Factors of d log 2 pi and log det S in the constants of a game's densities.
     r_detached : {"", "time", "square", "Q", "log rho"}
         A part of the HJB residual that derivatives take for constant.
     target_detached : bool

@@ -1,0 +1,162 @@
+"""What quantities would be if those that they are made of were right as they came.
+
+A wrong array that is what follows from an implementation's own earlier arrays is no mistake but
+the consequence of one; the mistake lies where an array does not follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode.check.case import Case
+from refode.check.plain import KINDS, RIGHT
+from refode.check.plain_game import Game
+from refode.check.plain_paths import Blocks, Clock, Path, combined, runge_kutta
+from refode.check.plain_problems import Flow, Problem, Supervised
+
+Array = NDArray[Any]
+Results = dict[str, Array]
+TERMS = {
+    "supervised": ("loss", "tikhonov", "smoothness"),
+    "flow": ("likelihood", "transport", "tikhonov", "smoothness"),
+    "game": ("L", "F", "G", "hjb", "hjb_terminal"),
+}
+
+
+def following(document: dict[str, Any], values: Mapping[str, Array]) -> Results:
+    """Quantities computed from given ones, as far as these reach.
+
+    Parameters
+    ----------
+    document : dict
+        As of `refode.reference.case`; its results are not read.
+    values : mapping of arrays
+        An implementation's quantities by full name, in the shapes of the case's results.
+
+    Returns
+    -------
+    dict of arrays
+        ``trajectory``: every state one step from the given one before, the first as it should
+        be. ``stages``, ``slopes``, ``trace``, ``phi``, ...: of steps that start from the given
+        states. ``log_det``, ``log_density_path``: quadratures of the given traces and Laplacians.
+        ``outputs``, ``inverse``, ``log_density``, ``terms/loss``, ``terms/likelihood``,
+        ``terms/transport``, ``terms/L``, ``terms/hjb`` (without entropy), ``terms/G`` (of a
+        Kullback-Leibler divergence), ``total``: from what they are made of. No derivatives.
+    """
+    case = Case.of(document)
+    problem = KINDS[case.kind](case, RIGHT)
+    lift = case.kind == "game"
+    theta = {k: (v[None] if lift else v)[None] + 0.0j for k, v in case.theta.items()}
+    with np.errstate(all="ignore"):
+        found = _path(problem, theta, values) | _made(problem, theta, values)
+    return {k: np.array(np.real(v)) for k, v in found.items()}
+
+
+def _path(problem: Problem, theta: Blocks, values: Mapping[str, Array]) -> Results:
+    """Steps from the given states."""
+    case, given = problem.case, values.get("trajectory")
+    if given is None or case.scheme.symplectic:
+        return {}
+    clock, start = problem.starts(1, case.x[None])[0]
+    inner = {k: v for k, v in theta.items() if k not in problem.readout}
+    path, states = Path([]), [start[0, :, : problem.d]]
+    for z, t in zip(given[:-1], clock.starts(), strict=True):
+        y = start.copy()
+        y[0, :, : problem.d] = z
+        timed = [(combined(inner, p), at, p) for at, p in clock.stages(t, clock.h)]
+        new, kept = runge_kutta(clock, problem.slope, y, float(clock.h), timed)
+        path.states.append(y)
+        path.stages.append(kept)
+        states.append(new[0, :, : problem.d])
+    path.states.append(y)
+    found = _stages(problem, theta, path)
+    return found | {"trajectory": np.array(states)}
+
+
+def _stages(problem: Problem, theta: Blocks, path: Path) -> Results:
+    """What a problem reports of stages."""
+    d = problem.d
+    found = {
+        "stages": problem.at_stages(path, lambda s: s.y[0, :, :d]),
+        "slopes": problem.at_stages(path, lambda s: s.k[0, :, :d]),
+    }
+    if isinstance(problem, Game):
+        w = {k: v[:1, 0] for k, v in theta.items()}
+        names = ("phi", "phi_gradient", "phi_time", "phi_laplacian")
+        for i, name in enumerate(names):
+            found[name] = problem.at_stages(
+                path, lambda s, i=i: problem.derivatives(w, s.y[..., :d], s.t)[i][0]
+            )
+    elif not isinstance(problem, Supervised):
+        found["trace"] = problem.at_stages(path, lambda s: s.k[0, :, d])
+    return found
+
+
+def _made(problem: Problem, theta: Blocks, values: Mapping[str, Array]) -> Results:
+    """Everything that is made of whole quantities."""
+    found: Results = {}
+    terms = [f"terms/{name}" for name in TERMS.get(problem.case.kind, ())]
+    if terms and all(name in values for name in terms):
+        found["total"] = np.array(sum(values[name] for name in terms))
+    if "trace" in values:
+        found["log_det"] = _integral(problem, values["trace"]).sum(0)
+    by_kind = {Supervised: _supervised, Flow: _flow, Game: _game}
+    for kind, make in by_kind.items():
+        if isinstance(problem, kind):
+            found |= make(problem, theta, values)
+    return found
+
+
+def _integral(problem: Problem, rates: Array) -> Array:
+    """h sum_i b_i rates[:, i], step by step."""
+    h = float(Clock.of(problem.case, RIGHT).h)
+    return h * np.tensordot(rates, problem.case.scheme.b, axes=(1, 0))
+
+
+def _supervised(problem: Any, theta: Blocks, values: Mapping[str, Array]) -> Results:
+    found: Results = {}
+    if "trajectory" in values:
+        found["outputs"] = problem.outputs(theta, values["trajectory"][-1][None])[0]
+    if "outputs" in values:
+        losses = problem.losses(values["outputs"][None] + 0.0j, np.array(problem.case.y))
+        found["terms/loss"] = losses.mean()
+    return found
+
+
+def _flow(problem: Any, theta: Blocks, values: Mapping[str, Array]) -> Results:
+    found: Results = {}
+    if "trajectory" in values:
+        found["inverse"] = values["trajectory"][-1]
+    if "inverse" in values and "log_det" in values:
+        end = np.concatenate([values["inverse"], values["log_det"][:, None]], axis=-1)
+        found["log_density"] = problem.log_density(end[None])[0]
+    if "log_density" in values:
+        found["terms/likelihood"] = -values["log_density"].mean()
+    if "transport_cost" in values:
+        found["terms/transport"] = problem.setting["transport"] * values["transport_cost"].mean()
+    return found
+
+
+def _game(problem: Any, theta: Blocks, values: Mapping[str, Array]) -> Results:
+    found: Results = {}
+    s, alpha = problem.setting, problem.alpha("v")
+    if "phi_laplacian" in values and "log_density_path" in values:
+        moves = _integral(problem, values["phi_laplacian"]) / alpha
+        path = values["log_density_path"]
+        found["log_density_path"] = np.concatenate([problem.initial.real[None], path[:-1] + moves])
+    if "phi_gradient" in values and s["alpha"]:
+        square = 0.5 / alpha * np.sum(values["phi_gradient"] ** 2, -1)
+        found["terms/L"] = _integral(problem, square).sum(0).mean()
+        if "phi_time" in values and s["hjb"] and not s["energy"] and not s["entropy"]:
+            r = square - values["phi_time"]
+            R = r * r if s["hjb_norm"] == "squared" else np.abs(r)
+            found["terms/hjb"] = s["hjb"] * _integral(problem, R).sum(0).mean()
+    if "trajectory" in values and "log_density_path" in values and s["kind"] == "kl":
+        end = [values["trajectory"][-1], values["log_density_path"][-1][:, None]]
+        gap = problem.gap(np.concatenate(end, axis=-1)[None] + 0.0j, "G")
+        found["terms/G"] = s["terminal"] * gap.mean()
+    return found
