@@ -132,7 +132,8 @@ ADJOINTS: tuple[Variant, ...] = (
            f"one as h tends to 0; {_DISCRETE}", continuous=True, linearised="solved back"),
     walked("adjoint-equation-kept", "The gradient is that of optimize-then-discretize: the "
            "adjoint differential equation solved backwards, each step from the kept state, as "
-           f"torchdiffeq's odeint_adjoint does where all states are asked for; {_DISCRETE}",
+           "torchdiffeq's odeint_adjoint and diffrax's BacksolveAdjoint do where all states are "
+           f"asked for; {_DISCRETE}",
            continuous=True),
     *(walked(f"three-eighths-{key}", "The values are those of the 3/8 rule, which torchdiffeq "
              "calls rk4, where the classical scheme was asked for, and the gradient is that of the "
