@@ -149,3 +149,34 @@ def test_random_cases_raise_nothing():
         with np.errstate(all="raise"):
             for v in VARIANTS:
                 v.evaluate(case)
+
+
+@pytest.mark.parametrize("name", ["supervised-softmax-wide", "supervised-logistic-one",
+                                  "supervised-states"])  # fmt: skip
+def test_gauss_newton_by_the_outputs_derivative(name):
+    """v . G v is the loss's own curvature along the outputs' derivative, and the regularisers'."""
+    case, given = CASES[name], results(name, "inputs")
+
+    def outputs(step):
+        theta = {
+            k.split("/")[1]: {"shape": list(v.shape), "data": [repr(float(a)) for a in (
+                v + step * given[k.replace("theta", "direction")]).ravel()]}
+            for k, v in given.items() if k.startswith("theta/")
+        }  # fmt: skip
+        moved = {**case, "inputs": {**case["inputs"], "theta": theta}}
+        found = plain.evaluate(moved, derivatives=False)
+        return found["outputs"], found["terms/tikhonov"] + found["terms/smoothness"]
+
+    h = 1e-3  # differences of order six
+    (v, penalty), weights = outputs(0.0), {1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
+    slope = sum(c * (outputs(k * h)[0] - outputs(-k * h)[0]) for k, c in weights.items()) / h
+    bent = outputs(1.0)[1] - 2 * penalty + outputs(-1.0)[1]  # quadratic: exact
+    p = np.exp(v) / np.exp(v).sum(1, keepdims=True)
+    curved = {
+        "regression": slope**2, "logistic": slope**2 * np.exp(v) / (1 + np.exp(v)) ** 2,
+        "softmax": p * slope**2 - p * slope * (p * slope).sum(1, keepdims=True),
+    }[case["problem"]["loss"]]  # fmt: skip
+    found = BY_KEY["gauss-newton"].evaluate(case)
+    product = sum((found[k] * given[k.replace("hessian_vector", "direction")]).sum()
+                  for k in found if k.startswith("hessian_vector"))  # fmt: skip
+    assert relative(product, curved.sum(1).mean() + bent) <= tol.PLAIN_HESSIAN

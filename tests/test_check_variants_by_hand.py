@@ -231,37 +231,6 @@ def test_regularisers_by_their_formulas():
         meets(wrong(key, "supervised-logistic")["terms/smoothness"], 0.25 * size)
 
 
-@pytest.mark.parametrize("name", ["supervised-softmax-wide", "supervised-logistic-one",
-                                  "supervised-states"])  # fmt: skip
-def test_gauss_newton_by_the_outputs_derivative(name):
-    """v . G v is the loss's own curvature along the outputs' derivative, and the regularisers'."""
-    case, given = CASES[name], results(name, "inputs")
-
-    def outputs(step):
-        theta = {
-            k.split("/")[1]: {"shape": list(v.shape), "data": [repr(float(a)) for a in (
-                v + step * given[k.replace("theta", "direction")]).ravel()]}
-            for k, v in given.items() if k.startswith("theta/")
-        }  # fmt: skip
-        moved = {**case, "inputs": {**case["inputs"], "theta": theta}}
-        found = plain.evaluate(moved, derivatives=False)
-        return found["outputs"], found["terms/tikhonov"] + found["terms/smoothness"]
-
-    h = 1e-3  # differences of order six
-    (v, penalty), weights = outputs(0.0), {1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
-    slope = sum(c * (outputs(k * h)[0] - outputs(-k * h)[0]) for k, c in weights.items()) / h
-    bent = outputs(1.0)[1] - 2 * penalty + outputs(-1.0)[1]  # quadratic: exact
-    p = np.exp(v) / np.exp(v).sum(1, keepdims=True)
-    curved = {
-        "regression": slope**2, "logistic": slope**2 * np.exp(v) / (1 + np.exp(v)) ** 2,
-        "softmax": p * slope**2 - p * slope * (p * slope).sum(1, keepdims=True),
-    }[case["problem"]["loss"]]  # fmt: skip
-    found = BY_KEY["gauss-newton"].evaluate(case)
-    product = sum((found[k] * given[k.replace("hessian_vector", "direction")]).sum()
-                  for k in found if k.startswith("hessian_vector"))  # fmt: skip
-    assert relative(product, curved.sum(1).mean() + bent) <= tol.PLAIN_HESSIAN
-
-
 def test_densities_of_flows_by_their_formulas():
     found = results("flow-wide")
     w, ell, constant = found["inverse"], found["log_det"], 0.5 * np.log(2.0 * np.pi)
@@ -361,6 +330,23 @@ def test_the_traces_derivatives_of_one_step():
     still = BY_KEY["trace-by-state-detached"].evaluate(case)
     meets(still["theta_bar/b0"], whole["theta_bar/b0"])
     meets(still["x_bar"], 0.0 * whole["x_bar"])
+
+
+def test_slips_of_paired_fields():
+    """The first slope of a Hamiltonian and of an antisymmetric field."""
+    given, t = results("ode-hamiltonian", "inputs"), -0.25
+    K, x = given["theta/K"][0], given["x"]
+    b = given["theta/b0"][0] + t * given["theta/tau"][0]
+    upper = np.tanh(x[:, 2:] @ K.T + b)
+    for key, lower in (("hamiltonian-K-twice", -np.tanh(x[:, :2] @ K.T + b)),
+                       ("hamiltonian-sign", np.tanh(x[:, :2] @ K + b))):  # fmt: skip
+        slope = wrong(key, "ode-hamiltonian")["slopes"][0, 0]
+        meets(slope, np.concatenate([upper, lower], axis=1))
+    given = results("ode-damped", "inputs")
+    K, b, x = given["theta/K"][0], given["theta/b0"][0], given["x"]
+    for key, B in (("antisymmetric-K", K), ("antisymmetric-sum", K + K.T)):
+        slope = np.tanh(x @ (B - 0.5 * np.eye(2)).T + b)
+        meets(wrong(key, "ode-damped")["slopes"][0, 0], slope)
 
 
 def test_other_legendre_polynomials():

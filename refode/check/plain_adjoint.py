@@ -41,8 +41,9 @@ class Walk:
         A step that adds nothing to the gradient by theta.
     frozen : bool
         Every stage's weights and time are those of the step's first stage.
-    scattered : {"", "all", "nearest"}
-        Every coefficient, or the one with the largest p_j, gets a stage's whole cotangent.
+    scattered : {"", "whole", "nearest"}
+        Every coefficient with p_j != 0, or the one with the largest p_j, gets a stage's whole
+        cotangent.
     detached : {"", "state", "log density", "trace by state", "trace by weights"}
         Components whose cotangents are dropped; derivatives of the trace that are.
     transposed : bool
@@ -227,7 +228,7 @@ class _Back:
     def _add(self, p: Array, bars: Blocks, factor: float = 1.0) -> None:
         """theta_j += p_j times the weights' cotangents."""
         if self.walk.scattered:
-            p = np.ones(len(p)) if self.walk.scattered == "all" else np.eye(len(p))[np.argmax(p)]
+            p = 1.0 * (p != 0.0) if self.walk.scattered == "whole" else np.eye(len(p))[np.argmax(p)]
         for name, bar in bars.items():
             self.bars[name] += factor * np.multiply.outer(p, bar)
 

@@ -103,7 +103,7 @@ def _either(
     f: dict[str, Any], w: Weights, z: Array, t: complex, m: Mistakes, derivative: str
 ) -> Array:
     if f["type"] != "Potential":
-        return _FIELDS[f["type"]](f, w, z, t, derivative)
+        return _FIELDS[f["type"]]({**f, "slip": m.slip}, w, z, t, derivative)
     d = z.shape[-1]
     _, gradient, hessian = potential(f, w, z, t, m)
     return -hessian[..., :d, :d] if derivative else -gradient[..., :d]
@@ -140,7 +140,8 @@ def _mlp(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -
 
 def _antisymmetric(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
-    B = w["K"] - T(w["K"]) - f["gamma"] * np.eye(z.shape[-1])
+    other = {"K alone": 0.0, "K + K^T": -1.0}.get(f["slip"], 1.0)
+    B = w["K"] - other * T(w["K"]) - f["gamma"] * np.eye(z.shape[-1])
     u = affine(B, z, _shift(w, t))
     return rows(held(slope(u), derivative), B) if derivative else sigma(u)
 
@@ -154,12 +155,13 @@ def _parabolic(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: 
 def _hamiltonian(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: str) -> Array:
     sigma, slope = ACTIVATIONS[f["activation"]]
     n, K, b = z.shape[-1] // 2, w["K"], _shift(w, t)
-    u, v = affine(K, z[..., n:], b), affine(T(K), z[..., :n], b)
+    other, sign = K if f["slip"] == "K twice" else T(K), 1.0 if f["slip"] == "plus" else -1.0
+    u, v = affine(K, z[..., n:], b), affine(other, z[..., :n], b)
     if not derivative:
-        return np.concatenate([sigma(u), -sigma(v)], axis=-1)
+        return np.concatenate([sigma(u), sign * sigma(v)], axis=-1)
     J = np.zeros((*z.shape, 2 * n), dtype=u.dtype)
     J[..., :n, n:] = rows(held(slope(u), derivative), K)
-    J[..., n:, :n] = -rows(held(slope(v), derivative), T(K))
+    J[..., n:, :n] = sign * rows(held(slope(v), derivative), other)
     return J
 
 

@@ -44,6 +44,9 @@ class Mistakes:
     trace : {"", "first", "sum", "with time", "one noise", "minus"}
         The first component alone; all entries of the Jacobian; the trace over (x, t); an
         estimate with the first sample's noise for all; the wrong sign.
+    slip : {"", "K alone", "K + K^T", "K twice", "plus"}
+        For K - K^T of an antisymmetric field; for K^T, and the minus, in a Hamiltonian one's second
+        half.
     slopes_detached : bool
         Derivatives take sigma' in the Jacobian (sigma'' in the potential's Hessian) for constant.
     quadrature : {"", "first", "last"}
@@ -123,6 +126,7 @@ class Mistakes:
     basis: str = ""
     read: Callable[[str, Array], Array] | None = None
     field_sign: float = 1.0
+    slip: str = ""
     slopes_detached: bool = False
     trace: str = ""
     quadrature: str = ""

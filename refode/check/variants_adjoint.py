@@ -160,8 +160,8 @@ ADJOINTS: tuple[Variant, ...] = (
            skipped="first"),
     walked("adjoint-last-step", "The last step adds nothing to the gradient by theta.",
            skipped="last"),
-    walked("adjoint-all-coefficients", "Every coefficient theta_j gets the whole cotangent of "
-           "theta(t): the factor p_j(t) is missing.", scattered="all"),
+    walked("adjoint-all-coefficients", "Every coefficient theta_j that theta(t) has a part of gets "
+           "the whole cotangent: the factor p_j(t) is missing.", scattered="whole"),
     walked("adjoint-nearest-coefficient", "Only the coefficient with the largest p_j(t) gets the "
            "cotangent of theta(t).", scattered="nearest"),
     altered("gauss-newton", "Hessian-vector products are those of Gauss and Newton: they lack the "

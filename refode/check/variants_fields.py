@@ -82,6 +82,12 @@ FIELDS: tuple[Variant, ...] = (
           "potentials, -K^T sigma(...) for parabolic fields).", field_sign=-1.0),
     edited("activation-tanh", "The activation is tanh, whatever was asked for.",
            lambda d: _field(d, activation="tanh")),
+    knobs("antisymmetric-K", "K stands for K - K^T.", slip="K alone"),
+    knobs("antisymmetric-sum", "K + K^T stands for K - K^T.", slip="K + K^T"),
+    knobs("hamiltonian-K-twice", "K stands for K^T in the second half of a Hamiltonian field.",
+          slip="K twice"),
+    knobs("hamiltonian-sign", "The second half of a Hamiltonian field lacks its minus.",
+          slip="plus"),
     edited("gamma-sign", "gamma enters with the wrong sign: K - K^T - gamma I.", _gamma_sign),
     edited("gamma-missing", "gamma is missing: K - K^T - gamma I.", lambda d: _field(d, gamma="0")),
     knobs("resnet-step-one", "The potential's layers take steps of 1; h = 1/M, M being the layers "

@@ -121,9 +121,10 @@ GAMES: tuple[Variant, ...] = (
                                ("Q", "Q", "Q"), ("entropy", "log rho", "log rho"))),
     gradient_alone("penalty-target-detached", "The gradient lacks what comes through G' in the "
                    "terminal penalty |Phi(T) - G'|.", GAME, target_detached=True),
-    knobs("gaussian-two-pi", "The game's log-densities, initial and target, lack d/2 log 2 pi.", GAME, two_pi=0.0),
-    knobs("gaussian-determinant", "The game's log-densities, initial and target, lack log det S / 2.", GAME,
-          determinant=0.0),
+    knobs("gaussian-two-pi", "The game's log-densities, initial and target, lack d/2 log 2 pi.",
+          GAME, two_pi=0.0),
+    knobs("gaussian-determinant", "The game's log-densities, initial and target, lack "
+          "log det S / 2.", GAME, determinant=0.0),
     knobs("target-constant", "The target's log-density lacks its constant "
           "(d log 2 pi + log det S)/2.", GAME, target_constant=0.0),
     knobs("initial-constant", "The initial log-density lacks its constant "
