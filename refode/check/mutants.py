@@ -23,6 +23,9 @@ __all__ = ["GradientCheck", "Mutant", "Result", "adapter", "catalogue", "control
 
 #: Seconds that a case, or one gradient check, may take as plain Python.
 TIMEOUT = 180.0
+#: Doubt about differences, relative, that no rounding of smooth functions in double precision
+#: leaves; 1e-11 is usual.
+ROUGH = 1e-7
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class GradientCheck:
     def wrong(self) -> bool:
         """Whether the gradient is not that of the value, beyond doubt and above the power."""
         return not math.isfinite(self.error) or self.error - self.doubt > self.power
+
+    @property
+    def rough(self) -> bool:
+        """Whether the value is no smooth function, so that it has no gradient to speak of."""
+        return not self.wrong and self.doubt > ROUGH
 
 
 @dataclass
@@ -93,7 +101,8 @@ class Result:
         if wrong:
             return "caught" if all(g.failed for g in wrong) else "missed"
         if any(g.failed for g in self.gradients):
-            return "false alarm"
+            alarms = [g for g in self.gradients if g.failed and not g.rough]
+            return "false alarm" if alarms else "rough"
         return "another function" if self.gradients else "no gradient"
 
 

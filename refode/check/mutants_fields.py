@@ -65,12 +65,13 @@ FIELDS: tuple[Mutant, ...] = (
     Mutant(
         "parabolic-trace-sign", "the trace is that of +K^T sigma(K z + b)", "fields.parabolic",
         "            parts.append(-(K * K).sum(axis=2))\n",
-        "            parts.append((K * K).sum(axis=2))\n", (("sign", "trace"),), "trace",
+        "            parts.append((K * K).sum(axis=2))\n",
+        (("sign", "trace"), ("trace-sign", "")), "trace",
     ),
     Mutant(
         "hamiltonian-transposed", "K in place of K^T for the second half", "fields.hamiltonian",
         "multiply_transposed(K, Z[:n], a)  # [2]\n", "multiply(K, Z[:n], a)  # [2]\n",
-        (("transposed-K", ""),), "slopes",
+        (("hamiltonian-K-twice", ""),), "slopes",
     ),
     Mutant(
         "bias-twice", "the last layer's bias is added twice", "fields.mlp",
@@ -118,7 +119,7 @@ POTENTIALS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "laplacian-with-time", "the Laplacian takes in the time", "fields.potential", _PAIRS,
-        f'        K0 = v["K0"]\n{_PAIRS}', (("laplacian-with-time", ""),), "phi_laplacian",
+        f'        K0 = v["K0"]\n{_PAIRS}', (("trace-with-time", ""),), "phi_laplacian",
         more=(("np.trace(A[:, :d, :d], axis1=1, axis2=2)", "np.trace(A, axis1=1, axis2=2)"),
               ("np.sum(A[:, :, :d] ** 2, axis=(1, 2)))", "np.sum(A**2, axis=(1, 2)))"),
               ("return C, np.sum(C**2, axis=2)", 'return C, np.sum(v["K0"] ** 2, axis=2)')),

@@ -100,7 +100,8 @@ COSTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "gaussian-constant", "log-densities lack d/2 log 2 pi", "densities", _PEAK,
-        "        self._log_peak = -log_root_det\n", (("constant", "d/2 log(2 pi)"),),
+        "        self._log_peak = -log_root_det\n",
+        (("constant", "d/2 log(2 pi)"), ("gaussian-two-pi", "")),
         "log_density_path",
     ),
     Mutant(

@@ -17,7 +17,7 @@ SUPERVISED: tuple[Mutant, ...] = (
     Mutant(
         "loss-gradient-twice", "the derivative of |v - y|^2/2 is 2 (v - y)", "costs.supervised",
         "            V[i, s] = scale * r\n", "            V[i, s] = 2.0 * scale * r\n",
-        (("factor", "2"),), "gradient",
+        (("gradient-twice-loss", ""), ("factor", "2 times what is right")), "gradient",
     ),
     Mutant(
         "sum-over-samples", "a sum over samples in place of their mean", "problems.supervised",

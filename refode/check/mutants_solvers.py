@@ -117,7 +117,7 @@ SWEEPS: tuple[Mutant, ...] = (
         "x-bar-at-the-end", "the cotangent of x is the one of z(T)", "solvers.sweeps",
         "    value = terminal(cost, Y, block * S, m, L, cost_bar, scratch)\n",
         "    value = terminal(cost, Y, block * S, m, L, cost_bar, scratch)\n    L_T = L.copy()\n",
-        (("exchanged", "x_bar"),), "x_bar",
+        (("x-bar-at-end", ""),), "x_bar",
         more=(("        unload(L, m, block * S, X_bar)\n",
                "        unload(L_T, m, block * S, X_bar)\n"),),
     ),
@@ -164,7 +164,7 @@ QUADRATURES: tuple[Mutant, ...] = (
         "transport-gradient-half", "the derivative of |f|^2/2 is f/2", "solvers.dynamics",
         "            F_bar[i, s] += v_bar[s] * F[i, s]\n",
         "            F_bar[i, s] += 0.5 * v_bar[s] * F[i, s]\n",
-        (("factor", "transport"), ("term-factor", "transport")), "gradient",
+        (("gradient-half-transport", ""),), "gradient",
     ),
     Mutant(
         "noise-redrawn", "every other stage has other noise", "solvers.schemes", _STAGE,

@@ -27,7 +27,7 @@ TABLEAUS: tuple[Mutant, ...] = (
         "        return A, np.array([float(b) for b in self.b]), ",
         "        A = np.array([[float(f'{float(a):.7g}') for a in row] for row in self.A])\n"
         "        return A, np.array([float(f'{float(b):.7g}') for b in self.b]), ",
-        (("precision", "float32"), ("coefficients-single", "")), "trajectory",
+        (("coefficients-7", ""),), "trajectory",
     ),
     Mutant(
         "nodes-previous", "c_(i-1) for c_i, for the field and for theta(t)", "tableaus",
@@ -61,7 +61,7 @@ TIMES: tuple[Mutant, ...] = (
     Mutant(
         "step-sign-lost", "h is positive where time runs backwards", "solvers.neural_ode", _STEP,
         _STEP.replace("(T - t0)", "abs(T - t0)"),
-        (("step-sign-lost", ""), ("step-sign", "")), "stages",
+        (("step-sign", ""),), "stages",
     ),
     Mutant(
         "coefficients-reversed", "theta(t) reads its coefficients in reverse order",
