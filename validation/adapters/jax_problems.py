@@ -48,8 +48,7 @@ class Problems:
         """All quantities that this adapter has."""
         self.refuse(case)
         with jax.enable_x64(self.precision == "float64"):
-            names = ("theta", "direction", "x", "y", "x_direction", "z_bar", "l_bar", "path_bar",
-                     "noise")  # fmt: skip
+            names = ("theta", "direction", "x", "y", "x_direction", "z_bar", "l_bar", "path_bar")
             given = jax.tree.map(jnp.asarray, {name: getattr(case, name) for name in names})
             run = partial(getattr(self, f"_{case.kind}"), case)
             return jax.device_get(jax.jit(run, compiler_options=QUICK)(given))
@@ -57,8 +56,12 @@ class Problems:
     def refuse(self, case: Any) -> None:
         """Raise Skip for a case that cannot be solved."""
 
-    def _slope(self, case: Any, noise: Any, k: int, cost: bool = False) -> Callable[..., Any]:
-        """f, the trace (k > 0) and |f|^2/2 besides, as a function of theta, t, cell, states."""
+    def _slope(self, case: Any, k: int, cost: bool = False) -> Callable[..., Any]:
+        """f, the trace (k > 0) and |f|^2/2 besides, as a function of theta, t, cell, states.
+
+        Noise is a constant of the compiled program: diffrax's BacksolveAdjoint takes no traced
+        array but through its arguments.
+        """
         f, d = parts.field(case.field), case.field["dim"]
 
         def slope(theta: Theta, t: Any, cell: Any, y: Any, e: Any) -> Any:
@@ -68,7 +71,7 @@ class Problems:
             return jnp.concatenate([v, jnp.array([*trace, *([0.5 * (v @ v)] if cost else [])])])
 
         every = jax.vmap(slope, (None, None, None, 0, 0))
-        return lambda theta, t, cell, y: every(theta, t, cell, y, noise)
+        return lambda theta, t, cell, y: every(theta, t, cell, y, case.noise)
 
     def _derivatives(self, objective: Callable[[Theta], Any], given: Any) -> Results:
         """The objective's terms and what it finds on the way, their sum, and its derivatives."""
@@ -96,7 +99,7 @@ class Problems:
     def _ode(self, case: Any, given: Any) -> Results:
         d, theta, x = case.field["dim"], given["theta"], given["x"]
         k = 0 if case.scheme.symplectic else 1  # a shear's determinant is 1, of every substep
-        slope = self._slope(case, given["noise"], k)
+        slope = self._slope(case, k)
 
         def run(theta: Theta, x: Any) -> Any:
             path = self.solve(case, slope, jnp.pad(x, ((0, 0), (0, k))), case.along, theta)
@@ -123,7 +126,7 @@ class Problems:
 
     def _supervised(self, case: Any, given: Any) -> Results:
         p = case.problem
-        start, slope = jnp.pad(given["x"], ((0, 0), (0, p["augment"]))), self._slope(case, None, 0)
+        start, slope = jnp.pad(given["x"], ((0, 0), (0, p["augment"]))), self._slope(case, 0)
 
         def objective(theta: Theta) -> tuple[Any, Results]:
             path = self.solve(case, slope, start, case.along, theta)
@@ -142,7 +145,7 @@ class Problems:
         p, d = case.problem, case.field["dim"]
         start = jnp.pad(given["x"], ((0, 0), (0, 2)))
         sign = 1.0 if case.along[1] > case.along[0] else -1.0
-        slope = self._slope(case, given["noise"], 1, cost=True)
+        slope = self._slope(case, 1, cost=True)
 
         def objective(theta: Theta) -> tuple[Any, Results]:
             path = self.solve(case, slope, start, case.along, theta)
@@ -252,4 +255,3 @@ class Problems:
 
 def _size(p: dict[str, Any], r: Any) -> Any:
     return r**2 if p["hjb_norm"] == "squared" else jnp.abs(r)
-
