@@ -53,15 +53,15 @@ class Examiners:
                 process.terminate()
             process.wait()
 
-    def map(self, mutants: Sequence[Mutant]) -> Iterator[Result]:
+    def map(self, mutants: Sequence[Mutant], gradients: int) -> Iterator[Result]:
         """What came of the mutants, in their order."""
         with ThreadPoolExecutor(len(self._all)) as pool:
-            yield from pool.map(self._examined, mutants)
+            yield from pool.map(lambda mutant: self._examined(mutant, gradients), mutants)
 
-    def _examined(self, mutant: Mutant) -> Result:
+    def _examined(self, mutant: Mutant, gradients: int) -> Result:
         process = self._free.get()
         try:
-            frames.send(process.stdin, {"name": mutant.name})
+            frames.send(process.stdin, {"name": mutant.name, "gradients": gradients})
             reply = frames.receive(process.stdout)
         finally:
             self._free.put(process)
@@ -88,7 +88,7 @@ def main() -> None:
     known = catalogue()
     while (request := frames.receive(sys.stdin.buffer)) is not None:
         try:
-            message = asdict(examine(known[request["name"]]))
+            message = asdict(examine(known[request["name"]], request["gradients"]))
             del message["mutant"]
         except Exception as error:
             message = {"error": f"{type(error).__name__}: {error}"}

@@ -110,6 +110,7 @@ def suite(
     names: Sequence[str] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     workers: int = 2,
+    gradients: int = 4,
 ) -> list[Result]:
     """Plant bugs, one after another, and see what finds them.
 
@@ -121,6 +122,8 @@ def suite(
         ``progress(name, done, total)`` as each is done.
     workers : int, optional
         Processes at a time.
+    gradients : int, optional
+        Cases, at most, whose gradients are checked by `refode.verify`, each of another kind.
 
     Returns
     -------
@@ -141,9 +144,10 @@ def suite(
         names = [m.name for m in MUTANTS]
     chosen = [known[_validate.choice("names", n, tuple(known))] for n in names]
     workers = _validate.positive_int("workers", workers)
+    gradients = _validate.positive_int("gradients", gradients)
     found = []
     with Examiners(min(workers, len(chosen) or 1)) as pool:
-        for result in pool.map(chosen):
+        for result in pool.map(chosen, gradients):
             found.append(result)
             if progress:
                 progress(result.mutant.name, len(found), len(chosen))
@@ -168,8 +172,8 @@ def control(cases: Sequence[str] = ("ode-line", "supervised-states", "flow-one",
         process.close()
 
 
-def examine(mutant: Mutant) -> Result:
-    """Check one mutant in a process of its own."""
+def examine(mutant: Mutant, gradients: int = 4) -> Result:
+    """Check one mutant in a process of its own; so many of its gradients at most."""
     began = time.perf_counter()
     process = started(mutant.name)
     try:
@@ -179,7 +183,7 @@ def examine(mutant: Mutant) -> Result:
             mutant, len(failing), len({row.case for row in failing}), bool(failing),
             outcome.findings, named(mutant, outcome),
         )  # fmt: skip
-        result.gradients = list(_gradients(process, outcome))
+        result.gradients = list(_gradients(process, outcome, gradients))
     finally:
         process.close()
     result.seconds = time.perf_counter() - began
@@ -212,9 +216,9 @@ def named(mutant: Mutant, outcome: Outcome) -> str:
 LEAST = 2
 
 
-def _gradients(process: Process, outcome: Outcome) -> Iterator[GradientCheck]:
+def _gradients(process: Process, outcome: Outcome, most: int) -> Iterator[GradientCheck]:
     """The smallest cases of every kind that the mutant changes, by `refode.verify` alone."""
-    for name, hessian in _affected(outcome):
+    for name, hessian in list(_affected(outcome))[:most]:
         yield _gradient(process, name, hessian)
 
 

@@ -96,7 +96,7 @@ ACTIVATIONS: tuple[Mutant, ...] = (
     Mutant(
         "softplus-curvature", "softplus'' = s (1 + s)", "activations",
         "s[j, i] * (1.0 - s[j, i]) * s_bar[j, i]", "s[j, i] * (1.0 + s[j, i]) * s_bar[j, i]", (),
-        "gradient",
+        "x_bar",
     ),
     Mutant(
         "log-cosh", "log cosh in place of log(2 cosh)", "activations",

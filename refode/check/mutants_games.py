@@ -43,7 +43,7 @@ RESIDUAL: tuple[Mutant, ...] = (
     Mutant(
         "phi-t-detached", "dPhi/dt of the residual has no gradient", "solvers.game_dynamics",
         "F_bar[d + 3, s] = -r_bar\n", "F_bar[d + 3, s] = 0.0 * r_bar\n",
-        (("phi-time-missing", "gradient"),), "gradient",
+        (("r-detached-time", ""),), "gradient",
     ),
 )  # fmt: skip
 

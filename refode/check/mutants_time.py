@@ -84,10 +84,9 @@ TIMES: tuple[Mutant, ...] = (
 
 BASES: tuple[Mutant, ...] = (
     Mutant(
-        "right-cell", "a border belongs to the later cell", "bases",
-        "        return np.clip(np.ceil((s - BORDER) * J) - 1, 0, J - 1).astype(np.int64)\n",
-        "        return np.clip(np.floor((s + BORDER) * J), 0, J - 1).astype(np.int64)\n",
-        (("cell-right", ""),), "slopes",
+        "cell-by-step-start", "a step's start says which cell it reads", "bases",
+        "        return self._table(times, 0.5 * (start + end))\n",
+        "        return self._table(times, start)\n", (), "slopes",
     ),
     Mutant(
         "cell-by-stage", "a stage's own time says which cell it reads", "bases",

@@ -33,6 +33,7 @@ def run(folder: Path, quick: bool = False) -> Section:
     """
     section = Section("mutations")
     outcome, gradients = control()
+    progress = _progress if sys.stdout.isatty() else None
     section.add(
         "the kernels without a bug pass", outcome.passed and not outcome.findings,
         f"{len(outcome.failing())} of {len(outcome.rows)} arrays wrong", "none",
@@ -41,7 +42,7 @@ def run(folder: Path, quick: bool = False) -> Section:
         "and so do their gradients", not any(g.failed or g.wrong for g in gradients),
         f"{sum(g.failed for g in gradients)} of {len(gradients)} fail", "none",
     )  # fmt: skip
-    results = suite(QUICK if quick else None, _progress if sys.stdout.isatty() else None)
+    results = suite(QUICK, progress, gradients=1) if quick else suite(progress=progress)
     judge(section, results)
     table(
         "Planted bugs", ["bug", "what is planted", "wrong arrays", "first finding", "named",
