@@ -193,7 +193,13 @@ def examine(mutant: Mutant, gradients: int = 4) -> Result:
 def _checked(process: Any) -> Outcome:
     from refode.check.run import check
 
-    return check(process)
+    try:
+        return check(process)
+    except Exception as error:  # a diagnosis that fails names nothing, and says why
+        outcome = check(process, diagnose=False)
+        told = f"the diagnosis failed with {type(error).__name__}: {error}"
+        outcome.findings = [Finding("diagnosis-failed", told, (), False)]
+        return outcome
 
 
 def named(mutant: Mutant, outcome: Outcome) -> str:
