@@ -115,6 +115,29 @@ def test_verify_is_held_to_what_it_says_it_sees():
         assert Result(MUTANT, gradients=gradients).verify == words
 
 
+def test_every_check_of_the_report_can_fail():
+    wrong = GradientCheck("case", 1e-3, 1e-12, 1e-10, True)
+    right = GradientCheck("case", 1e-12, 1e-12, 1e-10, False)
+    good = Result(MUTANT, 3, 1, True, [], "named", [wrong, right])
+
+    def passed(*others):
+        section = Section("mutations")
+        mutations.judge(section, [good] * 4 + list(others))
+        return [c.passed for c in section.checks]
+
+    assert passed(good) == [True, True, True, True]
+    assert passed(dataclasses.replace(good, naming="localised")) == [True, True, True, True]
+    assert passed(*[dataclasses.replace(good, naming="localised")] * 2) == [True, False, True, True]
+    assert passed(dataclasses.replace(good, caught=False)) == [False, True, True, True]
+    missed = dataclasses.replace(wrong, failed=False)
+    assert passed(dataclasses.replace(good, gradients=[missed])) == [True, True, False, True]
+    alarm = dataclasses.replace(right, failed=True)
+    assert passed(dataclasses.replace(good, gradients=[alarm])) == [True, True, True, False]
+    section = Section("mutations")
+    mutations.judge(section, [dataclasses.replace(good, gradients=[right])])
+    assert [c.passed for c in section.checks] == [True, True, False, True]  # nothing was seen
+
+
 @pytest.mark.parametrize(("changes", "words"), [
     ({"old": "no such text"}, "0 occurrences"),
     ({"old": "import"}, "occurrences of 'import'"),
