@@ -126,8 +126,7 @@ POTENTIALS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "potential-time-bias", "the time's entry of b is missing in dPhi/dt",
-        "fields.potential_kernels", "Gt[s] = e[o.bt]\n", "Gt[s] = 0.0\n",
-        (("constant", "phi_time"),), "phi_time",
+        "fields.potential_kernels", "Gt[s] = e[o.bt]\n", "Gt[s] = 0.0\n", (), "phi_time",
     ),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -116,13 +117,19 @@ def _entries(result: Result) -> tuple[str, ...]:
     """A row of the table."""
     key = result.findings[0].key if result.findings else "-"
     naming = {"named": "yes", "localised": "place", "no": "no", "": "SURVIVED"}[result.naming]
-    errors = [g.error for g in result.gradients if g.wrong]
-    powers = [g.power for g in result.gradients]
+    cases = f"{result.n_cases} case{'' if result.n_cases == 1 else 's'}"
     return (
-        result.mutant.name, result.mutant.about, f"{result.n_wrong} in {result.n_cases} cases",
-        key, naming, f"{max(errors):.0e}" if errors else "-",
-        f"{max(powers):.0e}" if powers else "-", _VERIFY[result.verify],
+        result.mutant.name, result.mutant.about, f"{result.n_wrong} in {cases}", key, naming,
+        _largest([g.error for g in result.gradients if g.wrong]),
+        _largest([g.power for g in result.gradients]), _VERIFY[result.verify],
     )  # fmt: skip
+
+
+def _largest(values: list[float]) -> str:
+    """The largest of some errors; infinite ones are those of what is not finite."""
+    if not values:
+        return "-"
+    return f"{max(values):.0e}" if math.isfinite(max(values)) else "not finite"
 
 
 def markdown(results: list[Result]) -> str:
