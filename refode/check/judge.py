@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 #: How many times the largest change of a quantity under perturbations by eps, and how many eps of
 #: its size, rounding may make of an error. docs/check.md: what correct implementations reach.
-ROUNDINGS = 4.0
+ROUNDINGS = 8.0
 PRECISIONS = tuple(EPS)
 
 
