@@ -11,23 +11,25 @@ Four kinds of evidence, the first two certain where they hold to rounding:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refode.check import patterns, refinement, transforms
-from refode.check.cells import Candidate, Cell, Document, Key
+from refode.check.cells import Candidate, Cell, Key
 from refode.check.judge import Judge
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Finding, Row
 from refode.check.protocol import QUANTITIES
 from refode.check.targets import Target
+from refode.reference.files import arrays
 
 if TYPE_CHECKING:
     from refode.check.run import Judged
 
 #: What variants' values may be off by, relative: their own rounding; second derivatives are
 #: differences of first ones.
-SLACK, SLACK_HESSIAN = 1e-12, 1e-7
+SLACK, SLACK_HESSIAN = 1e-12, 1e-9
 #: Cases on which a variant is tried before it is given up.
 TRIED = 3
 MOST = 5
@@ -60,7 +62,7 @@ def diagnosed(
         chosen += refinement.discretised_later(later, judge, target)
         left = _unexplained(cells, chosen)
     if left or not chosen:
-        chosen += _fallback(rows, left, documents)
+        chosen += _fallback(rows, left, judged)
     return [
         Finding(c.key, c.sentence, tuple(sorted(c.explained)), c.certain) for c in chosen[:MOST]
     ]
@@ -87,7 +89,7 @@ def fewest(candidates: Iterable[Candidate], wrong: set[Key]) -> list[Candidate]:
     chosen: list[Candidate] = []
     pool = [c for c in candidates if c.explained]
     while pool and left and len(chosen) < MOST:
-        best = max(pool, key=lambda c: (len(c.explained & left) - c.against, -c.rank))
+        best = max(pool, key=lambda c: (len(c.explained & left) - 2 * c.against, -c.rank))
         gain = best.explained & left
         if not gain:
             break
@@ -102,8 +104,17 @@ def fewest(candidates: Iterable[Candidate], wrong: set[Key]) -> list[Candidate]:
 
 
 def _unexplained(cells: Iterable[Cell], chosen: Iterable[Candidate]) -> list[Cell]:
+    """Cells that neither are explained nor come after one that is, in their own case."""
     known: set[Key] = set().union(*(c.explained for c in chosen))
-    return [c for c in cells if c.key not in known]
+    first: dict[str, int] = {}
+    for case, quantity in known:
+        name = quantity.partition("/")[0]
+        if name in QUANTITIES:
+            first[case] = min(first.get(case, len(QUANTITIES)), QUANTITIES.index(name))
+    return [
+        c for c in cells
+        if c.key not in known and QUANTITIES.index(c.name) <= first.get(c.key[0], len(QUANTITIES))
+    ]  # fmt: skip
 
 
 def _values_right(cell: Cell, rows: Sequence[Row]) -> bool:
@@ -117,6 +128,14 @@ def _values_right(cell: Cell, rows: Sequence[Row]) -> bool:
 # --- variants --------------------------------------------------------------------------------
 
 
+@dataclass
+class _Tally:
+    """What of a variant is met and what is not, values and derivatives apart."""
+
+    hits: tuple[set[Key], set[Key]]
+    against: list[int]
+
+
 def _variants(cells: list[Cell], judged: Sequence[Judged]) -> list[Candidate]:
     """Known mistakes whose numbers are met."""
     from refode.check.variants import VARIANTS
@@ -125,37 +144,68 @@ def _variants(cells: list[Cell], judged: Sequence[Judged]) -> list[Candidate]:
     for cell in cells:
         by_case.setdefault(cell.document["name"], []).append(cell)
     verdicts = {one.document["name"]: one for one in judged}
-    found = []
+    groups = sorted(by_case.items(), key=lambda item: len(str(item[1][0].document)))
+    found: list[Candidate] = []
     for variant in VARIANTS:
-        made = Candidate(variant.key, variant.sentence, rank=0.6)
-        misses = 0
-        for name, group in sorted(by_case.items(), key=lambda item: len(str(item[1][0].document))):
-            document = group[0].document
-            values = variant.evaluate({k: v for k, v in document.items() if k != "results"})
-            if values is None:
-                continue
-            hit = {c.key for c in group if c.quantity in values
-                   and c.met_by(values[c.quantity], _slack(c))}  # fmt: skip
-            made.explained |= hit
-            made.against += _against(values, verdicts[name], group[0].siblings)
-            misses += not hit
-            if misses >= TRIED and not made.explained:
+        met, misses = _Tally((set(), set()), [0, 0]), 0
+        for name, group in groups:
+            misses += _meet(variant, group, verdicts[name], met)
+            if misses >= TRIED and not any(met.hits):
                 break
-        if made.explained:
-            found.append(made)
+        found += _candidates(variant, met)
     return found
 
 
-def _slack(cell: Cell) -> float:
-    return SLACK_HESSIAN if cell.name == "hessian_vector" else SLACK
+def _meet(variant: Any, group: list[Cell], one: Judged, met: _Tally) -> bool:
+    """Hold a variant to a case; True where it applies and explains nothing."""
+    document = {k: v for k, v in group[0].document.items() if k != "results"}
+    second = [c for c in group if c.name == "hessian_vector"]
+    values = variant.evaluate(document)
+    if values is None and not second:
+        return False
+    hit = [c for c in group if _met(c, values or {})]
+    if second and (hit or len(second) == len(group)):
+        values = variant.evaluate(document, hessian=True)
+        hit = [c for c in group if _met(c, values or {})]
+    if values is None:
+        return False
+    for cell in hit:
+        met.hits[cell.name in patterns.DERIVATIVES].add(cell.key)
+    for derivatives in (False, True):
+        met.against[derivatives] += _against(values, one, group[0].siblings, derivatives)
+    return not hit
 
 
-def _against(values: dict[str, np.ndarray], one: Judged, right: dict[str, np.ndarray]) -> int:
+def _met(cell: Cell, values: dict[str, np.ndarray]) -> bool:
+    slack = SLACK_HESSIAN if cell.name == "hessian_vector" else SLACK
+    return cell.quantity in values and cell.met_by(values[cell.quantity], slack)
+
+
+def _candidates(variant: Any, met: _Tally) -> list[Candidate]:
+    """The mistake as a whole, and in the values or the derivatives alone."""
+    values, derivatives = met.hits
+    found = [Candidate(variant.key, variant.sentence, values | derivatives, rank=0.6,
+                       against=sum(met.against))]  # fmt: skip
+    if values and met.against[True]:
+        sentence = f"in the values alone, derivatives are without it: {variant.sentence}"
+        found.append(Candidate(variant.key, sentence, values, 0.7, against=met.against[False]))
+    if derivatives and met.against[False]:
+        sentence = f"in derivatives (gradients) alone, values are without it: {variant.sentence}"
+        found.append(Candidate(variant.key, sentence, derivatives, 0.7,
+                               against=met.against[True]))  # fmt: skip
+    return [c for c in found if c.explained]
+
+
+def _against(
+    values: dict[str, np.ndarray], one: Judged, right: dict[str, np.ndarray], derivatives: bool
+) -> int:
     """Right arrays of a failing case that the mistake would have made wrong."""
     count = 0
     for row in one.rows:
         other = values.get(row.quantity)
-        if row.verdict == RIGHT and other is not None and other.shape == right[row.quantity].shape:
+        if row.verdict != RIGHT or other is None or other.shape != right[row.quantity].shape:
+            continue
+        if (row.name in patterns.DERIVATIVES) == derivatives:
             apart = float(np.abs(other - right[row.quantity]).max(initial=0.0))
             count += apart > 10.0 * row.tolerance + SLACK_HESSIAN * row.size
     return count
@@ -165,12 +215,17 @@ def _against(values: dict[str, np.ndarray], one: Judged, right: dict[str, np.nda
 
 
 def _fallback(
-    rows: Sequence[Row], left: list[Cell], documents: dict[str, Document]
+    rows: Sequence[Row], left: list[Cell], judged: Sequence[Judged]
 ) -> list[Candidate]:
     """The first wrong quantity and the cases in which it is wrong."""
+    documents = {one.document["name"]: one.document for one in judged}
     unexplained = {c.key for c in left}
     open_rows = [r for r in rows if (r.case, r.quantity) in unexplained or r.verdict == INVALID]
-    name = patterns.first_wrong(open_rows, QUANTITIES)
+    roots = unexplained - _consequences(left, judged)
+    name = patterns.first_wrong([r for r in open_rows if (r.case, r.quantity) in roots
+                                 or r.verdict == INVALID] or open_rows, QUANTITIES)  # fmt: skip
+    if name == "stages" and any(_slopes_first(one) for one in judged):
+        name = "slopes"
     if not name:
         return []
     bad = {r.case for r in open_rows if r.name == name and r.case in documents}
@@ -186,3 +241,36 @@ def _fallback(
         sentence += f" Before it, {', '.join(unseen)} were not given and would tell more."
     return [Candidate("first-wrong", sentence, unexplained | {
         (r.case, r.quantity) for r in open_rows}, rank=9.0, certain=False)]  # fmt: skip
+
+
+def _consequences(cells: Iterable[Cell], judged: Sequence[Judged]) -> set[Key]:
+    """Wrong arrays that follow from the implementation's own earlier ones."""
+    from refode.check.plain_given import following
+
+    answers = {one.document["name"]: one for one in judged}
+    made: dict[str, dict[str, np.ndarray]] = {}
+    found = set()
+    for cell in cells:
+        name = cell.document["name"]
+        if name not in made:
+            values = answers[name].answer.values
+            given = {k: v for k, v in values.items()
+                     if k in cell.siblings and v.shape == cell.siblings[k].shape}  # fmt: skip
+            document = {k: v for k, v in cell.document.items() if k != "results"}
+            made[name] = following(document, given)
+        if cell.quantity in made[name] and cell.met_by(made[name][cell.quantity], SLACK):
+            found.add(cell.key)
+    return found
+
+
+def _slopes_first(one: Judged) -> bool:
+    """Whether a case's first slope is wrong at its first stage, which is right."""
+    wrong = {r.quantity: r for r in one.rows if r.verdict == WRONG}
+    if "stages" not in wrong or "slopes" not in wrong:
+        return False
+    stages, slopes = (one.answer.values[k][0, 0] for k in ("stages", "slopes"))
+    right = arrays(one.document, "results") if "results" in one.document else {}
+    if not right:
+        return False
+    near = float(np.abs(stages - right["stages"][0, 0]).max()) <= wrong["stages"].tolerance
+    return near and float(np.abs(slopes - right["slopes"][0, 0]).max()) > wrong["slopes"].tolerance

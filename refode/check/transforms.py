@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from refode.check.cells import Array, Candidate, Cell, constants, factors
+from refode.reference.files import arrays
 
 #: Quantities to which somebody may add a constant.
 _SHIFTED = ("log_det", "log_density", "log_density_path", "transport_cost", "terms", "total",
@@ -189,15 +190,41 @@ def _shifted(cells: list[Cell]) -> list[Candidate]:
             if cell.met_by(cell.right + value):
                 made = found.setdefault(name, Candidate("constant", "", rank=1.2 + 0.01 * rank))
                 made.explained.add(cell.key)
-    for name, made in found.items():
+    # a term that is wrong moves the total by the same number: one number of one case says nothing
+    told = {name: made for name, made in found.items() if _telling(made, cells)}
+    for name, made in told.items():
         made.sentence = f"off by a constant, {name}: {_quantities(made)}."
+    return [*told.values(), *_same_shift(loose), *_own_shifts(loose)]
+
+
+def _telling(made: Candidate, cells: list[Cell]) -> bool:
+    """Whether more than the single numbers of one case are explained."""
+    mine = [c for c in cells if c.key in made.explained]
+    return len({c.key[0] for c in mine}) > 1 or any(c.right.size > 1 for c in mine)
+
+
+def _same_shift(loose: list[tuple[Cell, float]]) -> list[Candidate]:
+    """One unnamed constant in several cases."""
+    found = []
     for value in _clusters([(s, 3.0 * cell.tolerance) for cell, s in loose]):
-        made = Candidate("constant", "", rank=2.5)
-        made.explained |= {c.key for c, _ in loose if c.met_by(c.right + value)}
-        if len(made.explained) >= 2:
+        mine = {c.key for c, _ in loose if c.met_by(c.right + value)}
+        made = Candidate("constant", "", mine, rank=2.5)
+        if len({case for case, _ in mine}) > 1:
             made.sentence = f"off by the constant {value:.6g}: {_quantities(made)}."
-            found[f"{value}"] = made
-    return list(found.values())
+            found.append(made)
+    return found
+
+
+def _own_shifts(loose: list[tuple[Cell, float]]) -> list[Candidate]:
+    """Arrays that are off by a constant in each case, by one of its own."""
+    found = []
+    for name in sorted({c.quantity for c, _ in loose}):
+        mine = [(c, s) for c, s in loose if c.quantity == name and c.right.size > 1]
+        if len(mine) > 1:
+            shown = ", ".join(f"{s:.4g}" for _, s in mine[:3])
+            sentence = f"off by a constant of its own in each case ({shown}, ...): {name}."
+            found.append(Candidate("constant", sentence, {c.key for c, _ in mine}, rank=2.6))
+    return found
 
 
 # --- one quantity for another ----------------------------------------------------------------
@@ -207,7 +234,8 @@ def _exchanged(cells: list[Cell]) -> list[Candidate]:
     """A block, a term or a state that holds the right numbers of another."""
     found: dict[str, Candidate] = {}
     for cell in cells:
-        for name, other in cell.siblings.items():
+        inputs = {f"the input {k}": a for k, a in arrays(cell.document, "inputs").items()}
+        for name, other in (cell.siblings | inputs).items():
             if name != cell.quantity and other.any() and cell.met_by(other):
                 words = f"{cell.quantity} holds what belongs to {name}"
                 made = found.setdefault(words, Candidate("exchanged", f"{words}.", rank=0.9))
