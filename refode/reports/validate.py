@@ -13,14 +13,16 @@ import numpy
 import scipy
 
 import refode
-from refode.reports import flows, games_checks, gradients, invariants, orders
+from refode.reports import flows, games_checks, gradients, invariants, mutations, orders
 from refode.reports.section import Section, plain, table, verdict
 
 Part = Callable[[Path, bool], Section]
 PARTS: tuple[Part, ...] = (gradients.run, orders.run, invariants.run, flows.run, games_checks.run)
 
 
-def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> bool:
+def run(
+    out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS, full: bool = False
+) -> bool:
     """Run all parts, print a summary, save numbers and pictures; False where a check failed.
 
     Parameters
@@ -32,11 +34,13 @@ def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> 
         with every basis and loss.
     parts : sequence of callables, optional
         ``part(folder, quick) -> Section``.
+    full : bool, optional
+        Plant bugs in the kernels besides, to see that ``refode check`` catches and names them.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     rows, failed, record = [], [], {}
-    for part in parts:
+    for part in (*parts, *([mutations.run] if full else [])):
         began = time.perf_counter()
         section = part(folder, quick)
         seconds = time.perf_counter() - began
@@ -53,7 +57,7 @@ def run(out: str | Path, quick: bool = False, parts: Sequence[Part] = PARTS) -> 
         print(f"FAILED {title}: {check.name}: {check.measured}, wanted {check.wanted}")
     passed = not failed and all(entry["passed"] for entry in record.values())
     record_file = folder / "validate.json"
-    with_versions = {"passed": passed, "quick": quick, "versions": _versions(), **record}
+    with_versions = {"passed": passed, "quick": quick, "full": full, "versions": _versions(), **record}
     record_file.write_text(json.dumps(plain(with_versions), indent=2) + "\n")
     table(f"Summary: {'all holds' if passed else 'FAILED'}",
           ["part", "checks passed", "seconds", "verdict"], rows)  # fmt: skip
