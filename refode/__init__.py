@@ -14,11 +14,13 @@ __version__ = "0.1.0"  # the one place; setup.cfg and docs/conf.py read it here
 
 if TYPE_CHECKING:
     from refode import bases as bases
+    from refode import check as check
     from refode import closed_forms as closed_forms
     from refode import datasets as datasets
     from refode import densities as densities
     from refode import fields as fields
     from refode import games as games
+    from refode import reference as reference
     from refode import tableaus as tableaus
     from refode import training as training
     from refode import verify as verify
@@ -37,12 +39,14 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "bases": "refode.bases",
+    "check": "refode.check",
     "closed_forms": "refode.closed_forms",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
     "evaluate": "refode.solvers.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
+    "reference": "refode.reference",
     "tableaus": "refode.tableaus",
     "training": "refode.training",
     "verify": "refode.verify",
@@ -67,6 +71,7 @@ __all__ = [
     "Supervised",
     "__version__",
     "bases",
+    "check",
     "closed_forms",
     "datasets",
     "densities",
@@ -74,6 +79,7 @@ __all__ = [
     "fields",
     "games",
     "get_num_threads",
+    "reference",
     "set_num_threads",
     "tableaus",
     "train",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from refode.check.outcome import Row as Row
     from refode.check.protocol import Adapter as Adapter
     from refode.check.protocol import Skip as Skip
+    from refode.check.run import check as check
 
 _HOMES = {
     "Adapter": "protocol",
@@ -26,9 +27,10 @@ _HOMES = {
     "Row": "outcome",
     "Scheme": "case",
     "Skip": "protocol",
+    "check": "run",
 }
 
-__all__ = ["Adapter", "Case", "Finding", "Outcome", "Row", "Scheme", "Skip"]
+__all__ = ["Adapter", "Case", "Finding", "Outcome", "Row", "Scheme", "Skip", "check"]
 
 
 def __getattr__(name: str) -> Any:

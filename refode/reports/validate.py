@@ -57,8 +57,8 @@ def run(
         print(f"FAILED {title}: {check.name}: {check.measured}, wanted {check.wanted}")
     passed = not failed and all(entry["passed"] for entry in record.values())
     record_file = folder / "validate.json"
-    with_versions = {"passed": passed, "quick": quick, "full": full, "versions": _versions(), **record}
-    record_file.write_text(json.dumps(plain(with_versions), indent=2) + "\n")
+    settings = {"passed": passed, "quick": quick, "full": full, "versions": _versions()}
+    record_file.write_text(json.dumps(plain(settings | record), indent=2) + "\n")
     table(f"Summary: {'all holds' if passed else 'FAILED'}",
           ["part", "checks passed", "seconds", "verdict"], rows)  # fmt: skip
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
