@@ -1,4 +1,4 @@
-"""The command ``refode``: info, reproduce, validate, export.
+"""The command ``refode``: info, reproduce, validate, check, export.
 
 Every command ends in a table, names the folder it wrote to, and exits with 0 where all
 went well, 1 where something failed, 2 where it was called wrongly, 130 on Ctrl-C.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import sys
 import time
 import traceback
@@ -66,14 +67,16 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         return _info()
     if args.command == "export":
         return _export(parser, args.folder)
-    if args.command == "validate":
-        jobs = {"validate": _validation(args.quick)}
-    else:
-        jobs = {target: _reproduction(target, not args.quiet) for target in _expanded(args.target)}
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"argument --out: {args.out} is no folder to write to ({error.strerror})")
+    if args.command == "check":
+        return _check(parser, args)
+    if args.command == "validate":
+        jobs = {"validate": _validation(args.quick, args.full)}
+    else:
+        jobs = {target: _reproduction(target, not args.quiet) for target in _expanded(args.target)}
     return _run_all(jobs, args.out)
 
 
@@ -117,8 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure every derivative and every scheme's order against independent "
         "truth, and say the smallest error that each check could have seen.",
     )
-    validate.add_argument("--quick", action="store_true", help="fewer and smaller cases")
+    extent = validate.add_mutually_exclusive_group()
+    extent.add_argument("--quick", action="store_true", help="fewer and smaller cases")
+    extent.add_argument("--full", action="store_true",
+                        help="plant bugs as well, and see that each is caught")  # fmt: skip
     _add_out(validate, "results/validation")
+    _add_check(commands)
 
     export = commands.add_parser(
         "export",
@@ -128,6 +135,53 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("folder", type=Path, metavar="DIR", help="folder, made where missing")
     return parser
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = commands.add_parser(
+        "check",
+        help="hold another implementation to the golden cases, and say what is wrong with it",
+        description="Hold another implementation to the golden cases: which of its arrays are "
+        "right, to how many digits, and what is probably wrong with the others. docs/check.md "
+        "says how to write results and adapters.",
+        epilog="Exit status: 0 all that was compared is right, 1 something is not or nothing was "
+        "compared, 2 wrong usage or no such target, 130 Ctrl-C.",
+    )
+    check.add_argument(
+        "target", metavar="TARGET", help="a folder of results, or module:adapter of Python"
+    )
+    check.add_argument("--precision", choices=("float64", "float32", "bfloat16"),
+                       help="whose rounding is allowed (default: what the adapter says, "
+                       "float64 for folders)")  # fmt: skip
+    check.add_argument("--cases", nargs="+", action="extend", metavar="PATTERN",
+                       help="golden cases by name, such as 'game-*' (default: all)")  # fmt: skip
+    check.add_argument("--random", type=_whole, default=0, metavar="N",
+                       help="N random cases as well; one that fails is made as small as it "
+                       "gets")  # fmt: skip
+    check.add_argument("--seed", type=_whole, default=0, metavar="S",
+                       help="of the random cases (default: %(default)s)")  # fmt: skip
+    check.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS",
+                       help="time for one case (default: %(default)g)")  # fmt: skip
+    check.add_argument("--no-diagnosis", action="store_true",
+                       help="only compare, do not look for what is wrong")  # fmt: skip
+    check.add_argument("--quiet", action="store_true", help="show no progress, only results")
+    _add_out(check, "results/check")
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted an integer from 0 on")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted a positive number of seconds")
+    return value
 
 
 def _add_out(parser: argparse.ArgumentParser, default: str) -> None:
@@ -178,6 +232,31 @@ def _export(parser: argparse.ArgumentParser, folder: Path) -> int:
     return OK
 
 
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.text import Text
+
+    from refode.check import report, run
+    from refode.check.progress import progress as shown
+
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as with python -m: the adapter may lie here
+    try:
+        with shown(not args.quiet) as progress:
+            outcome = run.check(
+                args.target, precision=args.precision, cases=args.cases, n_random=args.random,
+                seed=args.seed, timeout=args.timeout, progress=progress,
+                diagnose=not args.no_diagnosis,
+            )  # fmt: skip
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        parser.error(str(error))
+    report.show(outcome)
+    files = report.write(outcome, args.out)
+    names = ", ".join(path.name for path in files)
+    Console().print(Text(f"{names} are in {args.out.resolve()}"), soft_wrap=True)
+    return OK if outcome.passed else FAILED
+
+
 # --- jobs: each gets the folder and says whether all came out as it must ------------------
 
 Job = Callable[[Path], bool]
@@ -187,8 +266,10 @@ def _reproduction(target: str, progress: bool) -> Job:
     return lambda out: importlib.import_module(f"refode.reports.{target}").run(out, progress)
 
 
-def _validation(quick: bool) -> Job:
-    return lambda out: importlib.import_module("refode.reports.validate").run(out, quick)
+def _validation(quick: bool, full: bool) -> Job:
+    return lambda out: importlib.import_module("refode.reports.validate").run(
+        out, quick, full=full
+    )
 
 
 @dataclass
