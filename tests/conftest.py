@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 DESCRIPTION = re.compile(r"\[(?:.*-)?([A-Z][A-Za-z]*Spec)-")
 
 

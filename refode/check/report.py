@@ -173,8 +173,8 @@ def said(row: Row, precision: str) -> str:
     if row.verdict in (INVALID, SKIPPED):
         return short(row.reason) or NO_REASON
     explained = f"rounding at {precision} explains {number(row.tolerance)}"
-    if row.verdict == WRONG and row.model:
-        explained += f"; {row.model} would explain it"
+    if row.verdict == WRONG and row.model == "float32":  # bfloat16 explains too much to be a hint
+        explained += "; float32 would explain it"
     return f"error {number(row.error)}, {digits(row.digits)} digits; {explained}"
 
 
