@@ -366,7 +366,7 @@ def write(outcome: Outcome, folder: str | Path) -> list[Path]:
     else:  # one of an earlier check would be taken for this one's
         (target / "smallest.json").unlink(missing_ok=True)
     for name, content in texts.items():
-        (target / name).write_text(content, encoding="utf-8")
+        (target / name).write_text(content, encoding="utf-8", errors="backslashreplace")
     return [target / name for name in texts]
 
 
