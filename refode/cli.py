@@ -239,8 +239,6 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     from refode.check import report, run
     from refode.check.progress import progress as shown
 
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as with python -m: the adapter may lie here
     try:
         with shown(not args.quiet) as progress:
             outcome = run.check(

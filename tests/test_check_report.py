@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+import warnings
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -361,6 +362,22 @@ def test_the_strip_puts_errors_on_their_side_of_the_line(figures):
     assert len(bad) == 3
     names = [text.get_text() for text in panel.get_yticklabels()]
     assert [names[round(y)] for y in good[:, 1]] == ["trajectory", "trajectory"]
+
+
+def test_a_point_without_a_number_is_not_drawn(figures):
+    outcome = Outcome("t", "float64", [Row("a", "total", WRONG), *mixed().rows])
+    points = plots.strip(outcome).axes[0].collections[1].get_offsets()
+    assert len(points) == 3
+    assert plots.strip(malformed()).axes[0].get_xlim()[1] <= 3 * plots.HIGHEST
+
+
+def test_names_are_no_formulas_and_have_a_font():
+    names = ("$a_b^$", "é\ud800日本", "x" * 100)
+    outcome = Outcome("t", "float64", [right(name, name) for name in names])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of missing glyphs
+        assert plots.heatmap(outcome)
+        assert plots.strip(outcome)
 
 
 def test_no_picture_where_there_is_nothing_to_draw():

@@ -6,7 +6,6 @@ the option is there.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -86,9 +85,7 @@ class Cases(pytest.Collector):
         from refode.check.judge import Judge
         from refode.check.targets import open_target
 
-        option, here = self.config.getoption, str(self.config.invocation_params.dir)
-        if here not in sys.path:
-            sys.path.insert(0, here)  # as with python -m pytest: the adapter may lie here
+        option = self.config.getoption
         stack = self.config.stash.setdefault(_OPEN, ExitStack())
         try:
             target = stack.enter_context(
