@@ -173,7 +173,8 @@ def _skipped(outcome: Outcome) -> list[str]:
 def _pictures(outcome: Outcome) -> list[str]:
     drawn = (
         ("Correct digits by case and quantity", plots.heatmap(outcome),
-         "A colour for every case and quantity; failing ones are marked."),
+         "A colour for every case and quantity, white where the case has no such quantity; "
+         "failing ones are marked."),
         ("Errors beside what rounding explains", plots.strip(outcome),
          "A point for every array; to the right of the line, rounding explains it no more."),
     )  # fmt: skip
