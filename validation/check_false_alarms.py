@@ -18,8 +18,7 @@ from typing import Any
 import common
 import numpy as np
 
-from refode.check.judge import compared
-from refode.check.outcome import EPS
+from refode.check.outcome import EPS, compared
 from refode.check.run import check
 
 CASES, QUICK = 1000, 40

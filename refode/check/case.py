@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode.reference.files import arrays
+from refode.reference.files import arrays, without_results
 
 Array = NDArray[np.float64]
 Document = dict[str, Any]
 
-#: Numbers among a problem's settings, stored as decimals.
-_NUMBERS = ("tikhonov", "smoothness", "transport", "alpha", "terminal", "entropy", "hjb",
-            "hjb_terminal", "height", "stiffness", "gamma")  # fmt: skip
-_ARRAYS = ("weights", "means", "covariances", "mean", "covariance", "centre")
+#: Numbers among a case's settings, stored as decimals, and arrays of such.
+NUMBERS = ("tikhonov", "smoothness", "transport", "alpha", "terminal", "entropy", "hjb",
+           "hjb_terminal", "height", "stiffness", "gamma")  # fmt: skip
+ARRAYS = ("weights", "means", "covariances", "mean", "covariance", "centre")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Case:
             _settings(document["field"]), _settings(document["problem"]), dict(document["basis"]),
             _scheme(document["scheme"]), document["n_steps"], (start, end), (first, last),
             blocks["theta"], blocks["direction"], **alone,
-            document={k: v for k, v in document.items() if k != "results"},
+            document=without_results(document),
         )  # fmt: skip
 
     @property
@@ -140,9 +140,9 @@ def _settings(value: Any, key: str = "") -> Any:
     """Decimals as floats, vectors and matrices as arrays, all else as it is."""
     if isinstance(value, dict):
         return {k: _settings(v, k) for k, v in value.items()}
-    if key in _NUMBERS:
+    if key in NUMBERS:
         return float(Fraction(value))
-    if key in _ARRAYS:
+    if key in ARRAYS:
         return np.array(value, dtype=np.float64)  # text is read as decimals
     if isinstance(value, list):
         return [_settings(v) for v in value]

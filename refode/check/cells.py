@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refode.check.judge import largest
+
 Array = NDArray[np.float64]
 Document = dict[str, Any]
 Key = tuple[str, str]
@@ -57,9 +59,9 @@ class Cell:
         """
         if other.shape != self.got.shape or not np.isfinite(other).all():
             return False
-        allowed = self.tolerance + slack * float(np.abs(other).max(initial=0.0))
-        distance = float(np.abs(self.got - other).max(initial=0.0))
-        apart = float(np.abs(self.got - self.right).max(initial=0.0))
+        allowed = self.tolerance + slack * largest(other)
+        distance = largest(self.got - other)
+        apart = largest(self.got - self.right)
         return distance <= allowed and distance <= 0.2 * apart
 
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from refode.check import patterns, refinement, transforms
 from refode.check.cells import Candidate, Cell, Key
-from refode.check.judge import Judge
+from refode.check.judge import Judge, largest
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Finding, Row
 from refode.check.protocol import QUANTITIES
 from refode.check.targets import Target
-from refode.reference.files import arrays
+from refode.reference.files import without_results
 
 if TYPE_CHECKING:
     from refode.check.run import Judged
@@ -54,7 +54,7 @@ def diagnosed(
     right = {(r.case, r.quantity) for r in rows if r.verdict == RIGHT}
     found = [*patterns.divided_by_zero(rows, documents), *patterns.noise(cells, right),
              *transforms.candidates(cells), *_variants(cells, judged)]  # fmt: skip
-    chosen = fewest(found, {(r.case, r.quantity) for r in rows if r.verdict in (WRONG, INVALID)})
+    chosen = fewest(found, {(r.case, r.quantity) for r in rows if r.failed})
     chosen += patterns.coarse(rows, _unexplained(cells, chosen))
     left = _unexplained(cells, chosen)
     later = [c for c in left if c.name in patterns.DERIVATIVES and _values_right(c, rows)]
@@ -120,9 +120,8 @@ def _unexplained(cells: Iterable[Cell], chosen: Iterable[Candidate]) -> list[Cel
 def _values_right(cell: Cell, rows: Sequence[Row]) -> bool:
     """Whether no value of the cell's case is wrong, only derivatives are."""
     return not any(
-        r.case == cell.key[0] and r.verdict in (WRONG, INVALID)
-        and r.name not in patterns.DERIVATIVES for r in rows
-    )  # fmt: skip
+        r.case == cell.key[0] and r.failed and r.name not in patterns.DERIVATIVES for r in rows
+    )
 
 
 # --- variants --------------------------------------------------------------------------------
@@ -158,7 +157,7 @@ def _variants(cells: list[Cell], judged: Sequence[Judged]) -> list[Candidate]:
 
 def _meet(variant: Any, group: list[Cell], one: Judged, met: _Tally) -> bool:
     """Hold a variant to a case; True where it applies and explains nothing."""
-    document = {k: v for k, v in group[0].document.items() if k != "results"}
+    document = without_results(group[0].document)
     second = [c for c in group if c.name == "hessian_vector"]
     values = variant.evaluate(document)
     if values is None and not second:
@@ -206,7 +205,7 @@ def _against(
         if row.verdict != RIGHT or other is None or other.shape != right[row.quantity].shape:
             continue
         if (row.name in patterns.DERIVATIVES) == derivatives:
-            apart = float(np.abs(other - right[row.quantity]).max(initial=0.0))
+            apart = largest(other - right[row.quantity])
             count += apart > 10.0 * row.tolerance + SLACK_HESSIAN * row.size
     return count
 
@@ -224,7 +223,7 @@ def _fallback(
     roots = unexplained - _consequences(left, judged)
     name = patterns.first_wrong([r for r in open_rows if (r.case, r.quantity) in roots
                                  or r.verdict == INVALID] or open_rows, QUANTITIES)  # fmt: skip
-    if name == "stages" and any(_slopes_first(one) for one in judged):
+    if name == "stages" and _slopes_first(left):
         name = "slopes"
     if not name:
         return []
@@ -256,21 +255,21 @@ def _consequences(cells: Iterable[Cell], judged: Sequence[Judged]) -> set[Key]:
             values = answers[name].answer.values
             given = {k: v for k, v in values.items()
                      if k in cell.siblings and v.shape == cell.siblings[k].shape}  # fmt: skip
-            document = {k: v for k, v in cell.document.items() if k != "results"}
-            made[name] = following(document, given)
+            made[name] = following(without_results(cell.document), given)
         if cell.quantity in made[name] and cell.met_by(made[name][cell.quantity], SLACK):
             found.add(cell.key)
     return found
 
 
-def _slopes_first(one: Judged) -> bool:
-    """Whether a case's first slope is wrong at its first stage, which is right."""
-    wrong = {r.quantity: r for r in one.rows if r.verdict == WRONG}
-    if "stages" not in wrong or "slopes" not in wrong:
-        return False
-    stages, slopes = (one.answer.values[k][0, 0] for k in ("stages", "slopes"))
-    right = arrays(one.document, "results") if "results" in one.document else {}
-    if not right:
-        return False
-    near = float(np.abs(stages - right["stages"][0, 0]).max()) <= wrong["stages"].tolerance
-    return near and float(np.abs(slopes - right["slopes"][0, 0]).max()) > wrong["slopes"].tolerance
+def _slopes_first(cells: Iterable[Cell]) -> bool:
+    """Whether in some case the first slope is wrong at the first stage, which is right."""
+    by_key = {c.key: c for c in cells}
+    pairs = [(c, by_key.get((case, "slopes"))) for (case, q), c in by_key.items() if q == "stages"]
+    return any(
+        slopes is not None and not _first_is_wrong(stages) and _first_is_wrong(slopes)
+        for stages, slopes in pairs
+    )
+
+
+def _first_is_wrong(cell: Cell) -> bool:
+    return largest(cell.got[0, 0] - cell.right[0, 0]) > cell.tolerance

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -190,8 +189,3 @@ def _compared(case: str, name: str, truth: Truth, got: Array, precision: str) ->
 def explained_by(error: float, allowed: dict[str, float]) -> str:
     """The finest precision whose rounding explains an error; "" where none does."""
     return next((p for p in PRECISIONS if error <= allowed[p]), "")
-
-
-def compared(rows: Iterable[Row]) -> list[Row]:
-    """Rows that were right or wrong."""
-    return [r for r in rows if r.verdict in (RIGHT, WRONG)]

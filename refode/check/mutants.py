@@ -15,7 +15,7 @@ from typing import Any
 
 from refode import _validate
 from refode.check.mutant import VARIABLE, Mutant, adapter, catalogue
-from refode.check.outcome import INVALID, WRONG, Finding, Outcome
+from refode.check.outcome import Finding, Outcome
 from refode.check.process import Process
 
 __all__ = ["GradientCheck", "Mutant", "Result", "adapter", "catalogue", "control", "examine",
@@ -240,7 +240,7 @@ def _affected(outcome: Outcome) -> Iterable[tuple[str, bool]]:
 
     wrong: dict[str, set[str]] = {}
     for row in outcome.rows:
-        if row.verdict in (WRONG, INVALID):
+        if row.failed:
             wrong.setdefault(row.case, set()).add(row.name)
     derivatives = {"gradient", "hessian_vector", "theta_bar", "x_bar"}
     documents = {name: files.case(name) for name in wrong}

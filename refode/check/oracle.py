@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refode.check.case import ARRAYS, NUMBERS
 from refode.check.outcome import EPS
 from refode.reference import files, kernels
 from refode.reference.files import arrays
@@ -34,10 +35,6 @@ FINE, COARSE = 2.0**-26, EPS["bfloat16"]
 DRAWS = 8
 #: The largest changes of the golden cases, so that they need no live oracle.
 STORED = "changes.json"
-#: Settings that are numbers to be moved, and those that are lists of numbers.
-_NUMBERS = ("tikhonov", "smoothness", "transport", "alpha", "terminal", "entropy", "hjb",
-            "hjb_terminal", "height", "stiffness", "gamma")  # fmt: skip
-_LISTS = ("weights", "means", "covariances", "mean", "covariance", "centre", "A", "b", "c")
 
 
 def truth(document: Document) -> dict[str, Array]:
@@ -109,7 +106,7 @@ def _places(value: Any) -> Iterator[tuple[dict[str, Any], str]]:
             yield from _places(entry)
     if isinstance(value, dict):
         for key, entry in value.items():
-            if key in _NUMBERS or (key in _LISTS and not isinstance(entry, dict)):
+            if key in (*NUMBERS, *ARRAYS, "A", "b", "c"):
                 yield value, key
             else:
                 yield from _places(entry)

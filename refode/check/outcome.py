@@ -55,6 +55,11 @@ class Row:
         return self.quantity.partition("/")[0]
 
     @property
+    def failed(self) -> bool:
+        """Whether it is wrong or invalid."""
+        return self.verdict in (WRONG, INVALID)
+
+    @property
     def digits(self) -> float:
         """Correct decimal digits, relative to the largest entry."""
         if not math.isfinite(self.error):
@@ -118,7 +123,7 @@ class Outcome:
 
     def failing(self) -> list[Row]:
         """Rows that are wrong or invalid."""
-        return [row for row in self.rows if row.verdict in (WRONG, INVALID)]
+        return [row for row in self.rows if row.failed]
 
     def record(self) -> dict[str, Any]:
         """As JSON can hold it, but for NaN and infinity."""
@@ -159,6 +164,11 @@ class Group:
         return RIGHT if self.right else SKIPPED
 
 
+def compared(rows: Iterable[Row]) -> list[Row]:
+    """Rows that were right or wrong."""
+    return [r for r in rows if r.verdict in (RIGHT, WRONG)]
+
+
 def groups(rows: Iterable[Row], order: Iterable[str]) -> list[Group]:
     """Rows by quantity, in the given order; those of whole cases come last."""
     by_name: dict[str, list[Row]] = {}
@@ -170,8 +180,7 @@ def groups(rows: Iterable[Row], order: Iterable[str]) -> list[Group]:
 
 def _group(name: str, rows: list[Row]) -> Group:
     count = {v: sum(r.verdict == v for r in rows) for v in (RIGHT, WRONG, INVALID, SKIPPED)}
-    compared = [r for r in rows if r.verdict in (RIGHT, WRONG)]
-    worst = max(compared, key=_severity, default=None)
+    worst = max(compared(rows), key=_severity, default=None)
     return Group(
         name or "(whole case)", len({r.case for r in rows}),
         count[RIGHT], count[WRONG], count[INVALID], count[SKIPPED], worst,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refode.check.cells import Array, Candidate, Cell, Document, Key
-from refode.check.outcome import EPS, INVALID, RIGHT, WRONG, Row
+from refode.check.outcome import EPS, INVALID, RIGHT, Row
 
 #: Quantities that are derivatives of others.
 DERIVATIVES = ("tangent", "x_bar", "theta_bar", "gradient", "hessian_vector")
@@ -178,7 +178,7 @@ def first_wrong(rows: Sequence[Row], order: Sequence[str]) -> str:
     """The most upstream quantity that is wrong in a case in which nothing before it is."""
     wrong: dict[str, set[str]] = {}
     for row in rows:
-        if row.verdict in (WRONG, INVALID) and row.name:
+        if row.failed and row.name:
             wrong.setdefault(row.case, set()).add(row.name)
     firsts = [next(n for n in order if n in names) for names in wrong.values()
               if any(n in names for n in order)]  # fmt: skip

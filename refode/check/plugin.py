@@ -118,13 +118,12 @@ class CaseItem(pytest.Item):
     def runtest(self) -> None:
         """Ask for the case and judge what is said of it."""
         from refode import reference
-        from refode.check.outcome import INVALID, RIGHT, WRONG
+        from refode.check.outcome import RIGHT
+        from refode.check.run import judged_case
 
         document = reference.case(self.name)
-        asked = {k: v for k, v in document.items() if k != "results"}
-        answer = self.target.answer(asked, self.judge.truth(document).quantities)
-        rows = self.judge.rows(document, answer, self.precision)
-        if any(row.verdict in (WRONG, INVALID) for row in rows):
+        rows = judged_case(document, self.target, self.judge, self.precision).rows
+        if any(row.failed for row in rows):
             raise Wrong(self._told(rows))
         if not any(row.verdict == RIGHT for row in rows):
             pytest.skip("; ".join(dict.fromkeys(row.reason for row in rows)) or "no results")
@@ -135,7 +134,7 @@ class CaseItem(pytest.Item):
 
         count = {v: sum(r.verdict == v for r in rows) for v in (RIGHT, WRONG, INVALID, SKIPPED)}
         compared = count[RIGHT] + count[WRONG] + count[INVALID]
-        failing = [row for row in rows if row.verdict in (WRONG, INVALID)]
+        failing = [row for row in rows if row.failed]
         return "\n".join([
             f"{self.name}: {count[RIGHT]} of {counted(compared, 'array')} right, "
             f"{count[WRONG]} wrong, {count[INVALID]} invalid, {count[SKIPPED]} skipped",

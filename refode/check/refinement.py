@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from refode.check.cells import Candidate, Cell, Document
-from refode.check.judge import Judge
+from refode.check.judge import Judge, largest
 from refode.check.targets import Folder, Target
+from refode.reference.files import without_results
 
 STEPS = (1, 2, 4)
 #: Rates that count as falling: orders 1 to 4, less what coarse steps spoil.
@@ -73,7 +74,7 @@ def _rates(document: Document, quantities: list[str], judge: Judge, target: Targ
             got = answer.values.get(q)
             if got is None or got.shape != right[q].shape or not np.isfinite(got).all():
                 return []
-            errors[q].append(float(np.abs(got - right[q]).max(initial=0.0)))
+            errors[q].append(largest(got - right[q]))
             if errors[q][-1] == 0.0:
                 return []
     return [
@@ -83,7 +84,7 @@ def _rates(document: Document, quantities: list[str], judge: Judge, target: Targ
 
 def refined(document: Document, times: int) -> dict[str, Any]:
     """The case with several times as many steps, without its results."""
-    finer = {k: copy.deepcopy(v) for k, v in document.items() if k != "results"}
+    finer = copy.deepcopy(without_results(document))
     finer["n_steps"] = document["n_steps"] * times
     finer["name"] = f"{document['name']}-steps-{finer['n_steps']}"
     observed = finer["inputs"].get("path_bar")

@@ -10,7 +10,7 @@ from typing import Any
 
 from refode import _validate
 from refode.check.judge import Judge
-from refode.check.outcome import EPS, INVALID, WRONG, Outcome, Row
+from refode.check.outcome import EPS, INVALID, Outcome, Row
 from refode.check.protocol import Answer
 from refode.check.targets import Folder, Target, open_target
 from refode.reference import files
@@ -18,7 +18,7 @@ from refode.reference import files
 Document = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 
-__all__ = ["Judged", "check", "chosen"]
+__all__ = ["Judged", "check", "chosen", "judged_case"]
 
 
 @dataclass
@@ -87,7 +87,7 @@ def check(
         for i, name in enumerate(names):
             if progress:
                 progress(name, i, len(names) + n_random)
-            judged.append(_judged(files.case(name), opened, judge, asked))
+            judged.append(judged_case(files.case(name), opened, judge, asked))
         if isinstance(opened, Folder):
             outcome.rows += [_unknown(name) for name in opened.unknown]
         if n_random:
@@ -122,10 +122,10 @@ def chosen(cases: Sequence[str] | None) -> list[str]:
     return [name for name in names if any(fnmatchcase(name, p) for p in cases)]
 
 
-def _judged(document: Document, target: Target, judge: Judge, precision: str) -> Judged:
+def judged_case(document: Document, target: Target, judge: Judge, precision: str) -> Judged:
+    """Ask a target for one case and judge what it says."""
     truth = judge.truth(document)
-    without = {k: v for k, v in document.items() if k != "results"}
-    answer = target.answer(without, truth.quantities)
+    answer = target.answer(files.without_results(document), truth.quantities)
     return Judged(document, answer, judge.rows(document, answer, precision))
 
 
@@ -148,12 +148,12 @@ def _random(
     def wrong(document: Document) -> bool:
         if progress:
             progress(document["name"], min(len(judged), n), n)
-        judged.append(_judged(document, target, judge, precision))
-        return any(row.verdict in (WRONG, INVALID) for row in judged[-1].rows)
+        judged.append(judged_case(document, target, judge, precision))
+        return any(row.failed for row in judged[-1].rows)
 
     found = search(wrong, n, seed, results=lambda document: judge.truth(document).values)
     # what was tried while shrinking tells no more than the first failure and the smallest one
     kept = judged[: found.tried]
     if found.smallest is not None:
-        kept.append(_judged(found.smallest, target, judge, precision))
+        kept.append(judged_case(found.smallest, target, judge, precision))
     return kept, found.smallest

@@ -17,7 +17,6 @@ from refode.reference.files import arrays
 #: Quantities to which somebody may add a constant.
 _SHIFTED = ("log_det", "log_density", "log_density_path", "transport_cost", "terms", "total",
             "phi", "phi_time", "outputs", "trace")  # fmt: skip
-_TRANSPOSED = "transposed"
 
 
 def candidates(cells: Iterable[Cell]) -> list[Candidate]:
@@ -141,7 +140,7 @@ def _clusters(values: list[tuple[float, float]]) -> Iterator[float]:
 def _reorderings(a: Array) -> Iterator[tuple[str, str, Array]]:
     """Key, words and array for every order that the entries may have been put in."""
     if a.ndim >= 2 and a.shape[-1] == a.shape[-2]:
-        yield "transposed", _TRANSPOSED, np.swapaxes(a, -1, -2)
+        yield "transposed", "transposed", np.swapaxes(a, -1, -2)
     if a.ndim >= 2:
         words = "flattened first index fastest (Fortran order) and read last index fastest"
         yield "array-order", words, a.ravel(order="F").reshape(a.shape)
@@ -233,9 +232,13 @@ def _own_shifts(loose: list[tuple[Cell, float]]) -> list[Candidate]:
 def _exchanged(cells: list[Cell]) -> list[Candidate]:
     """A block, a term or a state that holds the right numbers of another."""
     found: dict[str, Candidate] = {}
+    inputs: dict[str, dict[str, Array]] = {}
     for cell in cells:
-        inputs = {f"the input {k}": a for k, a in arrays(cell.document, "inputs").items()}
-        for name, other in (cell.siblings | inputs).items():
+        case = cell.document["name"]
+        if case not in inputs:
+            given = arrays(cell.document, "inputs")
+            inputs[case] = {f"the input {name}": a for name, a in given.items()}
+        for name, other in (cell.siblings | inputs[case]).items():
             if name != cell.quantity and other.any() and cell.met_by(other):
                 words = f"{cell.quantity} holds what belongs to {name}"
                 made = found.setdefault(words, Candidate("exchanged", f"{words}.", rank=0.9))

@@ -39,6 +39,11 @@ def case(name: str) -> dict[str, Any]:
     return json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def without_results(document: dict[str, Any]) -> dict[str, Any]:
+    """A case as an implementation gets it: all but what is right."""
+    return {k: v for k, v in document.items() if k != "results"}
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of a golden file."""
     return json.loads((resources.files("refode.reference") / "schema.json").read_text("utf-8"))
