@@ -132,6 +132,13 @@ def test_an_unusable_target_is_wrong_usage(run, option, message):
     result.stderr.fnmatch_lines([f"ERROR: refode: *{message}*"])
 
 
+@pytest.mark.parametrize("gone", ["adapters_of_the_plugin:gone", "nowhere"])
+def test_an_unusable_target_is_wrong_usage_before_workers_start(run, gone):
+    result = run("right", "-p", "xdist", "-n", "2", f"--refode-target={gone}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: refode: target: got '{gone}'*"])
+
+
 def test_it_stands_beside_other_tests_and_lists_without_running(pytester, run):
     pytester.makepyfile(test_own="def test_own(): pass")
     run("right", "-k", "test_own or ode-line").assert_outcomes(

@@ -39,6 +39,15 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return f"refode target: {target}" if target else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse an unusable target before pytest-xdist starts workers: theirs say nothing of it."""
+    config = session.config
+    if config.getoption("refode_target") and config.pluginmanager.hasplugin("dsession"):
+        with ExitStack() as stack:
+            _entered(config, stack)
+
+
 @pytest.hookimpl(tryfirst=True)  # so that -k and -m choose among the cases too
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
@@ -83,18 +92,22 @@ class Cases(pytest.Collector):
 
     def _opened(self) -> tuple[Any, Any, str]:
         from refode.check.judge import Judge
-        from refode.check.targets import open_target
 
-        option = self.config.getoption
         stack = self.config.stash.setdefault(_OPEN, ExitStack())
-        try:
-            target = stack.enter_context(
-                open_target(option("refode_target"), option("refode_timeout"))
-            )
-        except (ValueError, TypeError, ImportError, OSError) as error:
-            raise pytest.UsageError(f"refode: {error}") from error
+        target = _entered(self.config, stack)
         judge = stack.enter_context(Judge())
-        return target, judge, option("refode_precision") or target.precision
+        return target, judge, self.config.getoption("refode_precision") or target.precision
+
+
+def _entered(config: pytest.Config, stack: ExitStack) -> Any:
+    """The target, open until the stack is closed."""
+    from refode.check.targets import open_target
+
+    option = config.getoption
+    try:
+        return stack.enter_context(open_target(option("refode_target"), option("refode_timeout")))
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        raise pytest.UsageError(f"refode: {error}") from error
 
 
 class Wrong(Exception):
