@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -426,6 +427,14 @@ def test_a_process_calls_other_methods_and_says_what_they_raise():
     finally:
         process.close()
     assert isinstance(Answer().values, dict)
+
+
+def test_ctrl_c_ends_the_process_without_a_traceback(capfd):
+    process = Process("check_adapters:right", 60.0)
+    process._process.send_signal(signal.SIGINT)
+    assert process._process.wait(timeout=60) == -signal.SIGINT
+    process.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_an_opened_target_is_used_as_it_is():
