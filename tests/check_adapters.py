@@ -75,3 +75,12 @@ def no_precision():
 
 
 no_precision.precision = "float16"
+
+
+AN_ARRAY = np.eye(2)  # it has a method called trace
+
+
+class Unrelated:
+    """Nothing of an adapter."""
+
+    trajectory = 3

@@ -248,6 +248,11 @@ def test_a_callable_is_taken_as_results_and_none_as_nothing():
         ("no_such_module:adapter", ImportError, "importing no_such_module failed with ModuleNotFo"),
         ("check_adapters:nothing", ValueError, "check_adapters has no nothing"),
         ("check_adapters:", ValueError, "wanted a folder or module:adapter"),
+        ("math:pi", TypeError, "got float of math:pi, wanted an adapter: an object with a method"),
+        ("check_adapters:DIGITS", TypeError, "got dict of check_adapters:DIGITS"),
+        ("check_adapters:np.zeros.__doc__", TypeError, "got str of check_adapters:np.zeros"),
+        ("check_adapters:AN_ARRAY", TypeError, "got ndarray of check_adapters:AN_ARRAY"),
+        ("check_adapters:Unrelated", TypeError, "got Unrelated of check_adapters:Unrelated"),
         ("check_adapters:no_precision", ValueError, "precision: got 'float16' from the adapter"),
     ],
 )
@@ -255,6 +260,12 @@ def test_a_callable_is_taken_as_results_and_none_as_nothing():
 def test_unusable_targets_are_refused(target, error, message, in_process):
     with pytest.raises(error, match=message):
         quick(target, in_process=in_process)
+
+
+@pytest.mark.parametrize("number", [3.5, None, np.zeros((2, 2))])
+def test_what_is_no_adapter_is_refused_as_an_object_too(number):
+    with pytest.raises(TypeError, match=f"target: got {type(number).__name__}, wanted an adapter"):
+        quick(number)
 
 
 @pytest.mark.parametrize(
@@ -424,6 +435,7 @@ def test_a_process_calls_other_methods_and_says_what_they_raise():
         assert np.array_equal(found["trajectory"], check_adapters.DIGITS["ode-line"]["trajectory"])
         with pytest.raises(RuntimeError, match=r"refode.check.oracle:oracle: KeyError"):
             process.call("judge", {})
+        assert quick(process, ["ode-line"]).passed
     finally:
         process.close()
     assert isinstance(Answer().values, dict)

@@ -230,6 +230,7 @@ def test_check_of_what_offers_nothing_fails(adapters, capsys):
         ("adapters_of_a_test:none", "has no none"),
         ("no_such_module:adapter", "no_such_module"),
         ("nothing", "got 'nothing', wanted a folder or module:adapter"),
+        ("math:pi", "target: got float of math:pi, wanted an adapter"),
         (".", "without any file named as a golden case"),
     ],
 )

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode.check.case import ARRAYS, NUMBERS
+from refode.check.case import ARRAYS, NUMBERS, Case
 from refode.check.outcome import EPS
 from refode.reference import files, kernels
 from refode.reference.files import arrays
@@ -137,6 +137,10 @@ class Oracle:
     """
 
     precision = "float64"
+
+    def results(self, case: Case) -> Mapping[str, Any]:
+        """The kernels' own, proven digits or not: they can be held to them as well."""
+        return kernels.results(case.document)
 
     def values(self, document: Document) -> dict[str, Any]:
         """Right values alone."""

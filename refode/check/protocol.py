@@ -71,6 +71,25 @@ class Answer:
     seconds: float = 0.0
 
 
+def adapter_of(found: Any, place: str) -> Any:
+    """What may be asked, as it came.
+
+    Raises
+    ------
+    TypeError
+        It offers nothing that could be called: a number, an array, a class without such methods.
+    """
+    offers = [found, *(getattr(found, name, None) for name in ("results", *QUANTITIES))]
+    # arrays have a method "trace" that is none of an adapter's
+    if hasattr(found, "__array__") or not any(callable(offer) for offer in offers):
+        raise TypeError(
+            f"target: got {type(found).__name__}{place}, wanted an adapter: an object with a "
+            "method named as a quantity (trajectory, gradient, ...) or results, or a function "
+            "of a case"
+        )
+    return found
+
+
 def ask(adapter: Any, case: Case, wanted: tuple[str, ...]) -> Answer:
     """Ask an adapter for the quantities of a case, one after the other.
 

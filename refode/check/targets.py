@@ -14,7 +14,7 @@ import numpy as np
 from refode import _validate
 from refode.check.outcome import EPS
 from refode.check.process import Process
-from refode.check.protocol import BLOCKED, QUANTITIES, Answer, doubles
+from refode.check.protocol import BLOCKED, QUANTITIES, Answer, adapter_of, doubles
 from refode.check.worker import answered, load, precision_of
 from refode.reference import files
 
@@ -38,7 +38,7 @@ class Object:
     """An adapter in this process: no time limit, and a crash of it is one of ours."""
 
     def __init__(self, adapter: Any) -> None:
-        self.adapter, self.precision = adapter, precision_of(adapter)
+        self.adapter, self.precision = adapter_of(adapter, ""), precision_of(adapter)
 
     def answer(self, document: Document, wanted: tuple[str, ...]) -> Answer:
         """What it says of one case."""

@@ -19,7 +19,7 @@ import numpy as np
 from refode.check import frames
 from refode.check.case import Case
 from refode.check.outcome import EPS
-from refode.check.protocol import Answer, ask, described
+from refode.check.protocol import Answer, adapter_of, ask, described
 
 
 def load(target: str) -> Any:
@@ -31,6 +31,8 @@ def load(target: str) -> Any:
         The text is not of that form, or the module has no such name.
     ImportError
         Importing the module failed.
+    TypeError
+        It offers no quantity.
     """
     module_name, colon, name = target.partition(":")
     if not colon or not module_name or not name:
@@ -44,7 +46,8 @@ def load(target: str) -> Any:
         if not hasattr(found, part):
             raise ValueError(f"target: got {target!r}, and {module_name} has no {name}")
         found = getattr(found, part)
-    return found() if isinstance(found, type) else found
+    made = found() if isinstance(found, type) else found
+    return adapter_of(made, f" of {target}")
 
 
 def precision_of(adapter: Any) -> str:
