@@ -427,6 +427,16 @@ def test_outcomes_count_and_nothing_compared_is_no_pass():
     assert trace.worst is None
 
 
+@pytest.mark.parametrize(
+    ("error", "size", "digits"),
+    [(5e-324, 1e10, 17.0), (0.0, 1.0, 17.0), (1e-3, 0.0, 3.0), (0.5, 50.0, 2.0),
+     (9.0, 3.0, 0.0), (1e-3, np.inf, 17.0), (np.inf, 1.0, np.nan), (np.nan, 1.0, np.nan)],
+)  # fmt: skip
+def test_digits_of_any_error_and_size(error, size, digits):
+    row = Row("a", "trace", WRONG, error, size)
+    assert row.digits == pytest.approx(digits, nan_ok=True)
+
+
 def test_a_process_calls_other_methods_and_says_what_they_raise():
     process = Process("refode.check.oracle:oracle", 60.0, {"NUMBA_DISABLE_JIT": "1"})
     try:

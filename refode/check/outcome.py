@@ -64,8 +64,8 @@ class Row:
         """Correct decimal digits, relative to the largest entry."""
         if not math.isfinite(self.error):
             return math.nan
-        scale = self.size or 1.0
-        return min(17.0, max(0.0, -math.log10(self.error / scale))) if self.error else 17.0
+        relative = self.error / (self.size or 1.0)  # of tiny errors it may underflow to 0
+        return min(17.0, max(0.0, -math.log10(relative))) if relative else 17.0
 
 
 @dataclass(frozen=True)
