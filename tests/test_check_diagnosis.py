@@ -59,6 +59,18 @@ def test_one_cause_explains_all_that_is_wrong(change, key, words):
     assert words in first.sentence
 
 
+@pytest.mark.parametrize(("value", "name"), [(0.5, "1/2"), (2.0, "2"), (-0.5, "-1/2")])
+def test_a_factor_is_told_once(value, name):
+    (first,), wrong = findings(only(["trajectory"], lambda c, a: value * a), ["ode-l*", "ode-a*"])
+    assert set(first.explained) == wrong
+    assert first.sentence == f"{name} times what is right: trajectory."
+
+
+def test_a_factor_that_may_be_a_size_keeps_its_rival():
+    (first, *_), _ = findings(only(["gradient"], lambda c, a: len(c.x) * a), ["supervised-l*"])
+    assert "These cases cannot tell this from: " in first.sentence
+
+
 def test_a_matrix_that_is_transposed():
     (first, *_), wrong = findings(only(["theta_bar/K"], lambda c, a: np.swapaxes(a, -1, -2)),
                                   ["ode-antisymmetric*", "ode-hamiltonian*"])  # fmt: skip

@@ -16,6 +16,9 @@ Array = NDArray[np.float64]
 Document = dict[str, Any]
 Key = tuple[str, str]
 
+#: Wrong factors that are the same number in every case.
+FIXED = {"-1": -1.0, "1/2": 0.5, "2": 2.0, "-1/2": -0.5, "-2": -2.0}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -120,8 +123,7 @@ def numbers(document: Document) -> dict[str, float]:
 
 def factors(document: Document) -> dict[str, float]:
     """Wrong factors that are likely in this case, by name, the likeliest first."""
-    fixed = {"-1": -1.0, "1/2": 0.5, "2": 2.0, "-1/2": -0.5, "-2": -2.0}
-    named: dict[str, float] = dict(fixed)
+    named = dict(FIXED)
     for name, value in numbers(document).items():
         if value and not name.startswith(("t0", "the time")):
             named[name] = value

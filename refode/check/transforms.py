@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from refode.check.cells import Array, Candidate, Cell, constants, factors
+from refode.check.cells import FIXED, Array, Candidate, Cell, constants, factors
 from refode.reference.files import arrays
 
 #: Quantities to which somebody may add a constant.
@@ -99,7 +99,10 @@ def _factors(cells: list[Cell]) -> list[Candidate]:
         what = _quantities(made)
         wrong = "the sign is wrong" if name == "-1" else f"{name} times what is right"
         made.sentence = f"{wrong}: {what}."
-    return [*found.values(), *_same_number(fits)]
+    told = [made.explained for name, made in found.items() if name in FIXED]
+    # 1/2 by its name is 0.5 by its value: no second cause
+    unnamed = [m for m in _same_number(fits) if not any(m.explained <= t for t in told)]
+    return [*found.values(), *unnamed]
 
 
 def _same_number(fits: list[tuple[Cell, float]]) -> list[Candidate]:
