@@ -35,6 +35,8 @@ class Cell:
         What rounding explains at the precision asked for.
     siblings : dict of arrays
         All that is right for the case, by quantity and block.
+    allowed : dict of float
+        What rounding explains, by precision.
     """
 
     document: Document
@@ -43,6 +45,7 @@ class Cell:
     right: Array
     tolerance: float
     siblings: dict[str, Array] = field(default_factory=dict, repr=False)
+    allowed: dict[str, float] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> Key:

@@ -55,7 +55,8 @@ def diagnosed(
     found = [*patterns.divided_by_zero(rows, documents), *patterns.noise(cells, right),
              *transforms.candidates(cells), *_variants(cells, judged)]  # fmt: skip
     chosen = fewest(found, {(r.case, r.quantity) for r in rows if r.failed})
-    chosen += patterns.coarse(rows, _unexplained(cells, chosen))
+    if rounded := patterns.coarse(rows, _unexplained(cells, chosen)):
+        chosen = sorted([*chosen, *rounded], key=lambda c: -len(c.explained))
     left = _unexplained(cells, chosen)
     later = [c for c in left if c.name in patterns.DERIVATIVES and _values_right(c, rows)]
     if later:
@@ -78,7 +79,7 @@ def wrong_cells(judged: Iterable[Judged], judge: Judge, precision: str) -> list[
                 name = row.quantity
                 cells.append(Cell(
                     one.document, name, one.answer.values[name], truth.values[name],
-                    truth.tolerances[name][precision], truth.values,
+                    truth.tolerances[name][precision], truth.values, truth.tolerances[name],
                 ))  # fmt: skip
     return cells
 
@@ -105,9 +106,12 @@ def fewest(candidates: Iterable[Candidate], wrong: set[Key]) -> list[Candidate]:
 
 def _unexplained(cells: Iterable[Cell], chosen: Iterable[Candidate]) -> list[Cell]:
     """Cells that neither are explained nor come after one that is, in their own case."""
+    chosen = list(chosen)
     known: set[Key] = set().union(*(c.explained for c in chosen))
+    # of rounding nothing follows that is beyond rounding
+    mistakes = (c.explained for c in chosen if c.key != "precision")
     first: dict[str, int] = {}
-    for case, quantity in known:
+    for case, quantity in set().union(*mistakes):
         name = quantity.partition("/")[0]
         if name in QUANTITIES:
             first[case] = min(first.get(case, len(QUANTITIES)), QUANTITIES.index(name))
