@@ -114,7 +114,7 @@ def test_tolerances_are_the_documented_sum():
     values = {"gradient/A": np.array([3.0, -4.0]), "gradient/b": np.array([0.5]),
               "terms/L": np.array(0.25), "trace": np.zeros(2)}  # fmt: skip
     change = dict.fromkeys(values, 2.0)
-    found = tolerances(values, {"float64": change})
+    found = tolerances({"type": "ode"}, values, {"float64": change})
     per_eps = {k: v["float64"] / (ROUNDINGS * EPS["float64"]) for k, v in found.items()}
     assert per_eps == {"gradient/A": 6.0, "gradient/b": 6.0, "terms/L": 2.25, "trace": 3.0}
     assert explained_by(1e-3, {"float64": 1e-15, "float32": 1e-6, "bfloat16": 1e-2}) == "bfloat16"

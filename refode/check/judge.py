@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from refode.check.outcome import EPS, INVALID, RIGHT, SKIPPED, WRONG, Row
 from refode.check.process import Process
 from refode.check.protocol import BLOCKED, Answer
+from refode.check.sizes import largest, sizes
 from refode.reference.files import arrays
 
 Array = NDArray[np.float64]
@@ -91,7 +93,7 @@ class Judge:
         found = self.oracle().call("judge", document)
         values = {k: v for k, v in found.items() if ":" not in k}
         changes = {p: {k: float(found[f"{p}:{k}"]) for k in values} for p in PRECISIONS}
-        return Truth(values, tolerances(values, changes))
+        return Truth(values, tolerances(document["problem"], values, changes))
 
     def values(self, document: Document) -> dict[str, Array]:
         """Right values of any case, without tolerances."""
@@ -102,7 +104,7 @@ class Judge:
         stored = self._changes[document["name"]]
         fine, coarse = ({k: pair[i] for k, pair in stored.items()} for i in (0, 1))
         changes = {p: coarse if p == "bfloat16" else fine for p in PRECISIONS}
-        return Truth(values, tolerances(values, changes))
+        return Truth(values, tolerances(document["problem"], values, changes))
 
     def oracle(self) -> Process:
         """The live oracle's process."""
@@ -118,27 +120,17 @@ class Judge:
 
 
 def tolerances(
-    values: dict[str, Array], changes: dict[str, dict[str, float]]
+    problem: Mapping[str, Any], values: dict[str, Array], changes: dict[str, dict[str, float]]
 ) -> dict[str, dict[str, float]]:
     """What rounding explains, by quantity and precision.
 
-    ``ROUNDINGS * eps * (change + size)``, with the largest change per eps. Of a gradient the size
-    is that of all its blocks together: where a block cancels, what it cancels from was rounded.
-    What is 0 altogether counts as of size 1, the size of the cases' numbers.
+    ``ROUNDINGS * eps * (change + size)``, with the largest change per eps, and the size of what a
+    quantity is made of (`refode.check.sizes`).
     """
-    sizes = {name: largest(v) for name, v in values.items()}
-    for quantity in ("theta_bar", "gradient", "hessian_vector"):
-        blocks = [name for name in sizes if name.startswith(f"{quantity}/")]
-        sizes |= dict.fromkeys(blocks, max((sizes[b] for b in blocks), default=0.0))
     return {
-        name: {p: ROUNDINGS * EPS[p] * (changes[p][name] + (size or 1.0)) for p in changes}
-        for name, size in sizes.items()
+        name: {p: ROUNDINGS * EPS[p] * (changes[p][name] + size) for p in changes}
+        for name, size in sizes(problem, values).items()
     }
-
-
-def largest(a: Array) -> float:
-    """The largest absolute entry."""
-    return float(np.abs(a).max(initial=0.0))
 
 
 def judged(case: str, truth: Truth, answer: Answer, precision: str) -> list[Row]:
