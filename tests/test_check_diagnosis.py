@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refode import reference
-from refode.check import check
+from refode.check import check, variants
 from refode.check.refinement import refined
 
 DERIVATIVES = ("gradient", "theta_bar")
@@ -96,6 +96,23 @@ def test_what_has_no_name_is_placed_by_what_the_cases_share():
     (first, *_), _ = findings(change, ["ode-*"])
     assert (first.key, first.certain) == ("first-wrong", False)
     assert "theta_bar is the first quantity to be wrong" in first.sentence
+
+
+@pytest.mark.parametrize("with_gradient", [True, False])
+def test_a_known_mistake_is_computed_once_where_it_is_not_met(monkeypatch, with_gradient):
+    """Without second derivatives, which cost most, where others are wrong as well."""
+    asked = []
+
+    def compute(document, hessian):
+        asked.append(hessian)
+        return {k: 7.0 * a for k, a in check_adapters.DIGITS[document["name"]].items()
+                if hessian or not k.startswith("hessian_vector")}  # fmt: skip
+
+    monkeypatch.setattr(variants, "VARIANTS", [variants.Variant("seven", "Seven times.", compute)])
+    names = ("gradient", "hessian_vector") if with_gradient else ("hessian_vector",)
+    findings(only(names, lambda c, a: a * np.cos(np.arange(a.size)).reshape(a.shape)),
+             ["supervised-logistic"])  # fmt: skip
+    assert asked == [not with_gradient]
 
 
 def test_right_results_have_no_findings():

@@ -163,11 +163,10 @@ def _meet(variant: Any, group: list[Cell], one: Judged, met: _Tally) -> bool:
     """Hold a variant to a case; True where it applies and explains nothing."""
     document = without_results(group[0].document)
     second = [c for c in group if c.name == "hessian_vector"]
-    values = variant.evaluate(document)
-    if values is None and not second:
-        return False
+    alone = len(second) == len(group)
+    values = variant.evaluate(document, hessian=alone)
     hit = [c for c in group if _met(c, values or {})]
-    if second and (hit or len(second) == len(group)):
+    if second and hit and not alone:  # second derivatives cost most: for what is met already
         values = variant.evaluate(document, hessian=True)
         hit = [c for c in group if _met(c, values or {})]
     if values is None:
