@@ -12,8 +12,22 @@ import numpy as np
 
 from refode import reference
 from refode.check import Skip
+from refode.check.run import check
 
 DIGITS = {name: reference.arrays(reference.case(name), "results") for name in reference.names()}
+
+#: One case of each kind.
+FEW = ["ode-line", "supervised-softmax", "flow-one", "game-entropy"]
+
+
+def quick(target, cases=FEW, **options):
+    """A check of few cases, without a diagnosis."""
+    return check(target, cases=cases, diagnose=False, **options)
+
+
+def rows(outcome, **wanted):
+    """Rows with these attributes."""
+    return [r for r in outcome.rows if all(getattr(r, k) == v for k, v in wanted.items())]
 
 
 def changed(change, precision="float64"):

@@ -7,88 +7,17 @@ import io
 import json
 import math
 import re
-import warnings
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from check_outcomes import NASTY, OUTCOMES, all_right, many, mixed, nasty
 from rich.console import Console
 
-from refode.check import html, junit, plots, report
-from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Finding, Outcome, Row
+from refode.check import html, junit, report
+from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Outcome, Row
 
-NASTY = "<script>alert('x')</script> & \"]]> [bold]b[/bold] \x1b[31m\x00 $a_b^$ \ud800 é"
 VOID = {"meta", "img", "br"}
-
-
-def right(case, quantity, error=1e-15):
-    return Row(case, quantity, RIGHT, error, 2.0, 1e-14, "float64", 6e-15)
-
-
-def mixed(name="mine:adapter"):
-    """Every verdict, and two findings of which one is certain."""
-    rows = [
-        right("ode-a", "trajectory"),
-        right("ode-b", "trajectory", 4e-15),
-        Row("ode-a", "slopes", WRONG, 2e-7, 2.0, 1e-14, "float32", 1e-7),
-        Row("sup-a", "gradient/W0", WRONG, 1.0, 2.0, 1e-14, "", math.inf),
-        Row("sup-a", "gradient/b0", WRONG, 0.5, 1.0, 1e-14, "", math.inf),
-        Row("ode-b", "tangent", INVALID, reason="got nan at (0, 1)"),
-        Row("ode-c", "", INVALID, reason="no answer within 60 s"),
-        Row("ode-a", "trace", SKIPPED, reason="not offered"),
-        Row("ode-b", "trace", SKIPPED, reason="not offered"),
-    ]
-    halved = (("sup-a", "gradient/W0"), ("sup-a", "gradient/b0"), ("ode-a", "trajectory"))
-    findings = [
-        Finding("factor", "1/2 times what is right: gradient", halved),
-        Finding("single", "single precision inside", (("ode-a", "slopes"),), certain=False),
-    ]
-    return Outcome(name, "float64", rows, findings, 1.25)
-
-
-def all_right():
-    return Outcome("mine:adapter", "float64", [right("ode-a", "trajectory"), right("b", "total")])
-
-
-def nasty():
-    """Text of other people in every place that takes some."""
-    made = mixed(NASTY)
-    made.rows += [
-        Row(NASTY, f"gradient/{NASTY}", WRONG, 1.0, 1.0, 1e-14),
-        Row(NASTY, NASTY, INVALID, reason=NASTY),
-        Row(NASTY, "total", SKIPPED, reason=NASTY),
-    ]
-    made.findings.append(Finding("odd", NASTY, ((NASTY, NASTY),)))
-    made.shrunk = {"name": NASTY, "h": math.nan}
-    return made
-
-
-def malformed():
-    """Rows as no check should make them."""
-    bad = (math.nan, math.inf, 0.0, 1.0)
-    rows = [
-        Row(f"case-{i}", quantity, verdict, error, size, tolerance, "float16", tolerance)
-        for verdict in (RIGHT, WRONG, INVALID, SKIPPED)
-        for quantity in ("total", "own/block", "")
-        for i, (error, size, tolerance) in enumerate(
-            [(e, s, t) for e in bad for s in (math.nan, 0.0, 1.0) for t in bad]
-        )
-    ]
-    return Outcome("", "float64", rows, [Finding("none", "", ())], math.nan)
-
-
-def many(n=1000):
-    rows = [right(f"random-{i:06d}", q) for i in range(n) for q in ("trajectory", "total")]
-    rows[-1] = Row(f"random-{n - 1:06d}", "total", WRONG, 1.0, 1.0, 1e-14)
-    return Outcome("mine:adapter", "float64", rows)
-
-
-OUTCOMES = {
-    "right": all_right, "mixed": mixed, "nasty": nasty, "malformed": malformed, "many": many,
-    "one": lambda: Outcome("m:a", "bfloat16", [right("ode-a", "total")]),
-    "skipped": lambda: Outcome("m:a", "float64", [Row("ode-a", "total", SKIPPED, reason="no")]),
-    "empty": lambda: Outcome("m:a", "float64"),
-}  # fmt: skip
 
 
 @pytest.fixture(params=OUTCOMES)
@@ -331,79 +260,3 @@ def test_the_page_holds_failing_arrays_first_and_not_too_many(monkeypatch):
     assert table.count("<tr>") == 51
     assert "random-000099" in table.split("<tr>")[2]
     assert "150 more are in report.json" in table
-
-
-# --- pictures -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    monkeypatch.setattr(plots, "_svg", lambda made: made)
-
-
-def test_the_heatmap_marks_what_fails(figures):
-    panel = plots.heatmap(mixed()).axes[0]
-    columns = [text.get_text() for text in panel.get_xticklabels()]
-    rows = [text.get_text() for text in panel.get_yticklabels()]
-    at = {c.get_label(): {(rows[int(y)], columns[int(x)]) for x, y in c.get_offsets()}
-          for c in panel.collections[1:]}  # fmt: skip
-    assert at == {
-        WRONG: {("ode-a", "slopes"), ("sup-a", "gradient")},
-        INVALID: {("ode-b", "tangent"), ("ode-c", "(whole case)")},
-        SKIPPED: {("ode-a", "trace"), ("ode-b", "trace")},
-    }
-
-
-def test_the_strip_puts_errors_on_their_side_of_the_line(figures):
-    panel = plots.strip(mixed()).axes[0]
-    good, bad = (c.get_offsets() for c in panel.collections[:2])
-    assert sorted(good[:, 0]) == pytest.approx([0.1, 0.4])
-    assert (bad[:, 0] > 1).all()
-    assert len(bad) == 3
-    names = [text.get_text() for text in panel.get_yticklabels()]
-    assert [names[round(y)] for y in good[:, 1]] == ["trajectory", "trajectory"]
-
-
-def test_a_point_without_a_number_is_not_drawn(figures):
-    outcome = Outcome("t", "float64", [Row("a", "total", WRONG), *mixed().rows])
-    points = plots.strip(outcome).axes[0].collections[1].get_offsets()
-    assert len(points) == 3
-    assert plots.strip(malformed()).axes[0].get_xlim()[1] <= 3 * plots.HIGHEST
-
-
-def test_names_are_no_formulas_and_have_a_font():
-    names = ("$a_b^$", "é\ud800日本", "x" * 100)
-    outcome = Outcome("t", "float64", [right(name, name) for name in names])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # matplotlib warns of missing glyphs
-        assert plots.heatmap(outcome)
-        assert plots.strip(outcome)
-
-
-def test_no_picture_where_there_is_nothing_to_draw():
-    assert plots.heatmap(Outcome("t", "float64")) is None
-    assert plots.strip(OUTCOMES["skipped"]()) is None
-
-
-def test_a_thousand_random_cases_share_a_row_of_the_heatmap():
-    golden = [right(f"ode-{i}", "total") for i in range(5)]
-    outcome = Outcome("t", "float64", golden + many().rows)
-    rows = plots.rows_of(outcome)
-    assert list(rows) == [*(f"ode-{i}" for i in range(5)), "random ... (1,000 cases)"]
-    assert sum(map(len, rows.values())) == len(outcome.rows)
-
-
-def test_too_many_cases_are_put_together_with_their_neighbours():
-    outcome = Outcome("t", "float64", [right(f"{i}x", "total") for i in range(1000)])
-    rows = plots.rows_of(outcome, most=80)
-    assert len(rows) <= 80
-    assert [r.case for inside in rows.values() for r in inside] == [f"{i}x" for i in range(1000)]
-
-
-def test_a_row_of_many_cases_shows_the_gravest(figures):
-    made = plots.heatmap(many())
-    panel = made.axes[0]
-    mesh, marks = panel.collections
-    assert mesh.get_array().shape == (1, 2)
-    assert mesh.get_array().min() == 0
-    assert marks.get_label() == WRONG
