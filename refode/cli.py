@@ -123,7 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     extent = validate.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="fewer and smaller cases")
     extent.add_argument("--full", action="store_true",
-                        help="plant bugs as well, and see that each is caught")  # fmt: skip
+                        help="plant bugs as well, and see that each is caught: about ten "
+                        "minutes more")  # fmt: skip
     _add_out(validate, "results/validation")
     _add_check(commands)
 
