@@ -1,8 +1,15 @@
-"""The same sweeps on an NVIDIA GPU, docs/cuda.md. Needs the extra ``cuda``.
+"""The GPU path: the sweeps of refode.solvers in numba.cuda kernels, docs/cuda.md.
 
-numba.cuda is imported when the first ``CudaSupervised`` is made, not with this package.
+Asked for by ``device="cuda"``; the package numba-cuda is imported then and not before.
 """
 
-from refode.cuda.supervised import CudaData, CudaSupervised
+from typing import Any
 
-__all__ = ["CudaData", "CudaSupervised"]
+__all__ = ["settings"]
+
+
+def settings(**how: Any) -> Any:
+    """See `refode.cuda.driver.settings`."""
+    from refode.cuda import driver
+
+    return driver.settings(**how)

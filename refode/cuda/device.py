@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode.solvers.placement import TooLarge
 
 DTYPES = ("float64", "float32")
 SIMULATED_PROCESSORS = 1
@@ -75,10 +76,10 @@ def free_memory() -> float:
 
 
 def check_memory(needed: int) -> None:
-    """ValueError if fewer than ``needed`` bytes are free."""
+    """TooLarge, a ValueError, if fewer than ``needed`` bytes are free."""
     free = free_memory()
     if needed > free:
-        raise ValueError(
+        raise TooLarge(
             f"memory: the device has {free:.0f} bytes free, wanted {needed}: fewer samples, "
             "a smaller tile, fewer blocks or steps"
         )
@@ -86,7 +87,7 @@ def check_memory(needed: int) -> None:
 
 def on_device(value: Any) -> bool:
     """Whether an object says that it lies on a device."""
-    return hasattr(value, "__cuda_array_interface__") or type(value).__name__ == "FakeCUDAArray"
+    return hasattr(value, "__cuda_array_interface__") or hasattr(value, "__cuda_ndarray__")
 
 
 def taken(name: str, value: Any, dtype: np.dtype, shape: tuple[Any, ...]) -> Any:

@@ -1,89 +1,213 @@
-"""Matrix products and sums of one tile, shared by the threads of a block.
+"""Products and sums over samples, for tiles and for launches: twin of refode/_linalg.py.
 
-Matrices of weights lie in flat vectors, row after row, from a given entry on; what belongs
-to samples is feature-major, ``(rows, S)``. The entries of a result are dealt to the threads
-by a stride, and each is summed by one thread in fixed order: no atomics, the same bits from
-run to run and for every number of threads. Every function ends with a barrier, so that its
-result may be read, and its arguments overwritten, by what follows.
+Matrices of weights lie in flat vectors, row after row, from entry ``at`` on. ``D`` says that a
+row of A meets D rows of X at a time, X (columns D, S) standing for (columns, D S): 1 for plain
+products, more for the Jacobians of the potential's Laplacian.
+
+==================================  ======================================================
+``product(a, at, D, X, Y, more)``   Y <- A X, or Y += A X where ``more``
+``product_transposed(...)``         Y <- A^T X, or Y += A^T X
+``outer_add(U, X, D, bar, at)``     A_bar += U X^T
+``row_sums(bar, at, U, factor)``    bar[at:] += factor times the sums of U's rows
+``row_products(bar, at, U, v, c)``  bar[at:] += c times the rows' inner products with row v
+``total(bar, at, v, factor)``       bar[at] += factor times the sum of row v
+==================================  ======================================================
 """
 
 from __future__ import annotations
 
+import functools
+from typing import Any, NamedTuple
+
 from numba import cuda
 
+from refode.cuda import gemm
+from refode.cuda.ops import Ops, tile
+
+
+class Linalg(NamedTuple):
+    """Operations on the arrays of samples."""
+
+    product: Any
+    product_transposed: Any
+    outer_add: Any
+    row_sums: Any
+    row_products: Any
+    total: Any
+    add_column: Any
+    fill: Any
+    copy: Any
+    axpy: Any
+    multiply: Any
+
+
+@functools.cache
+def linalg(ops: Ops) -> Linalg:
+    """The operations of one way to run."""
+    sums = _tile_sums() if ops is tile else gemm.sums()
+    return Linalg(*sums, *_entrywise(ops))
+
+
+def _entrywise(ops: Ops) -> tuple[Any, ...]:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def add_column(Y, a, at):
+        """Y += the column a[at:], for every sample."""
+        S = Y.shape[1]
+        for q in range(first(), Y.shape[0] * S, stride()):
+            Y[q // S, q % S] += a[at + q // S]
+        barrier()
+
+    @ops.loop
+    def fill(Y, number):
+        """Y <- number."""
+        S = Y.shape[1]
+        for q in range(first(), Y.shape[0] * S, stride()):
+            Y[q // S, q % S] = number
+        barrier()
+
+    @ops.loop
+    def copy(Y, X):
+        """Y <- X."""
+        S = Y.shape[1]
+        for q in range(first(), Y.shape[0] * S, stride()):
+            Y[q // S, q % S] = X[q // S, q % S]
+        barrier()
+
+    @ops.loop
+    def axpy(Y, number, X):
+        """Y += number X."""
+        S = Y.shape[1]
+        for q in range(first(), Y.shape[0] * S, stride()):
+            Y[q // S, q % S] += number * X[q // S, q % S]
+        barrier()
+
+    @ops.loop
+    def multiply(Y, X):
+        """Y <- X Y, entry by entry."""
+        S = Y.shape[1]
+        for q in range(first(), Y.shape[0] * S, stride()):
+            Y[q // S, q % S] *= X[q // S, q % S]
+        barrier()
+
+    return add_column, fill, copy, axpy, multiply
+
+
+def _tile_sums() -> tuple[Any, ...]:
+    return (
+        _product, _product_transposed, _outer_add, _row_sums, _row_products, _total,
+    )  # fmt: skip
+
 
 @cuda.jit(device=True)
-def fill(Y, number):
-    """Y <- number."""
-    S = Y.shape[1]
-    for q in range(cuda.threadIdx.x, Y.shape[0] * S, cuda.blockDim.x):
-        Y[q // S, q % S] = number
-    cuda.syncthreads()
-
-
-@cuda.jit(device=True)
-def copy(Y, X):
-    """Y <- X."""
-    S = Y.shape[1]
-    for q in range(cuda.threadIdx.x, Y.shape[0] * S, cuda.blockDim.x):
-        Y[q // S, q % S] = X[q // S, q % S]
-    cuda.syncthreads()
-
-
-@cuda.jit(device=True)
-def product(a, first, X, Y):
-    """Y <- A X, A (rows of Y, rows of X)."""
-    S, columns = Y.shape[1], X.shape[0]
-    for q in range(cuda.threadIdx.x, Y.shape[0] * S, cuda.blockDim.x):
-        i, s = q // S, q % S
-        total = 0.0
+def _product(a, at, D, X, Y, more):
+    """Four rows of A share every entry of X that a thread reads."""
+    S, rows, columns = Y.shape[1], Y.shape[0] // D, X.shape[0] // D
+    groups = (rows + 3) // 4
+    for q in range(cuda.threadIdx.x, groups * D * S, cuda.blockDim.x):
+        s, p, i = q % S, (q // S) % D, 4 * (q // (S * D))
+        a0 = at + i * columns
+        a1 = at + min(i + 1, rows - 1) * columns
+        a2 = at + min(i + 2, rows - 1) * columns
+        a3 = at + min(i + 3, rows - 1) * columns
+        y0 = y1 = y2 = y3 = 0.0
         for j in range(columns):
-            total += a[first + i * columns + j] * X[j, s]
-        Y[i, s] = total
+            x = X[j * D + p, s]
+            y0 += a[a0 + j] * x
+            y1 += a[a1 + j] * x
+            y2 += a[a2 + j] * x
+            y3 += a[a3 + j] * x
+        _put(Y, D, i, p, s, y0, more)
+        if i + 1 < rows:
+            _put(Y, D, i + 1, p, s, y1, more)
+        if i + 2 < rows:
+            _put(Y, D, i + 2, p, s, y2, more)
+        if i + 3 < rows:
+            _put(Y, D, i + 3, p, s, y3, more)
     cuda.syncthreads()
 
 
 @cuda.jit(device=True)
-def product_transposed(a, first, X, Y):
-    """Y <- A^T X, A (rows of X, rows of Y)."""
-    S, columns = Y.shape[1], Y.shape[0]
-    for q in range(cuda.threadIdx.x, columns * S, cuda.blockDim.x):
-        j, s = q // S, q % S
-        total = 0.0
-        for i in range(X.shape[0]):
-            total += a[first + i * columns + j] * X[i, s]
-        Y[j, s] = total
+def _put(Y, D, i, p, s, y, more):
+    """One entry of a product."""
+    if more:
+        y += Y[i * D + p, s]
+    Y[i * D + p, s] = y
+
+
+@cuda.jit(device=True)
+def _product_transposed(a, at, D, X, Y, more):
+    """As ``_product``, four columns of A at a time."""
+    S, rows, columns = Y.shape[1], X.shape[0] // D, Y.shape[0] // D
+    groups = (columns + 3) // 4
+    for q in range(cuda.threadIdx.x, groups * D * S, cuda.blockDim.x):
+        s, p, j = q % S, (q // S) % D, 4 * (q // (S * D))
+        j1, j2, j3 = min(j + 1, columns - 1), min(j + 2, columns - 1), min(j + 3, columns - 1)
+        y0 = y1 = y2 = y3 = 0.0
+        for i in range(rows):
+            x, row = X[i * D + p, s], at + i * columns
+            y0 += a[row + j] * x
+            y1 += a[row + j1] * x
+            y2 += a[row + j2] * x
+            y3 += a[row + j3] * x
+        _put(Y, D, j, p, s, y0, more)
+        if j + 1 < columns:
+            _put(Y, D, j + 1, p, s, y1, more)
+        if j + 2 < columns:
+            _put(Y, D, j + 2, p, s, y2, more)
+        if j + 3 < columns:
+            _put(Y, D, j + 3, p, s, y3, more)
     cuda.syncthreads()
 
 
 @cuda.jit(device=True)
-def add_column(Y, a, first):
-    """Y += the column a[first:], for every sample."""
-    S = Y.shape[1]
-    for q in range(cuda.threadIdx.x, Y.shape[0] * S, cuda.blockDim.x):
-        Y[q // S, q % S] += a[first + q // S]
-    cuda.syncthreads()
+def _outer_add(U, X, D, bar, at):
+    """Each thread starts its sum over the samples at another one.
 
-
-@cuda.jit(device=True)
-def outer_add(U, X, bar, first):
-    """A_bar += U X^T, A_bar (rows of U, rows of X) in bar[first:]."""
-    columns = X.shape[0]
-    for q in range(cuda.threadIdx.x, U.shape[0] * columns, cuda.blockDim.x):
+    Neighbours read neighbouring rows of X, which lie S numbers apart: started at one sample,
+    they would all ask the same bank of shared memory.
+    """
+    S, rows, columns = U.shape[1], U.shape[0] // D, X.shape[0] // D
+    for q in range(cuda.threadIdx.x, rows * columns, cuda.blockDim.x):
         i, j = q // columns, q % columns
         total = 0.0
-        for s in range(U.shape[1]):
-            total += U[i, s] * X[j, s]
-        bar[first + q] += total
+        for p in range(D):
+            for k in range(S):
+                s = (k + j) % S
+                total += U[i * D + p, s] * X[j * D + p, s]
+        bar[at + q] += total
     cuda.syncthreads()
 
 
 @cuda.jit(device=True)
-def row_sums(bar, first, U, factor):
-    """bar[first:] += factor times the sums of U's rows."""
+def _row_sums(bar, at, U, factor):
+    S = U.shape[1]
     for i in range(cuda.threadIdx.x, U.shape[0], cuda.blockDim.x):
         total = 0.0
-        for s in range(U.shape[1]):
-            total += U[i, s]
-        bar[first + i] += factor * total
+        for k in range(S):
+            total += U[i, (k + i) % S]
+        bar[at + i] += factor * total
+    cuda.syncthreads()
+
+
+@cuda.jit(device=True)
+def _row_products(bar, at, U, v, factor):
+    S = U.shape[1]
+    for i in range(cuda.threadIdx.x, U.shape[0], cuda.blockDim.x):
+        total = 0.0
+        for k in range(S):
+            s = (k + i) % S
+            total += U[i, s] * v[s]
+        bar[at + i] += factor * total
+    cuda.syncthreads()
+
+
+@cuda.jit(device=True)
+def _total(bar, at, v, factor):
+    if cuda.threadIdx.x == 0:
+        total = 0.0
+        for s in range(v.shape[0]):
+            total += v[s]
+        bar[at] += factor * total
     cuda.syncthreads()

@@ -1,65 +1,118 @@
 """The shallow network of eq. (2) on the device: twin of refode/fields/shallow.py.
 
-Effective weights e: W0 (k, d), b0, W1 (d, k), b1, then the time's column where t is an input.
-The tape of a stage is a = tanh(W0 z + b0), (k, S).
+Effective weights e: W0 (k, d), b0, W1 (d, k), b1, the time's column where t is an input, then M
+of the trace (D4). The tape of a stage is a = tanh(W0 z + b0), (k, S).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 
-from numba import cuda
-
-from refode.cuda.linalg import add_column, outer_add, product, product_transposed, row_sums
-
-
-@cuda.jit(device=True)
-def value(e, time, t, Z, F, tape):
-    """Eq. (2): F <- W1 tanh(W0 z + b0) + b1."""
-    d, k = Z.shape[0], tape.shape[0]
-    o_W1 = k * d + k
-    o_w = o_W1 + d * k + d
-    product(e, 0, Z, tape)  # [1] u = W0 z (+ w t)
-    _tanh(e, k * d, o_w, time, t, tape)  # [2] a = tanh(u + b0)
-    product(e, o_W1, tape, F)  # [3] f = W1 a + b1
-    add_column(F, e, o_W1 + d * k)
+from refode.cuda.contract import FieldBodies
+from refode.cuda.linalg import linalg
+from refode.cuda.ops import Ops
+from refode.cuda.tangents import shallow_tangents
 
 
-@cuda.jit(device=True)
-def adjoint(e, time, t, Z, tape, F_bar, Z_bar, e_bar, u_bar):
-    """Z_bar <- J^T F_bar, e_bar += the weights' share, eq. (D3)."""
-    d, k = Z.shape[0], tape.shape[0]
-    o_W1 = k * d + k
-    o_w = o_W1 + d * k + d
-    product_transposed(e, o_W1, F_bar, u_bar)  # [3]^T a_bar = W1^T f_bar
-    outer_add(F_bar, tape, e_bar, o_W1)  #             W1_bar += f_bar a^T
-    row_sums(e_bar, o_W1 + d * k, F_bar, 1.0)  #       b1_bar += f_bar
-    _tanh_adjoint(tape, u_bar)  # [2]^T u_bar = (1 - a^2) a_bar
-    row_sums(e_bar, k * d, u_bar, 1.0)  # [1]^T b0_bar += u_bar
-    if time:
-        row_sums(e_bar, o_w, u_bar, t)  #       w_bar += t u_bar
-    product_transposed(e, 0, u_bar, Z_bar)  #   z_bar = W0^T u_bar
-    outer_add(u_bar, Z, e_bar, 0)  #            W0_bar += u_bar z^T
+@functools.cache
+def shallow(ops: Ops) -> FieldBodies:
+    """Value, trace and their adjoint; tangent and its adjoint."""
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+    la = linalg(ops)
+    product, product_transposed = la.product, la.product_transposed
+    outer_add, row_sums, add_column = la.outer_add, la.row_sums, la.add_column
 
+    @ops.body
+    def rhs(f, e, t, Z, F, tr, tape):
+        """Eq. (2): F <- W1 tanh(W0 z + b0) + b1; tr <- its trace (D4)."""
+        d, k = f.d, f.k
+        o_W1 = k * d + k
+        o_b1 = o_W1 + d * k
+        a = tape[0:k]
+        product(e, 0, 1, Z, a, False)  # [1] u = W0 z (+ w t)
+        tanh(e, k * d, o_b1 + d, f.time, t, a)  # [2] a = tanh(u + b0)
+        product(e, o_W1, 1, a, F, False)  # [3] f = W1 a + b1
+        add_column(F, e, o_b1)
+        if tr is not None:  # [4] tr = sum_k (1 - a_k^2) M_k
+            trace(a, e, o_b1 + d + (k if f.time else 0), tr)
 
-@cuda.jit(device=True)
-def _tanh(e, o_b0, o_w, time, t, u):
-    """u <- tanh(u + b0 (+ w t))."""
-    S = u.shape[1]
-    for q in range(cuda.threadIdx.x, u.shape[0] * S, cuda.blockDim.x):
-        j, s = q // S, q % S
-        shift = e[o_b0 + j]
-        if time:
-            shift += e[o_w + j] * t
-        u[j, s] = math.tanh(u[j, s] + shift)
-    cuda.syncthreads()
+    @ops.body
+    def rhs_adjoint(f, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
+        """Add J^T F_bar and the trace's pull-back, eqs. (D3), (D5)."""
+        d, k = f.d, f.k
+        o_W1 = k * d + k
+        o_b1 = o_W1 + d * k
+        o_w = o_b1 + d
+        o_M = o_w + (k if f.time else 0)
+        a, u_bar = tape[0:k], scratch[0:k]
+        product_transposed(e, o_W1, 1, F_bar, u_bar, False)  # [3]^T a_bar = W1^T f_bar
+        outer_add(F_bar, a, 1, e_bar, o_W1)  #                 W1_bar += f_bar a^T
+        row_sums(e_bar, o_b1, F_bar, 1.0)  #                   b1_bar += f_bar
+        if tr_bar is not None:  # [4]^T, the terms of M_bar = sum_s (1 - a^2) tr_bar
+            write_slopes(a, tr_bar, scratch[k : 2 * k])
+            row_sums(e_bar, o_M, scratch[k : 2 * k], 1.0)
+            units_adjoint(a, e, o_M, tr_bar, u_bar)  # [4]^T, [2]^T
+        else:
+            tanh_adjoint(a, u_bar)  # [2]^T u_bar = (1 - a^2) a_bar
+        row_sums(e_bar, k * d, u_bar, 1.0)  # [1]^T b0_bar += u_bar
+        if f.time:
+            row_sums(e_bar, o_w, u_bar, t)  #       w_bar += t u_bar
+        product_transposed(e, 0, 1, u_bar, Z_bar, True)  # z_bar += W0^T u_bar
+        outer_add(u_bar, Z, 1, e_bar, 0)  #                W0_bar += u_bar z^T
 
+    @ops.loop
+    def tanh(e, o_b0, o_w, time, t, u):
+        """u <- tanh(u + b0 (+ w t))."""
+        S = u.shape[1]
+        for q in range(first(), u.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            shift = e[o_b0 + j]
+            if time:
+                shift += e[o_w + j] * t
+            u[j, s] = math.tanh(u[j, s] + shift)
+        barrier()
 
-@cuda.jit(device=True)
-def _tanh_adjoint(a, u_bar):
-    """u_bar <- (1 - a^2) u_bar."""
-    S = a.shape[1]
-    for q in range(cuda.threadIdx.x, a.shape[0] * S, cuda.blockDim.x):
-        j, s = q // S, q % S
-        u_bar[j, s] *= 1.0 - a[j, s] * a[j, s]
-    cuda.syncthreads()
+    @ops.loop
+    def tanh_adjoint(a, u_bar):
+        """u_bar <- (1 - a^2) u_bar."""
+        S = a.shape[1]
+        for q in range(first(), a.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            u_bar[j, s] *= 1.0 - a[j, s] * a[j, s]
+        barrier()
+
+    @ops.loop
+    def trace(a, e, o_M, tr):
+        """tr <- sum_k (1 - a_k^2) M_k."""
+        for s in range(first(), tr.shape[0], stride()):
+            total = 0.0
+            for j in range(a.shape[0]):
+                total += (1.0 - a[j, s] * a[j, s]) * e[o_M + j]
+            tr[s] = total
+        barrier()
+
+    @ops.loop
+    def write_slopes(a, tr_bar, out):
+        """out <- (1 - a^2) tr_bar."""
+        S = a.shape[1]
+        for q in range(first(), a.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            out[j, s] = (1.0 - a[j, s] * a[j, s]) * tr_bar[s]
+        barrier()
+
+    @ops.loop
+    def units_adjoint(a, e, o_M, tr_bar, u_bar):
+        """u_bar <- (1 - a^2) (a_bar - 2 a M tr_bar)."""
+        S = a.shape[1]
+        for q in range(first(), a.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            bar = u_bar[j, s] - 2.0 * a[j, s] * e[o_M + j] * tr_bar[s]
+            u_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * bar
+        barrier()
+
+    def rows(f, trace):
+        """Rows of a stage's tape and of the adjoint's work space."""
+        return f.k, 2 * f.k if trace else f.k
+
+    return FieldBodies(rhs, rhs_adjoint, rows, *shallow_tangents(ops))

@@ -1,67 +1,236 @@
-"""The whole trajectory in one kernel: twin of refode/solvers/sweeps.py.
+"""The sweeps on the device: twin of refode/solvers/sweeps.py.
 
-A block of threads takes a tile of S samples all the way forward, keeping every stage, and
-all the way back; then tile + blocks, and so on: which block takes which tile is fixed. Each
-block adds into a row of ``sums`` of its own; a tree of fixed shape adds the rows.
+``walk`` takes samples all the way forward and all the way back. In a tile it is a function that
+a block of threads runs for its tiles in turn, which block takes which being fixed; staged, it is
+Python, and its samples are a whole slice. Each block adds into rows of its own of ``E_bars`` and
+``cost_bars``; a tree of fixed shape adds the rows.
+
+A block works in two arrays of rows of S numbers. ``near`` holds what every stage needs: Y, L, W,
+the stages' Z_bars, work space. ``far`` is the tape: every stage of every step, or the starts of
+the steps and the stages of one of them.
 """
 
 from __future__ import annotations
 
+import functools
+from typing import Any, NamedTuple
+
 from numba import cuda
 
-from refode.cuda.losses import terminal
-from refode.cuda.runge_kutta import step, step_adjoint
+from refode.cuda.contract import CostBodies, DynamicsBodies
+from refode.cuda.linalg import linalg
+from refode.cuda.ops import Ops, tile
+from refode.cuda.schemes import runge_kutta
+from refode.solvers.sweeps import STORE
 
 
-@cuda.jit(device=True)
-def load(X, first, n, Y):
-    """Samples first, first+1, ... into the columns of Y, the first one again beyond n."""
-    S = Y.shape[1]
-    for q in range(cuda.threadIdx.x, Y.shape[0] * S, cuda.blockDim.x):
-        i, s = q // S, q % S
-        row = first + s if s < n else first
-        Y[i, s] = X[row, i] if i < X.shape[1] else 0.0  # augmentation, eq. (5)
-    cuda.syncthreads()
+class Shape(NamedTuple):
+    """Sizes that the bodies read: rows of the state, of a stage's tape with Y_i and F_i."""
+
+    rows: int
+    length: int
+    memory: int
 
 
-@cuda.jit
-def gradient_tiles(
-    A, b, c, t, h, slots, E, time, loss, readout, m, targets, labels, scale, X,
-    states, Fs, Z_bars, Ys, tapes, u_bars, Vs, values, sums,
-):  # fmt: skip
-    """Each block's sums of E_bar, the readout's cotangent and the value, in this order.
+class Placed(NamedTuple):
+    """What lies in shared memory, whose sizes the compiler must know.
 
-    ``Ys`` (blocks, n_steps, n_stages, d, S) and ``tapes`` (..., k, S) are the tape;
-    ``states`` (blocks, 3, d, S) holds Y, L and W. ``sums`` (blocks, .) is zero beforehand.
+    ``near`` rows of ``S`` numbers, 0 where they lie in global memory; ``slots`` rows of ``q``
+    weights, twice: E and its cotangent, 0 likewise.
     """
-    block, S, n_steps = cuda.blockIdx.x, states.shape[3], t.shape[0]
-    Y, L, W = states[block, 0], states[block, 1], states[block, 2]
-    last, n_E = sums.shape[1] - 1, E.shape[0] * E.shape[1]
-    E_bar, cost_bar = sums[block, :n_E], sums[block, n_E:last]
-    for tile in range(block, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
-        first = tile * S
-        there = min(S, X.shape[0] - first)
-        load(X, first, there, Y)
+
+    S: int
+    near: int
+    slots: int
+    q: int
+    dtype: Any
+
+
+@functools.cache
+def walks(ops: Ops, dynamics: DynamicsBodies, cost_bodies: CostBodies | None) -> tuple[Any, Any]:
+    """``forward`` and ``gradient`` of samples that go together."""
+    first_, stride, barrier = ops.first, ops.stride, ops.barrier
+    step, step_adjoint = runge_kutta(ops, dynamics)
+    copy = linalg(ops).copy
+
+    @ops.loop
+    def load(X, first, m, Y):
+        """Samples first, first+1, ... into the columns of Y, the first one again beyond m."""
+        S = Y.shape[1]
+        for q in range(first_(), Y.shape[0] * S, stride()):
+            i, s = q // S, q % S
+            row = first + s if s < m else first
+            Y[i, s] = X[row, i] if i < X.shape[1] else 0.0  # augmentation, eq. (5)
+        barrier()
+
+    @ops.loop
+    def unload(Y, m, first, X):
+        """Columns of Y back into the rows of X, as many rows as X has columns."""
+        S = Y.shape[1]
+        for q in range(first_(), X.shape[1] * S, stride()):
+            i, s = q // S, q % S
+            if s < m:
+                X[first + s, i] = Y[i, s]
+        barrier()
+
+    @ops.body
+    def forward(A, b, c, t, h, slots, dyn, E, X, first, m, shape, near, out):
+        """``out`` (1, N, .) gets the end, (n_steps + 1, N, .) every point of the grid."""
+        n_steps = t.shape[0]
+        Y, tape = near[0 : shape.rows], near[shape.rows :]
+        load(X, first, m, Y)
+        whole = out.shape[0] > 1
         for n in range(n_steps):
-            step(
-                A, b, c, t[n], h[n], slots[n], E, time,
-                Y, Ys[block, n], Fs[block], tapes[block, n],
-            )  # fmt: skip
-        terminal(
-            loss, readout, m, targets, labels, scale, first, there,
-            Y, Vs[block], L, cost_bar, values[block],
-        )  # fmt: skip
-        if cuda.threadIdx.x == 0:
-            total = 0.0
-            for s in range(S):
-                total += values[block, s]
-            sums[block, last] += total
-        cuda.syncthreads()
+            if whole:
+                unload(Y, m, first, out[n])
+            step(A, b, c, dyn, t[n], h[n], slots[n], E, Y, tape, shape.length)
+        unload(Y, m, first, out[n_steps if whole else 0])
+
+    if cost_bodies is None:
+        return forward, None
+    terminal, jump = cost_bodies.terminal, cost_bodies.jump
+
+    @ops.body
+    def gradient(
+        A, b, c, t, h, slots, dyn, cost, E, X, first, m, shape, near, far,
+        E_bar, cost_bar, want_x, X_bar,
+    ):  # fmt: skip
+        """Value and cotangents; the last entry of ``cost_bar`` is the value's."""
+        rows, n_steps, n_stages = shape.rows, t.shape[0], b.shape[0]
+        a_step = n_stages * shape.length
+        Y, L, W = near[0:rows], near[rows : 2 * rows], near[2 * rows : 3 * rows]
+        Z_bars = near[3 * rows : (3 + n_stages) * rows]
+        scratch = near[(3 + n_stages) * rows :]
+        store = shape.memory == STORE
+        stages_at = 0 if store else n_steps * rows
+        load(X, first, m, Y)
+        for n in range(n_steps):
+            at = stages_at
+            if store:
+                at += n * a_step
+            else:
+                copy(far[n * rows : (n + 1) * rows], Y)
+            kept = far[at : at + a_step]
+            step(A, b, c, dyn, t[n], h[n], slots[n], E, Y, kept, shape.length)
+        terminal(cost, Y, first, m, L, cost_bar, cost_bar.shape[0] - 1, scratch)
         for n in range(n_steps - 1, -1, -1):
+            at = stages_at
+            if store:
+                at += n * a_step
+            kept = far[at : at + a_step]
+            if not store:  # the stages once more, from the step's start
+                copy(Y, far[n * rows : (n + 1) * rows])
+                step(A, b, c, dyn, t[n], h[n], slots[n], E, Y, kept, shape.length)
             step_adjoint(
-                A, b, c, t[n], h[n], slots[n], E, time, Ys[block, n], tapes[block, n],
-                L, W, Z_bars[block], E_bar, u_bars[block],
+                A, b, c, dyn, t[n], h[n], slots[n], E, kept, shape.length,
+                L, W, Z_bars, E_bar, scratch,
             )  # fmt: skip
+            jump(cost, n, first, m, L)
+        if want_x:
+            unload(L, m, first, X_bar)
+
+    return forward, gradient
+
+
+@functools.cache
+def forward_kernel(dynamics: DynamicsBodies, placed: Placed) -> Any:
+    """A launch of ``forward`` over tiles."""
+    forward, _ = walks(tile, dynamics, None)
+    S, n_near, kind = placed.S, placed.near, placed.dtype
+
+    if n_near:
+
+        @cuda.jit
+        def in_shared_memory(A, b, c, t, h, slots, dyn, E, X, shape, nears, out):
+            near = cuda.shared.array((n_near, S), kind)
+            for i in range(cuda.blockIdx.x, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
+                m = min(S, X.shape[0] - i * S)
+                forward(A, b, c, t, h, slots, dyn, E, X, i * S, m, shape, near, out)
+
+        return in_shared_memory
+
+    @cuda.jit
+    def in_global_memory(A, b, c, t, h, slots, dyn, E, X, shape, nears, out):
+        near = nears[cuda.blockIdx.x]
+        for i in range(cuda.blockIdx.x, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
+            m = min(S, X.shape[0] - i * S)
+            forward(A, b, c, t, h, slots, dyn, E, X, i * S, m, shape, near, out)
+
+    return in_global_memory
+
+
+@functools.cache
+def gradient_kernel(dynamics: DynamicsBodies, cost_bodies: CostBodies, placed: Placed) -> Any:
+    """A launch of ``gradient`` over tiles."""
+    _, gradient = walks(tile, dynamics, cost_bodies)
+    S, n_near, n_slots, q, kind = placed
+    first, stride, barrier = tile.first, tile.stride, tile.barrier
+
+    @cuda.jit(device=True)
+    def sweep(
+        A, b, c, t, h, slots, dyn, cost, E, X, shape, near, far, E_bar, cost_bar, want_x, X_bar
+    ):
+        for i in range(cuda.blockIdx.x, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
+            m = min(S, X.shape[0] - i * S)
+            gradient(
+                A, b, c, t, h, slots, dyn, cost, E, X, i * S, m, shape, near, far,
+                E_bar, cost_bar, want_x, X_bar,
+            )  # fmt: skip
+
+    if n_slots:
+
+        @cuda.jit(device=True)
+        def copied(Y, X):
+            for k in range(first(), n_slots * q, stride()):
+                Y[k // q, k % q] = X[k // q, k % q]
+            barrier()
+
+        @cuda.jit
+        def all_in_shared_memory(
+            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x,
+            X_bar,
+        ):  # fmt: skip
+            block = cuda.blockIdx.x
+            near = cuda.shared.array((n_near, S), kind)
+            weights = cuda.shared.array((n_slots, q), kind)
+            weights_bar = cuda.shared.array((n_slots, q), kind)
+            copied(weights, E)
+            copied(weights_bar, E_bars[block])
+            sweep(
+                A, b, c, t, h, slots, dyn, cost, weights, X, shape, near, fars[block],
+                weights_bar, cost_bars[block], want_x, X_bar,
+            )  # fmt: skip
+            copied(E_bars[block], weights_bar)
+
+        return all_in_shared_memory
+
+    if n_near:
+
+        @cuda.jit
+        def near_in_shared_memory(
+            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x,
+            X_bar,
+        ):  # fmt: skip
+            block = cuda.blockIdx.x
+            near = cuda.shared.array((n_near, S), kind)
+            sweep(
+                A, b, c, t, h, slots, dyn, cost, E, X, shape, near, fars[block],
+                E_bars[block], cost_bars[block], want_x, X_bar,
+            )  # fmt: skip
+
+        return near_in_shared_memory
+
+    @cuda.jit
+    def in_global_memory(
+        A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x, X_bar
+    ):
+        block = cuda.blockIdx.x
+        sweep(
+            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears[block], fars[block],
+            E_bars[block], cost_bars[block], want_x, X_bar,
+        )  # fmt: skip
+
+    return in_global_memory
 
 
 @cuda.jit

@@ -15,6 +15,7 @@ from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
 from refode.solvers.dynamics import Flow, Hutchinson
 from refode.solvers.neural_ode import TINY, NeuralODE, Plan
+from refode.solvers.placement import Resident, hosted, moved, samples, send
 from refode.solvers.schemes import Partitioned
 
 Array = np.ndarray
@@ -46,6 +47,10 @@ class ContinuousNormalizingFlow(Regularised):
     noise_seed : int, optional
         Draws eps. It stays the same from one evaluation to the next, as an optimiser that
         compares values needs; assign another number to redraw.
+    device : {"cpu", "cuda"}, optional
+        Where sweeps run, docs/cuda.md; where the ode's do by default.
+    dtype : {"float64", "float32"}, optional
+        Number type on the device given; results are float64.
 
     Raises
     ------
@@ -61,8 +66,10 @@ class ContinuousNormalizingFlow(Regularised):
     def __init__(
         self, ode: NeuralODE, transport: float = 0.0, tikhonov: float = 0.0,
         smoothness: float = 0.0, trace: str = "exact", noise_seed: int = 0,
+        device: str | None = None, dtype: Any = "float64",
     ) -> None:  # fmt: skip
-        self.ode = _validate.instance("ode", ode, NeuralODE)
+        self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
+        ode = self.ode
         if isinstance(ode.plan().scheme, Partitioned):
             raise ValueError(
                 f"ode: got scheme {ode.scheme!r}, wanted a Runge-Kutta scheme (the transport "
@@ -103,6 +110,17 @@ class ContinuousNormalizingFlow(Regularised):
         return self.ode.pack(arrays)
 
     # --- objective ---------------------------------------------------------------------
+    def to_device(self, y: Array) -> Resident:
+        """y on the device, to be given in its place as often as wanted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``value_and_gradient``; also device="cpu", or too little free memory.
+        """
+        y = self._data(y)
+        return y if isinstance(y, Resident) else send(self.ode.placement, y)
+
     def value(self, theta: Array, y: Array) -> float:
         """Objective for data y (N, d), in nats; not finite where a path is not."""
         theta, y = self._parameters(theta), self._data(y)
@@ -257,6 +275,7 @@ class ContinuousNormalizingFlow(Regularised):
         """Data, or data and noise side by side."""
         if self.trace == "exact":
             return y
+        y = hosted(y)
         rng = np.random.default_rng(_validate.nonnegative_int("noise_seed", self.noise_seed))
         if self.trace == "gaussian":
             return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
@@ -273,7 +292,7 @@ class ContinuousNormalizingFlow(Regularised):
             if not low <= t <= high:
                 raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
         if t == ode.t_span[0]:
-            return y, np.zeros(len(y)), np.zeros(len(y))
+            return hosted(y), np.zeros(len(y)), np.zeros(len(y))
         w, l, v = self._backward(theta, y, ode, t, exact=True)  # noqa: E741
         all_finite("y", np.column_stack([w, l, v]))
         return w, l, v
@@ -290,8 +309,8 @@ class ContinuousNormalizingFlow(Regularised):
     def _parameters(self, theta: Array) -> Array:
         return _validate.real_vector("theta", theta, self.n_parameters)
 
-    def _data(self, y: Array) -> Array:
-        return _validate.samples("y", y, self.dim)
+    def _data(self, y: Any) -> Any:
+        return samples(self.ode.placement, "y", y, self.dim)
 
     def __repr__(self) -> str:
         extra = "" if self.trace == "exact" else f", trace={self.trace!r}"

@@ -13,6 +13,7 @@ from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
 from refode.solvers.dynamics import Plain
 from refode.solvers.neural_ode import TINY, NeuralODE
+from refode.solvers.placement import Resident, hosted, moved, resident, samples, send
 
 Array = np.ndarray
 _NO_TARGETS = np.zeros((0, 0))
@@ -20,10 +21,10 @@ _NO_LABELS = np.zeros(0, dtype=np.int64)
 
 
 class _Targets(NamedTuple):
-    """The targets in the forms that the kernels read."""
+    """The targets in the forms that the kernels read; one may lie on the device."""
 
-    real: Array
-    labels: Array
+    real: Any
+    labels: Any
 
 
 class Supervised(Regularised):
@@ -47,6 +48,10 @@ class Supervised(Regularised):
     smoothness : float, optional
         Adds smoothness/2 int |theta'(t)|^2 dt over the ode's t_span (for piecewise
         constant weights the differences of neighbouring cells stand for theta').
+    device : {"cpu", "cuda"}, optional
+        Where sweeps run, docs/cuda.md; where the ode's do by default.
+    dtype : {"float64", "float32"}, optional
+        Number type on the device given; results are float64.
 
     Raises
     ------
@@ -57,8 +62,10 @@ class Supervised(Regularised):
     def __init__(
         self, ode: NeuralODE, loss: str = "logistic", n_outputs: int = 1, augment: int = 0,
         readout: bool = True, tikhonov: float = 0.0, smoothness: float = 0.0,
+        device: str | None = None, dtype: Any = "float64",
     ) -> None:  # fmt: skip
-        self.ode = _validate.instance("ode", ode, NeuralODE)
+        self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
+        ode = self.ode
         self.loss = _validate.choice("loss", loss, tuple(CODES))
         self.readout = _validate.instance("readout", readout, bool)
         self.augment = _validate.nonnegative_int("augment", augment)
@@ -117,6 +124,20 @@ class Supervised(Regularised):
         return self.layout.pack(arrays)
 
     # --- objective ---------------------------------------------------------------------
+    def to_device(self, x: Array, y: Array) -> tuple[Resident, Resident]:
+        """x and y on the device, to be given in their place as often as wanted.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``value_and_gradient``; also device="cpu", or too little free memory.
+        """
+        x = self._inputs(x)
+        targets, place = self._targets(y, len(x)), self.ode.placement
+        sent = targets.real if self.loss == "regression" else targets.labels
+        pair = [a if isinstance(a, Resident) else send(place, a) for a in (x, sent)]
+        return pair[0], pair[1]
+
     def value(self, theta: Array, x: Array, y: Array) -> float:
         """Objective (8), regularisers included."""
         theta, x = self._parameters(theta), self._inputs(x)
@@ -229,7 +250,7 @@ class Supervised(Regularised):
 
     def _value(self, theta: Array, x: Array, y: _Targets) -> float:
         F = self._outputs_at(theta, x)
-        return float(_loss(self.loss, F, y).mean() + self._regulariser(theta)[0])
+        return float(_loss(self.loss, F, hosted(y)).mean() + self._regulariser(theta)[0])
 
     def _cost(self, theta: Array, y: _Targets, n: int) -> SupervisedCost:
         W, b = self._readout(theta)
@@ -272,7 +293,7 @@ class Supervised(Regularised):
         return p * (F_dot - (p * F_dot).sum(axis=1, keepdims=True))
 
     def _padded(self, x: Array) -> Array:
-        if not self.augment:
+        if not self.augment or isinstance(x, Resident):  # which the sweep pads itself
             return x
         padded = np.zeros((len(x), self.ode.dim))
         padded[:, : self.n_inputs] = x
@@ -281,11 +302,20 @@ class Supervised(Regularised):
     def _parameters(self, theta: Array) -> Array:
         return _validate.real_vector("theta", theta, self.n_parameters)
 
-    def _inputs(self, x: Array) -> Array:
-        return _validate.samples("x", x, self.n_inputs)
+    def _inputs(self, x: Any) -> Any:
+        return samples(self.ode.placement, "x", x, self.n_inputs)
 
     def _targets(self, y: Any, n: int) -> _Targets:
-        m = self.n_outputs
+        m, place = self.n_outputs, self.ode.placement
+        if self.loss == "regression":
+            there = resident(place, "y", y, (n, m), place.dtype)
+            if there is not None:
+                return _Targets(there, _NO_LABELS)
+        else:
+            there = resident(place, "y", y, (n,), "int64")
+            if there is not None:  # labels out of range would read another's memory
+                self._targets(there.host, n)
+                return _Targets(_NO_TARGETS, there)
         if self.loss == "regression":
             if m == 1 and _validate.n_axes(y) == 1:
                 y = _validate.real_array("y", y, (n,))[:, None]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode.solvers import parallel
+from refode.solvers import parallel, placement
 from refode.solvers.dynamics import extra_rows, has_trace
 from refode.solvers.sweeps import STORE, Grid, Sizes, forward_chunks, gradient_chunks
 
@@ -24,18 +24,29 @@ class Sweep(NamedTuple):
     scratch: int
     block: int
     memory: int = STORE
+    device: str = "cpu"
+    dtype: str = "float64"  # of the device; the CPU's is that of the weights
+    widest: int = 0  # entries of the field's largest matrix
 
     @classmethod
     def of(
-        cls, field: Any, scheme: Any, grid: Grid, dynamics: Any, dtype: Any, memory: int = STORE
-    ) -> Sweep:
+        cls, field: Any, scheme: Any, grid: Grid, dynamics: Any, dtype: Any, memory: int = STORE,
+        place: placement.Placement = placement.CPU,
+    ) -> Sweep:  # fmt: skip
         """Sweep of a field within a class of ``dynamics``, in a number type."""
         if dtype == np.complex128:
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
         tape, scratch = field.rows(has_trace(dynamics))
         rows = field.dim + extra_rows(dynamics, field.dim)
         within = dynamics(field.description())
-        return cls(within, scheme, grid, rows, tape, scratch, field.block(), memory)
+        widest = max(field.layout.sizes.values())
+        return cls(
+            within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest
+        )
+
+    def runs_on_device(self, E: Array) -> bool:
+        """Whether a sweep with these weights leaves the CPU: complex steps do not."""
+        return self.device != "cpu" and E.dtype == np.float64
 
 
 class Gradient(NamedTuple):
@@ -56,6 +67,10 @@ def _blocks(sweep: Sweep, n_samples: int, scratch: int) -> tuple[Sizes, Array]:
 
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows)."""
+    if sweep.runs_on_device(E):
+        return placement.room("driver").forward(sweep, E, x, whole)
+    if sweep.device != "cpu":  # a complex step
+        x = placement.hosted(x)
     X = np.ascontiguousarray(x, dtype=E.dtype)
     n_points = len(sweep.grid.t) + 1 if whole else 1
     out = np.empty((n_points, len(X), sweep.rows), E.dtype)
@@ -75,6 +90,10 @@ def gradient(
     want_x: bool = False,
 ) -> Gradient:  # fmt: skip
     """Value of a cost and its cotangents, by one forward and one adjoint sweep a block."""
+    if sweep.runs_on_device(E):
+        return placement.room("driver").gradient(sweep, E, x, cost, n_cost, cost_rows, want_x)
+    if sweep.device != "cpu":  # a complex step
+        x, cost = placement.hosted(x), placement.hosted(cost)
     X = np.ascontiguousarray(x, dtype=E.dtype)
     sizes, runs = _blocks(sweep, len(X), max(sweep.scratch, cost_rows))
     n, counter = len(runs), np.zeros(1, dtype=np.int64)

@@ -9,8 +9,9 @@ import numpy as np
 from refode import _validate, bases, tableaus
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
-from refode.solvers import driver
+from refode.solvers import driver, placement
 from refode.solvers.dynamics import LogDet, Plain
+from refode.solvers.placement import Placement
 from refode.solvers.schemes import Partitioned, RungeKutta
 from refode.solvers.sweeps import MEMORY, Grid
 
@@ -56,11 +57,18 @@ class NeuralODE:
         What the adjoint sweep keeps of a block's path: every stage; the start of every
         step (a third more work); or nothing, the path being recomputed backwards from
         its end (symplectic schemes only, where that is exact but for rounding).
+    device : {"cpu", "cuda"}, optional
+        Where sweeps run, docs/cuda.md; complex steps (tangents, Hessian-vector products) and
+        the cotangents of times are the CPU's in any case.
+    dtype : {"float64", "float32"}, optional
+        Number type on the GPU; results are float64.
 
     Raises
     ------
     TypeError, ValueError
         Naming the argument, what came and what was wanted.
+    RuntimeError
+        With device="cuda": the package numba-cuda, the driver or the device is missing.
 
     Notes
     -----
@@ -76,6 +84,8 @@ class NeuralODE:
         t_span: tuple[float, float] = (0.0, 1.0),
         basis: bases.Basis | None = None,
         memory: str = "store",
+        device: str = "cpu",
+        dtype: Any = "float64",
     ) -> None:
         self.field = _validate.instance("field", field, Field)
         self.n_steps = _validate.positive_int("n_steps", n_steps)
@@ -91,6 +101,11 @@ class NeuralODE:
                 f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
                 f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
             )
+        self.placement = Placement.of(device, dtype)
+        if self.placement.device != "cpu" and isinstance(self._scheme, Partitioned):
+            raise ValueError(
+                f"scheme: got {self.scheme!r} with device={device!r}, wanted a Runge-Kutta scheme"
+            )
         self.layout = field.layout.stacked(self.basis.n_coefficients)
         J, n = self.basis.n_coefficients, field.n_weights
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
@@ -99,8 +114,15 @@ class NeuralODE:
 
     def with_steps(self, n_steps: int) -> NeuralODE:
         """The same field, weights in time and scheme with another number of equal steps."""
+        return self._copied(n_steps, self.placement)
+
+    def on(self, device: str, dtype: Any = "float64") -> NeuralODE:
+        """The same ode with its sweeps on another device."""
+        return self._copied(self.n_steps, Placement(device, dtype))
+
+    def _copied(self, n_steps: int, place: Placement) -> NeuralODE:
         return NeuralODE(
-            self.field, self._named_scheme, n_steps, self.t_span, self.basis, self.memory
+            self.field, self._named_scheme, n_steps, self.t_span, self.basis, self.memory, *place
         )
 
     # --- parameters --------------------------------------------------------------------
@@ -270,7 +292,9 @@ class NeuralODE:
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
         """Description of a sweep for the driver; ``dynamics`` is a class of ``dynamics.py``."""
         memory = MEMORY[self.memory]
-        return driver.Sweep.of(self.field, plan.scheme, plan.grid, dynamics, dtype, memory)
+        return driver.Sweep.of(
+            self.field, plan.scheme, plan.grid, dynamics, dtype, memory, self.placement
+        )
 
     def _forward(
         self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
@@ -285,7 +309,7 @@ class NeuralODE:
         size = max(np.abs(theta_dot).max(), np.abs(x_dot).max())
         if size == 0.0:
             return np.zeros((len(x), self.dim + trace))
-        step = TINY / size
+        step, x = TINY / size, placement.hosted(x)
         y = self._forward(theta + 1j * step * theta_dot, x + 1j * step * x_dot, plan, trace)
         return y[0].imag / step
 
@@ -294,13 +318,10 @@ class NeuralODE:
     ) -> tuple[Array, ...]:
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, trace)
-        result = driver.gradient(
-            self.sweep(plan, LogDet if trace else Plain, E.dtype),
-            E,
-            x,
-            Cotangent(y_bar),
-            want_x=True,
-        )
+        sweep = self.sweep(plan, LogDet if trace else Plain, E.dtype)
+        if times:  # the device knows no cotangent of t
+            sweep, x = sweep._replace(device="cpu"), placement.hosted(x)
+        result = driver.gradient(sweep, E, x, Cotangent(y_bar), want_x=True)
         weights_bar = self.field.prepare_adjoint(weights, trace, result.E_bar)
         theta_bar = self.stage_weights_adjoint(weights_bar, plan)
         if not times:
@@ -327,13 +348,15 @@ class NeuralODE:
     def _parameters(self, theta: Array) -> Array:
         return _validate.real_vector("theta", theta, self.n_parameters)
 
-    def _states(self, x: Array) -> Array:
-        return _validate.samples("x", x, self.dim)
+    def _states(self, x: Any) -> Any:
+        return placement.samples(self.placement, "x", x, self.dim)
 
     def __repr__(self) -> str:
+        place = self.placement
+        where = "" if place.device == "cpu" else f", device={place.device!r}, dtype={place.dtype!r}"
         return (
             f"NeuralODE({self.field!r}, scheme={self.scheme!r}, n_steps={self.n_steps}, "
-            f"t_span={self.t_span}, basis={self.basis!r})"
+            f"t_span={self.t_span}, basis={self.basis!r}{where})"
         )
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import refode
+from refode.solvers.placement import hosted
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def fingerprint(name: str, value: Any) -> str | None:
     """Dtype, shape and a digest of the bytes; equal data, equal text."""
     if value is None:
         return None
-    array = np.asarray(value)
+    array = np.asarray(hosted(value))
     if array.dtype.hasobject:
         raise TypeError(
             f"{name}: got an array of dtype {array.dtype}, wanted numbers, since a checkpoint "

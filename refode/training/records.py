@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from refode.solvers.placement import TooLarge
+
 Float64 = NDArray[np.float64]
 
 #: One row an iteration; row 0 is the start.
@@ -89,7 +91,7 @@ class Recorder:
     """
 
     def __init__(self, problem: Any, data: tuple[Any, ...], stored: list[Call], keep: bool) -> None:
-        self.problem, self.data = problem, data
+        self.problem, self.data = problem, resident(problem, data)
         self.calls, self.keep = stored, keep
         self.n_stored, self.played = len(stored), 0
         self.evaluations = self.products = 0
@@ -139,7 +141,7 @@ class Recorder:
 
     def redraw(self, data: tuple[Any, ...], theta: Float64) -> Evaluation:
         """Go on with other samples, from theta; what is best counts anew, as values changed."""
-        self.data, self.recent = data, {}
+        self.data, self.recent = resident(self.problem, data), {}
         found = self.evaluate(theta)
         self.best = found
         return found
@@ -176,6 +178,18 @@ class Recorder:
             raise NonFinite(f"the value is {value}")
         _check_finite(vector, "the gradient")
         return Call(kind, digest, value, vector)
+
+
+def resident(problem: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The data where the problem's sweeps run: sent once, not at every call, if they fit."""
+    place = getattr(getattr(problem, "ode", None), "placement", None)
+    if place is None or place.device == "cpu":
+        return data
+    try:
+        there = problem.to_device(*data)
+    except TooLarge:
+        return data
+    return there if isinstance(there, tuple) else (there,)
 
 
 def with_terms(columns: np.dtype, names: Any) -> np.dtype:

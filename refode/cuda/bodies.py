@@ -1,0 +1,142 @@
+"""From the CPU's descriptions to bodies and arrays on the device."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refode.costs.contract import Cotangent
+from refode.costs.flow import FlowCost
+from refode.costs.game import GameCost, InverseCost
+from refode.costs.supervised import SupervisedCost
+from refode.costs.targets import DenseTarget, GivenTarget
+from refode.cuda import costs, dynamics, game_costs, game_dynamics
+from refode.cuda.contract import CostBodies, DynamicsBodies, FieldBodies
+from refode.cuda.energies import energy_bodies
+from refode.cuda.mlp import mlp
+from refode.cuda.ops import Ops
+from refode.cuda.potential import potential
+from refode.cuda.shallow import shallow
+from refode.cuda.targets import DenseOnDevice, target_bodies
+from refode.fields.mlp import MLPSpec
+from refode.fields.potential_layout import PotentialSpec
+from refode.fields.shallow import NarrowShallowSpec, ShallowSpec
+from refode.solvers.dynamics import Flow, Hutchinson, LogDet, Plain
+from refode.solvers.game_dynamics import Game
+from refode.solvers.placement import Resident
+
+FIELDS = {
+    ShallowSpec: shallow, NarrowShallowSpec: shallow, MLPSpec: mlp, PotentialSpec: potential,
+}  # fmt: skip
+DYNAMICS = {
+    Plain: dynamics.plain, LogDet: dynamics.log_det, Flow: dynamics.flow,
+    Hutchinson: dynamics.hutchinson,
+}  # fmt: skip
+COSTS = {Cotangent: costs.cotangent, FlowCost: costs.flow, SupervisedCost: costs.supervised}
+#: Parts of costs that have an entry for every sample, and the axis that counts them.
+BY_SAMPLE = {
+    (Cotangent, "z_bar"): 1, (SupervisedCost, "targets"): 0, (SupervisedCost, "labels"): 0,
+    (GivenTarget, "log_density"): 0, (GivenTarget, "score"): 0,
+}  # fmt: skip
+
+
+class LossesOnDevice(NamedTuple):
+    """``SupervisedCost`` with W (m, d) and b (m,) one after the other, m = 0 without them."""
+
+    loss: int
+    m: int
+    readout: Any
+    targets: Any
+    labels: Any
+    scale: float
+
+
+def field_bodies(ops: Ops, description: Any) -> FieldBodies:
+    """Bodies of a field; ValueError where the device has none."""
+    return _found("field", FIELDS, description)(ops)
+
+
+def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:
+    """Bodies of a right-hand side."""
+    if isinstance(description, Game):
+        return game_dynamics.game(ops, energy_bodies(ops, description.energy))
+    make = _found("field", DYNAMICS, description)
+    field = field_bodies(ops, description.field)
+    if isinstance(description, Hutchinson) and field.tangent is None:
+        raise ValueError(
+            f"trace: got Hutchinson's estimate with device='cuda' and the field "
+            f"{_name(description.field)}, which has no tangent there, wanted 'exact', or "
+            "device='cpu'"
+        )
+    return make(ops, field)
+
+
+def cost_bodies(ops: Ops, cost: Any) -> CostBodies:
+    """Bodies of a cost."""
+    if isinstance(cost, GameCost):
+        return game_costs.game_cost(ops, target_bodies(ops, cost.target))
+    if isinstance(cost, InverseCost):
+        return game_costs.inverse_cost(ops, target_bodies(ops, cost.initial))
+    return _found("cost", COSTS, cost)(ops)
+
+
+def _name(description: Any) -> str:
+    return type(description).__name__.removesuffix("Spec")
+
+
+def _found(what: str, table: dict[type, Any], description: Any) -> Any:
+    if type(description) not in table:
+        wanted = ", ".join(sorted({kind.__name__.removesuffix("Spec") for kind in table}))
+        raise ValueError(
+            f"device: got 'cuda' with the {what} {type(description).__name__}, wanted one of "
+            f"{wanted}, or device='cpu'"
+        )
+    return table[type(description)]
+
+
+def on_device(description: Any, send: Any) -> Any:
+    """A description with its arrays, those of its parts too, sent by ``send``."""
+    if isinstance(description, SupervisedCost):
+        c = description
+        readout = np.concatenate([c.W.ravel(), c.b]) if len(c.W) else np.zeros(1)
+        return LossesOnDevice(
+            int(c.loss), len(c.W), send(readout), send(_some(c.targets)), send(_some(c.labels)),
+            float(c.scale),
+        )  # fmt: skip
+    if isinstance(description, GivenTarget):
+        return GivenTarget(*(send(_some(part)) for part in description))
+    if isinstance(description, DenseTarget):
+        peaks, means, inverse = description
+        return DenseOnDevice(send(peaks), send(means), send(inverse.ravel()))
+    if isinstance(description, tuple):
+        parts = [on_device(part, send) for part in description]
+        return type(description)(*parts) if hasattr(description, "_fields") else tuple(parts)
+    if isinstance(description, np.ndarray | Resident) or hasattr(description, "copy_to_host"):
+        return send(description)
+    if isinstance(description, np.generic):
+        return description.item()
+    return description
+
+
+def _some(array: Any) -> Any:
+    """The array, or one entry that nobody reads: there are no empty arrays on a device."""
+    if 0 not in array.shape:
+        return array
+    return np.zeros((1,) * array.ndim, array.dtype)
+
+
+def of_samples(description: Any, start: int, stop: int) -> Any:
+    """A cost of the samples start, ..., stop - 1 alone."""
+    if not (isinstance(description, tuple) and hasattr(description, "_fields")):
+        return description
+    parts = []
+    for name, part in zip(description._fields, description, strict=True):
+        axis = BY_SAMPLE.get((type(description), name))
+        if axis is None:
+            parts.append(of_samples(part, start, stop))
+        elif axis == 0:
+            parts.append(part[start:stop])
+        else:
+            parts.append(part[:, start:stop])
+    return type(description)(*parts)

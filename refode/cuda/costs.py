@@ -1,0 +1,186 @@
+"""Costs at the end of a path on the device: twin of refode/costs/{contract,supervised,flow}.py.
+
+One thread takes a sample's loss whole, so that its sums have a fixed order.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from numba import cuda
+
+from refode.costs.supervised import LOGISTIC, REGRESSION
+from refode.cuda.contract import CostBodies
+from refode.cuda.linalg import linalg
+from refode.cuda.ops import Ops, sigmoid, softplus
+
+
+@functools.cache
+def cotangent(ops: Ops) -> CostBodies:
+    """The linear cost <z_bar, z>."""
+    first_, stride, barrier = ops.first, ops.stride, ops.barrier
+    total = linalg(ops).total
+
+    @ops.body
+    def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
+        """L <- z_bar at the end."""
+        end(cost.z_bar[cost.z_bar.shape[0] - 1], Y, first, m, L, scratch[0])
+        total(cost_bar, value_at, scratch[0], 1.0)
+
+    @ops.loop
+    def end(z_bar, Y, first, m, L, values):
+        for s in range(first_(), L.shape[1], stride()):
+            value = 0.0
+            for i in range(L.shape[0]):
+                L[i, s] = z_bar[first + s, i] if s < m else 0.0
+                value += L[i, s] * Y[i, s]
+            values[s] = value
+        barrier()
+
+    @ops.body
+    def jump(cost, n, first, m, L):
+        """L += z_bar at grid point n."""
+        if cost.z_bar.shape[0] > 1:
+            add(cost.z_bar[n], first, m, L)
+
+    @ops.loop
+    def add(z_bar, first, m, L):
+        S = L.shape[1]
+        for q in range(first_(), L.shape[0] * S, stride()):
+            i, s = q // S, q % S
+            if s < m:
+                L[i, s] += z_bar[first + s, i]
+        barrier()
+
+    return CostBodies(terminal, jump, lambda cost: 1)
+
+
+@functools.cache
+def flow(ops: Ops) -> CostBodies:
+    """The negative log-likelihood, (D43)."""
+    first_, stride, barrier = ops.first, ops.stride, ops.barrier
+    total, fill = linalg(ops).total, linalg(ops).fill
+
+    @ops.body
+    def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
+        """scale (|w|^2/2 + constant - l + transport v)."""
+        fill(L, 0.0)
+        likelihood(cost.d, cost.constant, cost.transport, cost.scale, Y, m, L, scratch[0])
+        total(cost_bar, value_at, scratch[0], cost.scale)
+
+    @ops.loop
+    def likelihood(d, constant, transport, scale, Y, m, L, values):
+        l, v = Y.shape[0] - 2, Y.shape[0] - 1  # noqa: E741
+        for s in range(first_(), Y.shape[1], stride()):
+            value = 0.0
+            if s < m:
+                value = constant - Y[l, s] + transport * Y[v, s]
+                L[l, s] = -scale
+                L[v, s] = scale * transport
+                for i in range(d):
+                    value += 0.5 * Y[i, s] * Y[i, s]
+                    L[i, s] = scale * Y[i, s]
+            values[s] = value
+        barrier()
+
+    return CostBodies(terminal, nothing(ops), lambda cost: 1)
+
+
+@functools.cache
+def nothing(ops: Ops) -> Any:
+    """The jump of costs that read the end alone."""
+
+    @ops.body
+    def jump(cost, n, first, m, L):
+        """Nothing on the way."""
+
+    return jump
+
+
+@functools.cache
+def supervised(ops: Ops) -> CostBodies:
+    """Mean loss, eq. (D30); L <- W^T v_bar."""
+    la = linalg(ops)
+    losses = _losses(ops)
+    product, product_transposed, add_column = la.product, la.product_transposed, la.add_column
+    outer_add, row_sums, total, copy = la.outer_add, la.row_sums, la.total, la.copy
+
+    @ops.body
+    def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
+        k, d, values = cost.m, Y.shape[0], scratch[0]
+        if k == 0:  # no readout
+            copy(L, Y)
+            losses(cost.loss, cost.targets, cost.labels, cost.scale, first, m, L, values)
+        else:
+            V, W = scratch[1 : 1 + k], cost.readout
+            product(W, 0, 1, Y, V, False)  # [1] v = W z + b
+            add_column(V, W, k * d)
+            losses(cost.loss, cost.targets, cost.labels, cost.scale, first, m, V, values)  # [2]
+            outer_add(V, Y, 1, cost_bar, 0)  # [1]^T W_bar += v_bar z^T
+            row_sums(cost_bar, k * d, V, 1.0)  #     b_bar += v_bar
+            product_transposed(W, 0, 1, V, L, False)  # z_bar = W^T v_bar
+        total(cost_bar, value_at, values, cost.scale)
+
+    return CostBodies(terminal, nothing(ops), lambda cost: 1 + len(cost.W))
+
+
+@functools.cache
+def _losses(ops: Ops) -> Any:
+    first_, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def losses(loss, targets, labels, scale, first, m, V, values):
+        """values[s] <- loss, not scaled; V <- its derivative, scaled, zero from column m on."""
+        for s in range(first_(), V.shape[1], stride()):
+            if s >= m:
+                values[s] = 0.0
+                for i in range(V.shape[0]):
+                    V[i, s] = 0.0
+            elif loss == REGRESSION:
+                values[s] = _regression(targets, first + s, scale, V, s)
+            elif loss == LOGISTIC:
+                values[s] = _logistic(labels[first + s], scale, V, s)
+            else:
+                values[s] = _softmax(labels[first + s], scale, V, s)
+        barrier()
+
+    return losses
+
+
+@cuda.jit(device=True)
+def _regression(targets, row, scale, V, s):
+    """l = |v - y|^2 / 2,  v_bar = v - y."""
+    value = 0.0
+    for i in range(V.shape[0]):
+        r = V[i, s] - targets[row, i]
+        value += 0.5 * r * r
+        V[i, s] = scale * r
+    return value
+
+
+@cuda.jit(device=True)
+def _logistic(y, scale, V, s):
+    """l = log(1 + e^v) - y v for y in {0, 1},  v_bar = 1/(1 + e^-v) - y."""
+    v = V[0, s]
+    V[0, s] = -scale * sigmoid(-v) if y == 1 else scale * sigmoid(v)
+    return softplus(-v) if y == 1 else softplus(v)  # no cancellation
+
+
+@cuda.jit(device=True)
+def _softmax(y, scale, V, s):
+    """l = log sum_i e^{v_i} - v_y,  v_bar = p - e_y, with the largest v taken out."""
+    top = V[0, s]
+    for i in range(1, V.shape[0]):
+        if V[i, s] > top:
+            top = V[i, s]
+    shifted = V[y, s] - top
+    total = 0.0
+    for i in range(V.shape[0]):
+        V[i, s] = math.exp(V[i, s] - top)
+        total += V[i, s]
+    for i in range(V.shape[0]):
+        V[i, s] = scale * (V[i, s] / total)
+    V[y, s] -= scale
+    return math.log(total) - shifted

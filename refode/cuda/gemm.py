@@ -1,0 +1,216 @@
+"""Products and sums as launches over all samples of a slice, for wide nets.
+
+A block of threads computes a square of the result from squares of its factors in shared
+memory, each thread a small square of its own in registers. Sums over the samples go in
+parts of fixed size, each with a place of its own, and a second launch adds the parts in
+order: no atomics, the same bits from run to run.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from refode.cuda import device
+from refode.cuda.ops import launch_shape
+
+#: Threads a side of a block, and entries a side that a thread computes.
+SIDE, EACH = 16, 4
+#: Samples in a part of a sum over samples.
+PART = 2048
+
+
+@functools.cache
+def _shape() -> tuple[int, int, int]:
+    """Threads a side, entries a thread and side, samples a part; few where threads are Python's."""
+    return (1, 4, 6) if device.simulated() else (SIDE, EACH, PART)
+
+
+@functools.cache
+def sums() -> tuple[Any, ...]:
+    """What linalg.py's table lists, in its order."""
+    multiply, outer, collect = _kernels(*_shape()[:2])
+    part = _shape()[2]
+
+    def launch_product(a: Any, at: int, columns: tuple[int, int, int], D: int, X: Any, Y: Any,
+                       more: bool) -> None:  # fmt: skip
+        by_row, by_column, inner = columns
+        S, rows = Y.shape[1], Y.shape[0] // D
+        side, each = _shape()[:2]
+        grid = (-(-D * S // (side * each)), -(-rows // (side * each)))
+        multiply[grid, (side, side)](a, at, by_row, by_column, inner, D, X, Y, more)
+
+    def product(a: Any, at: int, D: int, X: Any, Y: Any, more: bool) -> None:
+        columns = X.shape[0] // D
+        launch_product(a, at, (columns, 1, columns), D, X, Y, more)
+
+    def product_transposed(a: Any, at: int, D: int, X: Any, Y: Any, more: bool) -> None:
+        columns = Y.shape[0] // D
+        launch_product(a, at, (1, columns, X.shape[0] // D), D, X, Y, more)
+
+    def outer_add(U: Any, X: Any, D: int, bar: Any, at: int) -> None:
+        rows, columns, S = U.shape[0] // D, X.shape[0] // D, U.shape[1]
+        side, each = _shape()[:2]
+        parts = -(-D * S // part)
+        room = _room(parts * rows * columns, bar.dtype)
+        grid = (-(-columns // (side * each)), -(-rows // (side * each)), parts)
+        outer[grid, (side, side)](U, X, D, part, room)
+        collect[launch_shape()](room, parts, rows * columns, bar, at, 1.0)
+
+    def row_sums(bar: Any, at: int, U: Any, factor: float) -> None:
+        parts = -(-U.shape[1] // part)
+        room = _room(parts * U.shape[0], bar.dtype)
+        _row_parts[launch_shape()](U, part, room)
+        collect[launch_shape()](room, parts, U.shape[0], bar, at, factor)
+
+    def row_products(bar: Any, at: int, U: Any, v: Any, factor: float) -> None:
+        parts = -(-U.shape[1] // part)
+        room = _room(parts * U.shape[0], bar.dtype)
+        _product_parts[launch_shape()](U, v, part, room)
+        collect[launch_shape()](room, parts, U.shape[0], bar, at, factor)
+
+    def total(bar: Any, at: int, v: Any, factor: float) -> None:
+        parts = -(-v.shape[0] // part)
+        room = _room(parts, bar.dtype)
+        _total_parts[launch_shape()](v, part, room)
+        collect[launch_shape()](room, parts, 1, bar, at, factor)
+
+    return product, product_transposed, outer_add, row_sums, row_products, total
+
+
+_rooms: dict[np.dtype, Any] = {}
+
+
+def _room(size: int, dtype: Any) -> Any:
+    """Room for parts of sums, kept for the next launch: launches follow one another."""
+    dtype = np.dtype(dtype)
+    if dtype not in _rooms or _rooms[dtype].shape[0] < size:
+        _rooms[dtype] = cuda.device_array(size, dtype)
+    return _rooms[dtype]
+
+
+def release() -> None:
+    """Give the kept room back."""
+    _rooms.clear()
+
+
+@functools.cache
+def _kernels(side: int, each: int) -> tuple[Any, ...]:
+    width = side * each
+
+    @cuda.jit
+    def multiply(a, at, by_row, by_column, inner, D, X, Y, more):
+        """Y (+)= A X, entry (i, k) of A at at + i by_row + k by_column; Y as (rows, D S)."""
+        A_part = cuda.shared.array((width, side), Y.dtype)
+        X_part = cuda.shared.array((side, width), Y.dtype)
+        sums = cuda.local.array((each, each), Y.dtype)
+        tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
+        S, rows = Y.shape[1], Y.shape[0] // D
+        left, top = cuda.blockIdx.x * width, cuda.blockIdx.y * width
+        for u in range(each):
+            for v in range(each):
+                sums[u, v] = 0.0
+        for start in range(0, inner, side):
+            for u in range(each):
+                i, k = top + ty + u * side, start + tx
+                there = i < rows and k < inner
+                A_part[ty + u * side, tx] = a[at + i * by_row + k * by_column] if there else 0.0
+                k, column = start + ty, left + tx + u * side
+                there = k < inner and column < D * S
+                X_part[ty, tx + u * side] = X[k * D + column // S, column % S] if there else 0.0
+            cuda.syncthreads()
+            for k in range(side):
+                for u in range(each):
+                    for v in range(each):
+                        sums[u, v] += A_part[ty + u * side, k] * X_part[k, tx + v * side]
+            cuda.syncthreads()
+        for u in range(each):
+            for v in range(each):
+                i, column = top + ty + u * side, left + tx + v * side
+                if i < rows and column < D * S:
+                    row, s = i * D + column // S, column % S
+                    Y[row, s] = sums[u, v] + (Y[row, s] if more else 0.0)
+
+    @cuda.jit
+    def outer(U, X, D, part, room):
+        """room[z] <- U X^T over the z-th part of the samples (and D)."""
+        U_part = cuda.shared.array((width, side), room.dtype)
+        X_part = cuda.shared.array((width, side), room.dtype)
+        sums = cuda.local.array((each, each), room.dtype)
+        tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
+        S, rows, columns = U.shape[1], U.shape[0] // D, X.shape[0] // D
+        left, top = cuda.blockIdx.x * width, cuda.blockIdx.y * width
+        begin = cuda.blockIdx.z * part
+        end = min(begin + part, D * S)
+        for u in range(each):
+            for v in range(each):
+                sums[u, v] = 0.0
+        for start in range(begin, end, side):
+            k = start + tx
+            p, s = k // S, k % S
+            for u in range(each):
+                i, j = top + ty + u * side, left + ty + u * side
+                U_part[ty + u * side, tx] = U[i * D + p, s] if i < rows and k < end else 0.0
+                X_part[ty + u * side, tx] = X[j * D + p, s] if j < columns and k < end else 0.0
+            cuda.syncthreads()
+            for k in range(side):
+                for u in range(each):
+                    for v in range(each):
+                        sums[u, v] += U_part[ty + u * side, k] * X_part[tx + v * side, k]
+            cuda.syncthreads()
+        for u in range(each):
+            for v in range(each):
+                i, j = top + ty + u * side, left + tx + v * side
+                if i < rows and j < columns:
+                    room[(cuda.blockIdx.z * rows + i) * columns + j] = sums[u, v]
+
+    return multiply, outer, _collect
+
+
+@cuda.jit
+def _collect(room, parts, n, bar, at, factor):
+    """bar[at:] += factor times the parts' sums, in order."""
+    start, stride = cuda.grid(1), cuda.gridsize(1)
+    for q in range(start, n, stride):
+        total = 0.0
+        for part in range(parts):
+            total += room[part * n + q]
+        bar[at + q] += factor * total
+
+
+@cuda.jit
+def _row_parts(U, part, room):
+    rows, S = U.shape
+    parts = (S + part - 1) // part
+    for q in range(cuda.grid(1), rows * parts, cuda.gridsize(1)):
+        z, i = q // rows, q % rows
+        total = 0.0
+        for s in range(z * part, min(z * part + part, S)):
+            total += U[i, s]
+        room[q] = total
+
+
+@cuda.jit
+def _product_parts(U, v, part, room):
+    rows, S = U.shape
+    parts = (S + part - 1) // part
+    for q in range(cuda.grid(1), rows * parts, cuda.gridsize(1)):
+        z, i = q // rows, q % rows
+        total = 0.0
+        for s in range(z * part, min(z * part + part, S)):
+            total += U[i, s] * v[s]
+        room[q] = total
+
+
+@cuda.jit
+def _total_parts(v, part, room):
+    S = v.shape[0]
+    parts = (S + part - 1) // part
+    for z in range(cuda.grid(1), parts, cuda.gridsize(1)):
+        total = 0.0
+        for s in range(z * part, min(z * part + part, S)):
+            total += v[s]
+        room[z] = total

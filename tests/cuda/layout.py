@@ -1,0 +1,246 @@
+"""How sweeps are laid out: bits, slices, memory, shared memory, what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from common import MODES, close, laid_out
+from numba import cuda
+from supervised import CASES, drawn
+
+import refode
+from refode import bases, fields
+from refode.cuda import device, driver, gemm
+from refode.cuda.linalg import linalg
+from refode.cuda.ops import staged
+from refode.cuda.sweeps import add_blocks
+from refode.solvers import placement
+
+
+def test_same_bits():
+    """From run to run, and for every number of threads; other grids agree to rounding."""
+    _, there, theta, x, y = drawn(*CASES[3])
+    with laid_out(blocks=3):
+        first = there.value_and_gradient(theta, x, y)
+    for threads in (2, 3, 1):
+        with laid_out(blocks=3, threads=threads):
+            again = there.value_and_gradient(theta, x, y)
+        assert again[0] == first[0]
+        assert np.array_equal(again[1], first[1])
+    for how in ({"blocks": 9}, {"tile": 1, "blocks": 5}, {"mode": "staged"}):
+        with laid_out(**how):
+            close(there.value_and_gradient(theta, x, y), first)
+
+
+def test_same_bits_staged():
+    _, there, theta, x, y = drawn(*CASES[3])
+    with laid_out("staged"):
+        one, two = (there.value_and_gradient(theta, x, y) for _ in range(2))
+    assert one[0] == two[0]
+    assert np.array_equal(one[1], two[1])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("most", [1, 4, 5])
+def test_slices(most, mode):
+    """Samples that do not fit go one slice after another, whatever is asked for."""
+    here, there, theta, x, y = drawn(*CASES[1])
+    z_bar = np.random.default_rng(0).standard_normal((3, len(x), 3))
+    padded = np.pad(x, ((0, 0), (0, 1)))
+    weights = theta[: here.ode.n_parameters]
+    with laid_out(mode, slice=most):
+        close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
+        data = there.to_device(x, y)
+        close(there.value_and_gradient(theta, *data), here.value_and_gradient(theta, x, y))
+        close(there.ode.trajectory(weights, padded), here.ode.trajectory(weights, padded))
+        close(there.ode.adjoint(weights, padded, z_bar), here.ode.adjoint(weights, padded, z_bar))
+
+
+def test_slices_by_memory(monkeypatch):
+    """With little memory, the samples are halved until a slice fits."""
+    here, there, theta, x, y = drawn(*CASES[5])
+    seen = []
+    run = driver._Run.gradient
+
+    def noted(self, X, *rest):
+        seen.append(X.shape[0])
+        return run(self, X, *rest)
+
+    monkeypatch.setattr(driver._Run, "gradient", noted)
+    with laid_out("staged"):
+        sweep, E, cost = swept(there, theta, x, y)
+        needed = driver.memory(sweep, 4, E.size + 9, 2 * x.shape[1] + 2, cost)
+        monkeypatch.setattr(device, "free_memory", lambda: needed / driver.SHARE)
+        close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
+    assert sum(seen) == len(x)
+    assert 1 < max(seen) <= 4
+
+
+def swept(problem, theta, x, y):
+    """Sweep, effective weights and cost of a problem's gradient."""
+    ode, plan = problem.ode, problem.ode.plan()
+    from refode.solvers.dynamics import Plain
+
+    E = ode.field.prepare(ode.stage_weights(theta[: ode.n_parameters], plan), False)
+    return ode.sweep(plan, Plain, E.dtype), E, problem._cost(theta, problem._targets(y, len(x)),
+                                                             len(x))  # fmt: skip
+
+
+def test_memory_by_hand():
+    _, there, theta, x, y = drawn(*CASES[1])
+    with laid_out():
+        sweep, E, cost = swept(there, theta, x, y)
+        # near: Y, L, W and two Z_bars of 3 rows, 4 of work; far: 2 steps of 2 stages of 3 + 3 + 4;
+        # two blocks of 4 samples, 100 sums each, 9 samples of 5 numbers
+        wanted = 8 * (2 * 4 * (15 + 4 + 40) + 2 * 100 + 9 * 5)
+        assert driver.memory(sweep, 9, 50, 5, cost) == wanted
+
+
+def test_too_little_memory(monkeypatch):
+    _, there, theta, x, y = drawn(*CASES[1])
+    monkeypatch.setattr(device, "free_memory", lambda: 100.0)
+    for call in (lambda: there.value_and_gradient(theta, x, y), lambda: there.to_device(x, y)):
+        with pytest.raises(ValueError, match="memory: the device has 100 bytes free, wanted"):
+            call()
+
+
+@pytest.mark.parametrize("room", [0, 1000, 48 * 1024])
+def test_shared_memory(room, monkeypatch):
+    """Nothing, the rows of a stage, or the weights too lie in shared memory."""
+    here, there, theta, x, y = drawn(*CASES[1])
+    monkeypatch.setattr(driver, "SHARED", room)
+    placed = []
+    kernel = driver.gradient_kernel
+    monkeypatch.setattr(
+        driver, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a)
+    )
+    with laid_out():
+        close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
+    assert (placed[0].near > 0, placed[0].slots > 0) == (room > 0, room > 1000)
+
+
+@pytest.mark.parametrize("rows", range(1, 10))
+def test_tree(rows):
+    """Integers add up exactly, in whatever order."""
+    sums = np.random.default_rng(rows).integers(-99, 99, size=(rows, 5)).astype(float)
+    there = cuda.to_device(sums)
+    add_blocks[2, 2](there)
+    assert np.array_equal(there.copy_to_host()[0], sums.sum(axis=0))
+
+
+@pytest.fixture(params=[(1, 4, 6), (2, 2, 5)], ids=str)
+def square(request, monkeypatch):
+    """Threads a side, entries a thread, samples a part."""
+    monkeypatch.setattr(gemm, "_shape", lambda: request.param)
+    gemm.sums.cache_clear()
+    linalg.cache_clear()
+    yield
+    gemm.sums.cache_clear()
+    linalg.cache_clear()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (5, 3, 7, 1), (4, 9, 6, 2), (3, 2, 13, 3)])
+def test_staged_products(sizes, square):
+    """Against NumPy: rows, columns, samples, D; squares that are cut short."""
+    m, k, S, D = sizes
+    rng, la = np.random.default_rng(0), linalg(staged)
+    A, X, U = (rng.standard_normal(s) for s in ((m, k), (k * D, S), (m * D, S)))
+    X_of, U_of = X.reshape(k, D * S), U.reshape(m, D * S)
+    a = cuda.to_device(np.concatenate([np.full(2, np.nan), A.ravel()]))
+    on = cuda.to_device
+    for more in (False, True):
+        Y, W = on(U.copy()), on(X.copy())
+        la.product(a, 2, D, on(X), Y, more)
+        la.product_transposed(a, 2, D, on(U), W, more)
+        close(Y.copy_to_host(), (A @ X_of + more * U_of).reshape(U.shape))
+        close(W.copy_to_host(), (A.T @ U_of + more * X_of).reshape(X.shape))
+    bar = on(np.ones(m * k + 1))
+    la.outer_add(on(U), on(X), D, bar, 1)
+    close(bar.copy_to_host()[1:], 1.0 + (U_of @ X_of.T).ravel())
+    sums = on(np.zeros(2 * len(U) + 1))
+    la.row_sums(sums, 0, on(U), 2.0)
+    la.row_products(sums, len(U), on(U), on(U[0].copy()), -1.0)
+    la.total(sums, 2 * len(U), on(U[0].copy()), 0.5)
+    wanted = np.concatenate([2.0 * U.sum(axis=1), -U @ U[0], [0.5 * U[0].sum()]])
+    close(sums.copy_to_host(), wanted)
+
+
+class Foreign:
+    """An array of somebody else's on the device, as far as its description goes."""
+
+    def __init__(self, shape, typestr="<f8", strides=None):
+        self.shape = shape
+        self.__cuda_array_interface__ = {
+            "shape": shape, "typestr": typestr, "strides": strides, "data": (0, True), "version": 3,
+        }  # fmt: skip
+
+
+def test_bad_input():
+    here, there, theta, x, y = drawn(*CASES[7])
+    ode = here.ode
+    for error, words, call in [
+        (ValueError, "device: got 'gpu'", lambda: refode.NeuralODE(ode.field, device="gpu")),
+        (ValueError, "dtype: got 'float16'", lambda: ode.on("cuda", "float16")),
+        (TypeError, "dtype: got 'numbers'", lambda: ode.on("cuda", "numbers")),
+        (ValueError, "dtype: got 'float32' with device='cpu'", lambda: ode.on("cpu", "float32")),
+        (ValueError, "device: got 'cpu', wanted 'cuda'", lambda: here.to_device(x, y)),
+        (TypeError, "x: got an array on a device, wanted device='cuda'",
+         lambda: here.predict(theta, cuda.to_device(x))),
+        (ValueError, "x: got an array of shape", lambda: there.to_device(x[:, :1], y)),
+        (ValueError, "y: got 5 at index 0", lambda: there.to_device(x, y * 0 + 5)),
+        (ValueError, "y: got 5", lambda: there.to_device(x, cuda.to_device(y * 0 + 5))),
+        (TypeError, "y: got a device array of dtype float64",
+         lambda: there.to_device(x, Foreign((5,)))),
+        (ValueError, "x: got a device array of shape", lambda: there.to_device(Foreign((7,)), y)),
+        (ValueError, "x: got an empty", lambda: there.to_device(Foreign((0, 3)), y)),
+        (ValueError, "x: got a device array with gaps",
+         lambda: there.to_device(Foreign((7, 3), strides=(8, 56)), y)),
+        (TypeError, "x: got a device array of dtype float32",
+         lambda: there.to_device(Foreign((7, 3), "<f4"), y)),
+        (ValueError, "theta: got an array of shape",
+         lambda: there.value_and_gradient(theta[1:], x, y)),
+        (ValueError, "mode: got 'fast'", lambda: refode.cuda.settings(mode="fast").__enter__()),
+        (ValueError, "tile: got 0", lambda: refode.cuda.settings(tile=0).__enter__()),
+        (TypeError, "blocks: got 1.5", lambda: refode.cuda.settings(blocks=1.5).__enter__()),
+        (ValueError, "slice: got -1", lambda: refode.cuda.settings(slice=-1).__enter__()),
+    ]:  # fmt: skip
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_what_the_device_does_not_have():
+    x = np.ones((2, 2))
+    affine = refode.NeuralODE(fields.Affine(2), device="cuda")
+    with pytest.raises(ValueError, match="device: got 'cuda' with the field Affine"):
+        affine.solve(affine.initial(), x)
+    with pytest.raises(ValueError, match="scheme: got 'verlet' with device='cuda'"):
+        refode.NeuralODE(fields.Hamiltonian(2), "verlet", device="cuda")
+
+
+def test_settings_end_with_their_block():
+    before = driver._settings.get()
+    with laid_out("staged", slice=3):
+        assert driver._settings.get().mode == "staged"
+        with refode.cuda.settings(tile=7):
+            assert driver._settings.get()[:2] == ("staged", 7)
+    assert driver._settings.get() == before
+
+
+def test_wide_nets_are_staged():
+    narrow, wide = (refode.NeuralODE(fields.Shallow(64, k), device="cuda") for k in (256, 1024))
+    assert [driver._ops(swept_plain(ode)).name for ode in (narrow, wide)] == ["tile", "staged"]
+
+
+def swept_plain(ode):
+    from refode.solvers.dynamics import Plain
+
+    return ode.sweep(ode.plan(), Plain, np.dtype(float))
+
+
+def test_names_stay_when_steps_change():
+    ode = refode.NeuralODE(fields.Shallow(2, 3), device="cuda", dtype="float32",
+                           basis=bases.Constant())  # fmt: skip
+    assert ode.with_steps(3).placement == placement.Placement("cuda", "float32")
+    assert ode.on("cpu").placement == placement.CPU
+    assert "device='cuda', dtype='float32'" in repr(ode)
+    assert "device" not in repr(ode.on("cpu"))
