@@ -1,0 +1,168 @@
+"""Running potentials Q(x) of games on the device: twin of the kernels in refode/costs/energies.py.
+
+``energy(Q, Z, out)``
+    out[s] += Q(z_s).
+``energy_gradient(Q, Z, weight, Z_bar)``
+    Z_bar[:, s] += weight[s] grad Q(z_s).
+
+One thread takes a sample whole, so that its sums have a fixed order. Bodies belong to the
+classes that a description is made of: sums of sums have bodies of their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+from numba import cuda
+
+from refode.costs.energies import BumpSpec, NothingSpec, QuadraticSpec, SumSpec
+from refode.cuda.ops import Ops
+
+
+class EnergyBodies(NamedTuple):
+    """An energy on the device."""
+
+    energy: Any
+    energy_gradient: Any
+
+
+def energy_bodies(ops: Ops, description: Any) -> EnergyBodies:
+    """Bodies of an energy; ValueError where the device has none."""
+    return _made(ops, _structure(description))
+
+
+def _structure(description: Any) -> Any:
+    """The classes that a description is made of: one, or a pair of structures for a sum."""
+    kind = type(description)
+    if kind is SumSpec:
+        return _structure(description.first), _structure(description.second)
+    if kind not in ENERGIES:
+        raise ValueError(
+            f"device: got 'cuda', which has no body for the energy {kind.__name__}, wanted "
+            "GaussianBump, Quadratic and their sums, or device='cpu'"
+        )
+    return kind
+
+
+@functools.cache
+def _made(ops: Ops, structure: Any) -> EnergyBodies:
+    if isinstance(structure, tuple):
+        return _sum(ops, *(_made(ops, part) for part in structure))
+    return ENERGIES[structure](ops)
+
+
+def _nothing(ops: Ops) -> EnergyBodies:
+    """Q = 0."""
+
+    @ops.body
+    def energy(Q, Z, out):
+        """Nothing to add."""
+
+    @ops.body
+    def energy_gradient(Q, Z, weight, Z_bar):
+        """Nothing to add."""
+
+    return EnergyBodies(energy, energy_gradient)
+
+
+def _sum(ops: Ops, first: EnergyBodies, second: EnergyBodies) -> EnergyBodies:
+    """Two energies."""
+    first_energy, first_gradient = first
+    second_energy, second_gradient = second
+
+    @ops.body
+    def energy(Q, Z, out):
+        """One after the other."""
+        first_energy(Q.first, Z, out)
+        second_energy(Q.second, Z, out)
+
+    @ops.body
+    def energy_gradient(Q, Z, weight, Z_bar):
+        """One after the other."""
+        first_gradient(Q.first, Z, weight, Z_bar)
+        second_gradient(Q.second, Z, weight, Z_bar)
+
+    return EnergyBodies(energy, energy_gradient)
+
+
+@cuda.jit(device=True)
+def _bump(peak, mean, precision, Z, s):
+    """Q(z_s)."""
+    square = 0.0
+    for i in range(mean.shape[0]):
+        for j in range(mean.shape[0]):
+            square += (Z[i, s] - mean[i]) * precision[i, j] * (Z[j, s] - mean[j])
+    return peak * math.exp(-0.5 * square)
+
+
+def _bumps(ops: Ops) -> EnergyBodies:
+    """peak exp(-(x - m) . P (x - m)/2) on the leading coordinates."""
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.body
+    def energy(Q, Z, out):
+        add(Q.peak, Q.mean, Q.precision, Z, out)
+
+    @ops.loop
+    def add(peak, mean, precision, Z, out):
+        """[1] q = (x - m) . P (x - m), [2] Q = peak exp(-q/2)."""
+        for s in range(first(), out.shape[0], stride()):
+            out[s] += _bump(peak, mean, precision, Z, s)
+        barrier()
+
+    @ops.body
+    def energy_gradient(Q, Z, weight, Z_bar):
+        add_gradient(Q.peak, Q.mean, Q.precision, Z, weight, Z_bar)
+
+    @ops.loop
+    def add_gradient(peak, mean, precision, Z, weight, Z_bar):
+        """grad Q = -Q P (x - m)."""
+        for s in range(first(), weight.shape[0], stride()):
+            factor = -weight[s] * _bump(peak, mean, precision, Z, s)
+            for i in range(mean.shape[0]):
+                total = 0.0
+                for j in range(mean.shape[0]):
+                    total += precision[i, j] * (Z[j, s] - mean[j])
+                Z_bar[i, s] += factor * total
+        barrier()
+
+    return EnergyBodies(energy, energy_gradient)
+
+
+def _quadratic(ops: Ops) -> EnergyBodies:
+    """k/2 |x - q|^2; q has one entry, for all coordinates, or d."""
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.body
+    def energy(Q, Z, out):
+        add(Q.k, Q.q, Z, out)
+
+    @ops.loop
+    def add(k, q, Z, out):
+        """k/2 |x - q|^2."""
+        for s in range(first(), out.shape[0], stride()):
+            total = 0.0
+            for i in range(Z.shape[0]):
+                v = Z[i, s] - q[i if q.shape[0] > 1 else 0]
+                total += 0.5 * k * v * v
+            out[s] += total
+        barrier()
+
+    @ops.body
+    def energy_gradient(Q, Z, weight, Z_bar):
+        add_gradient(Q.k, Q.q, Z, weight, Z_bar)
+
+    @ops.loop
+    def add_gradient(k, q, Z, weight, Z_bar):
+        """k (x - q)."""
+        for s in range(first(), weight.shape[0], stride()):
+            for i in range(Z.shape[0]):
+                Z_bar[i, s] += weight[s] * k * (Z[i, s] - q[i if q.shape[0] > 1 else 0])
+        barrier()
+
+    return EnergyBodies(energy, energy_gradient)
+
+
+ENERGIES = {NothingSpec: _nothing, BumpSpec: _bumps, QuadraticSpec: _quadratic}

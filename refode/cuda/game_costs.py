@@ -1,0 +1,187 @@
+"""What a mean field game charges at the end of the paths: twin of refode/costs/game.py.
+
+One thread takes a sample's share of the value whole, so that its sums have a fixed order; the
+shares lie in a row of their own until ``total`` adds them up.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from refode.costs.game import KULLBACK_LEIBLER
+from refode.costs.targets import rows as rows_of_target
+from refode.cuda.contract import CostBodies
+from refode.cuda.costs import nothing
+from refode.cuda.linalg import linalg
+from refode.cuda.ops import Ops, sign
+from refode.cuda.potential import potential_bodies
+
+
+@functools.cache
+def game_cost(ops: Ops, log_density: Any) -> CostBodies:
+    """The quadratures, the terminal cost, and the violation of the terminal condition."""
+    potential = potential_bodies(ops)
+    derivatives, derivatives_adjoint = potential.derivatives, potential.derivatives_adjoint
+    quadratures, divergences, residuals = _quadratures(ops), _divergences(ops), _residuals(ops)
+    add_score, fill, total = _add_score(ops), linalg(ops).fill, linalg(ops).total
+
+    @ops.body
+    def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
+        """Value and cotangents, (D100), (D101)."""
+        d, at = cost.field.d, cost.tape + cost.scratch
+        Z, log_rho = Y[:d], Y[d]
+        log_Y, phi = scratch[at], scratch[at + 1]
+        a_bar, phi_bar, values = scratch[at + 2], scratch[at + 3], scratch[at + 4]
+        score, work = scratch[at + 5 : at + 5 + d], scratch[at + 5 + d :]
+        tape, free = scratch[: cost.tape], scratch[cost.tape : at]
+        fill(L, 0.0)
+        if cost.kind == KULLBACK_LEIBLER or cost.hjb_terminal > 0.0:
+            log_density(cost.target, Z, first, m, log_Y, score, work)
+        else:
+            fill(score, 0.0)
+        quadratures(cost.running, cost.hjb, cost.scale, Y, d, m, L, values)
+        if cost.kind == KULLBACK_LEIBLER:
+            divergences(cost.weight, cost.scale, log_rho, log_Y, m, L[d], a_bar, values)
+        else:
+            fill(scratch[at + 2 : at + 3], 0.0)  # a_bar
+        if cost.hjb_terminal > 0.0:
+            derivatives(cost.field, cost.e, cost.t, Z, phi, None, None, None, tape)
+            residuals(
+                cost.kind, cost.weight, cost.hjb_terminal, cost.squared, cost.scale,
+                log_rho, log_Y, phi, m, L[d], a_bar, phi_bar, values,
+            )  # fmt: skip
+            derivatives_adjoint(
+                cost.field, cost.e, cost.t, Z, tape, phi_bar, None, None, None,
+                L[:d], cost_bar, free,
+            )  # fmt: skip
+        add_score(a_bar, score, L[:d])
+        total(cost_bar, value_at, values, cost.scale)
+
+    def rows(cost: Any) -> int:
+        """The potential's, five rows a sample, the score's and the target's."""
+        d = cost.field.d
+        return cost.tape + cost.scratch + 5 + d + rows_of_target(cost.target, d)
+
+    return CostBodies(terminal, nothing(ops), rows)
+
+
+@functools.cache
+def inverse_cost(ops: Ops, log_density: Any) -> CostBodies:
+    """The cross-entropy of the density that the flow back from data gives them."""
+    cross_entropies, add_score = _cross_entropies(ops), _add_score(ops)
+    fill, total = linalg(ops).fill, linalg(ops).total
+
+    @ops.body
+    def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
+        """weight scale (q - log rho_0(w)), q the state's second part, which began as 0, (D102)."""
+        d = cost.d
+        log_rho_0, values, a_bar = scratch[0], scratch[1], scratch[2]
+        score, work = scratch[3 : 3 + d], scratch[3 + d :]
+        fill(L, 0.0)
+        log_density(cost.initial, Y[:d], first, m, log_rho_0, score, work)
+        factor = cost.weight * cost.scale
+        cross_entropies(factor, Y[d], log_rho_0, m, L[d], a_bar, values)
+        add_score(a_bar, score, L[:d])
+        total(cost_bar, value_at, values, factor)
+
+    return CostBodies(
+        terminal, nothing(ops), lambda cost: 3 + cost.d + rows_of_target(cost.initial, cost.d)
+    )
+
+
+def _quadratures(ops: Ops) -> Any:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def quadratures(running, hjb, scale, Y, d, m, L, values):
+        """running L + F + hjb R, without the scale, and its cotangents, with it."""
+        for s in range(first(), values.shape[0], stride()):
+            value = 0.0
+            if s < m:
+                value = running * Y[d + 1, s] + Y[d + 2, s] + hjb * Y[d + 3, s]
+                L[d + 1, s] = scale * running
+                L[d + 2, s] = scale
+                L[d + 3, s] = scale * hjb
+            values[s] = value
+        barrier()
+
+    return quadratures
+
+
+def _divergences(ops: Ops) -> Any:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def divergences(weight, scale, log_rho, log_Y, m, log_rho_bar, a_bar, values):
+        """weight (log rho - log rho_Y), without the scale; a_bar is the cotangent of log rho_Y."""
+        for s in range(first(), values.shape[0], stride()):
+            if s < m:
+                values[s] += weight * (log_rho[s] - log_Y[s])
+                log_rho_bar[s] += scale * weight
+                a_bar[s] = -scale * weight
+            else:
+                a_bar[s] = 0.0
+        barrier()
+
+    return divergences
+
+
+def _residuals(ops: Ops) -> Any:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def residuals(
+        kind, weight, hjb_terminal, squared, scale, log_rho, log_Y, phi, m,
+        log_rho_bar, a_bar, phi_bar, values,
+    ):  # fmt: skip
+        """hjb_terminal |r| or r^2 with r = Phi - G', without the scale; adds to cotangents."""
+        for s in range(first(), phi.shape[0], stride()):
+            if s >= m:
+                phi_bar[s] = 0.0
+            else:
+                if kind == KULLBACK_LEIBLER:  # G' = weight (1 + log rho - log rho_Y)
+                    slope = weight
+                    r = phi[s] - weight * (1.0 + log_rho[s] - log_Y[s])
+                else:  # G' = -weight rho_Y/rho
+                    slope = weight * math.exp(log_Y[s] - log_rho[s])
+                    r = phi[s] + slope
+                values[s] += hjb_terminal * (r * r if squared else r * sign(r))
+                r_bar = scale * hjb_terminal * (2.0 * r if squared else sign(r))
+                phi_bar[s] = r_bar
+                log_rho_bar[s] -= r_bar * slope
+                a_bar[s] += r_bar * slope
+        barrier()
+
+    return residuals
+
+
+def _cross_entropies(ops: Ops) -> Any:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def cross_entropies(factor, q, log_rho_0, m, q_bar, a_bar, values):
+        """q - log rho_0(w), without the factor; a_bar is the cotangent of log rho_0."""
+        for s in range(first(), values.shape[0], stride()):
+            values[s] = q[s] - log_rho_0[s] if s < m else 0.0
+            q_bar[s] = factor if s < m else 0.0
+            a_bar[s] = -factor if s < m else 0.0
+        barrier()
+
+    return cross_entropies
+
+
+def _add_score(ops: Ops) -> Any:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def add_score(a_bar, score, L):
+        """L += a_bar times the score: what log rho_Y's cotangent means for z."""
+        S = L.shape[1]
+        for q in range(first(), L.shape[0] * S, stride()):
+            i, s = q // S, q % S
+            L[i, s] += a_bar[s] * score[i, s]
+        barrier()
+
+    return add_score

@@ -1,0 +1,176 @@
+"""Log-densities inside kernels on the device: twin of refode/costs/targets.py.
+
+``log_density(target, Z, first, m, value, score, work)``
+    value[s] <- log rho(z_s) and score[:, s] <- its gradient for the samples from ``first`` on;
+    columns from m on, which stand for no sample, stay finite.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from refode.costs.targets import DenseTarget, DiagonalTarget, GivenTarget
+from refode.cuda.linalg import linalg
+from refode.cuda.ops import Ops
+
+
+class DenseOnDevice(NamedTuple):
+    """``DenseTarget`` with the inverse Cholesky factors one after the other, (K d d,)."""
+
+    peaks: Any
+    means: Any
+    inverse: Any
+
+
+def target_bodies(ops: Ops, target: Any) -> Any:
+    """``log_density`` for a target's class."""
+    return TARGETS[type(target)](ops)
+
+
+def _responsibilities(ops: Ops) -> Any:
+    """(D60)."""
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def responsibilities(peaks, Y, logs, value):
+        """value <- log sum_k exp(l_k), logs <- exp(l_k - value), l_k = peak_k - |y_k|^2/2."""
+        K = peaks.shape[0]
+        d = Y.shape[0] // K
+        for s in range(first(), value.shape[0], stride()):
+            for k in range(K):
+                log = peaks[k]
+                for i in range(k * d, (k + 1) * d):
+                    log -= 0.5 * Y[i, s] * Y[i, s]
+                logs[k, s] = log
+            if K == 1:
+                value[s] = logs[0, s]
+                logs[0, s] = 1.0
+            else:
+                top = logs[0, s]
+                for k in range(1, K):
+                    top = max(top, logs[k, s])
+                total = 0.0
+                for k in range(K):
+                    total += math.exp(logs[k, s] - top)
+                log = top + math.log(total)
+                value[s] = log
+                for k in range(K):
+                    logs[k, s] = math.exp(logs[k, s] - log)
+        barrier()
+
+    return responsibilities
+
+
+@functools.cache
+def diagonal(ops: Ops) -> Any:
+    """Gaussians with diagonal covariances, and their mixtures."""
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+    responsibilities = _responsibilities(ops)
+
+    @ops.body
+    def log_density(target, Z, first, m, value, score, work):
+        """y_k = (z - m_k)/s_k; score = -sum_k r_k y_k/s_k."""
+        K, rows = target.means.shape[0], target.means.shape[0] * target.means.shape[1]
+        Y, logs = work[:rows], work[rows : rows + K]
+        whiten(target.means, target.inverse, Z, Y)
+        responsibilities(target.peaks, Y, logs, value)
+        write_score(target.inverse, logs, Y, score)
+
+    @ops.loop
+    def whiten(means, inverse, Z, Y):
+        """y_k = (z - m_k)/s_k."""
+        d, S = Z.shape
+        for q in range(first(), Y.shape[0] * S, stride()):
+            r, s = q // S, q % S
+            k, i = r // d, r % d
+            Y[r, s] = (Z[i, s] - means[k, i]) * inverse[k, i]
+        barrier()
+
+    @ops.loop
+    def write_score(inverse, logs, Y, score):
+        """score <- -sum_k r_k y_k/s_k."""
+        d, S = score.shape
+        for q in range(first(), d * S, stride()):
+            i, s = q // S, q % S
+            total = 0.0
+            for k in range(logs.shape[0]):
+                total -= inverse[k, i] * logs[k, s] * Y[k * d + i, s]
+            score[i, s] = total
+        barrier()
+
+    return log_density
+
+
+@functools.cache
+def dense(ops: Ops) -> Any:
+    """Gaussians with any covariances, and their mixtures."""
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+    la = linalg(ops)
+    product, product_transposed, fill = la.product, la.product_transposed, la.fill
+    responsibilities = _responsibilities(ops)
+
+    @ops.body
+    def log_density(target, Z, first, m, value, score, work):
+        """y_k = L_k^{-1}(z - m_k); score = -sum_k r_k L_k^{-T} y_k."""
+        K, d = target.means.shape[0], target.means.shape[1]
+        Y, logs = work[: K * d], work[K * d : K * d + K]
+        moved = work[K * d + K : K * d + K + d]
+        for k in range(K):
+            move(target.means, k, Z, moved)
+            product(target.inverse, k * d * d, 1, moved, Y[k * d : (k + 1) * d], False)
+        responsibilities(target.peaks, Y, logs, value)
+        fill(score, 0.0)
+        for k in range(K):
+            product_transposed(
+                target.inverse, k * d * d, 1, Y[k * d : (k + 1) * d], moved, False
+            )  # fmt: skip
+            subtract(logs[k], moved, score)
+
+    @ops.loop
+    def move(means, k, Z, moved):
+        """z - m_k."""
+        S = Z.shape[1]
+        for q in range(first(), Z.shape[0] * S, stride()):
+            i, s = q // S, q % S
+            moved[i, s] = Z[i, s] - means[k, i]
+        barrier()
+
+    @ops.loop
+    def subtract(responsibility, moved, score):
+        """score -= r_k L_k^{-T} y_k."""
+        S = score.shape[1]
+        for q in range(first(), score.shape[0] * S, stride()):
+            i, s = q // S, q % S
+            score[i, s] -= responsibility[s] * moved[i, s]
+        barrier()
+
+    return log_density
+
+
+@functools.cache
+def given(ops: Ops) -> Any:
+    """Densities that were evaluated beforehand, where the paths end."""
+    first_, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.body
+    def log_density(target, Z, first, m, value, score, work):
+        look_up(target.log_density, target.score, first, m, value, score)
+
+    @ops.loop
+    def look_up(log_densities, scores, first, m, value, score):
+        """Looked up."""
+        for s in range(first_(), value.shape[0], stride()):
+            value[s] = log_densities[first + s] if s < m else 0.0
+            for i in range(score.shape[0]):
+                score[i, s] = scores[first + s, i] if s < m else 0.0
+        barrier()
+
+    return log_density
+
+
+TARGETS: dict[type, Callable[[Ops], Any]] = {
+    DiagonalTarget: diagonal, DenseTarget: dense, GivenTarget: given,
+}  # fmt: skip
