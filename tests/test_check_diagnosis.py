@@ -8,7 +8,7 @@ import pytest
 
 from refode import reference
 from refode.check import check, variants
-from refode.check.refinement import refined
+from refode.check.diagnose.refinement import refined
 
 DERIVATIVES = ("gradient", "theta_bar")
 FEW = ["ode-l*", "ode-affine-time", "ode-dopri5", "ode-potential", "flow-one", "flow-transport",

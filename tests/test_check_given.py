@@ -7,7 +7,7 @@ import pytest
 import tolerances as tol
 
 from refode import reference
-from refode.check.plain_given import following
+from refode.check.plain.given import following
 from refode.check.variants import VARIANTS
 
 BY_KEY = {v.key: v for v in VARIANTS}

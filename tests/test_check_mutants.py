@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from refode.check import mutants
-from refode.check.mutant_list import EQUIVALENT, MUTANTS
 from refode.check.mutants import GradientCheck, Mutant, Result, named
+from refode.check.mutants.bugs import EQUIVALENT, MUTANTS
 from refode.check.outcome import WRONG, Finding, Outcome, Row
 from refode.reports import mutations
 from refode.reports.section import Section

@@ -9,10 +9,11 @@ import pytest
 import tolerances as tol
 
 from refode import reference
-from refode.check import plain, plain_adjoint, random_cases
+from refode.check import plain, random_cases
+from refode.check.plain import adjoint as plain_adjoint
 from refode.check.variants import VARIANTS
-from refode.check.variants_make import differs
-from refode.check.variants_make import right as right_of
+from refode.check.variants.make import differs
+from refode.check.variants.make import right as right_of
 
 BY_KEY = {v.key: v for v in VARIANTS}
 CASES = {name: reference.case(name) for name in reference.names()}

@@ -7,10 +7,11 @@ import pytest
 import tolerances as tol
 
 from refode import reference
-from refode.check import plain, plain_adjoint
-from refode.check.plain_adjoint import Walk
+from refode.check import plain
+from refode.check.plain import adjoint as plain_adjoint
+from refode.check.plain.adjoint import Walk
 from refode.check.variants import VARIANTS
-from refode.check.variants_make import right
+from refode.check.variants.make import right
 
 BY_KEY = {v.key: v for v in VARIANTS}
 CASES = {name: reference.case(name) for name in reference.names()}

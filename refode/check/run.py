@@ -95,7 +95,7 @@ def check(
             judged += found
         outcome.rows[:0] = [row for one in judged for row in one.rows]
         if diagnose and not outcome.passed:
-            from refode.check.diagnosis import diagnosed
+            from refode.check.diagnose.diagnosis import diagnosed
 
             outcome.findings = diagnosed(judged, judge, asked, opened)
     outcome.seconds = time.perf_counter() - began

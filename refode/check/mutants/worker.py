@@ -1,4 +1,4 @@
-"""``python -m refode.check.mutant_worker``: examine mutants, one after another.
+"""``python -m refode.check.mutants.worker``: examine mutants, one after another.
 
 The check and its diagnosis are plain Python that one process does one at a time; so there are
 several processes, and they last, since the diagnosis keeps what it computed for right kernels.
@@ -33,7 +33,7 @@ class Examiners:
         one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._all = [
             subprocess.Popen(
-                [sys.executable, "-m", "refode.check.mutant_worker"], stdin=subprocess.PIPE,
+                [sys.executable, "-m", "refode.check.mutants.worker"], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, env={**os.environ, **one},
             ) for _ in range(count)
         ]  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode.check.plain_mistakes import Mistakes
+from refode.check.plain.mistakes import Mistakes
 
 Array = NDArray[Any]
 Weights = dict[str, Array]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutant import Mutant
+from refode.check.mutants.mutant import Mutant
 
 _DESCRIBED = '    return _Described(s["name"], s["A"], s["b"], s["c"],'
 _TABLE = "        table = self.basis.stage_table(s[:-1], s[1:], self._scheme.c)\n"

@@ -6,9 +6,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from refode.check.plain_mistakes import Mistakes
-from refode.check.variants_adjoint import TERMS
-from refode.check.variants_make import Document, Variant, edited, knobs, weighed
+from refode.check.plain.mistakes import Mistakes
+from refode.check.variants.adjoint import TERMS
+from refode.check.variants.make import Document, Variant, edited, knobs, weighed
 
 Array = NDArray[Any]
 RUN, FIT, DRIFT = ("ode", "flow", "game"), ("supervised",), ("flow",)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refode.check.variants_make import Document, Variant, edited, gradient_alone, knobs
+from refode.check.variants.make import Document, Variant, edited, gradient_alone, knobs
 
 GAME = ("game",)
 

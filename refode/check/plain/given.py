@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from refode.check.case import Case
 from refode.check.plain import KINDS, RIGHT
-from refode.check.plain_game import Game
-from refode.check.plain_paths import Blocks, Clock, Path, combined, runge_kutta
-from refode.check.plain_problems import Flow, Problem, Supervised
+from refode.check.plain.game import Game
+from refode.check.plain.paths import Blocks, Clock, Path, combined, runge_kutta
+from refode.check.plain.problems import Flow, Problem, Supervised
 
 Array = NDArray[Any]
 Results = dict[str, Array]

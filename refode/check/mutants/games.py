@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutant import Mutant
+from refode.check.mutants.mutant import Mutant
 
 _R = "        r[s] = F[d + 1, s] - Phi_t[s] - Q - entropy * (log_rho[s] + 1.0)\n"
 _NORM = "r[s] * r[s] if squared else r[s] * sign(r[s])"

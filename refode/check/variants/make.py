@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode.check import plain, plain_adjoint
-from refode.check.plain_adjoint import Walk
-from refode.check.plain_mistakes import Mistakes
+from refode.check import plain
+from refode.check.plain import adjoint as plain_adjoint
+from refode.check.plain.adjoint import Walk
+from refode.check.plain.mistakes import Mistakes
 
 Array = NDArray[np.float64]
 Document = dict[str, Any]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from refode.check.mutant import Mutant
-from refode.check.mutants_fields import FIELD
-from refode.check.mutants_games import GAMES
-from refode.check.mutants_problems import PROBLEMS
-from refode.check.mutants_solvers import SOLVERS
-from refode.check.mutants_time import TIME
+from refode.check.mutants.fields import FIELD
+from refode.check.mutants.games import GAMES
+from refode.check.mutants.mutant import Mutant
+from refode.check.mutants.problems import PROBLEMS
+from refode.check.mutants.solvers import SOLVERS
+from refode.check.mutants.times import TIME
 
 MUTANTS: tuple[Mutant, ...] = (*SOLVERS, *TIME, *FIELD, *PROBLEMS, *GAMES)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from refode.check.cells import FIXED, Array, Candidate, Cell, constants, factors
+from refode.check.diagnose.cells import FIXED, Array, Candidate, Cell, constants, factors
 from refode.reference.files import arrays
 
 #: Quantities to which somebody may add a constant.

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from refode.check.case import Case
 from refode.check.plain import KINDS, STEP, extrapolated, steps
-from refode.check.plain_mistakes import Mistakes
-from refode.check.plain_paths import Blocks, Clock, Path, combined, runge_kutta
-from refode.check.plain_problems import Problem
+from refode.check.plain.mistakes import Mistakes
+from refode.check.plain.paths import Blocks, Clock, Path, combined, runge_kutta
+from refode.check.plain.problems import Problem
 
 Array = NDArray[Any]
 

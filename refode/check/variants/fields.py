@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode.check.plain_mistakes import Mistakes
-from refode.check.variants_make import Document, Variant, edited, knobs
+from refode.check.plain.mistakes import Mistakes
+from refode.check.variants.make import Document, Variant, edited, knobs
 
 Array = NDArray[Any]
 

@@ -1,7 +1,7 @@
 """States and objectives of ODEs, supervised problems and flows, for B copies of a case.
 
 A problem says where its paths start, what moves them and what is made of their states, so that
-one walk forward and one walk back (plain_adjoint.py) serve all of them.
+one walk forward and one walk back (adjoint.py) serve all of them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain_fields import field, jacobian, softplus, time_entry
-from refode.check.plain_mistakes import Mistakes
-from refode.check.plain_paths import Blocks, Clock, Path, solve
-from refode.check.plain_time import differences, stiffness
+from refode.check.plain.fields import field, jacobian, softplus, time_entry
+from refode.check.plain.mistakes import Mistakes
+from refode.check.plain.paths import Blocks, Clock, Path, solve
+from refode.check.plain.times import differences, stiffness
 
 Array = NDArray[Any]
 Terms = dict[str, Array]

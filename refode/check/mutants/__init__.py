@@ -1,7 +1,7 @@
 """Planted bugs: does `refode check` catch them, does it name them, does `refode.verify` see them?
 
-A process that has a bug (mutant.py) answers golden cases as any other implementation does
-(worker.py), so that what is tried here is what users run. docs/mutations.md says what is
+A process that has a bug (mutants/mutant.py) answers golden cases as any other implementation does
+(check/worker.py), so that what is tried here is what users run. docs/mutations.md says what is
 planted and what came of it.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from refode import _validate
-from refode.check.mutant import VARIABLE, Mutant, adapter, catalogue
+from refode.check.mutants.mutant import VARIABLE, Mutant, adapter, catalogue
 from refode.check.outcome import Finding, Outcome
 from refode.check.process import Process
 
@@ -135,11 +135,11 @@ def suite(
     ValueError
         An unknown name.
     """
-    from refode.check.mutant_worker import Examiners
+    from refode.check.mutants.worker import Examiners
 
     known = catalogue()
     if names is None:
-        from refode.check.mutant_list import MUTANTS
+        from refode.check.mutants.bugs import MUTANTS
 
         names = [m.name for m in MUTANTS]
     chosen = [known[_validate.choice("names", n, tuple(known))] for n in names]

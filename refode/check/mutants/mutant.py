@@ -107,7 +107,7 @@ def catalogue() -> dict[str, Mutant]:
     ValueError
         Two have the same name.
     """
-    from refode.check.mutant_list import EQUIVALENT, MUTANTS
+    from refode.check.mutants.bugs import EQUIVALENT, MUTANTS
 
     known = (*MUTANTS, EQUIVALENT)
     found = {m.name: m for m in known}
@@ -210,7 +210,7 @@ class adapter:  # noqa: N801  a target's name, as "module:adapter"
         return found
 
     def gradient_check(self, name: str, hessian: bool) -> dict[str, Any]:
-        """See `refode.check.mutant_gradients.examined`."""
-        from refode.check.mutant_gradients import examined
+        """See `refode.check.mutants.gradients.examined`."""
+        from refode.check.mutants.gradients import examined
 
         return examined(self.kernels, name, hessian)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutant import Mutant
+from refode.check.mutants.mutant import Mutant
 
 _DENSITY = "        return l - 0.5 * np.sum(w**2, axis=1) - self._constant\n"
 _CONSTANT = "        return 0.5 * self.dim * math.log(2.0 * math.pi)\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refode.check.cells import Candidate, Cell, Document, Key
+from refode.check.diagnose.cells import Candidate, Cell, Document, Key
 from refode.check.judge import largest
 from refode.check.outcome import EPS, INVALID, RIGHT, Row
 

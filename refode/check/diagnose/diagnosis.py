@@ -2,7 +2,7 @@
 
 Four kinds of evidence, the first two certain where they hold to rounding:
 
-* the wrong numbers are those of an implementation with a known mistake (variants.py);
+* the wrong numbers are those of an implementation with a known mistake (refode/check/variants);
 * the wrong numbers are the right ones, transformed (transforms.py);
 * errors have a telling size, place or rate (patterns.py, refinement.py);
 * failing all that, which quantity is the first to be wrong, and in which cases.
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refode.check import patterns, refinement, transforms
-from refode.check.cells import Candidate, Cell, Key
+from refode.check.diagnose import patterns, refinement, transforms
+from refode.check.diagnose.cells import Candidate, Cell, Key
 from refode.check.judge import Judge, largest
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Finding, Row
 from refode.check.protocol import QUANTITIES
@@ -247,7 +247,7 @@ def _fallback(
 
 def _consequences(cells: Iterable[Cell], judged: Sequence[Judged]) -> set[Key]:
     """Wrong arrays that follow from the implementation's own earlier ones."""
-    from refode.check.plain_given import following
+    from refode.check.plain.given import following
 
     answers = {one.document["name"]: one for one in judged}
     made: dict[str, dict[str, np.ndarray]] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refode.check.variants_make import ALL, Document, Variant, edited, knobs
+from refode.check.variants.make import ALL, Document, Variant, edited, knobs
 from refode.reference.cases import scheme
 
 Rows = list[list[Fraction]]

@@ -3,7 +3,7 @@
 Independent of refode's kernels, problems and adjoints: gradients are complex steps, all of them
 in one pass over copies of the case, each with one parameter moved by 1e-30 i. What an
 implementation with a known mistake would return is computed here and compared with what one
-returned, refode/check/variants.py.
+returned, refode/check/variants.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain_game import Game
-from refode.check.plain_mistakes import Mistakes
-from refode.check.plain_problems import Flow, Ode, Problem, Supervised
+from refode.check.plain.game import Game
+from refode.check.plain.mistakes import Mistakes
+from refode.check.plain.problems import Flow, Ode, Problem, Supervised
 
 __all__ = ["RIGHT", "Mistakes", "evaluate"]
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain_fields import positive, potential
-from refode.check.plain_mistakes import Mistakes
-from refode.check.plain_paths import Blocks, Clock, Path
-from refode.check.plain_problems import Problem, Terms, log_sum_exp
+from refode.check.plain.fields import positive, potential
+from refode.check.plain.mistakes import Mistakes
+from refode.check.plain.paths import Blocks, Clock, Path
+from refode.check.plain.problems import Problem, Terms, log_sum_exp
 
 Array = NDArray[Any]
 RIGHT = Mistakes()

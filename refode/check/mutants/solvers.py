@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutant import Mutant
+from refode.check.mutants.mutant import Mutant
 
 _STAGE = "        slope(dynamics, E[slots[i]], t + c[i] * h, Ys[i], Fs[i], tapes[i])  # [2] k_i\n"
 _END = "    _stage(Y, Y, h, b, Fs)  # [3] y+ = y + h sum_i b_i k_i\n"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refode.check import plain
-from refode.check.variants_make import (
+from refode.check.variants.make import (
     Document,
     Edit,
     Results,
@@ -19,7 +19,7 @@ from refode.check.variants_make import (
     walked,
     weighed,
 )
-from refode.check.variants_scheme import named
+from refode.check.variants.scheme import named
 from refode.reference.files import arrays
 
 #: Terms by kind, for what a total or a gradient may lack.

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain_mistakes import Mistakes, Nodes
-from refode.check.plain_time import combination, other_combination
+from refode.check.plain.mistakes import Mistakes, Nodes
+from refode.check.plain.times import combination, other_combination
 
 Array = NDArray[Any]
 Blocks = dict[str, Array]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from refode.check.mutant import Mutant
+from refode.check.mutants.mutant import Mutant
 
 _COLUMN = '            parts.append(w["W0"][:, :, self.dim])\n'
 _INNER = "        W0 = w[\"W0\"][:, :, : self.dim]\n        n = len(weights)\n"
