@@ -88,7 +88,7 @@ def _room(size: int, dtype: Any) -> Any:
     """Room for parts of sums, kept for the next launch: launches follow one another."""
     dtype = np.dtype(dtype)
     if dtype not in _rooms or _rooms[dtype].shape[0] < size:
-        _rooms[dtype] = cuda.device_array(size, dtype)
+        _rooms[dtype] = device.require().device_array(size, dtype)
     return _rooms[dtype]
 
 
