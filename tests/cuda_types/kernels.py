@@ -19,8 +19,8 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
 pytest.importorskip("numba_cuda")
 
 from numba import types
+from numba.core.errors import TypingError
 from numba.cuda import compiler, dispatcher
-from numba.cuda.core.errors import TypingError
 from numba.cuda.typing.typeof import Purpose, typeof
 
 import refode
