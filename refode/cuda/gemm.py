@@ -21,19 +21,25 @@ from refode.cuda.ops import launch_shape
 SIDE, EACH = 16, 4
 #: Samples in a part of a sum over samples.
 PART = 2048
+#: Threads that add a part, a power of two.
+SUMMING = 128
 
 
 @functools.cache
-def _shape() -> tuple[int, int, int]:
-    """Threads a side, entries a thread and side, samples a part; few where threads are Python's."""
-    return (1, 4, 6) if device.simulated() else (SIDE, EACH, PART)
+def _shape() -> tuple[int, int, int, int]:
+    """Threads a side of a product, entries a thread and side; samples a part, threads for it.
+
+    Few where threads are Python's. A power of two for a part's threads.
+    """
+    return (1, 4, 6, 1) if device.simulated() else (SIDE, EACH, PART, SUMMING)
 
 
 @functools.cache
 def sums() -> tuple[Any, ...]:
     """What linalg.py's table lists, in its order."""
     multiply, outer, collect = _kernels(*_shape()[:2])
-    part = _shape()[2]
+    part, threads = _shape()[2:]
+    row_parts, product_parts, total_parts = _part_kernels(threads)
 
     def launch_product(a: Any, at: int, columns: tuple[int, int, int], D: int, X: Any, Y: Any,
                        more: bool) -> None:  # fmt: skip
@@ -63,19 +69,19 @@ def sums() -> tuple[Any, ...]:
     def row_sums(bar: Any, at: int, U: Any, factor: float) -> None:
         parts = -(-U.shape[1] // part)
         room = _room(parts * U.shape[0], bar.dtype)
-        _row_parts[launch_shape()](U, part, room)
+        row_parts[(U.shape[0], parts), threads](U, part, room)
         collect[launch_shape()](room, parts, U.shape[0], bar, at, factor)
 
     def row_products(bar: Any, at: int, U: Any, v: Any, factor: float) -> None:
         parts = -(-U.shape[1] // part)
         room = _room(parts * U.shape[0], bar.dtype)
-        _product_parts[launch_shape()](U, v, part, room)
+        product_parts[(U.shape[0], parts), threads](U, v, part, room)
         collect[launch_shape()](room, parts, U.shape[0], bar, at, factor)
 
     def total(bar: Any, at: int, v: Any, factor: float) -> None:
         parts = -(-v.shape[0] // part)
         room = _room(parts, bar.dtype)
-        _total_parts[launch_shape()](v, part, room)
+        total_parts[(1, parts), threads](v, part, room)
         collect[launch_shape()](room, parts, 1, bar, at, factor)
 
     return product, product_transposed, outer_add, row_sums, row_products, total
@@ -181,36 +187,55 @@ def _collect(room, parts, n, bar, at, factor):
         bar[at + q] += factor * total
 
 
-@cuda.jit
-def _row_parts(U, part, room):
-    rows, S = U.shape
-    parts = (S + part - 1) // part
-    for q in range(cuda.grid(1), rows * parts, cuda.gridsize(1)):
-        z, i = q // rows, q % rows
-        total = 0.0
-        for s in range(z * part, min(z * part + part, S)):
-            total += U[i, s]
-        room[q] = total
+@functools.cache
+def _part_kernels(threads: int) -> tuple[Any, ...]:
+    """A block of threads sums a part of a row: each its share, and a tree of fixed shape them."""
 
+    @cuda.jit(device=True)
+    def together(shares, here):
+        """The sum of all threads' shares, for thread 0."""
+        k = cuda.threadIdx.x
+        shares[k] = here
+        cuda.syncthreads()
+        apart = 1
+        while apart < threads:
+            if k % (2 * apart) == 0:
+                shares[k] += shares[k + apart]
+            cuda.syncthreads()
+            apart *= 2
+        return shares[0]
 
-@cuda.jit
-def _product_parts(U, v, part, room):
-    rows, S = U.shape
-    parts = (S + part - 1) // part
-    for q in range(cuda.grid(1), rows * parts, cuda.gridsize(1)):
-        z, i = q // rows, q % rows
-        total = 0.0
-        for s in range(z * part, min(z * part + part, S)):
-            total += U[i, s] * v[s]
-        room[q] = total
+    @cuda.jit
+    def row_parts(U, part, room):
+        shares = cuda.shared.array(threads, room.dtype)
+        i, z = cuda.blockIdx.x, cuda.blockIdx.y
+        here = 0.0
+        for s in range(z * part + cuda.threadIdx.x, min(z * part + part, U.shape[1]), threads):
+            here += U[i, s]
+        total = together(shares, here)
+        if cuda.threadIdx.x == 0:
+            room[z * U.shape[0] + i] = total
 
+    @cuda.jit
+    def product_parts(U, v, part, room):
+        shares = cuda.shared.array(threads, room.dtype)
+        i, z = cuda.blockIdx.x, cuda.blockIdx.y
+        here = 0.0
+        for s in range(z * part + cuda.threadIdx.x, min(z * part + part, U.shape[1]), threads):
+            here += U[i, s] * v[s]
+        total = together(shares, here)
+        if cuda.threadIdx.x == 0:
+            room[z * U.shape[0] + i] = total
 
-@cuda.jit
-def _total_parts(v, part, room):
-    S = v.shape[0]
-    parts = (S + part - 1) // part
-    for z in range(cuda.grid(1), parts, cuda.gridsize(1)):
-        total = 0.0
-        for s in range(z * part, min(z * part + part, S)):
-            total += v[s]
-        room[z] = total
+    @cuda.jit
+    def total_parts(v, part, room):
+        shares = cuda.shared.array(threads, room.dtype)
+        z = cuda.blockIdx.y
+        here = 0.0
+        for s in range(z * part + cuda.threadIdx.x, min(z * part + part, v.shape[0]), threads):
+            here += v[s]
+        total = together(shares, here)
+        if cuda.threadIdx.x == 0:
+            room[z] = total
+
+    return row_parts, product_parts, total_parts

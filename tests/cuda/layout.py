@@ -128,9 +128,9 @@ def test_tree(rows):
     assert np.array_equal(there.copy_to_host()[0], sums.sum(axis=0))
 
 
-@pytest.fixture(params=[(1, 4, 6), (2, 2, 5)], ids=str)
+@pytest.fixture(params=[(1, 4, 6, 1), (2, 2, 5, 4)], ids=str)
 def square(request, monkeypatch):
-    """Threads a side, entries a thread, samples a part."""
+    """Threads a side, entries a thread; samples a part, threads that add it."""
     monkeypatch.setattr(gemm, "_shape", lambda: request.param)
     gemm.sums.cache_clear()
     linalg.cache_clear()
