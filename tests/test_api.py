@@ -48,11 +48,11 @@ def x():
 def test_signatures():
     assert parameters(refode.NeuralODE) == {
         "field": required, "scheme": "rk4", "n_steps": 10, "t_span": (0.0, 1.0), "basis": None,
-        "memory": "store",
+        "memory": "store", "device": "cpu", "dtype": "float64",
     }  # fmt: skip
     assert parameters(refode.Supervised) == {
         "ode": required, "loss": "logistic", "n_outputs": 1, "augment": 0, "readout": True,
-        "tikhonov": 0.0, "smoothness": 0.0,
+        "tikhonov": 0.0, "smoothness": 0.0, "device": None, "dtype": "float64",
     }  # fmt: skip
     solve = {"self": required, "theta": required, "x": required, "t_span": None}
     for method in ("solve", "trajectory", "log_det"):

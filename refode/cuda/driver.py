@@ -255,7 +255,8 @@ class _Run:
         item, S, kind = self.dtype.itemsize, layout.S, _kind(self.dtype)
         rows = item * S * layout.near
         if weights and rows + 2 * item * weights <= SHARED:
-            return self.room(1, 1, 1), Placed(S, layout.near, *self.E.shape, kind)
+            slots, q = self.E.shape
+            return self.room(1, 1, 1), Placed(S, layout.near, slots, q, kind)
         if rows <= SHARED:
             return self.room(1, 1, 1), Placed(S, layout.near, 0, 0, kind)
         return self.room(layout.blocks, layout.near, S), Placed(S, 0, 0, 0, kind)
