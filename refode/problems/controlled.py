@@ -14,10 +14,29 @@ from refode.solvers import driver, evaluate
 from refode.solvers.dynamics import LogDet
 from refode.solvers.game_dynamics import Game
 from refode.solvers.neural_ode import NeuralODE, Plan
+from refode.solvers.placement import Resident, hosted, resident
 
 Array = np.ndarray
 # what is not finite is named, or is the answer: no warnings of how it came about
 quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+class Started(Resident):
+    """Samples that are on the device side by side with what the state goes on with, (N, d+1).
+
+    Parameters
+    ----------
+    there : array on the device
+        (x, log rho(x)) of a density, or (x, 0).
+    host : ndarray, (N, d+1)
+        The same numbers in the host's memory.
+    density : Density, optional
+        Whose log-density is in the last column; zeros without it.
+    """
+
+    def __init__(self, there: Any, host: Array, density: Any = None) -> None:
+        super().__init__(there, np.ascontiguousarray(host[:, :-1]))
+        self.density, self.start = density, Resident(there, host)
 
 
 class Controlled(Fixed):
@@ -90,7 +109,7 @@ class Controlled(Fixed):
         R is the integral of |r| or r^2; none of the three is weighted here but by the game's
         own alpha and entropy.
         """
-        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
+        theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
         states = self._forward(theta, self._start(x), self._ode(n_steps).plan(), whole=True)
         all_finite("x", states.transpose(1, 0, 2))
         return states
@@ -99,7 +118,7 @@ class Controlled(Fixed):
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> tuple[Array, Array]:
         """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x."""
-        theta, y = self._parameters(theta), _validate.samples("y", y, self.dim)
+        theta, y = self._parameters(theta), self._samples("y", y)
         return self._inverse("y", theta, y, n_steps, self.t_span[1] if t is None else self._time(t))
 
     @quietly
@@ -122,7 +141,7 @@ class Controlled(Fixed):
         """`inverse` of arguments that have been checked; the name is for a path that blows up."""
         ode = self._ode(n_steps)
         if t == self.t_span[0]:
-            return y.copy(), np.zeros(len(y))
+            return hosted(y).copy(), np.zeros(len(y))
         w, q = self._backward(theta, y, ode.plan((t, self.t_span[0])))
         all_finite(name, np.column_stack([w, q]))
         return w, -q
@@ -146,8 +165,27 @@ class Controlled(Fixed):
         theta, t = self._parameters(theta), self._time(t)
         return evaluate.potential(self.potential, theta, _validate.samples("x", x, self.dim), t)
 
-    def _start(self, x: Array) -> Array:
+    def _samples(self, name: str, x: Any, density: Any = None) -> Any:
+        """Samples (N, d), checked: an ndarray, or what ``to_device`` made of some."""
+        if not isinstance(x, Started):
+            there = resident(self.ode.placement, name, x, (None, self.dim), self._dtype)
+            return _validate.samples(name, x if there is None else there.host, self.dim)
+        resident(self.ode.placement, name, x, (None, self.dim + 1), self._dtype)
+        if x.density is not density:
+            raise ValueError(
+                f"{name}: got what to_device made of other samples than {name}, or for another "
+                f"game, wanted what this one's to_device makes of {name}"
+            )
+        return x
+
+    @property
+    def _dtype(self) -> str:
+        return self.ode.placement.dtype
+
+    def _start(self, x: Any) -> Any:
         """(x, log rho_0(x)) side by side, (N, d+1); kept for the next call with the same x."""
+        if isinstance(x, Started):
+            return x.start
         kept = self._starts[-1:]
         if not kept or not np.array_equal(kept[0][0], x):
             kept = [(x.copy(), np.column_stack([x, self.game.initial.log_density(x)]))]
@@ -170,6 +208,8 @@ class Controlled(Fixed):
         return _validate.real_vector("theta", theta, self.n_parameters)
 
 
-def with_zero(y: Array) -> Array:
+def with_zero(y: Any) -> Any:
     """y with a column of zeros: no log-density gathered so far."""
+    if isinstance(y, Started):
+        return y.start
     return np.column_stack([y, np.zeros(len(y))])

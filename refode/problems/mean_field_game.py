@@ -12,10 +12,11 @@ from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
 from refode.fields.potential import Potential
 from refode.games import CrossEntropy, Game
-from refode.problems.controlled import Controlled, quietly, with_zero
+from refode.problems.controlled import Controlled, Started, quietly, with_zero
 from refode.problems.paths import all_finite
 from refode.solvers import driver
 from refode.solvers.neural_ode import TINY, NeuralODE, Plan
+from refode.solvers.placement import hosted, send
 
 Array = np.ndarray
 NORMS = ("absolute", "squared")
@@ -48,11 +49,18 @@ class MeanFieldGame(Controlled):
     n_steps : int, optional
     t_span : (float, float), optional
         (t0, T) with t0 < T.
+    device : {"cpu", "cuda"}, optional
+        Where sweeps run, docs/cuda.md; second derivatives and the value function at given
+        points are the CPU's in any case.
+    dtype : {"float64", "float32"}, optional
+        Number type on the GPU; results are float64.
 
     Raises
     ------
     TypeError, ValueError
         Naming the argument, what came and what was wanted.
+    RuntimeError
+        With device="cuda": the package numba-cuda, the driver or the device is missing.
 
     Notes
     -----
@@ -63,7 +71,7 @@ class MeanFieldGame(Controlled):
     def __init__(
         self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
         hjb_norm: str = "absolute", scheme: Any = "rk4", n_steps: int = 2,
-        t_span: tuple[float, float] = (0.0, 1.0),
+        t_span: tuple[float, float] = (0.0, 1.0), device: str = "cpu", dtype: Any = "float64",
     ) -> None:  # fmt: skip
         self.potential = _validate.instance("potential", potential, Potential)
         self.game = _validate.instance("game", game, Game)
@@ -74,7 +82,9 @@ class MeanFieldGame(Controlled):
         self.hjb = _validate.nonnegative("hjb", hjb)
         self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb_terminal)
         self.hjb_norm = _validate.choice("hjb_norm", hjb_norm, NORMS)
-        self.ode = NeuralODE(potential, scheme, n_steps, t_span)
+        self.ode = NeuralODE(
+            potential, scheme, n_steps, t_span, device=device, dtype=dtype
+        )  # fmt: skip
         self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
         if self.t_span[0] >= self.t_span[1]:
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
@@ -100,8 +110,39 @@ class MeanFieldGame(Controlled):
         """The same game and potential with another number of equal steps."""
         return MeanFieldGame(
             self.potential, self.game, self.hjb, self.hjb_terminal, self.hjb_norm,
-            self.ode._named_scheme, n_steps, self.t_span,
+            self.ode._named_scheme, n_steps, self.t_span, *self.ode.placement,
         )  # fmt: skip
+
+    def to_device(self, x: Array, y: Array | None = None) -> Any:
+        """Send samples once, for many calls: what these take in place of x, or of x and y.
+
+        Parameters
+        ----------
+        x : (N, d)
+            Samples of ``game.initial``; its log-density at x goes with them.
+        y : (M, d), optional
+            Samples of the target, for the cross-entropy alone.
+
+        Returns
+        -------
+        x, or x and y
+            For ``value``, ``value_and_gradient``, ``hessian_vector``, ``costs``, ``generate``,
+            ``trajectory`` and ``states``; y for ``inverse`` and ``log_density`` too.
+
+        Raises
+        ------
+        TypeError, ValueError
+            With device="cpu", with y where the terminal cost reads x alone, or with too little
+            memory on the device; and as for ``value_and_gradient``.
+        """
+        self._reads(y)
+        x, place = _validate.samples("x", x, self.dim), self.ode.placement
+        start = np.column_stack([x, self.game.initial.log_density(x)])
+        sent = Started(send(place, start).there, start, self.game.initial)
+        if y is None:
+            return sent
+        start = with_zero(_validate.samples("y", y, self.dim))
+        return sent, Started(send(place, start).there, start)
 
     # --- objective ---------------------------------------------------------------------
     def value(self, theta: Array, x: Array, y: Array | None = None) -> float:
@@ -118,7 +159,7 @@ class MeanFieldGame(Controlled):
         ----------
         theta : (p,)
         x : (N, d)
-            Samples of ``game.initial``.
+            Samples of ``game.initial``, or what ``to_device`` made of them; y likewise.
         y : (M, d), optional
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
             by default, else N draws with seed 0.
@@ -181,7 +222,8 @@ class MeanFieldGame(Controlled):
                 "game: got an Empirical target, wanted one with a log-density (what an agent "
                 "pays at the end reads it)"
             )
-        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
+        theta = self._parameters(theta)
+        x = hosted(self._samples("x", x, self.game.initial))
         t0, T = self.t_span
         t = t0 if t is None else self._time(t)
         start, log_det = self._inverse("x", theta, x, n_steps, t)
@@ -300,14 +342,19 @@ class MeanFieldGame(Controlled):
         self, theta: Array, x: Array, y: Array | None
     ) -> tuple[Array, Array, Array | None]:
         """theta, x, and y for the cross-entropy, None otherwise."""
-        theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
-        if not isinstance(self.game.terminal_cost, CrossEntropy):
-            if y is not None:
-                raise ValueError("y: got samples, wanted None (the terminal cost reads x alone)")
+        theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
+        if not self._reads(y):
             return theta, x, None
         if y is None:
             return theta, x, self._drawn(len(x))
-        return theta, x, _validate.samples("y", y, self.dim)
+        return theta, x, self._samples("y", y)
+
+    def _reads(self, y: Any) -> bool:
+        """Whether the terminal cost reads samples y; ValueError where some came in vain."""
+        crossed = isinstance(self.game.terminal_cost, CrossEntropy)
+        if y is not None and not crossed:
+            raise ValueError("y: got samples, wanted None (the terminal cost reads x alone)")
+        return crossed
 
     def _drawn(self, n: int) -> Array:
         """The target's own samples, or n draws, kept for the next call with the same n."""
