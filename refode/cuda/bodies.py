@@ -29,7 +29,7 @@ from refode.solvers.placement import Resident
 FIELDS = {
     ShallowSpec: shallow, NarrowShallowSpec: shallow, MLPSpec: mlp, PotentialSpec: potential,
 }  # fmt: skip
-DYNAMICS = {
+DYNAMICS: dict[type, Any] = {
     Plain: dynamics.plain, LogDet: dynamics.log_det, Flow: dynamics.flow,
     Hutchinson: dynamics.hutchinson,
 }  # fmt: skip

@@ -3,7 +3,7 @@
 ``rhs(f, e, t, Z, F, tr, tape)``
     F <- f(Z, t); tr (S,) <- tr df/dz unless it is None; the tape keeps what the adjoint reads.
 ``rhs_adjoint(f, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch)``
-    Z_bar += J^T F_bar + (d tr/dz)^T tr_bar, e_bar likewise.
+    Z_bar += J^T F_bar + (d tr/dz)^T tr_bar, e_bar likewise; F_bar and tr_bar may be overwritten.
 ``tangent(f, e, t, Z, V, F, FV, tape)``, ``tangent_adjoint(f, e, t, Z, V, tape, F_bar, FV_bar,
 Z_bar, e_bar, scratch)``
     F <- f(Z, t), FV <- J V, and the pull-back of both, V being a constant: what Hutchinson's
@@ -36,7 +36,7 @@ class FieldBodies(NamedTuple):
     rows: Callable[[Any, bool], tuple[int, int]]
     tangent: Any = None
     tangent_adjoint: Any = None
-    tangent_rows: Callable[[Any], tuple[int, int]] | None = None
+    tangent_rows: Any = None
 
 
 class DynamicsBodies(NamedTuple):

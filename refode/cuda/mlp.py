@@ -1,0 +1,334 @@
+"""The multilayer perceptron of eq. (1) on the device: twin of refode/fields/mlp.py.
+
+Effective weights e: W_0, b_0, ..., W_n, b_n for n hidden layers, then W_0's time column. The
+tape of a stage is (a_l, sigma'_l), hidden layer after hidden layer.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+from refode.cuda.activations import curvature, sigma, slope
+from refode.cuda.contract import FieldBodies
+from refode.cuda.linalg import linalg
+from refode.cuda.ops import Ops
+from refode.cuda.tangents import mlp_tangents
+
+
+class Passes(NamedTuple):
+    """Passes through the layers: values and tangents upwards, their cotangents downwards."""
+
+    values: Any
+    values_adjoint: Any
+    tangents: Any
+    tangents_adjoint: Any
+
+
+@functools.cache
+def mlp(ops: Ops) -> FieldBodies:
+    """Value, trace and their adjoint; tangent and its adjoint."""
+    la, passes = linalg(ops), _passes(ops)
+    values, values_adjoint = passes.values, passes.values_adjoint
+    trace, trace_adjoint = _trace(ops, passes)
+    fill = la.fill
+
+    @ops.body
+    def rhs(f, e, t, Z, F, tr, tape):
+        """Eq. (1), trace by columns of the Jacobian, (D16)."""
+        values(f, e, t, Z, F, tape)  # [1], [2]
+        if tr is not None:  # [3]
+            free = 2 * f.places[f.widths.shape[0] - 2]
+            middle = free + f.widest
+            trace(f, e, tape, tr, tape[free:middle], tape[middle : middle + f.widest])
+
+    @ops.body
+    def rhs_adjoint(f, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
+        """Eqs. (D15), (D17)."""
+        widest, total = f.widest, f.places[f.widths.shape[0] - 2]
+        one, other = scratch[0:widest], scratch[widest : 2 * widest]
+        if tr_bar is not None:
+            begin = 2 * widest
+            D_bars = scratch[begin : begin + total]
+            u_dots = scratch[begin + total : begin + 2 * total]
+            fill(D_bars, 0.0)
+            trace_adjoint(f, e, tape, tr_bar, e_bar, D_bars, u_dots, one, other)  # [3]^T
+            values_adjoint(f, e, t, Z, tape, F_bar, D_bars, Z_bar, e_bar, one, other)
+        else:
+            values_adjoint(f, e, t, Z, tape, F_bar, None, Z_bar, e_bar, one, other)
+
+    def rows(f, trace):
+        """Rows of a stage's tape and of the adjoint's work space."""
+        total, widest = int(f.places[-1]), f.widest
+        if not trace:
+            return 2 * total, 2 * widest
+        return 2 * total + 2 * widest, 2 * total + 2 * widest
+
+    return FieldBodies(rhs, rhs_adjoint, rows, *mlp_tangents(ops, passes))
+
+
+@functools.cache
+def _passes(ops: Ops) -> Passes:
+    la = linalg(ops)
+    product, product_transposed = la.product, la.product_transposed
+    outer_add, row_sums, multiply = la.outer_add, la.row_sums, la.multiply
+    activate, shift, units_adjoint, scaled, slopes_adjoint = _loops(ops)
+
+    @ops.body
+    def values(f, e, t, Z, F, tape):
+        """Eq. (1); the tape gets (a, sigma') of the hidden layers."""
+        n = f.widths.shape[0] - 2
+        o_w = f.starts[n + 1]
+        source = Z
+        for i in range(n):
+            w, begin, end = f.widths[i + 1], 2 * f.places[i], f.starts[i + 1]
+            a, D = tape[begin : begin + w], tape[begin + w : begin + 2 * w]
+            product(e, f.starts[i], 1, source, a, False)  # [1] u = W a + b (+ w t)
+            activate(f.codes[i], e, end - w, o_w, f.n_time > 0 and i == 0, t, a, D)
+            source = a  #                                       a = sigma(u)
+        product(e, f.starts[n], 1, source, F, False)  # [2] f = W a + b (+ w t)
+        shift(e, o_w - f.widths[n + 1], o_w, f.n_time > 0 and n == 0, t, F)
+
+    @ops.body
+    def values_adjoint(f, e, t, Z, tape, F_bar, D_bars, Z_bar, e_bar, one, other):
+        """(D15), with the cotangents of sigma' unless they are None."""
+        n = f.widths.shape[0] - 2
+        o_w = f.starts[n + 1]
+        U_bar = F_bar
+        for i in range(n, -1, -1):
+            w, below, at = f.widths[i + 1], f.widths[i], f.starts[i]
+            if i < n:  # [1]^T u_bar = sigma' a_bar (+ sigma'' sigma'_bar)
+                begin = 2 * f.places[i]
+                a, D = tape[begin : begin + w], tape[begin + w : begin + 2 * w]
+                if D_bars is not None:
+                    D_bar = D_bars[f.places[i] : f.places[i + 1]]
+                    units_adjoint(f.codes[i], a, D, D_bar, U_bar)
+                else:
+                    multiply(U_bar, D)
+            row_sums(e_bar, at + w * below, U_bar, 1.0)  # b_bar += u_bar
+            if i > 0:
+                begin = 2 * f.places[i - 1]
+                outer_add(U_bar, tape[begin : begin + below], 1, e_bar, at)  # W_bar += u_bar a^T
+                product_transposed(e, at, 1, U_bar, one[:below], False)  # a_bar = W^T u_bar
+                U_bar = one[:below]
+                one, other = other, one
+            else:
+                if f.n_time > 0:
+                    row_sums(e_bar, o_w, U_bar, t)  # w_bar += t u_bar
+                outer_add(U_bar, Z, 1, e_bar, at)
+                product_transposed(e, at, 1, U_bar, Z_bar, True)  # z_bar += W^T u_bar
+
+    @ops.body
+    def tangents(f, e, tape, u_dots, work):
+        """From u_dot of the first hidden layer to all others'; a_dot of the last in ``work``."""
+        n = f.widths.shape[0] - 2
+        for i in range(n):
+            w, begin = f.widths[i + 1], 2 * f.places[i]
+            u_dot = u_dots[f.places[i] : f.places[i + 1]]
+            if i > 0:  # u_dot = W a_dot
+                product(e, f.starts[i], 1, work[: f.widths[i]], u_dot, False)
+            scaled(tape[begin + w : begin + 2 * w], u_dot, work[:w])  # a_dot = sigma' u_dot
+
+    @ops.body
+    def tangents_adjoint(f, e, tape, u_dots, e_bar, D_bars, one, other):
+        """From the cotangent of the last a_dot, in ``one``, to that of the first u_dot, in its
+        place. Adds to the cotangents of sigma' and of all matrices in between."""
+        n = f.widths.shape[0] - 2
+        for i in range(n - 1, -1, -1):
+            w, begin = f.widths[i + 1], 2 * f.places[i]
+            D, D_bar = tape[begin + w : begin + 2 * w], D_bars[f.places[i] : f.places[i + 1]]
+            u_dot = u_dots[f.places[i] : f.places[i + 1]]
+            u_dot_bar = one[:w] if i > 0 else u_dot
+            # a_dot = sigma' u_dot: sigma'_bar += a_dot_bar u_dot, u_dot_bar = sigma' a_dot_bar
+            slopes_adjoint(D, u_dot, one[:w], D_bar, u_dot_bar)
+            if i > 0:  # u_dot = W a_dot of the layer below
+                below, under = f.widths[i], 2 * f.places[i - 1]
+                D = tape[under + below : under + 2 * below]
+                scaled(D, u_dots[f.places[i - 1] : f.places[i]], other[:below])
+                outer_add(u_dot_bar, other[:below], 1, e_bar, f.starts[i])
+                product_transposed(e, f.starts[i], 1, u_dot_bar, other[:below], False)
+                one, other = other, one
+
+    return Passes(values, values_adjoint, tangents, tangents_adjoint)
+
+
+@functools.cache
+def _trace(ops: Ops, passes: Passes) -> tuple[Any, Any]:
+    la = linalg(ops)
+    product, multiply = la.product, la.multiply
+    row_products, total = la.row_products, la.total
+    tangents, tangents_adjoint = passes.tangents, passes.tangents_adjoint
+    diagonal, column, add_row, seed, part_sums, add_parts = _trace_loops(ops)
+
+    @ops.body
+    def trace(f, e, tape, tr, one, other):
+        """tr = sum_i e_i^T J e_i, one direction e_i at a time, (D16)."""
+        n, d = f.widths.shape[0] - 2, f.widths[0]
+        if n == 0:
+            diagonal(e, d, tr)
+        else:
+            for i in range(d):
+                here, following = one, other
+                w = f.widths[1]
+                column(e, i, d, here[:w])
+                multiply(here[:w], tape[w : 2 * w])
+                for j in range(1, n):
+                    w, begin = f.widths[j + 1], 2 * f.places[j]
+                    product(e, f.starts[j], 1, here[: f.widths[j]], following[:w], False)
+                    multiply(following[:w], tape[begin + w : begin + 2 * w])
+                    here, following = following, here
+                w = f.widths[n]
+                add_row(e, f.starts[n] + i * w, here[:w], tr, i > 0)
+
+    @ops.body
+    def trace_adjoint(f, e, tape, tr_bar, e_bar, D_bars, u_dots, one, other):
+        """Pull tr_bar back through every column of the Jacobian, (D17)."""
+        n, d = f.widths.shape[0] - 2, f.widths[0]
+        for i in range(d):
+            if n == 0:
+                total(e_bar, i * d + i, tr_bar, 1.0)
+            else:
+                u_dot, w = u_dots[: f.widths[1]], f.widths[n]
+                at = f.starts[n] + i * w
+                column(e, i, d, u_dot)
+                tangents(f, e, tape, u_dots, other)
+                row_products(e_bar, at, other[:w], tr_bar, 1.0)  # tr += W_n[i] . a_dot
+                seed(e, at, tr_bar, one[:w])
+                tangents_adjoint(f, e, tape, u_dots, e_bar, D_bars, one, other)
+                length = max(1, int(math.sqrt(tr_bar.shape[0])))
+                part_sums(u_dot, length, one)  # W_0_bar[:, i] += u_dot_bar
+                add_parts(one, length, e_bar, i, d, f.widths[1])
+
+    return trace, trace_adjoint
+
+
+@functools.cache
+def _loops(ops: Ops) -> tuple[Any, ...]:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def activate(code, e, o_b, o_w, time, t, A, D):
+        """A <- sigma(A + b (+ w t)), D <- sigma' there."""
+        S = A.shape[1]
+        for q in range(first(), A.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            u = A[j, s] + e[o_b + j]
+            if time:
+                u += e[o_w + j] * t
+            a = sigma(code, u)
+            A[j, s] = a
+            D[j, s] = slope(code, u, a)
+        barrier()
+
+    @ops.loop
+    def shift(e, o_b, o_w, time, t, U):
+        """U += b (+ w t)."""
+        S = U.shape[1]
+        for q in range(first(), U.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            number = e[o_b + j]
+            if time:
+                number += e[o_w + j] * t
+            U[j, s] += number
+        barrier()
+
+    @ops.loop
+    def units_adjoint(code, a, D, D_bar, u_bar):
+        """u_bar <- sigma' u_bar + sigma'' sigma'_bar."""
+        S = a.shape[1]
+        for q in range(first(), a.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            bend = curvature(code, a[j, s], D[j, s])
+            u_bar[j, s] = D[j, s] * u_bar[j, s] + bend * D_bar[j, s]
+        barrier()
+
+    @ops.loop
+    def scaled(D, X, Y):
+        """Y <- D X, entry by entry."""
+        S = Y.shape[1]
+        for q in range(first(), Y.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            Y[j, s] = D[j, s] * X[j, s]
+        barrier()
+
+    @ops.loop
+    def slopes_adjoint(D, u_dot, g, D_bar, out):
+        """D_bar += g u_dot; out <- D g."""
+        S = g.shape[1]
+        for q in range(first(), g.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            D_bar[j, s] += g[j, s] * u_dot[j, s]
+            out[j, s] = D[j, s] * g[j, s]
+        barrier()
+
+    return activate, shift, units_adjoint, scaled, slopes_adjoint
+
+
+@functools.cache
+def _trace_loops(ops: Ops) -> tuple[Any, ...]:
+    first, stride, barrier = ops.first, ops.stride, ops.barrier
+
+    @ops.loop
+    def diagonal(e, d, tr):
+        """tr <- tr W_0, the field being affine."""
+        for s in range(first(), tr.shape[0], stride()):
+            total = 0.0
+            for i in range(d):
+                total += e[i * d + i]
+            tr[s] = total
+        barrier()
+
+    @ops.loop
+    def column(e, i, d, U):
+        """U <- W_0 e_i for every sample."""
+        S = U.shape[1]
+        for q in range(first(), U.shape[0] * S, stride()):
+            U[q // S, q % S] = e[(q // S) * d + i]
+        barrier()
+
+    @ops.loop
+    def add_row(e, at, X, tr, more):
+        """tr <- e[at:] . x, added to tr where ``more``."""
+        for s in range(first(), tr.shape[0], stride()):
+            total = 0.0
+            for j in range(X.shape[0]):
+                total += e[at + j] * X[j, s]
+            if more:
+                total += tr[s]
+            tr[s] = total
+        barrier()
+
+    @ops.loop
+    def seed(e, at, tr_bar, G):
+        """G <- the row e[at:], times tr_bar."""
+        S = G.shape[1]
+        for q in range(first(), G.shape[0] * S, stride()):
+            G[q // S, q % S] = e[at + q // S] * tr_bar[q % S]
+        barrier()
+
+    @ops.loop
+    def part_sums(U, length, parts):
+        """parts[j, p] <- the sum of the p-th ``length`` entries of U's row j."""
+        S = U.shape[1]
+        n = (S + length - 1) // length
+        for q in range(first(), U.shape[0] * n, stride()):
+            j, p = q // n, q % n
+            total = 0.0
+            for s in range(p * length, min(p * length + length, S)):
+                total += U[j, s]
+            parts[j, p] = total
+        barrier()
+
+    @ops.loop
+    def add_parts(parts, length, bar, at, step, rows):
+        """bar[at + j step] += the parts of row j, in order: a column of W_0's cotangent."""
+        n = (parts.shape[1] + length - 1) // length
+        for j in range(first(), rows, stride()):
+            total = 0.0
+            for p in range(n):
+                total += parts[j, p]
+            bar[at + j * step] += total
+        barrier()
+
+    return diagonal, column, add_row, seed, part_sums, add_parts
