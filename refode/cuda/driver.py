@@ -126,7 +126,7 @@ def _layout(sweep: Sweep, n: int, cost: Any) -> Layout:
         near = (3 + n_stages) * sweep.rows + scratch
         store = sweep.memory == STORE
         far = n_stages * length * (n_steps if store else 1) + (0 if store else n_steps * sweep.rows)
-    shape = Shape(sweep.rows, length, sweep.memory)
+    shape = Shape(sweep.rows, length)
     if ops is staged:
         return Layout(ops, n, 1, 1, near, far, shape)
     S = s.tile
@@ -224,9 +224,9 @@ class _Run:
         E_bars, cost_bars = self._zeros(layout, *self.E.shape), self._zeros(layout, n_cost + 1)
         X_bar = self.room(n if want_x else 1, X.shape[1])
         there = bodies.on_device(cost, self.send)
-        made = bodies.cost_bodies(self.ops, cost)
+        made, store = bodies.cost_bodies(self.ops, cost), self.sweep.memory == STORE
         if self.ops is staged:
-            _, walk = walks(staged, self.dynamics, made)
+            _, walk = walks(staged, self.dynamics, made, store)
             near, far = self.room(layout.near, layout.S), self.room(layout.far, layout.S)
             walk(
                 *self.tables(), there, self.E, X, 0, n, layout.shape, near, far,
@@ -235,7 +235,7 @@ class _Run:
         else:
             near, placed = self._near(layout, self.E.shape[0] * self.E.shape[1])
             far = self.room(layout.blocks, layout.far, layout.S)
-            launch = gradient_kernel(self.dynamics, made, placed)
+            launch = gradient_kernel(self.dynamics, made, store, placed)
             launch[layout.blocks, layout.threads](
                 *self.tables(), there, self.E, X, layout.shape, near, far,
                 E_bars, cost_bars, want_x, X_bar,

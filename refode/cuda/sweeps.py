@@ -21,7 +21,6 @@ from refode.cuda.contract import CostBodies, DynamicsBodies
 from refode.cuda.linalg import linalg
 from refode.cuda.ops import Ops, tile
 from refode.cuda.schemes import runge_kutta
-from refode.solvers.sweeps import STORE
 
 
 class Shape(NamedTuple):
@@ -29,7 +28,6 @@ class Shape(NamedTuple):
 
     rows: int
     length: int
-    memory: int
 
 
 class Placed(NamedTuple):
@@ -47,8 +45,13 @@ class Placed(NamedTuple):
 
 
 @functools.cache
-def walks(ops: Ops, dynamics: DynamicsBodies, cost_bodies: CostBodies | None) -> tuple[Any, Any]:
-    """``forward`` and ``gradient`` of samples that go together."""
+def walks(
+    ops: Ops, dynamics: DynamicsBodies, cost_bodies: CostBodies | None, store: bool = True
+) -> tuple[Any, Any]:
+    """``forward`` and ``gradient`` of samples that go together.
+
+    ``store`` is known to the compiler: the stages are kept, and not computed twice.
+    """
     first_, stride, barrier = ops.first, ops.stride, ops.barrier
     step, step_adjoint = runge_kutta(ops, dynamics)
     copy = linalg(ops).copy
@@ -101,7 +104,6 @@ def walks(ops: Ops, dynamics: DynamicsBodies, cost_bodies: CostBodies | None) ->
         Y, L, W = near[0:rows], near[rows : 2 * rows], near[2 * rows : 3 * rows]
         Z_bars = near[3 * rows : (3 + n_stages) * rows]
         scratch = near[(3 + n_stages) * rows :]
-        store = shape.memory == STORE
         stages_at = 0 if store else n_steps * rows
         load(X, first, m, Y)
         for n in range(n_steps):
@@ -160,9 +162,11 @@ def forward_kernel(dynamics: DynamicsBodies, placed: Placed) -> Any:
 
 
 @functools.cache
-def gradient_kernel(dynamics: DynamicsBodies, cost_bodies: CostBodies, placed: Placed) -> Any:
+def gradient_kernel(
+    dynamics: DynamicsBodies, cost_bodies: CostBodies, store: bool, placed: Placed
+) -> Any:
     """A launch of ``gradient`` over tiles."""
-    _, gradient = walks(tile, dynamics, cost_bodies)
+    _, gradient = walks(tile, dynamics, cost_bodies, store)
     S, n_near, n_slots, q, kind = placed
     first, stride, barrier = tile.first, tile.stride, tile.barrier
 
