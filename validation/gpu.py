@@ -1,0 +1,343 @@
+"""The GPU path on a real device: parity with the CPU, the same bits, sanitizer, speed.
+
+Sections (``--sections``, all by default): parity compares every field and problem on random sizes,
+and S1 with ten times ``--samples``; bits repeats gradients; sanitizer runs compute-sanitizer's
+memcheck and racecheck on a small run of this script; speed times S1, S2, C1 and C2 beside jitted
+JAX and PyTorch on the same device, and both modes over the width. Compiling is most of the time.
+
+With NUMBA_ENABLE_CUDASIM=1 NUMBA_DISABLE_JIT=1 parity and bits run in the simulator, with tiny
+sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# JAX takes most of the device's memory when it starts, unless it is told not to
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.5")
+
+import common
+import numpy as np
+
+from refode.cuda import device
+
+SECTIONS = ("parity", "bits", "sanitizer", "speed")
+SMALL = "small"  # what the sanitizer runs: parity and bits of tiny cases
+NO_DEVICE = 2  # exit status
+TOOLS = ("memcheck", "racecheck")
+SANITIZER_ERROR = 99  # exit status of a tool that found something
+PATIENCE = 3600.0  # seconds for a tool
+
+
+def main() -> int:
+    """Run the sections, print and store what they found."""
+    parser = common.arguments(__doc__, "gpu")
+    parser.epilog = "Exit status: 0 all checks held, 1 one did not, 2 there is no device."
+    parser.add_argument(
+        "--samples", type=int, default=100_000, metavar="N",
+        help="of the large workloads, default %(default)s; parity's largest has ten times as many",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sections", type=_sections, default=SECTIONS, metavar="LIST",
+        help=f"some of {','.join(SECTIONS)}, or {SMALL}: parity and bits with tiny sizes",
+    )  # fmt: skip
+    args = parser.parse_args()
+    if args.samples < 10:
+        parser.error(f"argument --samples: got {args.samples}, wanted at least 10")
+    try:
+        device.require()
+    except RuntimeError as error:
+        print(f"validation/gpu.py: {error}", file=sys.stderr)
+        return NO_DEVICE
+    if device.simulated():
+        sys.setswitchinterval(2e-6)  # the simulator polls its threads
+    else:
+        _without_performance_warnings()
+    report = common.Report(args.out)
+    found = run(report, args)
+    report.json("gpu.json", finite(found))
+    status = report.finish()
+    print(f"on {found['device']['name']}")
+    return status
+
+
+def run(report: common.Report, args: Any) -> dict[str, Any]:
+    """What the chosen sections found."""
+    import gpu_parity
+
+    simulated, sections = device.simulated(), list(args.sections)
+    tiny, quick = simulated or SMALL in sections, args.quick or simulated
+    found: dict[str, Any] = {"sections": sections, "quick": quick, "machine": common.machine()}
+    found["device"] = describe()
+    print_device(found["device"])
+    if simulated:
+        skipped = [s for s in sections if s in ("sanitizer", "speed")]
+        for section in skipped:
+            print(f"{section}: skipped, this is the simulator, whose times mean nothing")
+        sections = [s for s in sections if s not in skipped]
+    if "parity" in sections or SMALL in sections:
+        print("parity with the CPU:")
+        found["parity"] = gpu_parity.parity(report, quick, 10 * args.samples, tiny)
+    if "bits" in sections or SMALL in sections:
+        print("the same bits:")
+        found["bits"] = gpu_parity.bits(report, quick, tiny)
+    if "sanitizer" in sections:
+        found["sanitizer"] = [sanitizer(report, tool) for tool in TOOLS]
+    if "speed" in sections:
+        found |= timed(report, quick, args.samples)
+    return found
+
+
+def timed(report: common.Report, quick: bool, n_large: int) -> dict[str, Any]:
+    """The device's rates, the workloads beside other codes, tiles beside launches."""
+    import gpu_peers
+    import gpu_plots
+
+    rates = measured_rates(2048 if quick else 4096)
+    for name, rate in rates["products"].items():
+        print(f"float64 product, {name}: {rate / 1e12:.3g} TFLOP/s")
+    print(f"copying: {rates['bytes_per_second'] / 1e9:.4g} GB/s")
+    results = gpu_peers.speed(report, quick, n_large, rates)
+    crossing = gpu_peers.crossover(report, quick)
+    gpu_plots.draw(report, results, crossing, str(describe()["name"]))
+    return {"rates": rates, "speed": results, "crossover": crossing}
+
+
+def _sections(text: str) -> tuple[str, ...]:
+    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+    unknown = [part for part in chosen if part not in (*SECTIONS, SMALL)]
+    if unknown or not chosen:
+        import argparse
+
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, wanted some of {', '.join((*SECTIONS, SMALL))}"
+        )
+    return chosen
+
+
+def _without_performance_warnings() -> None:
+    """Small launches are meant here."""
+    from numba.core.errors import NumbaPerformanceWarning
+
+    warnings.simplefilter("ignore", NumbaPerformanceWarning)
+
+
+# --- the machine -----------------------------------------------------------------------------
+def describe() -> dict[str, Any]:
+    """Name, compute capability, memory, multiprocessors, driver; None for what is not told."""
+    if device.simulated():
+        return {"name": "Numba's CUDA simulator"}
+    cuda = device.require()
+    one = cuda.get_current_device()
+    memory = cuda.current_context().get_memory_info()
+    name = one.name.decode() if isinstance(one.name, bytes) else str(one.name)
+    return {
+        "name": name, "devices": len(cuda.gpus),
+        "compute_capability": ".".join(map(str, one.compute_capability)),
+        "memory_bytes": int(memory.total), "free_bytes": int(memory.free),
+        "multiprocessors": int(one.MULTIPROCESSOR_COUNT),
+        "cuda_of_driver": _asked(lambda: _version(_driver_version())),
+        "cuda_of_runtime": _asked(lambda: _version(cuda.runtime.get_version())),
+        "numba_cuda": _asked(_numba_cuda), "nvidia_smi": _nvidia_smi(),
+    }  # fmt: skip
+
+
+def _driver_version() -> Any:
+    from numba.cuda.cudadrv import driver
+
+    return driver.get_version()
+
+
+def _version(numbers: Any) -> str:
+    return ".".join(map(str, numbers))
+
+
+def _numba_cuda() -> str:
+    from importlib import metadata
+
+    return metadata.version("numba-cuda")
+
+
+def _asked(question: Callable[[], str]) -> str | None:
+    """An answer that is good to have and no reason to stop for."""
+    try:
+        return question()
+    except Exception:
+        return None
+
+
+def _nvidia_smi() -> str | None:
+    """Driver, clocks and power limit as nvidia-smi gives them, a line a device."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = "name,driver_version,clocks.max.sm,clocks.max.mem,power.limit"
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return answer.stdout.strip() or None
+
+
+def print_device(about: dict[str, Any]) -> None:
+    """A line an item."""
+    for key, value in about.items():
+        print(f"{key}: {value if value is not None else 'not told'}")
+
+
+def measured_rates(n: int) -> dict[str, Any]:
+    """Best rates: of n x n float64 products by every code there is, and of a copy."""
+    products = {"refode staged": _refode_product(n)}
+    for name, make in (("jax", _jax_product), ("torch", _torch_product), ("cupy", _cupy_product)):
+        try:
+            call = make(n)
+            if call is not None:
+                products[name] = 2.0 * n**3 / _best(call)
+        except Exception as error:  # a package without this device is no reason to stop
+            print(f"float64 product, {name}: {type(error).__name__}: {str(error)[:100]}")
+            continue
+        if name not in products:
+            print(f"float64 product, {name}: not installed, or sees no GPU")
+    return {
+        "n": n, "products": products, "flops_per_second": max(products.values()),
+        "bytes_per_second": _copy_rate(),
+    }  # fmt: skip
+
+
+def _best(call: Callable[[], Any], repeats: int = 5) -> float:
+    """Seconds of a call that waits for the device."""
+    call()
+    best = math.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _refode_product(n: int) -> float:
+    from refode.cuda import gemm
+
+    cuda, product = device.require(), gemm.sums()[0]
+    rng = np.random.default_rng(0)
+    A = cuda.to_device(rng.standard_normal(n * n))
+    X, Y = cuda.to_device(rng.standard_normal((n, n))), cuda.device_array((n, n))
+
+    def call() -> None:
+        product(A, 0, 1, X, Y, False)
+        cuda.synchronize()
+
+    return 2.0 * n**3 / _best(call)
+
+
+def _jax_product(n: int) -> Callable[[], Any] | None:
+    import gpu_peers
+
+    if gpu_peers.gpu_of_jax():
+        return None
+    import jax
+
+    A, B = (jax.random.normal(jax.random.key(i), (n, n), dtype="float64") for i in (0, 1))
+    product = jax.jit(lambda a, b: a @ b)
+    return lambda: jax.block_until_ready(product(A, B))
+
+
+def _torch_product(n: int) -> Callable[[], Any] | None:
+    import gpu_peers
+
+    if gpu_peers.gpu_of_torch():
+        return None
+    import torch
+
+    A, B = (torch.randn(n, n, dtype=torch.float64, device="cuda") for _ in range(2))
+    return lambda: (A @ B, torch.cuda.synchronize())
+
+
+def _cupy_product(n: int) -> Callable[[], Any] | None:
+    import peers
+
+    if not peers.have("cupy"):
+        return None
+    import cupy
+
+    A, B = (cupy.random.standard_normal((n, n)) for _ in range(2))
+    return lambda: (A @ B, cupy.cuda.Device().synchronize())
+
+
+def _copy_rate() -> float:
+    """Bytes a second of a kernel that copies: each read once and written once."""
+    cuda = device.require()
+
+    @cuda.jit
+    def copy(y, x):
+        for i in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
+            y[i] = x[i]
+
+    n = int(min(2**27, device.free_memory() // 64))
+    x, y = cuda.to_device(np.ones(n)), cuda.device_array(n)
+
+    def call() -> None:
+        for _ in range(10):
+            copy[16 * device.processors(), 256](y, x)
+        cuda.synchronize()
+
+    return 10 * 2 * 8.0 * n / _best(call)
+
+
+# --- compute-sanitizer -----------------------------------------------------------------------
+def sanitizer(report: common.Report, tool: str) -> dict[str, Any]:
+    """A tool of compute-sanitizer on a small run of this script, in a process of its own."""
+    program = shutil.which("compute-sanitizer")
+    if program is None:
+        print(f"sanitizer: compute-sanitizer is not on PATH, so no {tool}")
+        return {"tool": tool, "missing": "compute-sanitizer is not on PATH"}
+    command = [
+        program, "--tool", tool, "--error-exitcode", str(SANITIZER_ERROR), sys.executable,
+        str(Path(__file__).resolve()), "--sections", SMALL, "--out", str(report.out / tool),
+    ]  # fmt: skip
+    print(f"sanitizer: {tool}, on tiny cases ...", flush=True)
+    log = report.out / f"{tool}.log"
+    start = time.perf_counter()
+    with log.open("w") as stream:
+        try:
+            status = subprocess.run(
+                command, stdout=stream, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = -1
+            print(f"sanitizer: {tool} did not end within {PATIENCE:.0f} s")
+    report.files.append(log)
+    lines = [line for line in log.read_text(errors="replace").splitlines() if "SUMMARY" in line]
+    summary = lines[-1].strip("= ") if lines else "no summary"
+    print(f"sanitizer: {tool}: {summary}")
+    what = f"{tool}: exit status ({SANITIZER_ERROR} errors found, 1 a check of the run failed)"
+    report.at_most(what, float(abs(status)), 0.0)
+    # a tool that saw no kernel says nothing: its run must have left results, and a summary
+    ran = (report.out / tool / "gpu.json").exists() and bool(lines)
+    report.at_least(f"{tool}: run to its end, with a summary", float(ran), 1.0)
+    return {"tool": tool, "status": status, "summary": summary,
+            "seconds": time.perf_counter() - start}  # fmt: skip
+
+
+def finite(data: Any) -> Any:
+    """The same for JSON, which has neither NaN nor infinity."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    if isinstance(data, float):
+        return float(data) if math.isfinite(data) else None
+    json.dumps(data)  # anything else is plain already
+    return data
+
+
+if __name__ == "__main__":
+    sys.exit(main())
