@@ -17,9 +17,11 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
     pytest.skip("tests/test_cuda.py runs these in the simulator", allow_module_level=True)
 pytest.importorskip("numba_cuda")
 
+import simulator
+
 import refode.cuda
 
-sys.setswitchinterval(2e-6)  # the simulator polls its threads
+simulator.quicken()
 GRID = {"tile": 4, "blocks": 2, "threads": 2}
 MODES = ("tile", "staged")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from common import MODES, close, laid_out
@@ -244,3 +246,19 @@ def test_names_stay_when_steps_change():
     assert ode.on("cpu").placement == placement.CPU
     assert "device='cuda', dtype='float32'" in repr(ode)
     assert "device" not in repr(ode.on("cpu"))
+
+
+def test_a_thread_that_misses_a_barrier_is_seen(monkeypatch):
+    """Where a device would hang, the tests fail."""
+    import simulator
+
+    monkeypatch.setattr(simulator, "PATIENCE", 0.1)
+
+    @cuda.jit
+    def some_wait(a):
+        if cuda.threadIdx.x > 0:
+            cuda.syncthreads()
+        a[cuda.threadIdx.x] = 1.0
+
+    with pytest.raises(threading.BrokenBarrierError):
+        some_wait[1, 3](np.zeros(3))
