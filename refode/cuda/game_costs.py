@@ -10,6 +10,8 @@ import functools
 import math
 from typing import Any
 
+from numba import cuda
+
 from refode.costs.game import KULLBACK_LEIBLER
 from refode.costs.targets import rows as rows_of_target
 from refode.cuda.contract import CostBodies
@@ -17,6 +19,8 @@ from refode.cuda.costs import nothing
 from refode.cuda.linalg import linalg
 from refode.cuda.ops import Ops, sign
 from refode.cuda.potential import potential_bodies
+
+LARGEST = 709.78  # e^v is finite in float64 up to here
 
 
 @functools.cache
@@ -145,16 +149,23 @@ def _residuals(ops: Ops) -> Any:
                     slope = weight
                     r = phi[s] - weight * (1.0 + log_rho[s] - log_Y[s])
                 else:  # G' = -weight rho_Y/rho
-                    slope = weight * math.exp(log_Y[s] - log_rho[s])
+                    slope = weight * _exp(log_Y[s] - log_rho[s])
                     r = phi[s] + slope
                 values[s] += hjb_terminal * (r * r if squared else r * sign(r))
-                r_bar = scale * hjb_terminal * (2.0 * r if squared else sign(r))
+                r_bar = 2.0 * r if squared else sign(r) + 0.0 * r  # not finite where r is not
+                r_bar *= scale * hjb_terminal
                 phi_bar[s] = r_bar
                 log_rho_bar[s] -= r_bar * slope
                 a_bar[s] += r_bar * slope
         barrier()
 
     return residuals
+
+
+@cuda.jit(device=True)
+def _exp(v):
+    """e^v, infinite beyond float64 as on the CPU: the simulator's would raise."""
+    return math.inf if v > LARGEST else math.exp(v)
 
 
 def _cross_entropies(ops: Ops) -> Any:
