@@ -11,6 +11,7 @@ sizes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -86,12 +87,13 @@ def run(report: common.Report, args: Any) -> dict[str, Any]:
         for section in skipped:
             print(f"{section}: skipped, this is the simulator, whose times mean nothing")
         sections = [s for s in sections if s not in skipped]
-    if "parity" in sections or SMALL in sections:
-        print("parity with the CPU:")
-        found["parity"] = gpu_parity.parity(report, quick, 10 * args.samples, tiny)
-    if "bits" in sections or SMALL in sections:
-        print("the same bits:")
-        found["bits"] = gpu_parity.bits(report, quick, tiny)
+    with gpu_parity.small_tiles() if tiny else contextlib.nullcontext():
+        if "parity" in sections or SMALL in sections:
+            print("parity with the CPU:")
+            found["parity"] = gpu_parity.parity(report, quick, 10 * args.samples, tiny)
+        if "bits" in sections or SMALL in sections:
+            print("the same bits ...", flush=True)
+            found["bits"] = gpu_parity.bits(report, quick, tiny)
     if "sanitizer" in sections:
         found["sanitizer"] = [sanitizer(report, tool) for tool in TOOLS]
     if "speed" in sections:
@@ -128,9 +130,11 @@ def _sections(text: str) -> tuple[str, ...]:
 
 def _without_performance_warnings() -> None:
     """Small launches are meant here."""
-    from numba.core.errors import NumbaPerformanceWarning
+    from numba.core import errors
+    from numba.cuda.core import errors as cuda_errors
 
-    warnings.simplefilter("ignore", NumbaPerformanceWarning)
+    for module in (errors, cuda_errors):  # each has a class of this name
+        warnings.simplefilter("ignore", module.NumbaPerformanceWarning)
 
 
 # --- the machine -----------------------------------------------------------------------------
@@ -304,7 +308,8 @@ def sanitizer(report: common.Report, tool: str) -> dict[str, Any]:
         str(Path(__file__).resolve()), "--sections", SMALL, "--out", str(report.out / tool),
     ]  # fmt: skip
     print(f"sanitizer: {tool}, on tiny cases ...", flush=True)
-    log = report.out / f"{tool}.log"
+    log, result = report.out / f"{tool}.log", report.out / tool / "gpu.json"
+    result.unlink(missing_ok=True)  # an earlier run's would say that this one came to its end
     start = time.perf_counter()
     with log.open("w") as stream:
         try:
@@ -321,7 +326,7 @@ def sanitizer(report: common.Report, tool: str) -> dict[str, Any]:
     what = f"{tool}: exit status ({SANITIZER_ERROR} errors found, 1 a check of the run failed)"
     report.at_most(what, float(abs(status)), 0.0)
     # a tool that saw no kernel says nothing: its run must have left results, and a summary
-    ran = (report.out / tool / "gpu.json").exists() and bool(lines)
+    ran = result.exists() and bool(lines)
     report.at_least(f"{tool}: run to its end, with a summary", float(ran), 1.0)
     return {"tool": tool, "status": status, "summary": summary,
             "seconds": time.perf_counter() - start}  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -54,12 +53,9 @@ class Case(NamedTuple):
     data: tuple[Array, ...]
 
 
-@contextlib.contextmanager
-def laid_out(mode: str, **how: int) -> Iterator[None]:
-    """A mode; tiny tiles in the simulator, whose threads are Python's."""
-    grid = {"tile": 4, "blocks": 2, "threads": 2} if device.simulated() else {}
-    with refode.cuda.settings(mode=mode, **(grid | how)):
-        yield
+def small_tiles() -> Any:
+    """A layout in which tiny cases have three tiles, and one block takes two of them."""
+    return refode.cuda.settings(tile=2, blocks=2, threads=2 if device.simulated() else 64)
 
 
 # --- cases ---------------------------------------------------------------------------------
@@ -239,7 +235,7 @@ def parity(report: common.Report, quick: bool, n_large: int, tiny: bool) -> dict
             for mode in MODES:
                 start, what = time.perf_counter(), f"{case.label}, {mode}, {dtype}"
                 try:
-                    with laid_out(mode):
+                    with refode.cuda.settings(mode=mode):
                         found = error(_answers(there, case.theta, case.data), wanted)
                 except TooLarge as reason:
                     left_out.append(f"{what}: {reason}")
@@ -271,7 +267,7 @@ def parity(report: common.Report, quick: bool, n_large: int, tiny: bool) -> dict
 
 def _control(report: common.Report, case: Case, wanted: list[Array]) -> None:
     """Weights that are a little off are noticed."""
-    with laid_out("tile"):
+    with refode.cuda.settings(mode="tile"):
         got = _answers(case.there("float64"), case.theta * (1.0 + NUDGE), case.data)
     what = f"control: weights off by {NUDGE:g} are seen, difference"
     report.at_least(what, error(got, wanted), 5 * TOLERANCE["float64"])
@@ -288,7 +284,7 @@ def many_samples(report: common.Report, n: int) -> list[dict[str, Any]]:
     for mode in MODES:
         answers = []
         for how in ({}, {"slice": n // 3 + 1}):
-            with laid_out(mode, **how):
+            with refode.cuda.settings(mode=mode, **how):
                 answers.append(_answers(there, c.theta, data))
         row = {"mode": mode, "n": n, "error": error(answers[0], wanted),
                "sliced": error(answers[1], answers[0])}  # fmt: skip
@@ -308,7 +304,7 @@ def bits(report: common.Report, quick: bool, tiny: bool) -> list[dict[str, Any]]
     limits = QUICK._replace(samples=(2000, 5000), shallow=(8, 64), mlp=(8, 64), potential=(8, 16))
     again, others = 3 if quick else 20, (32, 64, 256)
     if tiny:
-        limits, again, others = TINY, 1, (3,) if device.simulated() else (64,)
+        limits, again, others = TINY, 1, (3,) if device.simulated() else (96,)
     found = []
     kinds: set[str] = set()
     for case in cases(limits):
@@ -319,13 +315,13 @@ def bits(report: common.Report, quick: bool, tiny: bool) -> list[dict[str, Any]]
         for mode in MODES:
             ways: list[dict[str, int]] = [{}] * again
             ways += [{"threads": n} for n in others] if mode == "tile" else []
-            with laid_out(mode):
+            with refode.cuda.settings(mode=mode):
                 first = _answers(there, case.theta, case.data)
                 data = there.to_device(*case.data)
                 data = data if isinstance(data, tuple) else (data,)
                 results = [_answers(there, case.theta, data)]
             for how in ways:
-                with laid_out(mode, **how):
+                with refode.cuda.settings(mode=mode, **how):
                     results.append(_answers(there, case.theta, case.data))
             differ = sum(int(np.count_nonzero(a.view(np.int64) != b.view(np.int64)))
                          for r in results for a, b in zip(r, first, strict=True))  # fmt: skip
