@@ -23,7 +23,7 @@ Document = dict[str, Any]
 
 #: How many times the largest change of a quantity under perturbations by eps, and how many eps of
 #: its size, rounding may make of an error. docs/check.md: what correct implementations reach.
-ROUNDINGS = 8.0
+ROUNDINGS = 16.0
 PRECISIONS = tuple(EPS)
 
 
@@ -125,12 +125,19 @@ def tolerances(
     """What rounding explains, by quantity and precision.
 
     ``ROUNDINGS * eps * (change + size)``, with the largest change per eps, and the size of what a
-    quantity is made of (`refode.check.sizes`).
+    quantity is made of (`refode.check.sizes`). A Hessian-vector product changes at least as much
+    as the gradient, whose intermediate numbers it is computed from.
     """
-    return {
-        name: {p: ROUNDINGS * EPS[p] * (changes[p][name] + size) for p in changes}
-        for name, size in sizes(problem, values).items()
-    }
+    by_name = sizes(problem, values)
+    allowed: dict[str, dict[str, float]] = {name: {} for name in by_name}
+    for precision, change in changes.items():
+        for name, size in by_name.items():
+            quantity, _, block = name.partition("/")
+            moved = change[name]
+            if quantity == "hessian_vector":
+                moved = max(moved, change.get(f"gradient/{block}", 0.0))
+            allowed[name][precision] = ROUNDINGS * EPS[precision] * (moved + size)
+    return allowed
 
 
 def judged(case: str, truth: Truth, answer: Answer, precision: str) -> list[Row]:

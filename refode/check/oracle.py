@@ -47,6 +47,8 @@ def truth(document: Document) -> dict[str, Array]:
 def changes(document: Document, step: float, draws: int = DRAWS) -> dict[str, float]:
     """Largest change of an entry, per eps, when all numbers of a case move by a relative step.
 
+    Labels count as numbers too, see `labels_moved`.
+
     Parameters
     ----------
     document : dict
@@ -65,9 +67,38 @@ def changes(document: Document, step: float, draws: int = DRAWS) -> dict[str, fl
         moved = moved_settings(document, rng, step)
         inputs = {name: _moved(name, a, document, rng, step) for name, a in given.items()}
         for name, value in kernels.results(moved, inputs).items():
-            change = float(np.abs(value - base[name]).max(initial=0.0)) / step
+            change = _size(value - base[name]) / step
             largest[name] = max(largest[name], change)
+    for name, change in labels_moved(document, rng, draws).items():
+        largest[name] += change
     return largest
+
+
+def labels_moved(document: Document, rng: Any, draws: int) -> dict[str, float]:
+    """Largest change, per eps, when the 1 of each label moves in p - e_y, the loss's derivative.
+
+    A class that is all but certain has p near 1: what p - 1 leaves was rounded with p, and so was
+    what p' = p (F' - p . F') leaves of the outputs' derivative F'.
+    """
+    p = document["problem"]
+    if p["type"] != "supervised" or p["loss"] == "regression":
+        return {}
+    y = arrays(document, "inputs")["y"].astype(int)
+    one_hot = np.eye(p["n_outputs"])[y] if p["loss"] == "softmax" else y[:, None].astype(float)
+    largest: dict[str, float] = {}
+    for _ in range(draws):
+        F_bar = one_hot * rng.choice([-1.0, 1.0], (len(y), 1)) / len(y)
+        found = {name: _size(value) for name, value in kernels.of_outputs(document, F_bar).items()}
+        slope = found.pop("outputs_dot")
+        for name, change in found.items():
+            if name.startswith("hessian_vector/"):
+                change += slope * found["gradient/" + name.partition("/")[2]]
+            largest[name] = max(largest.get(name, 0.0), change)
+    return largest
+
+
+def _size(value: Array) -> float:
+    return float(np.abs(value).max(initial=0.0))
 
 
 def both_changes(document: Document) -> dict[str, dict[str, float]]:

@@ -19,6 +19,8 @@ from refode.solvers import evaluate
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
 Case = dict[str, Any]
+#: What makes a supervised problem, beside its ode and penalties.
+HOW = ("loss", "n_outputs", "augment", "readout")
 
 
 def results(case: Case, inputs: Arrays | None = None) -> Arrays:
@@ -149,7 +151,7 @@ def _penalties(p: Case, ode: refode.NeuralODE, theta: Array) -> dict[str, float]
 
 def _supervised(case: Case, given: Arrays) -> Arrays:
     p, ode = case["problem"], ode_of(case)
-    how: Case = {k: p[k] for k in ("loss", "n_outputs", "augment", "readout")}
+    how: Case = {k: p[k] for k in HOW}
     penalties: Case = {k: _number(p[k]) for k in ("tikhonov", "smoothness")}
     problem = refode.Supervised(ode, **how, **penalties)
     theta, x, y = problem.pack(_blocks(given, "theta")), given["x"], given["y"]
@@ -165,6 +167,22 @@ def _supervised(case: Case, given: Arrays) -> Arrays:
     loss = refode.Supervised(ode, **how).value(theta, x, y)
     terms = {"loss": loss, **_penalties(p, ode, theta)}
     return found | _derivatives(problem, given, terms, x, y)
+
+
+def of_outputs(case: Case, F_bar: Array) -> Arrays:
+    """Gradient and Hessian-vector product of the sum of ``F_bar * F``, F (N, m) the outputs.
+
+    Also ``outputs_dot``, the derivative of F in the direction. It and the product are central
+    differences, good to some six digits.
+    """
+    given = arrays(case, "inputs")
+    problem = refode.Supervised(ode_of(case), **{k: case["problem"][k] for k in HOW})
+    theta, v = (problem.pack(_blocks(given, part)) for part in ("theta", "direction"))
+    ends = [problem._outputs_adjoint(theta + h * v, given["x"], F_bar) for h in (-1e-5, 0.0, 1e-5)]
+    found = _named("gradient", problem.unpack(ends[1]))
+    moved = [problem.predict(theta + h * v, given["x"]) for h in (-1e-5, 1e-5)]
+    found["outputs_dot"] = (moved[1] - moved[0]) / 2e-5
+    return found | _named("hessian_vector", problem.unpack((ends[2] - ends[0]) / 2e-5))
 
 
 class _Estimated(refode.ContinuousNormalizingFlow):

@@ -20,9 +20,9 @@ DERIVATIVES = ("tangent", "x_bar", "theta_bar", "gradient", "hessian_vector")
 
 
 #: What errors look like where correct implementations round, pooled over arrays: the median of
-#: the largest errors is 0.01 to 0.02 of the tolerance, neighbours' relative errors have the same
+#: the largest errors is 0.004 to 0.01 of the tolerance, neighbours' relative errors have the same
 #: sign in 0.51 to 0.64 of all pairs. A correct one may be somewhat worse.
-TYPICAL, SAME_SIGN = 0.06, 0.67
+TYPICAL, SAME_SIGN = 0.03, 0.67
 #: The share of arrays, and of numbers, that "nearly all" stands for.
 NEARLY, STORED = 0.8, 0.9
 
@@ -30,7 +30,7 @@ NEARLY, STORED = 0.8, 0.9
 def coarse(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Candidate]:
     """Errors that look like a coarser precision's, in nearly all that nothing else explains.
 
-    That the tolerance covers them is not enough: at bfloat16 it reaches up to a third of an array.
+    That the tolerance covers them is not enough: at bfloat16 it may reach two thirds of an array.
     Either the wrong numbers are numbers of the precision, or their errors are as small beside
     the tolerance and as mixed in sign as those of rounding.
     """
