@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 FILES = sorted(p for p in Path(__file__).with_name("cuda").glob("*.py") if p.stem != "common")
+TYPES = Path(__file__).parent / "cuda_types" / "kernels.py"
 MISSING = importlib.util.find_spec("numba_cuda") is None
 needs_package = pytest.mark.skipif(MISSING, reason="numba-cuda is missing: the extra cuda")
 
@@ -32,8 +33,12 @@ except RuntimeError as error:
 """
 
 
-def python(*arguments: str, simulator: bool) -> subprocess.CompletedProcess[str]:
-    env = dict(os.environ, NUMBA_ENABLE_CUDASIM=str(int(simulator)), NUMBA_DISABLE_JIT="1")
+def python(
+    *arguments: str, simulator: bool, jit: bool = False
+) -> subprocess.CompletedProcess[str]:
+    env = dict(
+        os.environ, NUMBA_ENABLE_CUDASIM=str(int(simulator)), NUMBA_DISABLE_JIT=str(int(not jit))
+    )
     return subprocess.run(
         [sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=600
     )
@@ -44,6 +49,15 @@ def python(*arguments: str, simulator: bool) -> subprocess.CompletedProcess[str]
 def test_in_the_simulator(file):
     done = python("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(file),
                   simulator=True)  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+@needs_package
+def test_types():
+    done = python("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(TYPES),
+                  simulator=False, jit=True)  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout

@@ -25,7 +25,10 @@ from numba.cuda.typing.typeof import Purpose, typeof
 
 import refode
 from refode import bases, fields
-from refode.cuda import device, driver
+from refode.costs.energies import GaussianBump, Quadratic
+from refode.cuda import device
+from refode.densities import Gaussian
+from refode.games import CrossEntropy, Game, KullbackLeibler
 
 compiled: set = set()
 DTYPES = ("float64", "float32")
@@ -123,6 +126,20 @@ def test_estimated_traces(name, mode):
     ode = refode.NeuralODE(FIELDS[name](), "euler", 2)
     flow = refode.ContinuousNormalizingFlow(ode, 0.1, trace="rademacher", device="cuda")
     ran(mode, flow, ode.initial(), drawn())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", ["tile", "staged"])
+@pytest.mark.parametrize("kind", ["kl", "cross_entropy"])
+def test_games(kind, mode, dtype):
+    one, two = Gaussian(np.zeros(2), np.eye(2)), Gaussian(np.ones(2), [[1.0, 0.5], [0.5, 1.0]])
+    cost = KullbackLeibler(two) if kind == "kl" else CrossEntropy(two)
+    energy = GaussianBump(1.0, [0.0, 0.0], 0.5) + Quadratic(1.0)
+    game = Game(one, cost, 1.0, energy, 0.1)
+    problem = refode.MeanFieldGame(
+        fields.Potential(2, 3), game, 0.1, 0.1, scheme="euler", device="cuda", dtype=dtype
+    )
+    ran(mode, problem, problem.initial(), drawn())
 
 
 @pytest.mark.parametrize("mode", ["tile", "staged"])
