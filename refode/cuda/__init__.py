@@ -5,7 +5,7 @@ Asked for by ``device="cuda"``; the package numba-cuda is imported then and not 
 
 from typing import Any
 
-__all__ = ["settings"]
+__all__ = ["bytes_of", "settings"]
 
 
 def settings(**how: Any) -> Any:
@@ -13,3 +13,10 @@ def settings(**how: Any) -> Any:
     from refode.cuda import driver
 
     return driver.settings(**how)
+
+
+def bytes_of(problem: Any, n: int) -> int:
+    """See `refode.cuda.driver.bytes_of`."""
+    from refode.cuda import driver
+
+    return driver.bytes_of(problem, n)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -96,7 +98,8 @@ def taken(name: str, value: Any, dtype: np.dtype, shape: tuple[Any, ...]) -> Any
     Raises
     ------
     TypeError, ValueError
-        Another number type or shape (None is free), no entries, or not C-contiguous.
+        Another number type or shape (None is free), no entries, not C-contiguous, or on another
+        device than the current one.
     """
     got, kind, dense = _described(value)
     if kind != dtype:
@@ -108,7 +111,46 @@ def taken(name: str, value: Any, dtype: np.dtype, shape: tuple[Any, ...]) -> Any
         raise ValueError(f"{name}: got an empty device array of shape {got}, wanted entries")
     if not dense:
         raise ValueError(f"{name}: got a device array with gaps or another order, wanted C order")
-    return value if simulated() else require().as_cuda_array(value)
+    if simulated():
+        return value
+    lies_on, current = ordinal(value), current_ordinal()
+    if lies_on != current:
+        raise ValueError(f"{name}: got an array on device {lies_on}, wanted device {current}")
+    return require().as_cuda_array(value)
+
+
+def current_ordinal() -> int:
+    """The number of the device in use."""
+    return int(require().get_current_device().id)
+
+
+def ordinal(value: Any) -> int:
+    """The number of the device that an array lies on, by its address."""
+    from cuda.bindings import driver
+
+    asked = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    error, found = driver.cuPointerGetAttribute(asked, value.__cuda_array_interface__["data"][0])
+    if error != driver.CUresult.CUDA_SUCCESS:
+        raise ValueError(f"got an address that the driver does not know ({error.name})")
+    return int(found)
+
+
+@contextlib.contextmanager
+def allocating(needed: int) -> Iterator[None]:
+    """What the driver says when memory runs out after all, as a TooLarge.
+
+    Others may take memory between the comparison and the allocation, and free memory may lie in
+    pieces. What was allocated within the block is given back as its names go.
+    """
+    try:
+        yield
+    except Exception as error:  # the driver's own class differs between versions
+        if "OUT_OF_MEMORY" not in str(error):
+            raise
+        raise TooLarge(
+            f"memory: the device could not allocate {needed} bytes though they were free, wanted "
+            "room for them: fewer samples a slice, or other programs off the device"
+        ) from error
 
 
 def _described(value: Any) -> tuple[tuple[int, ...], np.dtype, bool]:

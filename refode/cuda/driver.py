@@ -142,7 +142,7 @@ def _bytes(layout: Layout, itemsize: int, weights: int, columns: int) -> int:
 
 
 def memory(sweep: Sweep, n: int, weights: int, columns: int, cost: Any = None) -> int:
-    """Bytes on the device for n samples of ``columns`` numbers and ``weights`` weights."""
+    """Bytes on the device for n samples of ``columns`` numbers, and ``weights`` weights."""
     itemsize = np.dtype(sweep.dtype).itemsize
     return _bytes(_layout(sweep, n, cost), itemsize, 2 * weights, n * columns)
 
@@ -234,7 +234,7 @@ class _Run:
             )  # fmt: skip
         else:
             near, placed = self._near(layout, self.E.shape[0] * self.E.shape[1])
-            far = self.room(layout.blocks, layout.far, layout.S)
+            far = self.room(layout.blocks, 1 if placed.far else layout.far, layout.S)
             launch = gradient_kernel(self.dynamics, made, store, placed)
             launch[layout.blocks, layout.threads](
                 *self.tables(), there, self.E, X, layout.shape, near, far,
@@ -251,15 +251,17 @@ class _Run:
         return self.send(np.zeros((layout.blocks, *shape), self.dtype))
 
     def _near(self, layout: Layout, weights: int) -> tuple[Any, Placed]:
-        """The rows that every stage needs, and E with its cotangent, in shared memory or not."""
+        """What lies in shared memory: the rows of a stage, the weights, the tape; or nothing."""
         item, S, kind = self.dtype.itemsize, layout.S, _kind(self.dtype)
         rows = item * S * layout.near
         if weights and rows + 2 * item * weights <= SHARED:
             slots, q = self.E.shape
-            return self.room(1, 1, 1), Placed(S, layout.near, slots, q, kind)
+            everything = rows + item * S * layout.far + 2 * item * weights
+            far = layout.far if everything <= SHARED else 0
+            return self.room(1, 1, 1), Placed(S, layout.near, far, slots, q, kind)
         if rows <= SHARED:
-            return self.room(1, 1, 1), Placed(S, layout.near, 0, 0, kind)
-        return self.room(layout.blocks, layout.near, S), Placed(S, 0, 0, 0, kind)
+            return self.room(1, 1, 1), Placed(S, layout.near, 0, 0, 0, kind)
+        return self.room(layout.blocks, layout.near, S), Placed(S, 0, 0, 0, 0, kind)
 
 
 def _kind(dtype: np.dtype) -> Any:
@@ -275,12 +277,15 @@ def _host(dynamics: Any, send: Any) -> Any:
 
 def forward(sweep: Sweep, E: Array, x: Any, whole: bool = False) -> Array:
     """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows)."""
-    run, n = _Run(sweep, E), x.shape[0]
     points = len(sweep.grid.t) + 1 if whole else 1
     columns = x.shape[1] + points * sweep.rows
-    parts = [
-        run.forward(run.send(x[a:z]), whole) for a, z in _slices(sweep, n, E.size, columns, None)
-    ]
+    if (asked := _asked.get()) is not None:
+        asked.bytes.append(memory(sweep, asked.n, E.size, columns))
+        return np.zeros((points, x.shape[0], sweep.rows))
+    run, parts = _Run(sweep, E), []
+    for a, z in _slices(sweep, x.shape[0], E.size, columns, None):
+        with device.allocating(memory(sweep, z - a, E.size, columns)):
+            parts.append(run.forward(run.send(x[a:z]), whole))
     gemm.release()
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
@@ -290,16 +295,72 @@ def gradient(
     want_x: bool = False,
 ) -> Gradient:  # fmt: skip
     """Value of a cost and its cotangents, by one forward and one adjoint sweep a tile."""
-    run, n = _Run(sweep, E), x.shape[0]
     E_bar, cost_bar = np.zeros(E.shape), np.zeros(n_cost + 1)
-    x_bars = []
-    slices = _slices(sweep, n, E.size + n_cost + 1, 2 * x.shape[1] + cost_rows, cost)
+    weights, columns = E.size + n_cost + 1, 2 * x.shape[1] + cost_rows
+    if (asked := _asked.get()) is not None:
+        asked.bytes.append(memory(sweep, asked.n, weights, columns, cost))
+        return Gradient(0.0, E_bar, cost_bar[:-1], np.zeros(x.shape), np.zeros((0, 2)))
+    run, x_bars = _Run(sweep, E), []
+    slices = _slices(sweep, x.shape[0], weights, columns, cost)
     for a, z in slices:
         part = cost if len(slices) == 1 else bodies.of_samples(cost, a, z)
-        one = run.gradient(run.send(x[a:z]), part, n_cost, want_x)
+        with device.allocating(memory(sweep, z - a, weights, columns, cost)):
+            one = run.gradient(run.send(x[a:z]), part, n_cost, want_x)
         E_bar += one[0]
         cost_bar += one[1]
         x_bars.append(one[2])
     gemm.release()
     x_bar = np.concatenate(x_bars)
     return Gradient(float(cost_bar[-1]), E_bar, cost_bar[:-1], x_bar, np.zeros((0, 2)))
+
+
+class _Asked(NamedTuple):
+    """A question for the bytes of sweeps of n samples."""
+
+    n: int
+    bytes: list[int]
+
+
+_asked: contextvars.ContextVar[_Asked | None] = contextvars.ContextVar("asked", default=None)
+
+
+def bytes_of(problem: Any, n: int) -> int:
+    """Bytes on the device that a gradient of n samples takes at most, if they go at once.
+
+    Parameters
+    ----------
+    problem : Supervised, ContinuousNormalizingFlow or MeanFieldGame
+        With device="cuda".
+    n : int
+        Samples; as many of a cross-entropy's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        n no positive int; device="cpu".
+
+    Notes
+    -----
+    docs/cuda.md has the formula. What the driver takes for itself is not in it, nor the room of
+    staged sums. Nothing is sent and nothing computed.
+    """
+    n = _validate.positive_int("n", n)
+    if problem.ode.placement.device == "cpu":
+        raise ValueError("problem: got device='cpu', wanted device='cuda'")
+    token = _asked.set(_Asked(n, []))
+    try:
+        problem.value_and_gradient(np.zeros(problem.n_parameters), *_one_sample(problem))
+        asked = _asked.get()
+        assert asked is not None
+        return max(asked.bytes)
+    finally:
+        _asked.reset(token)
+
+
+def _one_sample(problem: Any) -> tuple[Any, ...]:
+    """A sample, and a target where the problem takes one."""
+    if not hasattr(problem, "n_inputs"):
+        return (np.zeros((1, problem.ode.dim)),)
+    labels = problem.loss != "regression"
+    y = np.zeros(1, dtype=np.int64) if labels else np.zeros((1, problem.n_outputs))
+    return np.zeros((1, problem.n_inputs)), y

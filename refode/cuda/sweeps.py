@@ -33,12 +33,13 @@ class Shape(NamedTuple):
 class Placed(NamedTuple):
     """What lies in shared memory, whose sizes the compiler must know.
 
-    ``near`` rows of ``S`` numbers, 0 where they lie in global memory; ``slots`` rows of ``q``
-    weights, twice: E and its cotangent, 0 likewise.
+    ``near`` and ``far`` rows of ``S`` numbers, 0 where they lie in global memory; ``slots`` rows of
+    ``q`` weights, twice: E and its cotangent, 0 likewise. The tape comes last, after the weights.
     """
 
     S: int
     near: int
+    far: int
     slots: int
     q: int
     dtype: Any
@@ -167,7 +168,7 @@ def gradient_kernel(
 ) -> Any:
     """A launch of ``gradient`` over tiles."""
     _, gradient = walks(tile, dynamics, cost_bodies, store)
-    S, n_near, n_slots, q, kind = placed
+    S, n_near, n_far, n_slots, q, kind = placed
     first, stride, barrier = tile.first, tile.stride, tile.barrier
 
     @cuda.jit(device=True)
@@ -190,7 +191,7 @@ def gradient_kernel(
             barrier()
 
         @cuda.jit
-        def all_in_shared_memory(
+        def weights_in_shared_memory(
             A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x,
             X_bar,
         ):  # fmt: skip
@@ -206,7 +207,25 @@ def gradient_kernel(
             )  # fmt: skip
             copied(E_bars[block], weights_bar)
 
-        return all_in_shared_memory
+        @cuda.jit
+        def tape_too(
+            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x,
+            X_bar,
+        ):  # fmt: skip
+            block = cuda.blockIdx.x
+            near = cuda.shared.array((n_near, S), kind)
+            far = cuda.shared.array((n_far, S), kind)
+            weights = cuda.shared.array((n_slots, q), kind)
+            weights_bar = cuda.shared.array((n_slots, q), kind)
+            copied(weights, E)
+            copied(weights_bar, E_bars[block])
+            sweep(
+                A, b, c, t, h, slots, dyn, cost, weights, X, shape, near, far,
+                weights_bar, cost_bars[block], want_x, X_bar,
+            )  # fmt: skip
+            copied(E_bars[block], weights_bar)
+
+        return tape_too if n_far else weights_in_shared_memory
 
     if n_near:
 

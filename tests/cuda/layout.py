@@ -106,9 +106,51 @@ def test_too_little_memory(monkeypatch):
             call()
 
 
-@pytest.mark.parametrize("room", [0, 1000, 48 * 1024])
+def test_memory_runs_out(monkeypatch):
+    """Free when asked, taken when wanted: the driver's error by another name."""
+    _, there, theta, x, y = drawn(*CASES[1])
+
+    def full(*how):
+        raise RuntimeError("Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr(driver._Run, "room", full)
+    for call in (lambda: there.value_and_gradient(theta, x, y), lambda: there.predict(theta, x)):
+        with pytest.raises(ValueError, match=r"memory: the device could not allocate \d+ bytes"):
+            call()
+    monkeypatch.setattr(driver._Run, "room", lambda *how: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        there.value_and_gradient(theta, x, y)
+
+
+def test_bytes_beforehand(monkeypatch):
+    """What is said is what the sweep compares with the free memory; nothing runs."""
+    _, there, theta, x, y = drawn(*CASES[1])
+    asked = []
+    memory = driver.memory
+    with laid_out():
+        said = refode.cuda.bytes_of(there, len(x))
+        monkeypatch.setattr(driver, "memory", lambda *a: asked.append(memory(*a)) or asked[-1])
+        there.value_and_gradient(theta, x, y)
+    assert said == max(asked)
+    assert refode.cuda.bytes_of(there, 10 * len(x)) > said
+    with pytest.raises(ValueError, match="problem: got device='cpu'"):
+        refode.cuda.bytes_of(drawn(*CASES[1])[0], 3)
+    with pytest.raises(ValueError, match="n: got 0"):
+        refode.cuda.bytes_of(there, 0)
+
+
+def test_arrays_on_another_device(monkeypatch):
+    _, there, theta, x, y = drawn(*CASES[7])
+    monkeypatch.setattr(device, "simulated", lambda: False)
+    monkeypatch.setattr(device, "current_ordinal", lambda: 0)
+    monkeypatch.setattr(device, "ordinal", lambda value: 1)
+    with pytest.raises(ValueError, match="x: got an array on device 1, wanted device 0"):
+        there.predict(theta, Foreign((5, 3)))
+
+
+@pytest.mark.parametrize("room", [0, 1000, 2500, 48 * 1024])
 def test_shared_memory(room, monkeypatch):
-    """Nothing, the rows of a stage, or the weights too lie in shared memory."""
+    """Nothing, the rows of a stage, the weights too, or the tape as well in shared memory."""
     here, there, theta, x, y = drawn(*CASES[1])
     monkeypatch.setattr(driver, "SHARED", room)
     placed = []
@@ -118,7 +160,8 @@ def test_shared_memory(room, monkeypatch):
     )
     with laid_out():
         close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
-    assert (placed[0].near > 0, placed[0].slots > 0) == (room > 0, room > 1000)
+    found = placed[0].near > 0, placed[0].slots > 0, placed[0].far > 0
+    assert found == (room > 0, room > 1000, room > 2500)
 
 
 @pytest.mark.parametrize("rows", range(1, 10))
