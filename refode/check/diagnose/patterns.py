@@ -25,6 +25,8 @@ DERIVATIVES = ("tangent", "x_bar", "theta_bar", "gradient", "hessian_vector")
 TYPICAL, SAME_SIGN = 0.03, 0.67
 #: The share of arrays, and of numbers, that "nearly all" stands for.
 NEARLY, STORED = 0.8, 0.9
+#: Pairs of neighbours that say anything of signs.
+PAIRS = 16
 
 
 def coarse(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Candidate]:
@@ -67,15 +69,15 @@ def _like_rounding(cells: Sequence[Cell], model: str) -> bool:
     """Whether errors are as small and as mixed as rounding leaves them.
 
     A factor that varies smoothly within an array gives relative errors that mostly have the sign
-    of their neighbours'.
+    of their neighbours'. A few numbers by themselves may be small by chance.
     """
     typical = np.median([largest(c.got - c.right) / c.allowed[model] for c in cells])
     signs = [np.sign(c.got - c.right)[wrong] * np.sign(c.right)[wrong] for c in cells
              for wrong in [np.abs(c.got - c.right) > c.tolerance]]  # fmt: skip
     alike = np.concatenate([s[1:] == s[:-1] for s in signs])
-    doubt = 1.0 / np.sqrt(len(alike)) if len(alike) else 1.0
-    mixed = not len(alike) or float(alike.mean()) <= SAME_SIGN + doubt
-    return bool(typical <= TYPICAL and mixed)
+    if len(alike) < PAIRS:
+        return False
+    return bool(typical <= TYPICAL and alike.mean() <= SAME_SIGN + 1.0 / np.sqrt(len(alike)))
 
 
 # --- NaN where a weight is 0 -----------------------------------------------------------------
