@@ -138,13 +138,14 @@ def test_the_arithmetic_of_these_tests_adds_exactly():
 
 
 class Scalars:
-    """Right but for a few terms, each off by a little of what bfloat16 allows: no rounding."""
+    """Right but for one term and the total, off by a little that differs from case to case."""
 
     def results(self, case):
-        found = {k: v for k, v in reference.arrays(reference.case(case.name), "results").items()}
-        for name in ("terms/hjb", "total"):
-            if name in found:
-                found[name] = found[name] * 1.03
+        found = dict(reference.arrays(reference.case(case.name), "results"))
+        if "terms/hjb" in found:
+            off = found["terms/hjb"] * (0.001 + 0.0007 * (len(case.name) % 5))
+            found["terms/hjb"] = found["terms/hjb"] + off
+            found["total"] = found["total"] + off
         return found
 
 
