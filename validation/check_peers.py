@@ -202,7 +202,7 @@ def verify(report: common.Report, found: list[dict[str, Any]]) -> None:
             report.at_least(f"{label}: share named as the adjoint equation's", named, NAMED)
         else:
             # second derivatives are not part of what the diagnosis computes by the other rule
-            report.at_least(f"{label}: share named as the 3/8 rule's", named, 0.5)
+            report.at_least(f"{label}: share named as the 3/8 rule's", named, NAMED)
 
 
 def table(found: list[dict[str, Any]]) -> None:
