@@ -171,11 +171,11 @@ def _outer_add(U, X, D, bar, at):
     S, rows, columns = U.shape[1], U.shape[0] // D, X.shape[0] // D
     for q in range(cuda.threadIdx.x, rows * columns, cuda.blockDim.x):
         i, j = q // columns, q % columns
-        total = 0.0
+        total, s = 0.0, j % S
         for p in range(D):
-            for k in range(S):
-                s = (k + j) % S
+            for _ in range(S):
                 total += U[i * D + p, s] * X[j * D + p, s]
+                s = s + 1 if s + 1 < S else 0
         bar[at + q] += total
     cuda.syncthreads()
 
@@ -184,9 +184,10 @@ def _outer_add(U, X, D, bar, at):
 def _row_sums(bar, at, U, factor):
     S = U.shape[1]
     for i in range(cuda.threadIdx.x, U.shape[0], cuda.blockDim.x):
-        total = 0.0
-        for k in range(S):
-            total += U[i, (k + i) % S]
+        total, s = 0.0, i % S
+        for _ in range(S):
+            total += U[i, s]
+            s = s + 1 if s + 1 < S else 0
         bar[at + i] += factor * total
     cuda.syncthreads()
 
@@ -195,10 +196,10 @@ def _row_sums(bar, at, U, factor):
 def _row_products(bar, at, U, v, factor):
     S = U.shape[1]
     for i in range(cuda.threadIdx.x, U.shape[0], cuda.blockDim.x):
-        total = 0.0
-        for k in range(S):
-            s = (k + i) % S
+        total, s = 0.0, i % S
+        for _ in range(S):
             total += U[i, s] * v[s]
+            s = s + 1 if s + 1 < S else 0
         bar[at + i] += factor * total
     cuda.syncthreads()
 
