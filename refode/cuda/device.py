@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,7 @@ DTYPES = ("float64", "float32")
 SIMULATED_PROCESSORS = 1
 
 
+@functools.cache  # of what is there, not of what is missing: a launch asks every time
 def require() -> Any:
     """Return numba.cuda, with a device or the simulator behind it.
 
@@ -65,6 +68,7 @@ def number_type(dtype: Any) -> np.dtype:
     return np.dtype(_validate.choice("dtype", name, DTYPES))
 
 
+@functools.cache
 def processors() -> int:
     """Multiprocessors of the device."""
     if simulated():
@@ -140,10 +144,13 @@ def allocating(needed: int) -> Iterator[None]:
     """What the driver says when memory runs out after all, as a TooLarge.
 
     Others may take memory between the comparison and the allocation, and free memory may lie in
-    pieces. What was allocated within the block is given back as its names go.
+    pieces. What was allocated within the block is given back as its names go. Few samples make
+    few blocks: that a device is not filled by them is no news, and not said.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Grid size .* under-utilization")
+            yield
     except Exception as error:  # the driver's own class differs between versions
         if "OUT_OF_MEMORY" not in str(error):
             raise

@@ -241,7 +241,8 @@ class _Run:
                 E_bars, cost_bars, want_x, X_bar,
             )  # fmt: skip
             for sums in (E_bars, cost_bars):
-                add_blocks[layout.blocks, layout.threads](sums.reshape(layout.blocks, -1))
+                flat = sums.reshape(layout.blocks, sums.size // layout.blocks)
+                add_blocks[layout.blocks, layout.threads](flat)
         found = [a[:1].copy_to_host()[0].astype(np.float64, copy=False)
                  for a in (E_bars, cost_bars)]  # fmt: skip
         x_bar = X_bar.copy_to_host().astype(np.float64, copy=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -305,3 +306,13 @@ def test_a_thread_that_misses_a_barrier_is_seen(monkeypatch):
 
     with pytest.raises(threading.BrokenBarrierError):
         some_wait[1, 3](np.zeros(3))
+
+
+def test_few_samples_are_no_news():
+    """The compiler's warning of an unfilled device is kept to itself; others pass."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with device.allocating(1):
+            warnings.warn("Grid size 2 will result in GPU under-utilization", stacklevel=1)
+        with pytest.raises(UserWarning, match="another"), device.allocating(1):
+            warnings.warn("another", stacklevel=1)
