@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from refode.check.case import ARRAYS, NUMBERS, Case
 from refode.check.outcome import EPS
+from refode.check.sizes import largest
 from refode.reference import files, kernels
 from refode.reference.files import arrays
 
@@ -62,16 +63,15 @@ def changes(document: Document, step: float, draws: int = DRAWS) -> dict[str, fl
     """
     rng = np.random.default_rng(0)
     given, base = arrays(document, "inputs"), kernels.results(document)
-    largest = dict.fromkeys(base, 0.0)
+    most = dict.fromkeys(base, 0.0)
     for _ in range(draws):
         moved = moved_settings(document, rng, step)
         inputs = {name: _moved(name, a, document, rng, step) for name, a in given.items()}
         for name, value in kernels.results(moved, inputs).items():
-            change = _size(value - base[name]) / step
-            largest[name] = max(largest[name], change)
+            most[name] = max(most[name], largest(value - base[name]) / step)
     for name, change in labels_moved(document, rng, draws).items():
-        largest[name] += change
-    return largest
+        most[name] += change
+    return most
 
 
 def labels_moved(document: Document, rng: Any, draws: int) -> dict[str, float]:
@@ -85,20 +85,16 @@ def labels_moved(document: Document, rng: Any, draws: int) -> dict[str, float]:
         return {}
     y = arrays(document, "inputs")["y"].astype(int)
     one_hot = np.eye(p["n_outputs"])[y] if p["loss"] == "softmax" else y[:, None].astype(float)
-    largest: dict[str, float] = {}
+    most: dict[str, float] = {}
     for _ in range(draws):
         F_bar = one_hot * rng.choice([-1.0, 1.0], (len(y), 1)) / len(y)
-        found = {name: _size(value) for name, value in kernels.of_outputs(document, F_bar).items()}
+        found = {name: largest(v) for name, v in kernels.of_outputs(document, F_bar).items()}
         slope = found.pop("outputs_dot")
         for name, change in found.items():
             if name.startswith("hessian_vector/"):
                 change += slope * found["gradient/" + name.partition("/")[2]]
-            largest[name] = max(largest.get(name, 0.0), change)
-    return largest
-
-
-def _size(value: Array) -> float:
-    return float(np.abs(value).max(initial=0.0))
+            most[name] = max(most.get(name, 0.0), change)
+    return most
 
 
 def both_changes(document: Document) -> dict[str, dict[str, float]]:

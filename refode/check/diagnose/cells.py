@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode.check.judge import largest
+from refode.check.sizes import largest
 
 Array = NDArray[np.float64]
 Document = dict[str, Any]

@@ -18,9 +18,10 @@ import numpy as np
 
 from refode.check.diagnose import patterns, refinement, transforms
 from refode.check.diagnose.cells import Candidate, Cell, Key
-from refode.check.judge import Judge, largest
+from refode.check.judge import Judge
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Finding, Row
 from refode.check.protocol import QUANTITIES
+from refode.check.sizes import largest
 from refode.check.targets import Target
 from refode.reference.files import without_results
 

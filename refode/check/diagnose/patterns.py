@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from refode.check.diagnose.cells import Candidate, Cell, Document, Key
-from refode.check.judge import largest
 from refode.check.outcome import EPS, INVALID, RIGHT, Row
+from refode.check.sizes import largest
 
 #: Quantities that are derivatives of others.
 DERIVATIVES = ("tangent", "x_bar", "theta_bar", "gradient", "hessian_vector")

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from refode.check.diagnose.cells import Candidate, Cell, Document
-from refode.check.judge import Judge, largest
+from refode.check.judge import Judge
+from refode.check.sizes import largest
 from refode.check.targets import Folder, Target
 from refode.reference.files import without_results
 
