@@ -37,8 +37,8 @@ class Linalg(NamedTuple):
     add_column: Any
     fill: Any
     copy: Any
-    axpy: Any
     multiply: Any
+    scaled_product: Any
 
 
 @functools.cache
@@ -76,14 +76,6 @@ def _entrywise(ops: Ops) -> tuple[Any, ...]:
         barrier()
 
     @ops.loop
-    def axpy(Y, number, X):
-        """Y += number X."""
-        S = Y.shape[1]
-        for q in range(first(), Y.shape[0] * S, stride()):
-            Y[q // S, q % S] += number * X[q // S, q % S]
-        barrier()
-
-    @ops.loop
     def multiply(Y, X):
         """Y <- X Y, entry by entry."""
         S = Y.shape[1]
@@ -91,7 +83,16 @@ def _entrywise(ops: Ops) -> tuple[Any, ...]:
             Y[q // S, q % S] *= X[q // S, q % S]
         barrier()
 
-    return add_column, fill, copy, axpy, multiply
+    @ops.loop
+    def scaled_product(h, X, Y, out):
+        """out <- h X Y, entry by entry."""
+        S = out.shape[1]
+        for q in range(first(), out.shape[0] * S, stride()):
+            j, s = q // S, q % S
+            out[j, s] = h * X[j, s] * Y[j, s]
+        barrier()
+
+    return add_column, fill, copy, multiply, scaled_product
 
 
 def _tile_sums() -> tuple[Any, ...]:
@@ -102,22 +103,34 @@ def _tile_sums() -> tuple[Any, ...]:
 
 @cuda.jit(device=True)
 def _product(a, at, D, X, Y, more):
-    """Four rows of A share every entry of X that a thread reads."""
-    S, rows, columns = Y.shape[1], Y.shape[0] // D, X.shape[0] // D
+    columns = X.shape[0] // D
+    _strided_product(a, at, columns, 1, D, X, Y, more)
+
+
+@cuda.jit(device=True)
+def _product_transposed(a, at, D, X, Y, more):
+    columns = Y.shape[0] // D
+    _strided_product(a, at, 1, columns, D, X, Y, more)
+
+
+@cuda.jit(device=True)
+def _strided_product(a, at, by_row, by_column, D, X, Y, more):
+    """Entry (i, k) at at + i by_row + k by_column; four rows share every number read of X."""
+    S, rows, inner = Y.shape[1], Y.shape[0] // D, X.shape[0] // D
     groups = (rows + 3) // 4
     for q in range(cuda.threadIdx.x, groups * D * S, cuda.blockDim.x):
         s, p, i = q % S, (q // S) % D, 4 * (q // (S * D))
-        a0 = at + i * columns
-        a1 = at + min(i + 1, rows - 1) * columns
-        a2 = at + min(i + 2, rows - 1) * columns
-        a3 = at + min(i + 3, rows - 1) * columns
+        a0 = at + i * by_row
+        a1 = at + min(i + 1, rows - 1) * by_row
+        a2 = at + min(i + 2, rows - 1) * by_row
+        a3 = at + min(i + 3, rows - 1) * by_row
         y0 = y1 = y2 = y3 = 0.0
-        for j in range(columns):
-            x = X[j * D + p, s]
-            y0 += a[a0 + j] * x
-            y1 += a[a1 + j] * x
-            y2 += a[a2 + j] * x
-            y3 += a[a3 + j] * x
+        for k in range(inner):
+            x, along = X[k * D + p, s], k * by_column
+            y0 += a[a0 + along] * x
+            y1 += a[a1 + along] * x
+            y2 += a[a2 + along] * x
+            y3 += a[a3 + along] * x
         _put(Y, D, i, p, s, y0, more)
         if i + 1 < rows:
             _put(Y, D, i + 1, p, s, y1, more)
@@ -134,31 +147,6 @@ def _put(Y, D, i, p, s, y, more):
     if more:
         y += Y[i * D + p, s]
     Y[i * D + p, s] = y
-
-
-@cuda.jit(device=True)
-def _product_transposed(a, at, D, X, Y, more):
-    """As ``_product``, four columns of A at a time."""
-    S, rows, columns = Y.shape[1], X.shape[0] // D, Y.shape[0] // D
-    groups = (columns + 3) // 4
-    for q in range(cuda.threadIdx.x, groups * D * S, cuda.blockDim.x):
-        s, p, j = q % S, (q // S) % D, 4 * (q // (S * D))
-        j1, j2, j3 = min(j + 1, columns - 1), min(j + 2, columns - 1), min(j + 3, columns - 1)
-        y0 = y1 = y2 = y3 = 0.0
-        for i in range(rows):
-            x, row = X[i * D + p, s], at + i * columns
-            y0 += a[row + j] * x
-            y1 += a[row + j1] * x
-            y2 += a[row + j2] * x
-            y3 += a[row + j3] * x
-        _put(Y, D, j, p, s, y0, more)
-        if j + 1 < columns:
-            _put(Y, D, j + 1, p, s, y1, more)
-        if j + 2 < columns:
-            _put(Y, D, j + 2, p, s, y2, more)
-        if j + 3 < columns:
-            _put(Y, D, j + 3, p, s, y3, more)
-    cuda.syncthreads()
 
 
 @cuda.jit(device=True)

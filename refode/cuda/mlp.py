@@ -73,7 +73,8 @@ def _passes(ops: Ops) -> Passes:
     la = linalg(ops)
     product, product_transposed = la.product, la.product_transposed
     outer_add, row_sums, multiply = la.outer_add, la.row_sums, la.multiply
-    activate, shift, units_adjoint, scaled, slopes_adjoint = _loops(ops)
+    scaled_product = la.scaled_product
+    activate, shift, units_adjoint, slopes_adjoint = _loops(ops)
 
     @ops.body
     def values(f, e, t, Z, F, tape):
@@ -128,7 +129,8 @@ def _passes(ops: Ops) -> Passes:
             u_dot = u_dots[f.places[i] : f.places[i + 1]]
             if i > 0:  # u_dot = W a_dot
                 product(e, f.starts[i], 1, work[: f.widths[i]], u_dot, False)
-            scaled(tape[begin + w : begin + 2 * w], u_dot, work[:w])  # a_dot = sigma' u_dot
+            # a_dot = sigma' u_dot
+            scaled_product(1.0, tape[begin + w : begin + 2 * w], u_dot, work[:w])
 
     @ops.body
     def tangents_adjoint(f, e, tape, u_dots, e_bar, D_bars, one, other):
@@ -145,7 +147,8 @@ def _passes(ops: Ops) -> Passes:
             if i > 0:  # u_dot = W a_dot of the layer below
                 below, under = f.widths[i], 2 * f.places[i - 1]
                 D = tape[under + below : under + 2 * below]
-                scaled(D, u_dots[f.places[i - 1] : f.places[i]], other[:below])
+                u_dot_below = u_dots[f.places[i - 1] : f.places[i]]
+                scaled_product(1.0, D, u_dot_below, other[:below])
                 outer_add(u_dot_bar, other[:below], 1, e_bar, f.starts[i])
                 product_transposed(e, f.starts[i], 1, u_dot_bar, other[:below], False)
                 one, other = other, one
@@ -244,15 +247,6 @@ def _loops(ops: Ops) -> tuple[Any, ...]:
         barrier()
 
     @ops.loop
-    def scaled(D, X, Y):
-        """Y <- D X, entry by entry."""
-        S = Y.shape[1]
-        for q in range(first(), Y.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            Y[j, s] = D[j, s] * X[j, s]
-        barrier()
-
-    @ops.loop
     def slopes_adjoint(D, u_dot, g, D_bar, out):
         """D_bar += g u_dot; out <- D g."""
         S = g.shape[1]
@@ -262,7 +256,7 @@ def _loops(ops: Ops) -> tuple[Any, ...]:
             out[j, s] = D[j, s] * g[j, s]
         barrier()
 
-    return activate, shift, units_adjoint, scaled, slopes_adjoint
+    return activate, shift, units_adjoint, slopes_adjoint
 
 
 @functools.cache

@@ -240,8 +240,8 @@ def _gradient(ops: Ops) -> Gradient:
     la, of_rows = linalg(ops), row_sums_of(ops)
     product, product_transposed, outer_add = la.product, la.product_transposed, la.outer_add
     row_sums, row_products, total = la.row_sums, la.row_products, la.total
-    add_column, copy = la.add_column, la.copy
-    add_multiples, scaled_product = of_rows.add_multiples, of_rows.scaled_product
+    add_column, copy, scaled_product = la.add_column, la.copy, la.scaled_product
+    add_multiples = of_rows.add_multiples
     places, tape_rows, _, step_length = layout(ops)
     quadratic_gradient, quadratic_gradient_adjoint = quadratic(ops)[:2]
     first_term_adjoint, term_adjoint = laplacian_bodies(ops)[2:]

@@ -49,29 +49,27 @@ class Rows(NamedTuple):
     end: int
 
 
-@kernel(cache=False)
-def n_pairs(f):
+# As Python, so that other compilers may take them too (refode/cuda): none calls another.
+def count_pairs(f):
     """Pairs (k, l) of units with k <= l."""
     return f.m * (f.m + 1) // 2
 
 
-@kernel(cache=False)
-def places(f):
+def place_weights(f):
     """Starts of the effective weights."""
     d, m, M, n = f.d, f.m, f.M, f.r + f.m
     K = n * d + n
     w = K + M * m * m + (M + 1) * m
     S = w + m + d + 2
     C = S + ((d + 1) * d + 1 if f.symmetric else 0)
-    columns = n_pairs(f) if f.pairs else f.D
+    columns = m * (m + 1) // 2 if f.pairs else f.D
     return Weights(
         0, n * d, K, K + M * m * m, w, w + m, w + m + d, w + m + d + 1,
         S, C, C + m * columns, C + m * columns + m,
     )  # fmt: skip
 
 
-@kernel(cache=False)
-def tape_rows(f):
+def place_rows(f):
     """Starts of the parts of a tape."""
     m, M, n = f.m, f.M, f.r + f.m
     P = 2 + n + M * m
@@ -80,12 +78,17 @@ def tape_rows(f):
     R = Y + (M + 1) * m
     J = R + M * m
     if f.pairs:
-        return Rows(2, P, U, Y, R, J, J, J + n_pairs(f))
+        return Rows(2, P, U, Y, R, J, J, J + m * (m + 1) // 2)
     T = J + M * m * f.D
     return Rows(2, P, U, Y, R, J, T, T + M * m * f.D)
 
 
-@kernel(cache=False)
-def step_length(f):
+def length_of_step(f):
     """h = 1/M; with a single layer there is none to weigh."""
     return 1.0 / f.M if f.M > 0 else 0.0
+
+
+n_pairs = kernel(cache=False)(count_pairs)
+places = kernel(cache=False)(place_weights)
+tape_rows = kernel(cache=False)(place_rows)
+step_length = kernel(cache=False)(length_of_step)
