@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from refode import _validate
 from refode.solvers.placement import TooLarge
 
-DTYPES = ("float64", "float32")
 SIMULATED_PROCESSORS = 1
 
 
@@ -51,21 +49,6 @@ def simulated() -> bool:
     from numba import config
 
     return bool(config.ENABLE_CUDASIM)
-
-
-def number_type(dtype: Any) -> np.dtype:
-    """``dtype`` as float64 or float32.
-
-    Raises
-    ------
-    TypeError, ValueError
-        No number type at all, or another one.
-    """
-    try:
-        name = np.dtype(dtype).name
-    except TypeError:
-        raise TypeError(f"dtype: got {dtype!r}, wanted 'float64' or 'float32'") from None
-    return np.dtype(_validate.choice("dtype", name, DTYPES))
 
 
 @functools.cache

@@ -32,8 +32,9 @@ from refode.solvers.sweeps import STORE
 Array = np.ndarray
 MODES = ("auto", "tile", "staged")
 THREADS, SIMULATED_THREADS = 128, 2
-#: Bytes of shared memory that a kernel may have without asking the driver for more.
-SHARED = 48 * 1024
+#: Bytes of shared memory that a kernel may have without asking the driver for more, but for the
+#: numbers that stand for what does not lie there.
+SHARED = 48 * 1024 - 64
 #: Entries of the largest matrix from which products are staged: an estimate, no device was seen.
 WIDE = 64 * 1024
 #: The share of the free memory that a slice of samples may take.
@@ -176,6 +177,7 @@ class _Run:
         self.E = self.send(E)
         self.ops = _ops(sweep)
         self.dynamics = bodies.dynamics_bodies(self.ops, sweep.dynamics)
+        self.tables = self._tables()
 
     def send(self, array: Any) -> Any:
         """An array on the device, real ones in the sweep's number type."""
@@ -189,7 +191,7 @@ class _Run:
     def room(self, *shape: int) -> Any:
         return self.cuda.device_array(tuple(max(n, 1) for n in shape), self.dtype)
 
-    def tables(self) -> tuple[Any, ...]:
+    def _tables(self) -> tuple[Any, ...]:
         """A, b, c, t, h, slots and the description of the dynamics."""
         scheme, grid = self.sweep.scheme, self.sweep.grid
         A, b = self.send(scheme.A), self.send(scheme.b)
@@ -208,12 +210,12 @@ class _Run:
         if self.ops is staged:
             walk, _ = walks(staged, self.dynamics, None)
             near = self.room(layout.near, layout.S)
-            walk(*self.tables(), self.E, X, 0, X.shape[0], layout.shape, near, out)
+            walk(*self.tables, self.E, X, 0, X.shape[0], layout.shape, near, out)
         else:
             near, placed = self._near(layout, 0)
             launch = forward_kernel(self.dynamics, placed)
             launch[layout.blocks, layout.threads](
-                *self.tables(), self.E, X, layout.shape, near, out
+                *self.tables, self.E, X, layout.shape, near, out
             )
         return out.copy_to_host().astype(np.float64, copy=False)
 
@@ -229,7 +231,7 @@ class _Run:
             _, walk = walks(staged, self.dynamics, made, store)
             near, far = self.room(layout.near, layout.S), self.room(layout.far, layout.S)
             walk(
-                *self.tables(), there, self.E, X, 0, n, layout.shape, near, far,
+                *self.tables, there, self.E, X, 0, n, layout.shape, near, far,
                 E_bars[0], cost_bars[0], want_x, X_bar,
             )  # fmt: skip
         else:
@@ -237,7 +239,7 @@ class _Run:
             far = self.room(layout.blocks, 1 if placed.far else layout.far, layout.S)
             launch = gradient_kernel(self.dynamics, made, store, placed)
             launch[layout.blocks, layout.threads](
-                *self.tables(), there, self.E, X, layout.shape, near, far,
+                *self.tables, there, self.E, X, layout.shape, near, far,
                 E_bars, cost_bars, want_x, X_bar,
             )  # fmt: skip
             for sums in (E_bars, cost_bars):

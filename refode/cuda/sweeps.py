@@ -135,125 +135,73 @@ def walks(
     return forward, gradient
 
 
+def _size(rows: int, columns: int) -> tuple[int, int]:
+    """Of an array in shared memory, which has no empty ones."""
+    return (rows, columns) if rows else (1, 1)
+
+
 @functools.cache
 def forward_kernel(dynamics: DynamicsBodies, placed: Placed) -> Any:
     """A launch of ``forward`` over tiles."""
     forward, _ = walks(tile, dynamics, None)
     S, n_near, kind = placed.S, placed.near, placed.dtype
-
-    if n_near:
-
-        @cuda.jit
-        def in_shared_memory(A, b, c, t, h, slots, dyn, E, X, shape, nears, out):
-            near = cuda.shared.array((n_near, S), kind)
-            for i in range(cuda.blockIdx.x, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
-                m = min(S, X.shape[0] - i * S)
-                forward(A, b, c, t, h, slots, dyn, E, X, i * S, m, shape, near, out)
-
-        return in_shared_memory
+    shape_near = _size(n_near, S)
 
     @cuda.jit
-    def in_global_memory(A, b, c, t, h, slots, dyn, E, X, shape, nears, out):
-        near = nears[cuda.blockIdx.x]
+    def kernel(A, b, c, t, h, slots, dyn, E, X, shape, nears, out):
+        shared = cuda.shared.array(shape_near, kind)
+        near = shared if n_near else nears[cuda.blockIdx.x]
         for i in range(cuda.blockIdx.x, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
             m = min(S, X.shape[0] - i * S)
             forward(A, b, c, t, h, slots, dyn, E, X, i * S, m, shape, near, out)
 
-    return in_global_memory
+    return kernel
 
 
 @functools.cache
 def gradient_kernel(
     dynamics: DynamicsBodies, cost_bodies: CostBodies, store: bool, placed: Placed
 ) -> Any:
-    """A launch of ``gradient`` over tiles."""
+    """A launch of ``gradient`` over tiles.
+
+    What is not placed in shared memory has one number there that nobody reads: arrays must be
+    declared where the kernel begins, whether they are wanted or not.
+    """
     _, gradient = walks(tile, dynamics, cost_bodies, store)
     S, n_near, n_far, n_slots, q, kind = placed
     first, stride, barrier = tile.first, tile.stride, tile.barrier
+    shape_near, shape_far, shape_E = _size(n_near, S), _size(n_far, S), _size(n_slots, q)
 
     @cuda.jit(device=True)
-    def sweep(
-        A, b, c, t, h, slots, dyn, cost, E, X, shape, near, far, E_bar, cost_bar, want_x, X_bar
-    ):
-        for i in range(cuda.blockIdx.x, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
-            m = min(S, X.shape[0] - i * S)
-            gradient(
-                A, b, c, t, h, slots, dyn, cost, E, X, i * S, m, shape, near, far,
-                E_bar, cost_bar, want_x, X_bar,
-            )  # fmt: skip
-
-    if n_slots:
-
-        @cuda.jit(device=True)
-        def copied(Y, X):
-            for k in range(first(), n_slots * q, stride()):
-                Y[k // q, k % q] = X[k // q, k % q]
-            barrier()
-
-        @cuda.jit
-        def weights_in_shared_memory(
-            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x,
-            X_bar,
-        ):  # fmt: skip
-            block = cuda.blockIdx.x
-            near = cuda.shared.array((n_near, S), kind)
-            weights = cuda.shared.array((n_slots, q), kind)
-            weights_bar = cuda.shared.array((n_slots, q), kind)
-            copied(weights, E)
-            copied(weights_bar, E_bars[block])
-            sweep(
-                A, b, c, t, h, slots, dyn, cost, weights, X, shape, near, fars[block],
-                weights_bar, cost_bars[block], want_x, X_bar,
-            )  # fmt: skip
-            copied(E_bars[block], weights_bar)
-
-        @cuda.jit
-        def tape_too(
-            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x,
-            X_bar,
-        ):  # fmt: skip
-            block = cuda.blockIdx.x
-            near = cuda.shared.array((n_near, S), kind)
-            far = cuda.shared.array((n_far, S), kind)
-            weights = cuda.shared.array((n_slots, q), kind)
-            weights_bar = cuda.shared.array((n_slots, q), kind)
-            copied(weights, E)
-            copied(weights_bar, E_bars[block])
-            sweep(
-                A, b, c, t, h, slots, dyn, cost, weights, X, shape, near, far,
-                weights_bar, cost_bars[block], want_x, X_bar,
-            )  # fmt: skip
-            copied(E_bars[block], weights_bar)
-
-        return tape_too if n_far else weights_in_shared_memory
-
-    if n_near:
-
-        @cuda.jit
-        def near_in_shared_memory(
-            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x,
-            X_bar,
-        ):  # fmt: skip
-            block = cuda.blockIdx.x
-            near = cuda.shared.array((n_near, S), kind)
-            sweep(
-                A, b, c, t, h, slots, dyn, cost, E, X, shape, near, fars[block],
-                E_bars[block], cost_bars[block], want_x, X_bar,
-            )  # fmt: skip
-
-        return near_in_shared_memory
+    def copied(Y, X):
+        for k in range(first(), n_slots * q, stride()):
+            Y[k // q, k % q] = X[k // q, k % q]
+        barrier()
 
     @cuda.jit
-    def in_global_memory(
+    def kernel(
         A, b, c, t, h, slots, dyn, cost, E, X, shape, nears, fars, E_bars, cost_bars, want_x, X_bar
     ):
         block = cuda.blockIdx.x
-        sweep(
-            A, b, c, t, h, slots, dyn, cost, E, X, shape, nears[block], fars[block],
-            E_bars[block], cost_bars[block], want_x, X_bar,
-        )  # fmt: skip
+        shared_near = cuda.shared.array(shape_near, kind)
+        shared_far = cuda.shared.array(shape_far, kind)
+        shared_E = cuda.shared.array(shape_E, kind)
+        shared_E_bar = cuda.shared.array(shape_E, kind)
+        copied(shared_E, E)
+        copied(shared_E_bar, E_bars[block])
+        near = shared_near if n_near else nears[block]
+        far = shared_far if n_far else fars[block]
+        weights = shared_E if n_slots else E
+        weights_bar = shared_E_bar if n_slots else E_bars[block]
+        for i in range(block, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
+            m = min(S, X.shape[0] - i * S)
+            gradient(
+                A, b, c, t, h, slots, dyn, cost, weights, X, i * S, m, shape, near, far,
+                weights_bar, cost_bars[block], want_x, X_bar,
+            )  # fmt: skip
+        copied(E_bars[block], shared_E_bar)
 
-    return in_global_memory
+    return kernel
 
 
 @cuda.jit
