@@ -152,3 +152,17 @@ class Scalars:
 def test_a_few_numbers_are_not_called_rounding():
     found, _ = findings(Scalars(), ["game-*"])
     assert all(f.key != "precision" for f in found)
+
+
+def test_a_few_pairs_are_not_called_rounding():
+    """Small and of both signs, in three arrays of a few entries: they may be so by chance."""
+
+    def change(case, found):
+        cost = found["transport_cost"]
+        signs = np.where(np.arange(cost.size) % 2, 1.0, -1.0)
+        off = (0.0005 * signs * (2.0 + np.arange(cost.size))).reshape(cost.shape)
+        return found | {"transport_cost": cost * (1.0 + off)}
+
+    found, wrong = findings(check_adapters.changed(change), ["flow-one", "flow-every*", "flow-mlp"])
+    assert {name for _, name in wrong} == {"transport_cost"}
+    assert "precision" not in {f.key for f in found}

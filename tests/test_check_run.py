@@ -106,6 +106,10 @@ def test_tolerances_are_the_documented_sum():
     found = tolerances({"type": "ode"}, values, {"float64": change})
     per_eps = {k: v["float64"] / (ROUNDINGS * EPS["float64"]) for k, v in found.items()}
     assert per_eps == {"gradient/A": 6.0, "gradient/b": 6.0, "terms/L": 2.25, "trace": 3.0}
+    both = {"gradient/A": np.ones(2), "hessian_vector/A": np.ones(2)}
+    uneven = {"gradient/A": 7.0, "hessian_vector/A": 2.0}
+    found = tolerances({"type": "ode"}, both, {"float64": uneven})
+    assert found["hessian_vector/A"] == found["gradient/A"]  # computed from the same numbers
     assert explained_by(1e-3, {"float64": 1e-15, "float32": 1e-6, "bfloat16": 1e-2}) == "bfloat16"
     assert explained_by(1e-1, {"float64": 1e-15, "float32": 1e-6, "bfloat16": 1e-2}) == ""
     assert largest(np.zeros((0, 2))) == 0.0
