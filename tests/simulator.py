@@ -1,51 +1,109 @@
-"""Numba's CUDA simulator, several times as fast and without a race of its own.
+"""Numba's CUDA simulator, several times as fast, and with an eye on memory (races.py).
 
-The simulator polls the threads of a block, which then wait for the interpreter's lock. Here they
-meet at a barrier, and the launch waits for their end. A thread that never comes to a barrier
-where others wait is an error, as a device would hang.
+The simulator polls the threads of a block, which then wait for the interpreter's lock. Here a
+turn goes round: each thread runs to its next barrier, in the order of their numbers. Threads
+that wait at different barriers, or wait where another has ended, are an error: a device would
+hang, or do what nobody knows.
+
+Memory begins as NaN, that of floating-point numbers: reading what nobody wrote shows.
 """
 
 from __future__ import annotations
 
-import math
+import contextlib
 import sys
 import threading
-import traceback
+from typing import Any
 
 import numpy as np
-from numba import types
+import races
+from numba import cuda, types
 from numba.cuda.simulator import kernel, kernelapi
 from numba.np import numpy_support
 
-PATIENCE = 60.0  # seconds at a barrier
-_one_at_a_time = threading.Lock()
+PATIENCE = 60.0  # seconds for a turn
+_call, _push = kernel.FakeCUDAKernel.__call__, kernel._push_kernel_context
+_device_array = cuda.device_array
 
 
-def _shared_array(self, shape, dtype, alignment=None):
-    """The simulator looks for the block's array without a lock: two threads may get two."""
-    caller = traceback.extract_stack(sys._getframe())[-2][0:2]
-    kind = numpy_support.as_dtype(dtype) if isinstance(dtype, types.Type) else dtype
-    with _one_at_a_time:
-        return self._allocations.setdefault(caller, np.empty(shape, kind))
+# --- threads --------------------------------------------------------------------------------
+class Turns:
+    """A block's threads, one of which runs at a time."""
+
+    def __init__(self, n: int) -> None:
+        self.locks = [threading.Lock() for _ in range(n)]
+        for lock in self.locks:
+            lock.acquire()
+        self.ended, self.broken, self.meeting = 0, False, ()
+
+    def wait(self, k: int) -> None:
+        """Until it is thread k's turn."""
+        if not self.locks[k].acquire(timeout=PATIENCE) or self.broken:
+            raise threading.BrokenBarrierError("others came to their end, or to none")
+
+    def pass_on(self, k: int) -> None:
+        """Thread k has come to a barrier, or to its end."""
+        if k + 1 < len(self.locks):
+            self.locks[k + 1].release()
+        elif self.ended == 0:
+            self.locks[0].release()
+        elif self.ended < len(self.locks):
+            self.stop()
+
+    def meet(self, k: int, place: tuple) -> None:
+        """Thread k waits for the others at a place in the program, which should be theirs too."""
+        if k == 0:
+            self.meeting = place
+        elif place != self.meeting and not self.ended:
+            raise races.Mistake(races.parting(self.meeting, place))
+        self.pass_on(k)
+        self.wait(k)
+
+    def stop(self) -> None:
+        """Wake all who wait, for an error of theirs."""
+        if not self.broken:
+            self.broken = True
+            for lock in self.locks:
+                if lock.locked():
+                    lock.release()
+
+
+class Thread(kernel.BlockThread):
+    """A thread of a block, and what races.py knows of it."""
+
+    def __init__(self, manager: Any, block: races.Block, place: tuple, k: int, turns: Turns):
+        super().__init__(self._work, manager, block.index, place, manager._debug)
+        self.who, self.k, self.turns = races.Who(block, place), k, turns
+
+    def _work(self) -> None:
+        book = kernel._get_kernel_context().book
+        try:
+            self.turns.wait(self.k)
+            args = [races.given(value, book, self.who) for value in self._manager.args]
+            self._manager._f(*args)
+        except BaseException:
+            self.turns.stop()
+            raise
+        self.turns.ended += 1
+        self.turns.pass_on(self.k)
+
+    def syncthreads(self) -> None:
+        self.turns.meet(self.k, races.place_of(sys._getframe(2)))
+        self.who.epoch += 1
 
 
 def _run(self, grid_point, *args):
     """All threads of one block, to their end; the first error that is not a broken barrier."""
-    meeting = threading.Barrier(math.prod(self._block_dim))
-
-    def target():
-        try:
-            self._f(*args)
-        except BaseException:
-            meeting.abort()  # the others would wait for ever
-            raise
-
-    threads = []
-    for place in np.ndindex(*self._block_dim):
-        thread = kernel.BlockThread(target, self, grid_point, place, self._debug)
-        thread.meeting = meeting
-        threads.append(thread)
+    context = kernel._get_kernel_context()
+    context.declared = {}
+    context.shared._dynshared[:] = -1
+    self.args, block = args, races.Block(grid_point)
+    places = list(np.ndindex(*self._block_dim))
+    turns = Turns(len(places))
+    threads = [Thread(self, block, place, k, turns) for k, place in enumerate(places)]
+    for thread in threads:
         thread.start()
+    turns.locks[0].release()
     for thread in threads:
         thread.join()
     errors = [thread.exception for thread in threads if thread.exception]
@@ -54,12 +112,69 @@ def _run(self, grid_point, *args):
         raise error.with_traceback(where)
 
 
-def _meet(self):
-    self.meeting.wait(PATIENCE)
+# --- memory ---------------------------------------------------------------------------------
+def _shared_array(self, shape, dtype, alignment=None):
+    """The block's array of the line that asks; all who want none of their own share one."""
+    kind = np.dtype(numpy_support.as_dtype(dtype) if isinstance(dtype, types.Type) else dtype)
+    who, declared = threading.current_thread().who, kernel._get_kernel_context().declared
+    if shape == 0:
+        size = self._dynshared_size // kind.itemsize
+        array = self._dynshared[: size * kind.itemsize].view(kind)
+    else:
+        frame = sys._getframe(1)
+        line = frame.f_code, frame.f_lineno
+        if line not in declared:
+            declared[line] = _unwritten(np.empty(shape, kind))
+        array = declared[line]
+    return races.watched(array, who.block.shared, who)
+
+
+def _unwritten(array):
+    """Every byte -1: NaN, of floats."""
+    array.reshape(-1).view(np.int8)[:] = -1
+    return array
+
+
+def _device_array_of_nan(*args, **how):
+    there = _device_array(*args, **how)
+    if there.is_c_contiguous():
+        _unwritten(there._ary)
+    return there
+
+
+# --- launches -------------------------------------------------------------------------------
+@contextlib.contextmanager
+def _launch(context):
+    """What lasts for a launch."""
+    context.book, context.seen = races.Book(False), {}
+    with _push(context):
+        try:
+            yield
+        finally:
+            for names, found in context.seen.values():
+                names.update(dict.fromkeys(found, cuda))
+
+
+def _call_quickly(self, *args):
+    """Modules see the simulator's ``cuda`` from their first call of a launch to its end.
+
+    The simulator puts it there and takes it away at every call.
+    """
+    context = kernel._get_kernel_context()
+    if context is None:
+        return _call(self, *args)
+    names = self.fn.__globals__
+    if id(names) not in context.seen:
+        found = [name for name, value in names.items() if value is cuda]
+        context.seen[id(names)] = names, found
+        names.update(dict.fromkeys(found, context))
+    return self.fn(*args)
 
 
 def quicken():
     """Put these in the simulator's place, for this process."""
-    kernelapi.FakeCUDAShared.array = _shared_array
+    kernel._push_kernel_context = _launch
+    kernel.FakeCUDAKernel.__call__ = _call_quickly
     kernel.BlockManager.run = _run
-    kernel.BlockThread.syncthreads = _meet
+    kernelapi.FakeCUDAShared.array = _shared_array
+    cuda.device_array = _device_array_of_nan

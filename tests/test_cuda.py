@@ -64,7 +64,9 @@ def test_types():
 
 
 def test_files_are_there():
-    assert {f.stem for f in FILES} >= {"ode", "supervised", "flows", "games", "layout", "oracles"}
+    assert {f.stem for f in FILES} >= {
+        "ode", "supervised", "flows", "games", "layout", "oracles", "watching"
+    }
 
 
 def test_without_the_package():

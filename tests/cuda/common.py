@@ -22,7 +22,7 @@ import simulator
 import refode.cuda
 
 simulator.quicken()
-GRID = {"tile": 4, "blocks": 2, "threads": 2}
+GRID = {"tile": 4, "blocks": 2, "threads": 3}
 MODES = ("tile", "staged")
 
 
