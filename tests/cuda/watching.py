@@ -292,5 +292,3 @@ def test_barriers_that_do_not_count(monkeypatch):
         monkeypatch.setattr(simulator.Thread, "syncthreads", meet)
         with pytest.raises(races.Mistake, match="without a barrier"):
             there.value_and_gradient(theta, x, y)
-        with laid_out(threads=1):
-            close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
