@@ -20,8 +20,8 @@ import peers_flow
 
 import refode
 import refode.cuda
-from refode.cuda import bodies, driver
-from refode.cuda.ops import tile
+from refode.cuda import bodies, layout
+from refode.cuda.ops import staged
 from refode.solvers.dynamics import Flow, Plain
 
 TARGETS = {"S1": 5.0, "S2": 1.0, "C1": 5.0, "C2": 1.0}
@@ -65,7 +65,7 @@ def refode_peers(c: peers.Case) -> list[peers.Peer]:
 def automatic(problem: Any) -> str:
     """The mode that ``mode="auto"`` takes."""
     widest = max(problem.ode.field.layout.sizes.values())
-    return "staged" if widest >= driver.WIDE else "tile"
+    return "staged" if widest >= layout.WIDE else "tile"
 
 
 # --- other codes ---------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def tape_bytes(problem: Any, n: int) -> float:
     """
     ode = problem.ode
     sweep = ode.sweep(ode.plan(), Flow if hasattr(problem, "transport") else Plain, np.float64)
-    tape, _ = bodies.dynamics_bodies(tile, sweep.dynamics).rows(sweep.dynamics)
+    tape, _ = bodies.dynamics_bodies(staged, sweep.dynamics).rows(sweep.dynamics)
     n_steps, n_stages = sweep.grid.slots.shape
     return 8.0 * n * (2 * n_steps * n_stages * (2 * sweep.rows + tape) + ode.dim)
 
@@ -340,7 +340,7 @@ class Point(NamedTuple):
 
     @property
     def entries(self) -> int:
-        """Of the largest matrix, which driver.WIDE counts."""
+        """Of the largest matrix, which layout.WIDE counts."""
         return self.d * self.width
 
 
@@ -353,7 +353,7 @@ def widths(quick: bool) -> Iterator[tuple[int, int, int]]:
 
 
 def crossover(report: common.Report, quick: bool) -> dict[str, Any]:
-    """Both modes over the width, and what driver.WIDE should be."""
+    """Both modes over the width, and what layout.WIDE should be."""
     points = []
     for d, width, n in widths(quick):
         c = peers.case(peers.Workload("", d, width, n, 4, "regression", False))
@@ -371,13 +371,15 @@ def crossover(report: common.Report, quick: bool) -> dict[str, Any]:
         print(f"  d={d}, width {width}, {n} samples: tile {medians[0]:.3g} ms, "
               f"staged {medians[1]:.3g} ms", flush=True)  # fmt: skip
     wide = suggested(points)
-    now = excess(points, driver.WIDE)
+    now = excess(points, layout.WIDE)
     better = "out of reach: tiles always" if math.isinf(wide) else f"{wide:.0f}"
-    print(f"driver.WIDE is {driver.WIDE}, whose choices take {now:.2f} times the faster mode's "
-          f"time; by these measurements it should be {better} ({excess(points, wide):.2f} times)")
+    print(
+        f"layout.WIDE is {layout.WIDE}, whose choices take {now:.2f} times the faster mode's "
+        f"time; by these measurements it should be {better} ({excess(points, wide):.2f} times)"
+    )
     report.at_most("mode='auto' over the faster mode, geometric mean", now, 1.1, "times")
     return {
-        "points": [p._asdict() for p in points], "wide": driver.WIDE, "excess": now,
+        "points": [p._asdict() for p in points], "wide": layout.WIDE, "excess": now,
         "suggested": wide, "suggested_excess": excess(points, wide),
     }  # fmt: skip
 

@@ -5,14 +5,14 @@ Asked for by ``device="cuda"``; the package numba-cuda is imported then and not 
 
 from typing import Any
 
-__all__ = ["bytes_of", "settings"]
+__all__ = ["bytes_of", "release", "settings"]
 
 
 def settings(**how: Any) -> Any:
-    """See `refode.cuda.driver.settings`."""
-    from refode.cuda import driver
+    """See `refode.cuda.layout.settings`."""
+    from refode.cuda import layout
 
-    return driver.settings(**how)
+    return layout.settings(**how)
 
 
 def bytes_of(problem: Any, n: int) -> int:
@@ -20,3 +20,10 @@ def bytes_of(problem: Any, n: int) -> int:
     from refode.cuda import driver
 
     return driver.bytes_of(problem, n)
+
+
+def release() -> None:
+    """See `refode.cuda.rooms.release`."""
+    from refode.cuda import rooms
+
+    rooms.release()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import cuda
 
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
@@ -54,7 +56,42 @@ class LossesOnDevice(NamedTuple):
 
 def field_bodies(ops: Ops, description: Any) -> FieldBodies:
     """Bodies of a field; ValueError where the device has none."""
-    return _found("field", FIELDS, description)(ops)
+    made = _found("field", FIELDS, description)(ops)
+    sizes_alone = all(isinstance(part, int) for part in description)
+    return _frozen(made, description) if ops.name == "tile" and sizes_alone else made
+
+
+@functools.cache
+def _frozen(made: FieldBodies, f: Any) -> FieldBodies:
+    """Bodies for one description, whose sizes are known to the compiler.
+
+    It then unrolls the loops over them, and keeps in registers what would be read again.
+    """
+    field_rhs, field_rhs_adjoint = made.rhs, made.rhs_adjoint
+    field_tangent, field_tangent_adjoint = made.tangent, made.tangent_adjoint
+
+    @cuda.jit(device=True)
+    def rhs(_, e, t, Z, F, tr, tape):
+        field_rhs(f, e, t, Z, F, tr, tape)
+
+    @cuda.jit(device=True)
+    def rhs_adjoint(_, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
+        field_rhs_adjoint(f, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch)
+
+    if made.tangent is None:
+        return FieldBodies(rhs, rhs_adjoint, made.rows)
+
+    @cuda.jit(device=True)
+    def tangent(_, e, t, Z, V, F, FV, tape):
+        field_tangent(f, e, t, Z, V, F, FV, tape)
+
+    @cuda.jit(device=True)
+    def tangent_adjoint(_, e, t, Z, V, tape, F_bar, FV_bar, Z_bar, e_bar, scratch):
+        field_tangent_adjoint(f, e, t, Z, V, tape, F_bar, FV_bar, Z_bar, e_bar, scratch)
+
+    return FieldBodies(
+        rhs, rhs_adjoint, made.rows, tangent, tangent_adjoint, made.tangent_rows
+    )  # fmt: skip
 
 
 def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:

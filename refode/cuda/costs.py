@@ -20,39 +20,32 @@ from refode.cuda.ops import Ops, sigmoid, softplus
 @functools.cache
 def cotangent(ops: Ops) -> CostBodies:
     """The linear cost <z_bar, z>."""
-    first_, stride, barrier = ops.first, ops.stride, ops.barrier
     total = linalg(ops).total
 
     @ops.body
     def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
         """L <- z_bar at the end."""
-        end(cost.z_bar[cost.z_bar.shape[0] - 1], Y, first, m, L, scratch[0])
+        end(L, cost.z_bar[cost.z_bar.shape[0] - 1], Y, first, m, scratch[0])
         total(cost_bar, value_at, scratch[0], 1.0)
 
-    @ops.loop
-    def end(z_bar, Y, first, m, L, values):
-        for s in range(first_(), L.shape[1], stride()):
-            value = 0.0
-            for i in range(L.shape[0]):
-                L[i, s] = z_bar[first + s, i] if s < m else 0.0
-                value += L[i, s] * Y[i, s]
-            values[s] = value
-        barrier()
+    @ops.each
+    def end(s, L, z_bar, Y, first, m, values):
+        value = 0.0
+        for i in range(L.shape[0]):
+            L[i, s] = z_bar[first + s, i] if s < m else 0.0
+            value += L[i, s] * Y[i, s]
+        values[s] = value
 
     @ops.body
     def jump(cost, n, first, m, L):
         """L += z_bar at grid point n."""
         if cost.z_bar.shape[0] > 1:
-            add(cost.z_bar[n], first, m, L)
+            add(L, cost.z_bar[n], first, m)
 
-    @ops.loop
-    def add(z_bar, first, m, L):
-        S = L.shape[1]
-        for q in range(first_(), L.shape[0] * S, stride()):
-            i, s = q // S, q % S
-            if s < m:
-                L[i, s] += z_bar[first + s, i]
-        barrier()
+    @ops.entries
+    def add(i, s, L, z_bar, first, m):
+        if s < m:
+            L[i, s] += z_bar[first + s, i]
 
     return CostBodies(terminal, jump, lambda cost: 1)
 
@@ -60,30 +53,27 @@ def cotangent(ops: Ops) -> CostBodies:
 @functools.cache
 def flow(ops: Ops) -> CostBodies:
     """The negative log-likelihood, (D43)."""
-    first_, stride, barrier = ops.first, ops.stride, ops.barrier
     total, fill = linalg(ops).total, linalg(ops).fill
 
     @ops.body
     def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
         """scale (|w|^2/2 + constant - l + transport v)."""
         fill(L, 0.0)
-        likelihood(cost.d, cost.constant, cost.transport, cost.scale, Y, m, L, scratch[0])
+        likelihood(Y, cost.d, cost.constant, cost.transport, cost.scale, m, L, scratch[0])
         total(cost_bar, value_at, scratch[0], cost.scale)
 
-    @ops.loop
-    def likelihood(d, constant, transport, scale, Y, m, L, values):
+    @ops.each
+    def likelihood(s, Y, d, constant, transport, scale, m, L, values):
         l, v = Y.shape[0] - 2, Y.shape[0] - 1  # noqa: E741
-        for s in range(first_(), Y.shape[1], stride()):
-            value = 0.0
-            if s < m:
-                value = constant - Y[l, s] + transport * Y[v, s]
-                L[l, s] = -scale
-                L[v, s] = scale * transport
-                for i in range(d):
-                    value += 0.5 * Y[i, s] * Y[i, s]
-                    L[i, s] = scale * Y[i, s]
-            values[s] = value
-        barrier()
+        value = 0.0
+        if s < m:
+            value = constant - Y[l, s] + transport * Y[v, s]
+            L[l, s] = -scale
+            L[v, s] = scale * transport
+            for i in range(d):
+                value += 0.5 * Y[i, s] * Y[i, s]
+                L[i, s] = scale * Y[i, s]
+        values[s] = value
 
     return CostBodies(terminal, nothing(ops), lambda cost: 1)
 
@@ -112,12 +102,12 @@ def supervised(ops: Ops) -> CostBodies:
         k, d, values = cost.m, Y.shape[0], scratch[0]
         if k == 0:  # no readout
             copy(L, Y)
-            losses(cost.loss, cost.targets, cost.labels, cost.scale, first, m, L, values)
+            losses(L, cost.loss, cost.targets, cost.labels, cost.scale, first, m, values)
         else:
             V, W = scratch[1 : 1 + k], cost.readout
             product(W, 0, 1, Y, V, False)  # [1] v = W z + b
             add_column(V, W, k * d)
-            losses(cost.loss, cost.targets, cost.labels, cost.scale, first, m, V, values)  # [2]
+            losses(V, cost.loss, cost.targets, cost.labels, cost.scale, first, m, values)  # [2]
             outer_add(V, Y, 1, cost_bar, 0)  # [1]^T W_bar += v_bar z^T
             row_sums(cost_bar, k * d, V, 1.0)  #     b_bar += v_bar
             product_transposed(W, 0, 1, V, L, False)  # z_bar = W^T v_bar
@@ -128,23 +118,19 @@ def supervised(ops: Ops) -> CostBodies:
 
 @functools.cache
 def _losses(ops: Ops) -> Any:
-    first_, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def losses(loss, targets, labels, scale, first, m, V, values):
+    @ops.each
+    def losses(s, V, loss, targets, labels, scale, first, m, values):
         """values[s] <- loss, not scaled; V <- its derivative, scaled, zero from column m on."""
-        for s in range(first_(), V.shape[1], stride()):
-            if s >= m:
-                values[s] = 0.0
-                for i in range(V.shape[0]):
-                    V[i, s] = 0.0
-            elif loss == REGRESSION:
-                values[s] = _regression(targets, first + s, scale, V, s)
-            elif loss == LOGISTIC:
-                values[s] = _logistic(labels[first + s], scale, V, s)
-            else:
-                values[s] = _softmax(labels[first + s], scale, V, s)
-        barrier()
+        if s >= m:
+            values[s] = 0.0
+            for i in range(V.shape[0]):
+                V[i, s] = 0.0
+        elif loss == REGRESSION:
+            values[s] = _regression(targets, first + s, scale, V, s)
+        elif loss == LOGISTIC:
+            values[s] = _logistic(labels[first + s], scale, V, s)
+        else:
+            values[s] = _softmax(labels[first + s], scale, V, s)
 
     return losses
 

@@ -14,6 +14,9 @@ import numpy as np
 from refode.solvers.placement import TooLarge
 
 SIMULATED_PROCESSORS = 1
+#: Bytes of shared memory that a block gets without asking, and what the simulator has.
+ALWAYS_SHARED, SIMULATED_SHARED = 48 * 1024, 64 * 1024
+_admitted: set[tuple[int, int]] = set()
 
 
 @functools.cache  # of what is there, not of what is missing: a launch asks every time
@@ -57,6 +60,41 @@ def processors() -> int:
     if simulated():
         return SIMULATED_PROCESSORS
     return int(require().get_current_device().MULTIPROCESSOR_COUNT)
+
+
+@functools.cache
+def shared_memory() -> int:
+    """Bytes of shared memory that a block may have if it asks for them."""
+    if simulated():
+        return SIMULATED_SHARED
+    return int(require().get_current_device().MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
+
+
+def admit(kernel: Any, arguments: tuple[Any, ...], size: int) -> None:
+    """Let a kernel have ``size`` bytes of shared memory, more than it gets without asking.
+
+    Raises
+    ------
+    RuntimeError
+        The driver does not.
+    """
+    if simulated() or size <= ALWAYS_SHARED:
+        return
+    from cuda.bindings import driver
+
+    compiled = kernel.compile(tuple(kernel.typeof_pyval(a) for a in arguments))
+    key = id(compiled), size
+    if key in _admitted:
+        return
+    function = compiled._codelibrary.get_cufunc().kernel
+    asked = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    (error,) = driver.cuKernelSetAttribute(asked, size, function.handle, current_ordinal())
+    if error != driver.CUresult.CUDA_SUCCESS:
+        raise RuntimeError(
+            f"cuda: the driver does not give a block {size} bytes of shared memory "
+            f"({error.name}), wanted them, or refode.cuda.settings(shared={ALWAYS_SHARED})"
+        )
+    _admitted.add(key)
 
 
 def free_memory() -> float:

@@ -57,13 +57,13 @@ def flow(ops: Ops, field: FieldBodies) -> DynamicsBodies:
     def slope(dyn, e, t, Y, F, tape):
         d = Y.shape[0] - 2
         rhs(dyn.field, e, t, Y[:d], F[:d], F[d], tape)  # [1] f, l'
-        half_square(F, d, F[d + 1])  # [2] v' = |f|^2/2
+        half_square(F[d + 1], F, d)  # [2] v' = |f|^2/2
 
     @ops.body
     def slope_adjoint(dyn, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
         """As for ``log_det``, after f_bar += v_bar f, eq. (D44)."""
         d = Y.shape[0] - 2
-        half_square_adjoint(F, d, F_bar[d + 1], F_bar)  # [2]^T
+        half_square_adjoint(F_bar[:d], F, F_bar[d + 1])  # [2]^T
         rhs_adjoint(  # [1]^T
             dyn.field, e, t, Y[:d], tape, F_bar[:d], F_bar[d], Y_bar[:d], e_bar, scratch
         )
@@ -83,15 +83,15 @@ def hutchinson(ops: Ops, field: FieldBodies) -> DynamicsBodies:
         d = (Y.shape[0] - 2) // 2
         eps, J_eps = Y[d : 2 * d], F[d : 2 * d]
         tangent(dyn.field, e, t, Y[:d], eps, F[:d], J_eps, tape)  # [1] f, J eps
-        estimate(eps, J_eps, F[2 * d])  # [2] l' = eps . J eps, eps' = 0 in its place
-        half_square(F, d, F[2 * d + 1])  # [3] v' = |f|^2/2
+        estimate(F[2 * d], eps, J_eps)  # [2] l' = eps . J eps, eps' = 0 in its place
+        half_square(F[2 * d + 1], F, d)  # [3] v' = |f|^2/2
 
     @ops.body
     def slope_adjoint(dyn, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
         """Eq. (D123); the noise is a constant, and its rows of Y_bar stay as they are."""
         d = (Y.shape[0] - 2) // 2
         eps, J_eps_bar = Y[d : 2 * d], F_bar[d : 2 * d]
-        half_square_adjoint(F, d, F_bar[2 * d + 1], F_bar)  # [3]^T
+        half_square_adjoint(F_bar[:d], F, F_bar[2 * d + 1])  # [3]^T
         estimate_adjoint(eps, F_bar[2 * d], J_eps_bar)  # [2]^T (J eps)_bar = l_bar eps
         tangent_adjoint(  # [1]^T
             dyn.field, e, t, Y[:d], eps, tape, F_bar[:d], J_eps_bar, Y_bar[:d], e_bar, scratch
@@ -102,52 +102,36 @@ def hutchinson(ops: Ops, field: FieldBodies) -> DynamicsBodies:
 
 @functools.cache
 def _estimates(ops: Ops) -> tuple[Any, Any]:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def estimate(eps, J_eps, l):  # noqa: E741
+    @ops.each
+    def estimate(s, l, eps, J_eps):  # noqa: E741
         """l <- eps . J eps; J eps <- 0."""
-        for s in range(first(), l.shape[0], stride()):
-            total = 0.0
-            for i in range(eps.shape[0]):
-                total += eps[i, s] * J_eps[i, s]
-                J_eps[i, s] = 0.0
-            l[s] = total
-        barrier()
+        total = 0.0
+        for i in range(eps.shape[0]):
+            total += eps[i, s] * J_eps[i, s]
+            J_eps[i, s] = 0.0
+        l[s] = total
 
-    @ops.loop
-    def estimate_adjoint(eps, l_bar, J_eps_bar):
+    @ops.entries
+    def estimate_adjoint(i, s, eps, l_bar, J_eps_bar):
         """(J eps)_bar <- l_bar eps."""
-        S = eps.shape[1]
-        for q in range(first(), eps.shape[0] * S, stride()):
-            i, s = q // S, q % S
-            J_eps_bar[i, s] = l_bar[s] * eps[i, s]
-        barrier()
+        J_eps_bar[i, s] = l_bar[s] * eps[i, s]
 
     return estimate, estimate_adjoint
 
 
 @functools.cache
 def _half_squares(ops: Ops) -> tuple[Any, Any]:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def half_square(F, d, v):
+    @ops.each
+    def half_square(s, v, F, d):
         """v <- |f|^2/2, f in the first d rows of F."""
-        for s in range(first(), v.shape[0], stride()):
-            total = 0.0
-            for i in range(d):
-                total += 0.5 * F[i, s] * F[i, s]
-            v[s] = total
-        barrier()
+        total = 0.0
+        for i in range(d):
+            total += 0.5 * F[i, s] * F[i, s]
+        v[s] = total
 
-    @ops.loop
-    def half_square_adjoint(F, d, v_bar, F_bar):
+    @ops.entries
+    def half_square_adjoint(i, s, F_bar, F, v_bar):
         """f_bar += v_bar f."""
-        S = v_bar.shape[0]
-        for q in range(first(), d * S, stride()):
-            i, s = q // S, q % S
-            F_bar[i, s] += v_bar[s] * F[i, s]
-        barrier()
+        F_bar[i, s] += v_bar[s] * F[i, s]
 
     return half_square, half_square_adjoint

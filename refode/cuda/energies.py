@@ -99,68 +99,58 @@ def _bump(peak, mean, precision, Z, s):
 
 def _bumps(ops: Ops) -> EnergyBodies:
     """peak exp(-(x - m) . P (x - m)/2) on the leading coordinates."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
 
     @ops.body
     def energy(Q, Z, out):
-        add(Q.peak, Q.mean, Q.precision, Z, out)
+        add(out, Q.peak, Q.mean, Q.precision, Z)
 
-    @ops.loop
-    def add(peak, mean, precision, Z, out):
+    @ops.each
+    def add(s, out, peak, mean, precision, Z):
         """[1] q = (x - m) . P (x - m), [2] Q = peak exp(-q/2)."""
-        for s in range(first(), out.shape[0], stride()):
-            out[s] += _bump(peak, mean, precision, Z, s)
-        barrier()
+        out[s] += _bump(peak, mean, precision, Z, s)
 
     @ops.body
     def energy_gradient(Q, Z, weight, Z_bar):
-        add_gradient(Q.peak, Q.mean, Q.precision, Z, weight, Z_bar)
+        add_gradient(weight, Q.peak, Q.mean, Q.precision, Z, Z_bar)
 
-    @ops.loop
-    def add_gradient(peak, mean, precision, Z, weight, Z_bar):
+    @ops.each
+    def add_gradient(s, weight, peak, mean, precision, Z, Z_bar):
         """grad Q = -Q P (x - m)."""
-        for s in range(first(), weight.shape[0], stride()):
-            factor = -weight[s] * _bump(peak, mean, precision, Z, s)
-            for i in range(mean.shape[0]):
-                total = 0.0
-                for j in range(mean.shape[0]):
-                    total += precision[i, j] * (Z[j, s] - mean[j])
-                Z_bar[i, s] += factor * total
-        barrier()
+        factor = -weight[s] * _bump(peak, mean, precision, Z, s)
+        for i in range(mean.shape[0]):
+            total = 0.0
+            for j in range(mean.shape[0]):
+                total += precision[i, j] * (Z[j, s] - mean[j])
+            Z_bar[i, s] += factor * total
 
     return EnergyBodies(energy, energy_gradient)
 
 
 def _quadratic(ops: Ops) -> EnergyBodies:
     """k/2 |x - q|^2; q has one entry, for all coordinates, or d."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
 
     @ops.body
     def energy(Q, Z, out):
-        add(Q.k, Q.q, Z, out)
+        add(out, Q.k, Q.q, Z)
 
-    @ops.loop
-    def add(k, q, Z, out):
+    @ops.each
+    def add(s, out, k, q, Z):
         """k/2 |x - q|^2."""
-        for s in range(first(), out.shape[0], stride()):
-            total = 0.0
-            for i in range(Z.shape[0]):
-                v = Z[i, s] - q[i if q.shape[0] > 1 else 0]
-                total += 0.5 * k * v * v
-            out[s] += total
-        barrier()
+        total = 0.0
+        for i in range(Z.shape[0]):
+            v = Z[i, s] - q[i if q.shape[0] > 1 else 0]
+            total += 0.5 * k * v * v
+        out[s] += total
 
     @ops.body
     def energy_gradient(Q, Z, weight, Z_bar):
-        add_gradient(Q.k, Q.q, Z, weight, Z_bar)
+        add_gradient(weight, Q.k, Q.q, Z, Z_bar)
 
-    @ops.loop
-    def add_gradient(k, q, Z, weight, Z_bar):
+    @ops.each
+    def add_gradient(s, weight, k, q, Z, Z_bar):
         """k (x - q)."""
-        for s in range(first(), weight.shape[0], stride()):
-            for i in range(Z.shape[0]):
-                Z_bar[i, s] += weight[s] * k * (Z[i, s] - q[i if q.shape[0] > 1 else 0])
-        barrier()
+        for i in range(Z.shape[0]):
+            Z_bar[i, s] += weight[s] * k * (Z[i, s] - q[i if q.shape[0] > 1 else 0])
 
     return EnergyBodies(energy, energy_gradient)
 

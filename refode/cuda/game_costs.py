@@ -45,22 +45,22 @@ def game_cost(ops: Ops, log_density: Any) -> CostBodies:
             log_density(cost.target, Z, first, m, log_Y, score, work)
         else:
             fill(score, 0.0)
-        quadratures(cost.running, cost.hjb, cost.scale, Y, d, m, L, values)
+        quadratures(values, cost.running, cost.hjb, cost.scale, Y, d, m, L)
         if cost.kind == KULLBACK_LEIBLER:
-            divergences(cost.weight, cost.scale, log_rho, log_Y, m, L[d], a_bar, values)
+            divergences(values, cost.weight, cost.scale, log_rho, log_Y, m, L[d], a_bar)
         else:
             fill(scratch[at + 2 : at + 3], 0.0)  # a_bar
         if cost.hjb_terminal > 0.0:
             derivatives(cost.field, cost.e, cost.t, Z, phi, None, None, None, tape)
             residuals(
-                cost.kind, cost.weight, cost.hjb_terminal, cost.squared, cost.scale,
-                log_rho, log_Y, phi, m, L[d], a_bar, phi_bar, values,
+                phi, cost.kind, cost.weight, cost.hjb_terminal, cost.squared, cost.scale,
+                log_rho, log_Y, m, L[d], a_bar, phi_bar, values,
             )  # fmt: skip
             derivatives_adjoint(
                 cost.field, cost.e, cost.t, Z, tape, phi_bar, None, None, None,
                 L[:d], cost_bar, free,
             )  # fmt: skip
-        add_score(a_bar, score, L[:d])
+        add_score(L[:d], a_bar, score)
         total(cost_bar, value_at, values, cost.scale)
 
     def rows(cost: Any) -> int:
@@ -86,8 +86,8 @@ def inverse_cost(ops: Ops, log_density: Any) -> CostBodies:
         fill(L, 0.0)
         log_density(cost.initial, Y[:d], first, m, log_rho_0, score, work)
         factor = cost.weight * cost.scale
-        cross_entropies(factor, Y[d], log_rho_0, m, L[d], a_bar, values)
-        add_score(a_bar, score, L[:d])
+        cross_entropies(values, factor, Y[d], log_rho_0, m, L[d], a_bar)
+        add_score(L[:d], a_bar, score)
         total(cost_bar, value_at, values, factor)
 
     return CostBodies(
@@ -96,68 +96,56 @@ def inverse_cost(ops: Ops, log_density: Any) -> CostBodies:
 
 
 def _quadratures(ops: Ops) -> Any:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def quadratures(running, hjb, scale, Y, d, m, L, values):
+    @ops.each
+    def quadratures(s, values, running, hjb, scale, Y, d, m, L):
         """running L + F + hjb R, without the scale, and its cotangents, with it."""
-        for s in range(first(), values.shape[0], stride()):
-            value = 0.0
-            if s < m:
-                value = running * Y[d + 1, s] + Y[d + 2, s] + hjb * Y[d + 3, s]
-                L[d + 1, s] = scale * running
-                L[d + 2, s] = scale
-                L[d + 3, s] = scale * hjb
-            values[s] = value
-        barrier()
+        value = 0.0
+        if s < m:
+            value = running * Y[d + 1, s] + Y[d + 2, s] + hjb * Y[d + 3, s]
+            L[d + 1, s] = scale * running
+            L[d + 2, s] = scale
+            L[d + 3, s] = scale * hjb
+        values[s] = value
 
     return quadratures
 
 
 def _divergences(ops: Ops) -> Any:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def divergences(weight, scale, log_rho, log_Y, m, log_rho_bar, a_bar, values):
+    @ops.each
+    def divergences(s, values, weight, scale, log_rho, log_Y, m, log_rho_bar, a_bar):
         """weight (log rho - log rho_Y), without the scale; a_bar is the cotangent of log rho_Y."""
-        for s in range(first(), values.shape[0], stride()):
-            if s < m:
-                values[s] += weight * (log_rho[s] - log_Y[s])
-                log_rho_bar[s] += scale * weight
-                a_bar[s] = -scale * weight
-            else:
-                a_bar[s] = 0.0
-        barrier()
+        if s < m:
+            values[s] += weight * (log_rho[s] - log_Y[s])
+            log_rho_bar[s] += scale * weight
+            a_bar[s] = -scale * weight
+        else:
+            a_bar[s] = 0.0
 
     return divergences
 
 
 def _residuals(ops: Ops) -> Any:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
+    @ops.each
     def residuals(
-        kind, weight, hjb_terminal, squared, scale, log_rho, log_Y, phi, m,
-        log_rho_bar, a_bar, phi_bar, values,
+        s, phi, kind, weight, hjb_terminal, squared, scale, log_rho, log_Y, m, log_rho_bar, a_bar,
+        phi_bar, values,
     ):  # fmt: skip
         """hjb_terminal |r| or r^2 with r = Phi - G', without the scale; adds to cotangents."""
-        for s in range(first(), phi.shape[0], stride()):
-            if s >= m:
-                phi_bar[s] = 0.0
-            else:
-                if kind == KULLBACK_LEIBLER:  # G' = weight (1 + log rho - log rho_Y)
-                    slope = weight
-                    r = phi[s] - weight * (1.0 + log_rho[s] - log_Y[s])
-                else:  # G' = -weight rho_Y/rho
-                    slope = weight * _exp(log_Y[s] - log_rho[s])
-                    r = phi[s] + slope
-                values[s] += hjb_terminal * (r * r if squared else r * sign(r))
-                r_bar = 2.0 * r if squared else sign(r) + 0.0 * r  # not finite where r is not
-                r_bar *= scale * hjb_terminal
-                phi_bar[s] = r_bar
-                log_rho_bar[s] -= r_bar * slope
-                a_bar[s] += r_bar * slope
-        barrier()
+        if s >= m:
+            phi_bar[s] = 0.0
+        else:
+            if kind == KULLBACK_LEIBLER:  # G' = weight (1 + log rho - log rho_Y)
+                slope = weight
+                r = phi[s] - weight * (1.0 + log_rho[s] - log_Y[s])
+            else:  # G' = -weight rho_Y/rho
+                slope = weight * _exp(log_Y[s] - log_rho[s])
+                r = phi[s] + slope
+            values[s] += hjb_terminal * (r * r if squared else r * sign(r))
+            r_bar = 2.0 * r if squared else sign(r) + 0.0 * r  # not finite where r is not
+            r_bar *= scale * hjb_terminal
+            phi_bar[s] = r_bar
+            log_rho_bar[s] -= r_bar * slope
+            a_bar[s] += r_bar * slope
 
     return residuals
 
@@ -169,30 +157,20 @@ def _exp(v):
 
 
 def _cross_entropies(ops: Ops) -> Any:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def cross_entropies(factor, q, log_rho_0, m, q_bar, a_bar, values):
+    @ops.each
+    def cross_entropies(s, values, factor, q, log_rho_0, m, q_bar, a_bar):
         """q - log rho_0(w), without the factor; a_bar is the cotangent of log rho_0."""
-        for s in range(first(), values.shape[0], stride()):
-            values[s] = q[s] - log_rho_0[s] if s < m else 0.0
-            q_bar[s] = factor if s < m else 0.0
-            a_bar[s] = -factor if s < m else 0.0
-        barrier()
+        values[s] = q[s] - log_rho_0[s] if s < m else 0.0
+        q_bar[s] = factor if s < m else 0.0
+        a_bar[s] = -factor if s < m else 0.0
 
     return cross_entropies
 
 
 def _add_score(ops: Ops) -> Any:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def add_score(a_bar, score, L):
+    @ops.entries
+    def add_score(i, s, L, a_bar, score):
         """L += a_bar times the score: what log rho_Y's cotangent means for z."""
-        S = L.shape[1]
-        for q in range(first(), L.shape[0] * S, stride()):
-            i, s = q // S, q % S
-            L[i, s] += a_bar[s] * score[i, s]
-        barrier()
+        L[i, s] += a_bar[s] * score[i, s]
 
     return add_score

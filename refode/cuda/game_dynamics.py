@@ -32,14 +32,14 @@ def game(ops: Ops, of_energy: EnergyBodies) -> DynamicsBodies:
         fill(F[d + 2 : d + 3], 0.0)
         energy(dyn.energy, Y[:d], F[d + 2])  # [2] Q
         control(F, d, dyn.alpha)  # [3]
-        residual(Y[d], F, d, tape[0], dyn.entropy, dyn.squared, tape[1])  # [4]
+        residual(tape[1], Y[d], F, d, tape[0], dyn.entropy, dyn.squared)  # [4]
 
     @ops.body
     def slope_adjoint(dyn, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
         """(D99): all cotangents of the potential's derivatives, then its own adjoint."""
         d = dyn.field.d
-        residual_adjoint(F_bar, d, dyn.entropy, dyn.squared, tape[1], Y_bar[d])  # [4]^T
-        control_adjoint(F, F_bar, d, dyn.alpha)  # [3]^T
+        residual_adjoint(tape[1], F_bar, d, dyn.entropy, dyn.squared, Y_bar[d])  # [4]^T
+        control_adjoint(F_bar[: d + 1], F, dyn.alpha, F_bar)  # [3]^T
         energy_gradient(dyn.energy, Y[:d], F_bar[d + 2], Y_bar[:d])  # [2]^T
         derivatives_adjoint(  # [1]^T
             dyn.field, e, t, Y[:d], tape,
@@ -51,59 +51,46 @@ def game(ops: Ops, of_energy: EnergyBodies) -> DynamicsBodies:
 
 
 def _controls(ops: Ops) -> tuple[Any, Any]:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def control(F, d, alpha):
+    @ops.each
+    def control(s, F, d, alpha):
         """f, (log rho)' and L' from grad Phi and Lap Phi."""
-        for s in range(first(), F.shape[1], stride()):
-            F[d, s] /= alpha
-            L = 0.0
-            for i in range(d):
-                f = -F[i, s] / alpha
-                F[i, s] = f
-                L += (0.5 * alpha) * f * f
-            F[d + 1, s] = L
-        barrier()
+        F[d, s] /= alpha
+        L = 0.0
+        for i in range(d):
+            f = -F[i, s] / alpha
+            F[i, s] = f
+            L += (0.5 * alpha) * f * f
+        F[d + 1, s] = L
 
-    @ops.loop
-    def control_adjoint(F, F_bar, d, alpha):
+    @ops.entries
+    def control_adjoint(i, s, F_bar, F, alpha, all_bar):
         """Rows 0, ..., d of F_bar become the cotangents of grad Phi and Lap Phi."""
-        S = F.shape[1]
-        for q in range(first(), (d + 1) * S, stride()):
-            i, s = q // S, q % S
-            if i < d:  # f = -g/alpha and L' = alpha |f|^2/2
-                F_bar[i, s] = -F_bar[i, s] / alpha - F[i, s] * F_bar[d + 1, s]
-            else:
-                F_bar[d, s] /= alpha
-        barrier()
+        d = F_bar.shape[0] - 1
+        if i < d:  # f = -g/alpha and L' = alpha |f|^2/2
+            F_bar[i, s] = -F_bar[i, s] / alpha - F[i, s] * all_bar[d + 1, s]
+        else:
+            F_bar[d, s] /= alpha
 
     return control, control_adjoint
 
 
 def _residuals(ops: Ops) -> tuple[Any, Any]:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def residual(log_rho, F, d, Phi_t, entropy, squared, r):
+    @ops.each
+    def residual(s, r, log_rho, F, d, Phi_t, entropy, squared):
         """r, F' and R' from L' = |g|^2/(2 alpha) and Q."""
-        for s in range(first(), r.shape[0], stride()):
-            Q = F[d + 2, s]
-            v = F[d + 1, s] - Phi_t[s] - Q - entropy * (log_rho[s] + 1.0)
-            F[d + 2, s] = Q + entropy * log_rho[s]
-            F[d + 3, s] = v * v if squared else v * sign(v)
-            r[s] = v
-        barrier()
+        Q = F[d + 2, s]
+        v = F[d + 1, s] - Phi_t[s] - Q - entropy * (log_rho[s] + 1.0)
+        F[d + 2, s] = Q + entropy * log_rho[s]
+        F[d + 3, s] = v * v if squared else v * sign(v)
+        r[s] = v
 
-    @ops.loop
-    def residual_adjoint(F_bar, d, entropy, squared, r, log_rho_bar):
+    @ops.each
+    def residual_adjoint(s, r, F_bar, d, entropy, squared, log_rho_bar):
         """Rows d+1, d+2, d+3 of F_bar become the cotangents of L' in all, of Q, of dPhi/dt."""
-        for s in range(first(), r.shape[0], stride()):
-            r_bar = F_bar[d + 3, s] * (2.0 * r[s] if squared else sign(r[s]))
-            log_rho_bar[s] += entropy * (F_bar[d + 2, s] - r_bar)
-            F_bar[d + 1, s] += r_bar
-            F_bar[d + 2, s] -= r_bar
-            F_bar[d + 3, s] = -r_bar
-        barrier()
+        r_bar = F_bar[d + 3, s] * (2.0 * r[s] if squared else sign(r[s]))
+        log_rho_bar[s] += entropy * (F_bar[d + 2, s] - r_bar)
+        F_bar[d + 1, s] += r_bar
+        F_bar[d + 2, s] -= r_bar
+        F_bar[d + 3, s] = -r_bar
 
     return residual, residual_adjoint

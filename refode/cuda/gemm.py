@@ -11,10 +11,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 from numba import cuda
 
-from refode.cuda import device
+from refode.cuda import device, rooms
 from refode.cuda.ops import launch_shape
 
 #: Threads a side of a block, and entries a side that a thread computes.
@@ -64,43 +63,35 @@ def sums() -> tuple[Any, ...]:
         room = _room(parts * rows * columns, bar.dtype)
         grid = (-(-columns // (side * each)), -(-rows // (side * each)), parts)
         outer[grid, (side, side)](U, X, D, part, room)
-        collect[launch_shape()](room, parts, rows * columns, bar, at, 1.0)
+        collect[launch_shape()](room, parts, rows * columns, bar, at, 1, 1.0)
 
     def row_sums(bar: Any, at: int, U: Any, factor: float) -> None:
+        column_sums(bar, at, 1, U, factor)
+
+    def column_sums(bar: Any, at: int, step: int, U: Any, factor: float) -> None:
         parts = -(-U.shape[1] // part)
         room = _room(parts * U.shape[0], bar.dtype)
         row_parts[(U.shape[0], parts), threads](U, part, room)
-        collect[launch_shape()](room, parts, U.shape[0], bar, at, factor)
+        collect[launch_shape()](room, parts, U.shape[0], bar, at, step, factor)
 
     def row_products(bar: Any, at: int, U: Any, v: Any, factor: float) -> None:
         parts = -(-U.shape[1] // part)
         room = _room(parts * U.shape[0], bar.dtype)
         product_parts[(U.shape[0], parts), threads](U, v, part, room)
-        collect[launch_shape()](room, parts, U.shape[0], bar, at, factor)
+        collect[launch_shape()](room, parts, U.shape[0], bar, at, 1, factor)
 
     def total(bar: Any, at: int, v: Any, factor: float) -> None:
         parts = -(-v.shape[0] // part)
         room = _room(parts, bar.dtype)
         total_parts[(1, parts), threads](v, part, room)
-        collect[launch_shape()](room, parts, 1, bar, at, factor)
+        collect[launch_shape()](room, parts, 1, bar, at, 1, factor)
 
-    return product, product_transposed, outer_add, row_sums, row_products, total
-
-
-_rooms: dict[np.dtype, Any] = {}
+    return product, product_transposed, outer_add, row_sums, row_products, total, column_sums
 
 
 def _room(size: int, dtype: Any) -> Any:
-    """Room for parts of sums, kept for the next launch: launches follow one another."""
-    dtype = np.dtype(dtype)
-    if dtype not in _rooms or _rooms[dtype].shape[0] < size:
-        _rooms[dtype] = device.require().device_array(size, dtype)
-    return _rooms[dtype]
-
-
-def release() -> None:
-    """Give the kept room back."""
-    _rooms.clear()
+    """Room for parts of sums: launches follow one another."""
+    return rooms.room("parts", size, dtype)
 
 
 @functools.cache
@@ -177,14 +168,14 @@ def _kernels(side: int, each: int) -> tuple[Any, ...]:
 
 
 @cuda.jit
-def _collect(room, parts, n, bar, at, factor):
-    """bar[at:] += factor times the parts' sums, in order."""
+def _collect(room, parts, n, bar, at, step, factor):
+    """bar[at::step] += factor times the parts' sums, in order."""
     start, stride = cuda.grid(1), cuda.gridsize(1)
     for q in range(start, n, stride):
         total = 0.0
         for part in range(parts):
             total += room[part * n + q]
-        bar[at + q] += factor * total
+        bar[at + q * step] += factor * total
 
 
 @functools.cache

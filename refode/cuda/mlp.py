@@ -7,7 +7,6 @@ tape of a stage is (a_l, sigma'_l), hidden layer after hidden layer.
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 from refode.cuda.activations import curvature, sigma, slope
@@ -86,10 +85,10 @@ def _passes(ops: Ops) -> Passes:
             w, begin, end = f.widths[i + 1], 2 * f.places[i], f.starts[i + 1]
             a, D = tape[begin : begin + w], tape[begin + w : begin + 2 * w]
             product(e, f.starts[i], 1, source, a, False)  # [1] u = W a + b (+ w t)
-            activate(f.codes[i], e, end - w, o_w, f.n_time > 0 and i == 0, t, a, D)
+            activate(a, f.codes[i], e, end - w, o_w, f.n_time > 0 and i == 0, t, D)
             source = a  #                                       a = sigma(u)
         product(e, f.starts[n], 1, source, F, False)  # [2] f = W a + b (+ w t)
-        shift(e, o_w - f.widths[n + 1], o_w, f.n_time > 0 and n == 0, t, F)
+        shift(F, e, o_w - f.widths[n + 1], o_w, f.n_time > 0 and n == 0, t)
 
     @ops.body
     def values_adjoint(f, e, t, Z, tape, F_bar, D_bars, Z_bar, e_bar, one, other):
@@ -104,7 +103,7 @@ def _passes(ops: Ops) -> Passes:
                 a, D = tape[begin : begin + w], tape[begin + w : begin + 2 * w]
                 if D_bars is not None:
                     D_bar = D_bars[f.places[i] : f.places[i + 1]]
-                    units_adjoint(f.codes[i], a, D, D_bar, U_bar)
+                    units_adjoint(a, f.codes[i], D, D_bar, U_bar)
                 else:
                     multiply(U_bar, D)
             row_sums(e_bar, at + w * below, U_bar, 1.0)  # b_bar += u_bar
@@ -130,7 +129,7 @@ def _passes(ops: Ops) -> Passes:
             if i > 0:  # u_dot = W a_dot
                 product(e, f.starts[i], 1, work[: f.widths[i]], u_dot, False)
             # a_dot = sigma' u_dot
-            scaled_product(1.0, tape[begin + w : begin + 2 * w], u_dot, work[:w])
+            scaled_product(work[:w], 1.0, tape[begin + w : begin + 2 * w], u_dot)
 
     @ops.body
     def tangents_adjoint(f, e, tape, u_dots, e_bar, D_bars, one, other):
@@ -143,12 +142,12 @@ def _passes(ops: Ops) -> Passes:
             u_dot = u_dots[f.places[i] : f.places[i + 1]]
             u_dot_bar = one[:w] if i > 0 else u_dot
             # a_dot = sigma' u_dot: sigma'_bar += a_dot_bar u_dot, u_dot_bar = sigma' a_dot_bar
-            slopes_adjoint(D, u_dot, one[:w], D_bar, u_dot_bar)
+            slopes_adjoint(one[:w], D, u_dot, D_bar, u_dot_bar)
             if i > 0:  # u_dot = W a_dot of the layer below
                 below, under = f.widths[i], 2 * f.places[i - 1]
                 D = tape[under + below : under + 2 * below]
                 u_dot_below = u_dots[f.places[i - 1] : f.places[i]]
-                scaled_product(1.0, D, u_dot_below, other[:below])
+                scaled_product(other[:below], 1.0, D, u_dot_below)
                 outer_add(u_dot_bar, other[:below], 1, e_bar, f.starts[i])
                 product_transposed(e, f.starts[i], 1, u_dot_bar, other[:below], False)
                 one, other = other, one
@@ -160,21 +159,21 @@ def _passes(ops: Ops) -> Passes:
 def _trace(ops: Ops, passes: Passes) -> tuple[Any, Any]:
     la = linalg(ops)
     product, multiply = la.product, la.multiply
-    row_products, total = la.row_products, la.total
+    row_products, total, column_sums = la.row_products, la.total, la.column_sums
     tangents, tangents_adjoint = passes.tangents, passes.tangents_adjoint
-    diagonal, column, add_row, seed, part_sums, add_parts = _trace_loops(ops)
+    diagonal, column, add_row, seed = _trace_loops(ops)
 
     @ops.body
     def trace(f, e, tape, tr, one, other):
         """tr = sum_i e_i^T J e_i, one direction e_i at a time, (D16)."""
         n, d = f.widths.shape[0] - 2, f.widths[0]
         if n == 0:
-            diagonal(e, d, tr)
+            diagonal(tr, e, d)
         else:
             for i in range(d):
                 here, following = one, other
                 w = f.widths[1]
-                column(e, i, d, here[:w])
+                column(here[:w], e, i, d)
                 multiply(here[:w], tape[w : 2 * w])
                 for j in range(1, n):
                     w, begin = f.widths[j + 1], 2 * f.places[j]
@@ -182,7 +181,7 @@ def _trace(ops: Ops, passes: Passes) -> tuple[Any, Any]:
                     multiply(following[:w], tape[begin + w : begin + 2 * w])
                     here, following = following, here
                 w = f.widths[n]
-                add_row(e, f.starts[n] + i * w, here[:w], tr, i > 0)
+                add_row(tr, e, f.starts[n] + i * w, here[:w], i > 0)
 
     @ops.body
     def trace_adjoint(f, e, tape, tr_bar, e_bar, D_bars, u_dots, one, other):
@@ -194,135 +193,79 @@ def _trace(ops: Ops, passes: Passes) -> tuple[Any, Any]:
             else:
                 u_dot, w = u_dots[: f.widths[1]], f.widths[n]
                 at = f.starts[n] + i * w
-                column(e, i, d, u_dot)
+                column(u_dot, e, i, d)
                 tangents(f, e, tape, u_dots, other)
                 row_products(e_bar, at, other[:w], tr_bar, 1.0)  # tr += W_n[i] . a_dot
-                seed(e, at, tr_bar, one[:w])
+                seed(one[:w], e, at, tr_bar)
                 tangents_adjoint(f, e, tape, u_dots, e_bar, D_bars, one, other)
-                length = max(1, int(math.sqrt(tr_bar.shape[0])))
-                part_sums(u_dot, length, one)  # W_0_bar[:, i] += u_dot_bar
-                add_parts(one, length, e_bar, i, d, f.widths[1])
+                column_sums(e_bar, i, d, u_dot, 1.0)  # W_0_bar[:, i] += u_dot_bar
 
     return trace, trace_adjoint
 
 
 @functools.cache
 def _loops(ops: Ops) -> tuple[Any, ...]:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def activate(code, e, o_b, o_w, time, t, A, D):
+    @ops.entries
+    def activate(j, s, A, code, e, o_b, o_w, time, t, D):
         """A <- sigma(A + b (+ w t)), D <- sigma' there."""
-        S = A.shape[1]
-        for q in range(first(), A.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            u = A[j, s] + e[o_b + j]
-            if time:
-                u += e[o_w + j] * t
-            a = sigma(code, u)
-            A[j, s] = a
-            D[j, s] = slope(code, u, a)
-        barrier()
+        u = A[j, s] + e[o_b + j]
+        if time:
+            u += e[o_w + j] * t
+        a = sigma(code, u)
+        A[j, s] = a
+        D[j, s] = slope(code, u, a)
 
-    @ops.loop
-    def shift(e, o_b, o_w, time, t, U):
+    @ops.entries
+    def shift(j, s, U, e, o_b, o_w, time, t):
         """U += b (+ w t)."""
-        S = U.shape[1]
-        for q in range(first(), U.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            number = e[o_b + j]
-            if time:
-                number += e[o_w + j] * t
-            U[j, s] += number
-        barrier()
+        number = e[o_b + j]
+        if time:
+            number += e[o_w + j] * t
+        U[j, s] += number
 
-    @ops.loop
-    def units_adjoint(code, a, D, D_bar, u_bar):
+    @ops.entries
+    def units_adjoint(j, s, a, code, D, D_bar, u_bar):
         """u_bar <- sigma' u_bar + sigma'' sigma'_bar."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            bend = curvature(code, a[j, s], D[j, s])
-            u_bar[j, s] = D[j, s] * u_bar[j, s] + bend * D_bar[j, s]
-        barrier()
+        bend = curvature(code, a[j, s], D[j, s])
+        u_bar[j, s] = D[j, s] * u_bar[j, s] + bend * D_bar[j, s]
 
-    @ops.loop
-    def slopes_adjoint(D, u_dot, g, D_bar, out):
+    @ops.entries
+    def slopes_adjoint(j, s, g, D, u_dot, D_bar, out):
         """D_bar += g u_dot; out <- D g."""
-        S = g.shape[1]
-        for q in range(first(), g.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            D_bar[j, s] += g[j, s] * u_dot[j, s]
-            out[j, s] = D[j, s] * g[j, s]
-        barrier()
+        D_bar[j, s] += g[j, s] * u_dot[j, s]
+        out[j, s] = D[j, s] * g[j, s]
 
     return activate, shift, units_adjoint, slopes_adjoint
 
 
 @functools.cache
 def _trace_loops(ops: Ops) -> tuple[Any, ...]:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def diagonal(e, d, tr):
+    @ops.each
+    def diagonal(s, tr, e, d):
         """tr <- tr W_0, the field being affine."""
-        for s in range(first(), tr.shape[0], stride()):
-            total = 0.0
-            for i in range(d):
-                total += e[i * d + i]
-            tr[s] = total
-        barrier()
+        total = 0.0
+        for i in range(d):
+            total += e[i * d + i]
+        tr[s] = total
 
-    @ops.loop
-    def column(e, i, d, U):
+    @ops.entries
+    def column(j, s, U, e, i, d):
         """U <- W_0 e_i for every sample."""
-        S = U.shape[1]
-        for q in range(first(), U.shape[0] * S, stride()):
-            U[q // S, q % S] = e[(q // S) * d + i]
-        barrier()
+        U[j, s] = e[j * d + i]
 
-    @ops.loop
-    def add_row(e, at, X, tr, more):
+    @ops.each
+    def add_row(s, tr, e, at, X, more):
         """tr <- e[at:] . x, added to tr where ``more``."""
-        for s in range(first(), tr.shape[0], stride()):
-            total = 0.0
-            for j in range(X.shape[0]):
-                total += e[at + j] * X[j, s]
-            if more:
-                total += tr[s]
-            tr[s] = total
-        barrier()
+        total = 0.0
+        for j in range(X.shape[0]):
+            total += e[at + j] * X[j, s]
+        if more:
+            total += tr[s]
+        tr[s] = total
 
-    @ops.loop
-    def seed(e, at, tr_bar, G):
+    @ops.entries
+    def seed(j, s, G, e, at, tr_bar):
         """G <- the row e[at:], times tr_bar."""
-        S = G.shape[1]
-        for q in range(first(), G.shape[0] * S, stride()):
-            G[q // S, q % S] = e[at + q // S] * tr_bar[q % S]
-        barrier()
+        G[j, s] = e[at + j] * tr_bar[s]
 
-    @ops.loop
-    def part_sums(U, length, parts):
-        """parts[j, p] <- the sum of the p-th ``length`` entries of U's row j."""
-        S = U.shape[1]
-        n = (S + length - 1) // length
-        for q in range(first(), U.shape[0] * n, stride()):
-            j, p = q // n, q % n
-            total = 0.0
-            for s in range(p * length, min(p * length + length, S)):
-                total += U[j, s]
-            parts[j, p] = total
-        barrier()
-
-    @ops.loop
-    def add_parts(parts, length, bar, at, step, rows):
-        """bar[at + j step] += the parts of row j, in order: a column of W_0's cotangent."""
-        n = (parts.shape[1] + length - 1) // length
-        for j in range(first(), rows, stride()):
-            total = 0.0
-            for p in range(n):
-                total += parts[j, p]
-            bar[at + j * step] += total
-        barrier()
-
-    return diagonal, column, add_row, seed, part_sums, add_parts
+    return diagonal, column, add_row, seed

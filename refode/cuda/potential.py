@@ -55,7 +55,6 @@ def potential(ops: Ops) -> FieldBodies:
     """f = -grad_x Phi, its trace -Lap Phi and the adjoint of both."""
     bodies = potential_bodies(ops)
     derivatives, derivatives_adjoint = bodies.derivatives, bodies.derivatives_adjoint
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
 
     @ops.body
     def rhs(f, e, t, Z, F, tr, tape):
@@ -75,20 +74,15 @@ def potential(ops: Ops) -> FieldBodies:
             f, e, t, Z, tape, None, F_bar, None, tr_bar, Z_bar, e_bar, scratch
         )  # fmt: skip
 
-    @ops.loop
-    def negate(F):
+    @ops.entries
+    def negate(j, s, F):
         """F <- -F."""
-        S = F.shape[1]
-        for q in range(first(), F.shape[0] * S, stride()):
-            F[q // S, q % S] = -F[q // S, q % S]
-        barrier()
+        F[j, s] = -F[j, s]
 
-    @ops.loop
-    def negate_row(v):
+    @ops.each
+    def negate_row(s, v):
         """v <- -v."""
-        for s in range(first(), v.shape[0], stride()):
-            v[s] = -v[s]
-        barrier()
+        v[s] = -v[s]
 
     return FieldBodies(rhs, rhs_adjoint, bodies.rows)
 
@@ -150,7 +144,6 @@ def potential_bodies(ops: Ops) -> PotentialBodies:
 
 @functools.cache
 def _features(ops: Ops) -> Features:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     la = linalg(ops)
     product, product_transposed = la.product, la.product_transposed
     outer_add, row_sums = la.outer_add, la.row_sums
@@ -168,43 +161,31 @@ def _features(ops: Ops) -> Features:
             before = tape[k.U + (i - 1) * m : k.U + i * m]
             product(e, o.K + (i - 1) * m * m, 1, before, a, False)
             if last or i < f.M:
-                next_layer(h, a, e, o.b + i * m, before, tape[k.U + i * m : k.U + (i + 1) * m])
+                next_layer(tape[k.U + i * m : k.U + (i + 1) * m], h, a, e, o.b + i * m, before)
             else:
                 tanh(a, e, o.b + i * m)
 
-    @ops.loop
-    def first_layer(V, r, t, e, o_wt, o_b, U):
+    @ops.entries
+    def first_layer(j, s, V, r, t, e, o_wt, o_b, U):
         """l += t A_t in the first r rows of V; v += t K_t + b_0, a = tanh v, u = sigma(v)."""
-        S = V.shape[1]
-        for q in range(first(), V.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            v = V[j, s] + t * e[o_wt + j]
-            if j >= r:
-                v += e[o_b + j - r]
-                U[j - r, s] = log_cosh(v)
-                v = math.tanh(v)
-            V[j, s] = v
-        barrier()
+        v = V[j, s] + t * e[o_wt + j]
+        if j >= r:
+            v += e[o_b + j - r]
+            U[j - r, s] = log_cosh(v)
+            v = math.tanh(v)
+        V[j, s] = v
 
-    @ops.loop
-    def next_layer(h, a, e, o_b, before, U):
+    @ops.entries
+    def next_layer(j, s, U, h, a, e, o_b, before):
         """v = a + b_i, a <- tanh v, u_i = u_{i-1} + h sigma(v)."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            v = a[j, s] + e[o_b + j]
-            U[j, s] = before[j, s] + h * log_cosh(v)
-            a[j, s] = math.tanh(v)
-        barrier()
+        v = a[j, s] + e[o_b + j]
+        U[j, s] = before[j, s] + h * log_cosh(v)
+        a[j, s] = math.tanh(v)
 
-    @ops.loop
-    def tanh(a, e, o_b):
+    @ops.entries
+    def tanh(j, s, a, e, o_b):
         """a <- tanh(a + b_i)."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            a[j, s] = math.tanh(a[j, s] + e[o_b + j])
-        barrier()
+        a[j, s] = math.tanh(a[j, s] + e[o_b + j])
 
     @ops.body
     def features_adjoint(f, e, tape, e_bar, scratch):
@@ -222,21 +203,16 @@ def _features(ops: Ops) -> Features:
                 outer_add(v_bar, tape[k.U + (i - 1) * m : k.U + i * m], 1, e_bar, K)
                 product_transposed(e, K, 1, v_bar, u_bar, True)
 
-    @ops.loop
-    def units_adjoint(a, u_bar, h, v_bar):
+    @ops.entries
+    def units_adjoint(j, s, a, u_bar, h, v_bar):
         """v_bar <- (1 - a^2) a_bar + h a u_bar, with a_bar in v_bar."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            v_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * v_bar[j, s] + h * a[j, s] * u_bar[j, s]
-        barrier()
+        v_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * v_bar[j, s] + h * a[j, s] * u_bar[j, s]
 
     return Features(features, features_adjoint)
 
 
 @functools.cache
 def _gradient(ops: Ops) -> Gradient:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     la, of_rows = linalg(ops), row_sums_of(ops)
     product, product_transposed, outer_add = la.product, la.product_transposed, la.outer_add
     row_sums, row_products, total = la.row_sums, la.row_products, la.total
@@ -255,36 +231,31 @@ def _gradient(ops: Ops) -> Gradient:
         for i in range(f.M, 0, -1):
             y_next = tape[k.Y + i * m : k.Y + (i + 1) * m]
             y = tape[k.Y + (i - 1) * m : k.Y + i * m]
-            scaled_product(h, tape[k.V + r + i * m : k.V + r + (i + 1) * m], y_next, q)
+            scaled_product(q, h, tape[k.V + r + i * m : k.V + r + (i + 1) * m], y_next)
             copy(y, y_next)
             product_transposed(e, o.K + (i - 1) * m * m, 1, q, y, True)
         if r > 0:
             copy(tape[k.P : k.P + r], tape[k.V : k.V + r])
-        scaled_product(1.0, tape[k.V + r : k.V + r + m], tape[k.Y : k.Y + m], q)
+        scaled_product(q, 1.0, tape[k.V + r : k.V + r + m], tape[k.Y : k.Y + m])
         product_transposed(e, o.W, 1, P, G, False)
         add_column(G, e, o.bx)
         if Gt is not None:
-            by_time(e, o.bt, o.wt, P, Gt)
+            by_time(Gt, e, o.bt, o.wt, P)
         if f.symmetric:
             quadratic_gradient(f.d, e, o.S, t, Z, G, Gt)
 
-    @ops.loop
-    def set_rows(y, e, o_w):
+    @ops.entries
+    def set_rows(j, s, y, e, o_w):
         """y_{M+1} <- w."""
-        S = y.shape[1]
-        for q in range(first(), y.shape[0] * S, stride()):
-            y[q // S, q % S] = e[o_w + q // S]
-        barrier()
+        y[j, s] = e[o_w + j]
 
-    @ops.loop
-    def by_time(e, o_bt, o_wt, P, Gt):
+    @ops.each
+    def by_time(s, Gt, e, o_bt, o_wt, P):
         """Gt <- W_t . P + b_t."""
-        for s in range(first(), Gt.shape[0], stride()):
-            total = e[o_bt]
-            for j in range(P.shape[0]):
-                total += e[o_wt + j] * P[j, s]
-            Gt[s] = total
-        barrier()
+        total = e[o_bt]
+        for j in range(P.shape[0]):
+            total += e[o_wt + j] * P[j, s]
+        Gt[s] = total
 
     @ops.body
     def gradient_adjoint(f, e, t, Z, tape, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch):
@@ -306,7 +277,7 @@ def _gradient(ops: Ops) -> Gradient:
             add_multiples(V_bar, e, o.wt, Gt_bar)
         if f.symmetric:
             quadratic_gradient_adjoint(f.d, e, o.S, t, Z, G_bar, Gt_bar, Z_bar, e_bar)
-        pair_adjoint(1.0, a, y, a_bar, y_bar, False)
+        pair_adjoint(a, 1.0, y, a_bar, y_bar, False)
         if lap_bar is not None:
             total(e_bar, o.trace, lap_bar, 1.0)
             first_term_adjoint(
@@ -317,23 +288,19 @@ def _gradient(ops: Ops) -> Gradient:
             y = tape[k.Y + i * m : k.Y + (i + 1) * m]
             a_bar, K = scratch[r + i * m : r + (i + 1) * m], o.K + (i - 1) * m * m
             product(e, K, 1, y_bar, a_bar, False)  # of q = h a y, so far
-            scaled_product(h, a, y, q)
+            scaled_product(q, h, a, y)
             outer_add(q, y_bar, 1, e_bar, K)
-            pair_adjoint(h, a, y, a_bar, y_bar, True)
+            pair_adjoint(a, h, y, a_bar, y_bar, True)
             if lap_bar is not None:
                 R = tape[k.R + (i - 1) * m : k.R + i * m]
-                term_adjoint(h, a, y, R, lap_bar, a_bar, y_bar)
+                term_adjoint(a, h, y, R, lap_bar, a_bar, y_bar)
         row_sums(e_bar, o.w, y_bar, 1.0)
 
-    @ops.loop
-    def pair_adjoint(h, a, y, a_bar, y_bar, more):
+    @ops.entries
+    def pair_adjoint(j, s, a, h, y, a_bar, y_bar, more):
         """q = h a y: with q_bar in a_bar, y_bar (+)= h a q_bar, then a_bar <- h y q_bar."""
-        S = a.shape[1]
-        for k in range(first(), a.shape[0] * S, stride()):
-            j, s = k // S, k % S
-            q_bar = h * a_bar[j, s]
-            y_bar[j, s] = (y_bar[j, s] if more else 0.0) + a[j, s] * q_bar
-            a_bar[j, s] = y[j, s] * q_bar
-        barrier()
+        q_bar = h * a_bar[j, s]
+        y_bar[j, s] = (y_bar[j, s] if more else 0.0) + a[j, s] * q_bar
+        a_bar[j, s] = y[j, s] * q_bar
 
     return Gradient(gradient, gradient_adjoint)

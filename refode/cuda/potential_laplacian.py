@@ -10,7 +10,7 @@ import functools
 from typing import Any, NamedTuple
 
 from refode.cuda.linalg import linalg
-from refode.cuda.ops import Ops
+from refode.cuda.ops import Ops, signed
 from refode.cuda.potential_layout import layout
 
 
@@ -67,25 +67,25 @@ def laplacian_bodies(ops: Ops) -> Laplacian:
         """[5], [6]."""
         o, k, r, m, D, h = places(f), tape_rows(f), f.r, f.m, f.D, step_length(f)
         a_0 = tape[k.V + r : k.V + r + m]
-        first_term(e, o.trace, o.n, a_0, tape[k.Y : k.Y + m], lap)
+        first_term(lap, e, o.trace, o.n, a_0, tape[k.Y : k.Y + m])
         if f.pairs:
             R = tape[k.R : k.R + m]
             form(e, o.C, a_0, tape[k.J : k.end], R)
             a, y = tape[k.V + r + m : k.V + r + 2 * m], tape[k.Y + m : k.Y + 2 * m]
-            add_term(h, a, y, R, lap)
+            add_term(lap, h, a, y, R)
             return
         if f.M > 0:
-            first_jacobian(a_0, e, o.C, D, tape[k.J : k.J + m * D])
+            first_jacobian(tape[k.J : k.J + m * D], a_0, e, o.C, D)
         for i in range(1, f.M + 1):
             J = tape[k.J + (i - 1) * m * D : k.J + i * m * D]
             T = tape[k.T + (i - 1) * m * D : k.T + i * m * D]
             a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
             y, R = tape[k.Y + i * m : k.Y + (i + 1) * m], tape[k.R + (i - 1) * m : k.R + i * m]
             product(e, o.K + (i - 1) * m * m, D, J, T, False)
-            square_sums(T, D, R)
-            add_term(h, a, y, R, lap)
+            square_sums(R, T, D)
+            add_term(lap, h, a, y, R)
             if i < f.M:
-                next_jacobian(h, a, T, J, D, tape[k.J + i * m * D : k.J + (i + 1) * m * D])
+                next_jacobian(J, h, a, T, D, tape[k.J + i * m * D : k.J + (i + 1) * m * D])
 
     @ops.body
     def laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch):
@@ -109,10 +109,10 @@ def laplacian_bodies(ops: Ops) -> Laplacian:
             T = tape[k.T + (i - 1) * m * D : k.T + i * m * D]
             a = tape[k.V + r + i * m : k.V + r + (i + 1) * m]
             y = tape[k.Y + i * m : k.Y + (i + 1) * m]
-            square_sums_adjoint(h, a, y, T, D, lap_bar, T_bar)
+            square_sums_adjoint(T, h, a, y, D, lap_bar, T_bar)
             if i < f.M:
                 a_bar = scratch[r + i * m : r + (i + 1) * m]
-                next_jacobian_adjoint(h, a, T, J_bar, D, T_bar, a_bar)
+                next_jacobian_adjoint(a, h, T, J_bar, D, T_bar, a_bar)
             K = o.K + (i - 1) * m * m
             outer_add(T_bar, J, D, e_bar, K)
             product_transposed(e, K, D, T_bar, J_bar, i < f.M)
@@ -124,64 +124,50 @@ def laplacian_bodies(ops: Ops) -> Laplacian:
 
 @functools.cache
 def _terms(ops: Ops) -> Terms:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     row_sums = linalg(ops).row_sums
 
-    @ops.loop
-    def first_term(e, o_trace, o_n, a, y, lap):
+    @ops.each
+    def first_term(s, lap, e, o_trace, o_n, a, y):
         """lap <- the trace of the quadratic + n . (1 - a^2) y."""
-        for s in range(first(), lap.shape[0], stride()):
-            total = e[o_trace]
-            for j in range(a.shape[0]):
-                total += e[o_n + j] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
-            lap[s] = total
-        barrier()
+        total = e[o_trace]
+        for j in range(a.shape[0]):
+            total += e[o_n + j] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
+        lap[s] = total
 
-    @ops.loop
-    def add_term(h, a, y, R, lap):
+    @ops.each
+    def add_term(s, lap, h, a, y, R):
         """lap += h R . (1 - a^2) y."""
-        for s in range(first(), lap.shape[0], stride()):
-            total = 0.0
-            for j in range(a.shape[0]):
-                total += R[j, s] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
-            lap[s] += h * total
-        barrier()
+        total = 0.0
+        for j in range(a.shape[0]):
+            total += R[j, s] * (1.0 - a[j, s] * a[j, s]) * y[j, s]
+        lap[s] += h * total
 
     @ops.body
     def first_term_adjoint(e, o_n, a, y, lap_bar, a_bar, y_bar, e_bar, room):
         """[6]^T, n . (1 - a^2) y: add to the cotangents of a_0, y_1 and n."""
-        first_term_entries(e, o_n, a, y, lap_bar, a_bar, y_bar, room)
+        first_term_entries(a, e, o_n, y, lap_bar, a_bar, y_bar, room)
         row_sums(e_bar, o_n, room, 1.0)
 
-    @ops.loop
-    def first_term_entries(e, o_n, a, y, lap_bar, a_bar, y_bar, n_bar):
+    @ops.entries
+    def first_term_entries(j, s, a, e, o_n, y, lap_bar, a_bar, y_bar, n_bar):
         """n_bar <- what each sample gives to it."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            slope = (1.0 - a[j, s] * a[j, s]) * lap_bar[s]
-            y_bar[j, s] += e[o_n + j] * slope
-            a_bar[j, s] -= 2.0 * e[o_n + j] * a[j, s] * y[j, s] * lap_bar[s]
-            n_bar[j, s] = slope * y[j, s]
-        barrier()
+        slope = (1.0 - a[j, s] * a[j, s]) * lap_bar[s]
+        y_bar[j, s] += e[o_n + j] * slope
+        a_bar[j, s] -= 2.0 * e[o_n + j] * a[j, s] * y[j, s] * lap_bar[s]
+        n_bar[j, s] = slope * y[j, s]
 
-    @ops.loop
-    def term_adjoint(h, a, y, R, lap_bar, a_bar, y_bar):
+    @ops.entries
+    def term_adjoint(j, s, a, h, y, R, lap_bar, a_bar, y_bar):
         """[6]^T, h R . (1 - a^2) y: add to the cotangents of a_i and y_{i+1}."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            weight = h * R[j, s] * lap_bar[s]
-            y_bar[j, s] += (1.0 - a[j, s] * a[j, s]) * weight
-            a_bar[j, s] -= 2.0 * a[j, s] * y[j, s] * weight
-        barrier()
+        weight = h * R[j, s] * lap_bar[s]
+        y_bar[j, s] += (1.0 - a[j, s] * a[j, s]) * weight
+        a_bar[j, s] -= 2.0 * a[j, s] * y[j, s] * weight
 
     return Terms(first_term, add_term, first_term_adjoint, term_adjoint)
 
 
 @functools.cache
 def _pairs(ops: Ops) -> Pairs:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     la = linalg(ops)
     product, product_transposed, outer_add = la.product, la.product_transposed, la.outer_add
 
@@ -199,111 +185,76 @@ def _pairs(ops: Ops) -> Pairs:
         outer_add(R_bar, P, 1, e_bar, o_B)
         products_of_pairs_adjoint(a_0, P_bar, a_0_bar)
 
-    @ops.loop
-    def products_of_pairs(a, P):
+    @ops.entries
+    def products_of_pairs(j, s, a, P):
         """The products a_k a_l, k <= l, row by row: k m - k (k - 1)/2 + l - k is that of (k, l)."""
-        m, S = a.shape
-        for q in range(first(), m * m * S, stride()):
-            k, l, s = q // (m * S), (q // S) % m, q % S  # noqa: E741
-            if k <= l:
-                P[k * m - k * (k - 1) // 2 + l - k, s] = a[k, s] * a[l, s]
-        barrier()
+        m, k = a.shape[0], signed(j)
+        at = k * m - k * (k - 1) // 2
+        for l in range(k, m):  # noqa: E741
+            P[at + l - k, s] = a[k, s] * a[l, s]
 
-    @ops.loop
-    def products_of_pairs_adjoint(a, P_bar, a_bar):
+    @ops.entries
+    def products_of_pairs_adjoint(j, s, a, P_bar, a_bar):
         """Add to the cotangent of a; the square of a unit has two shares in it."""
-        m, S = a.shape
-        for q in range(first(), m * S, stride()):
-            k, s = q // S, q % S
-            total = P_bar[k * m - k * (k - 1) // 2, s] * a[k, s]
-            for l in range(m):  # noqa: E741
-                low, high = min(k, l), max(k, l)
-                total += P_bar[low * m - low * (low - 1) // 2 + high - low, s] * a[l, s]
-            a_bar[k, s] += total
-        barrier()
+        m, k = a.shape[0], signed(j)
+        total = P_bar[k * m - k * (k - 1) // 2, s] * a[k, s]
+        for l in range(m):  # noqa: E741
+            low, high = min(k, l), max(k, l)
+            total += P_bar[low * m - low * (low - 1) // 2 + high - low, s] * a[l, s]
+        a_bar[k, s] += total
 
-    @ops.loop
-    def slopes(a, y, lap_bar, R_bar):
+    @ops.entries
+    def slopes(j, s, a, y, lap_bar, R_bar):
         """R_bar <- (1 - a^2) y lap_bar."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            R_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * y[j, s] * lap_bar[s]
-        barrier()
+        R_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * y[j, s] * lap_bar[s]
 
     return Pairs(form, form_adjoint)
 
 
 @functools.cache
 def _jacobians(ops: Ops) -> Jacobians:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def first_jacobian(a, e, o_C, D, J):
+    @ops.entries
+    def first_jacobian(row, s, J, a, e, o_C, D):
         """J_0 <- a_0 C."""
-        S = J.shape[1]
-        for q in range(first(), J.shape[0] * S, stride()):
-            row, s = q // S, q % S
-            J[row, s] = a[row // D, s] * e[o_C + row]
-        barrier()
+        J[row, s] = a[row // D, s] * e[o_C + row]
 
-    @ops.loop
-    def square_sums(T, D, R):
+    @ops.entries
+    def square_sums(k, s, R, T, D):
         """R[k] <- sum_i T[k, i]^2."""
-        S = R.shape[1]
-        for q in range(first(), R.shape[0] * S, stride()):
-            k, s = q // S, q % S
-            total = 0.0
-            for row in range(k * D, (k + 1) * D):
-                total += T[row, s] * T[row, s]
-            R[k, s] = total
-        barrier()
+        total = 0.0
+        for row in range(k * D, (k + 1) * D):
+            total += T[row, s] * T[row, s]
+        R[k, s] = total
 
-    @ops.loop
-    def next_jacobian(h, a, T, J, D, J_next):
+    @ops.entries
+    def next_jacobian(row, s, J, h, a, T, D, J_next):
         """J_i <- J_{i-1} + h a_i T_i."""
-        S = J.shape[1]
-        for q in range(first(), J.shape[0] * S, stride()):
-            row, s = q // S, q % S
-            J_next[row, s] = J[row, s] + h * a[row // D, s] * T[row, s]
-        barrier()
+        J_next[row, s] = J[row, s] + h * a[row // D, s] * T[row, s]
 
-    @ops.loop
-    def square_sums_adjoint(h, a, y, T, D, lap_bar, T_bar):
+    @ops.entries
+    def square_sums_adjoint(row, s, T, h, a, y, D, lap_bar, T_bar):
         """T_bar <- 2 R_bar T with R_bar = h (1 - a^2) y lap_bar."""
-        S = T.shape[1]
-        for q in range(first(), T.shape[0] * S, stride()):
-            row, s = q // S, q % S
-            k = row // D
-            slope = 1.0 - a[k, s] * a[k, s]
-            T_bar[row, s] = (2.0 * h) * slope * y[k, s] * lap_bar[s] * T[row, s]
-        barrier()
+        k = row // D
+        slope = 1.0 - a[k, s] * a[k, s]
+        T_bar[row, s] = (2.0 * h) * slope * y[k, s] * lap_bar[s] * T[row, s]
 
-    @ops.loop
-    def next_jacobian_adjoint(h, a, T, J_bar, D, T_bar, a_bar):
+    @ops.entries
+    def next_jacobian_adjoint(k, s, a, h, T, J_bar, D, T_bar, a_bar):
         """J_i = J_{i-1} + h a_i T_i: add to the cotangents of T_i and a_i."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            k, s = q // S, q % S
-            total = 0.0
-            for row in range(k * D, (k + 1) * D):
-                T_bar[row, s] += h * a[k, s] * J_bar[row, s]
-                total += T[row, s] * J_bar[row, s]
-            a_bar[k, s] += h * total
-        barrier()
+        total = 0.0
+        for row in range(k * D, (k + 1) * D):
+            T_bar[row, s] += h * a[k, s] * J_bar[row, s]
+            total += T[row, s] * J_bar[row, s]
+        a_bar[k, s] += h * total
 
-    @ops.loop
-    def first_jacobian_adjoint(a, e, o_C, D, J_bar, a_bar):
+    @ops.entries
+    def first_jacobian_adjoint(k, s, a, e, o_C, D, J_bar, a_bar):
         """J_0 = a_0 C: add to the cotangent of a_0; J_bar <- what the samples give to C's."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            k, s = q // S, q % S
-            total = 0.0
-            for row in range(k * D, (k + 1) * D):
-                total += e[o_C + row] * J_bar[row, s]
-                J_bar[row, s] *= a[k, s]
-            a_bar[k, s] += total
-        barrier()
+        total = 0.0
+        for row in range(k * D, (k + 1) * D):
+            total += e[o_C + row] * J_bar[row, s]
+            J_bar[row, s] *= a[k, s]
+        a_bar[k, s] += total
 
     return Jacobians(
         first_jacobian, square_sums, next_jacobian,

@@ -45,32 +45,23 @@ def layout(ops: Ops) -> Layout:
 @functools.cache
 def row_sums_of(ops: Ops) -> RowSums:
     """The operations of one way to run."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
 
-    @ops.loop
-    def add_shift(Y, t, e, at):
+    @ops.entries
+    def add_shift(j, s, Y, t, e, at):
         """Y += t times the column e[at:], for every sample."""
-        S = Y.shape[1]
-        for q in range(first(), Y.shape[0] * S, stride()):
-            Y[q // S, q % S] += t * e[at + q // S]
-        barrier()
+        Y[j, s] += t * e[at + j]
 
-    @ops.loop
-    def add_multiples(Y, e, at, v):
+    @ops.entries
+    def add_multiples(j, s, Y, e, at, v):
         """Y += the column e[at:] times the row v."""
-        S = Y.shape[1]
-        for q in range(first(), Y.shape[0] * S, stride()):
-            Y[q // S, q % S] += e[at + q // S] * v[q % S]
-        barrier()
+        Y[j, s] += e[at + j] * v[s]
 
-    @ops.loop
-    def add_products(v, factor, X, Y):
+    @ops.each
+    def add_products(s, v, factor, X, Y):
         """v += factor times the sum over the rows of X Y."""
-        for s in range(first(), v.shape[0], stride()):
-            total = 0.0
-            for i in range(X.shape[0]):
-                total += X[i, s] * Y[i, s]
-            v[s] += factor * total
-        barrier()
+        total = 0.0
+        for i in range(X.shape[0]):
+            total += X[i, s] * Y[i, s]
+        v[s] += factor * total
 
     return RowSums(add_shift, add_multiples, add_products)

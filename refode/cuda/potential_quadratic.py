@@ -28,7 +28,6 @@ class Quadratic(NamedTuple):
 @functools.cache
 def quadratic(ops: Ops) -> Quadratic:
     """The symmetric quadratic; Gt and Gt_bar may be None."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     la, of_rows = linalg(ops), row_sums_of(ops)
     product, product_transposed, outer_add = la.product, la.product_transposed, la.outer_add
     row_sums, row_products, total = la.row_sums, la.row_products, la.total
@@ -73,35 +72,27 @@ def quadratic(ops: Ops) -> Quadratic:
         add_scaled_multiples(Z_bar, t, e, xt, phi_bar)
         for i in range(0, d, room.shape[0]):
             n = min(room.shape[0], d - i)
-            scaled_rows(0.5, Z[i : i + n], phi_bar, room[0:n])
+            scaled_rows(room[0:n], 0.5, Z[i : i + n], phi_bar)
             outer_add(room[0:n], Z, 1, e_bar, at + i * d)
-            scaled_rows(1.0, Z[i : i + n], phi_bar, room[0:n])
+            scaled_rows(room[0:n], 1.0, Z[i : i + n], phi_bar)
             product_transposed(e, at + i * d, 1, room[0:n], Z_bar, True)
 
-    @ops.loop
-    def add_affine(v, factor, t, e, xt, Z):
+    @ops.each
+    def add_affine(s, v, factor, t, e, xt, Z):
         """v += factor (S_xt . x + t S_tt)."""
-        for s in range(first(), v.shape[0], stride()):
-            total = t * e[xt + Z.shape[0]]
-            for i in range(Z.shape[0]):
-                total += e[xt + i] * Z[i, s]
-            v[s] += factor * total
-        barrier()
+        total = t * e[xt + Z.shape[0]]
+        for i in range(Z.shape[0]):
+            total += e[xt + i] * Z[i, s]
+        v[s] += factor * total
 
-    @ops.loop
-    def add_scaled_multiples(Y, factor, e, at, v):
+    @ops.entries
+    def add_scaled_multiples(j, s, Y, factor, e, at, v):
         """Y += factor times the column e[at:] times the row v."""
-        S = Y.shape[1]
-        for q in range(first(), Y.shape[0] * S, stride()):
-            Y[q // S, q % S] += factor * e[at + q // S] * v[q % S]
-        barrier()
+        Y[j, s] += factor * e[at + j] * v[s]
 
-    @ops.loop
-    def scaled_rows(factor, X, v, out):
+    @ops.entries
+    def scaled_rows(j, s, out, factor, X, v):
         """out <- factor v X, every row by v."""
-        S = out.shape[1]
-        for q in range(first(), out.shape[0] * S, stride()):
-            out[q // S, q % S] = factor * v[q % S] * X[q // S, q % S]
-        barrier()
+        out[j, s] = factor * v[s] * X[j, s]
 
     return Quadratic(gradient, gradient_adjoint, value, value_adjoint)

@@ -21,7 +21,6 @@ class Value(NamedTuple):
 @functools.cache
 def value_bodies(ops: Ops) -> Value:
     """Phi, of either quadratic."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     la, of_rows = linalg(ops), row_sums_of(ops)
     total, row_products = la.total, la.row_products
     add_multiples = of_rows.add_multiples
@@ -33,33 +32,29 @@ def value_bodies(ops: Ops) -> Value:
         """[7]; the rows of P, which the gradient fills later, are free."""
         o, k, m = places(f), tape_rows(f), f.m
         top = k.U + f.M * m
-        sums(e, o.c, o.bt, o.w, o.bx, t, tape[top : top + m], Z, phi)
+        sums(phi, e, o.c, o.bt, o.w, o.bx, t, tape[top : top + m], Z)
         if f.r > 0:
             add_half_squares(phi, tape[k.V : k.V + f.r])
         if f.symmetric:
             quadratic_value(f.d, e, o.S, t, Z, phi, tape[k.P : k.P + m])
 
-    @ops.loop
-    def sums(e, o_c, o_bt, o_w, o_bx, t, U, Z, phi):
+    @ops.each
+    def sums(s, phi, e, o_c, o_bt, o_w, o_bx, t, U, Z):
         """phi <- w . u_M + b . s + c."""
-        for s in range(first(), phi.shape[0], stride()):
-            total = e[o_c] + t * e[o_bt]
-            for j in range(U.shape[0]):
-                total += e[o_w + j] * U[j, s]
-            for i in range(Z.shape[0]):
-                total += e[o_bx + i] * Z[i, s]
-            phi[s] = total
-        barrier()
+        total = e[o_c] + t * e[o_bt]
+        for j in range(U.shape[0]):
+            total += e[o_w + j] * U[j, s]
+        for i in range(Z.shape[0]):
+            total += e[o_bx + i] * Z[i, s]
+        phi[s] = total
 
-    @ops.loop
-    def add_half_squares(phi, l):  # noqa: E741
+    @ops.each
+    def add_half_squares(s, phi, l):  # noqa: E741
         """phi += |l|^2/2."""
-        for s in range(first(), phi.shape[0], stride()):
-            total = 0.0
-            for j in range(l.shape[0]):
-                total += l[j, s] * l[j, s]
-            phi[s] += 0.5 * total
-        barrier()
+        total = 0.0
+        for j in range(l.shape[0]):
+            total += l[j, s] * l[j, s]
+        phi[s] += 0.5 * total
 
     @ops.body
     def value_adjoint(f, e, t, Z, tape, phi_bar, Z_bar, e_bar, scratch):
@@ -78,12 +73,9 @@ def value_bodies(ops: Ops) -> Value:
             room = scratch[at + m : at + 3 * m]
             quadratic_value_adjoint(f.d, e, o.S, t, Z, phi_bar, Z_bar, e_bar, room)
 
-    @ops.loop
-    def add_scaled_rows(Y, v, X):
+    @ops.entries
+    def add_scaled_rows(j, s, Y, v, X):
         """Y += v X, every row by v."""
-        S = Y.shape[1]
-        for q in range(first(), Y.shape[0] * S, stride()):
-            Y[q // S, q % S] += v[q % S] * X[q // S, q % S]
-        barrier()
+        Y[j, s] += v[s] * X[j, s]
 
     return Value(value, value_adjoint)

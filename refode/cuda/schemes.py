@@ -24,7 +24,6 @@ class Steps(NamedTuple):
 @functools.cache
 def runge_kutta(ops: Ops, dynamics: DynamicsBodies) -> Steps:
     """Eqs. (D20), (D21) for one right-hand side."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     slope, slope_adjoint = dynamics.slope, dynamics.slope_adjoint
     fill = linalg(ops).fill
 
@@ -57,42 +56,30 @@ def runge_kutta(ops: Ops, dynamics: DynamicsBodies) -> Steps:
             )
         add_all(L, Z_bars, n)  # lambda <- lambda + sum_i zbar_i
 
-    @ops.loop
-    def stage(Y, start, h, weights, n, tape, length):
+    @ops.entries
+    def stage(r, s, Y, start, h, weights, n, tape, length):
         """Y <- start + h sum_{j<n} weights[j] F_j."""
-        rows, S = Y.shape
-        for q in range(first(), rows * S, stride()):
-            r, s = q // S, q % S
-            total = start[r, s]
-            for j in range(n):
-                if weights[j] != 0.0:
-                    total += h * weights[j] * tape[j * length + rows + r, s]
-            Y[r, s] = total
-        barrier()
+        total = start[r, s]
+        for j in range(n):
+            if weights[j] != 0.0:
+                total += h * weights[j] * tape[j * length + Y.shape[0] + r, s]
+        Y[r, s] = total
 
-    @ops.loop
-    def stage_adjoint(W, L, h, A, b, i, Z_bars):
+    @ops.entries
+    def stage_adjoint(r, s, W, L, h, A, b, i, Z_bars):
         """W <- h (b_i L + sum_{j>i} A[j, i] Z_bars[j])."""
-        rows, S = W.shape
-        for q in range(first(), rows * S, stride()):
-            r, s = q // S, q % S
-            total = h * b[i] * L[r, s]
-            for j in range(i + 1, A.shape[0]):
-                if A[j, i] != 0.0:
-                    total += h * A[j, i] * Z_bars[j * rows + r, s]
-            W[r, s] = total
-        barrier()
+        total = h * b[i] * L[r, s]
+        for j in range(i + 1, A.shape[0]):
+            if A[j, i] != 0.0:
+                total += h * A[j, i] * Z_bars[j * W.shape[0] + r, s]
+        W[r, s] = total
 
-    @ops.loop
-    def add_all(L, Z_bars, n):
+    @ops.entries
+    def add_all(r, s, L, Z_bars, n):
         """L += sum_i Z_bars[i]."""
-        rows, S = L.shape
-        for q in range(first(), rows * S, stride()):
-            r, s = q // S, q % S
-            total = L[r, s]
-            for i in range(n):
-                total += Z_bars[i * rows + r, s]
-            L[r, s] = total
-        barrier()
+        total = L[r, s]
+        for i in range(n):
+            total += Z_bars[i * L.shape[0] + r, s]
+        L[r, s] = total
 
     return Steps(step, step_adjoint)

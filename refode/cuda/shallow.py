@@ -18,7 +18,6 @@ from refode.cuda.tangents import shallow_tangents
 @functools.cache
 def shallow(ops: Ops) -> FieldBodies:
     """Value, trace and their adjoint; tangent and its adjoint."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     la = linalg(ops)
     product, product_transposed = la.product, la.product_transposed
     outer_add, row_sums, add_column = la.outer_add, la.row_sums, la.add_column
@@ -31,11 +30,11 @@ def shallow(ops: Ops) -> FieldBodies:
         o_b1 = o_W1 + d * k
         a = tape[0:k]
         product(e, 0, 1, Z, a, False)  # [1] u = W0 z (+ w t)
-        tanh(e, k * d, o_b1 + d, f.time, t, a)  # [2] a = tanh(u + b0)
+        tanh(a, e, k * d, o_b1 + d, f.time, t)  # [2] a = tanh(u + b0)
         product(e, o_W1, 1, a, F, False)  # [3] f = W1 a + b1
         add_column(F, e, o_b1)
         if tr is not None:  # [4] tr = sum_k (1 - a_k^2) M_k
-            trace(a, e, o_b1 + d + (k if f.time else 0), tr)
+            trace(tr, a, e, o_b1 + d + (k if f.time else 0))
 
     @ops.body
     def rhs_adjoint(f, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
@@ -61,55 +60,37 @@ def shallow(ops: Ops) -> FieldBodies:
         product_transposed(e, 0, 1, u_bar, Z_bar, True)  # z_bar += W0^T u_bar
         outer_add(u_bar, Z, 1, e_bar, 0)  #                W0_bar += u_bar z^T
 
-    @ops.loop
-    def tanh(e, o_b0, o_w, time, t, u):
+    @ops.entries
+    def tanh(j, s, u, e, o_b0, o_w, time, t):
         """u <- tanh(u + b0 (+ w t))."""
-        S = u.shape[1]
-        for q in range(first(), u.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            shift = e[o_b0 + j]
-            if time:
-                shift += e[o_w + j] * t
-            u[j, s] = math.tanh(u[j, s] + shift)
-        barrier()
+        shift = e[o_b0 + j]
+        if time:
+            shift += e[o_w + j] * t
+        u[j, s] = math.tanh(u[j, s] + shift)
 
-    @ops.loop
-    def tanh_adjoint(a, u_bar):
+    @ops.entries
+    def tanh_adjoint(j, s, a, u_bar):
         """u_bar <- (1 - a^2) u_bar."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            u_bar[j, s] *= 1.0 - a[j, s] * a[j, s]
-        barrier()
+        u_bar[j, s] *= 1.0 - a[j, s] * a[j, s]
 
-    @ops.loop
-    def trace(a, e, o_M, tr):
+    @ops.each
+    def trace(s, tr, a, e, o_M):
         """tr <- sum_k (1 - a_k^2) M_k."""
-        for s in range(first(), tr.shape[0], stride()):
-            total = 0.0
-            for j in range(a.shape[0]):
-                total += (1.0 - a[j, s] * a[j, s]) * e[o_M + j]
-            tr[s] = total
-        barrier()
+        total = 0.0
+        for j in range(a.shape[0]):
+            total += (1.0 - a[j, s] * a[j, s]) * e[o_M + j]
+        tr[s] = total
 
-    @ops.loop
-    def write_slopes(a, tr_bar, out):
+    @ops.entries
+    def write_slopes(j, s, a, tr_bar, out):
         """out <- (1 - a^2) tr_bar."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            out[j, s] = (1.0 - a[j, s] * a[j, s]) * tr_bar[s]
-        barrier()
+        out[j, s] = (1.0 - a[j, s] * a[j, s]) * tr_bar[s]
 
-    @ops.loop
-    def units_adjoint(a, e, o_M, tr_bar, u_bar):
+    @ops.entries
+    def units_adjoint(j, s, a, e, o_M, tr_bar, u_bar):
         """u_bar <- (1 - a^2) (a_bar - 2 a M tr_bar)."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            bar = u_bar[j, s] - 2.0 * a[j, s] * e[o_M + j] * tr_bar[s]
-            u_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * bar
-        barrier()
+        bar = u_bar[j, s] - 2.0 * a[j, s] * e[o_M + j] * tr_bar[s]
+        u_bar[j, s] = (1.0 - a[j, s] * a[j, s]) * bar
 
     def rows(f, trace):
         """Rows of a stage's tape and of the adjoint's work space."""

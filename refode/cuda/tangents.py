@@ -32,7 +32,7 @@ def shallow_tangents(ops: Ops) -> tuple[Any, Any, Any]:
         product(e, 0, 1, Z, a, False)  # [1] u = W0 z (+ w t), u_dot = W0 v
         product(e, 0, 1, V, u_dot, False)
         # [2] a = tanh(u + b0), a_dot = (1 - a^2) u_dot
-        units(e, k * d, o_b1 + d, f.time, t, a, u_dot, a_dot)
+        units(a, e, k * d, o_b1 + d, f.time, t, u_dot, a_dot)
         product(e, o_W1, 1, a, F, False)  # [3] f = W1 a + b1, J v = W1 a_dot
         add_column(F, e, o_b1)
         product(e, o_W1, 1, a_dot, FV, False)
@@ -68,33 +68,23 @@ def shallow_tangents(ops: Ops) -> tuple[Any, Any, Any]:
 
 @functools.cache
 def _units(ops: Ops) -> tuple[Any, Any]:
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
-
-    @ops.loop
-    def units(e, o_b0, o_w, time, t, u, u_dot, a_dot):
+    @ops.entries
+    def units(j, s, u, e, o_b0, o_w, time, t, u_dot, a_dot):
         """u <- a = tanh(u + b0 (+ w t)), a_dot <- (1 - a^2) u_dot."""
-        S = u.shape[1]
-        for q in range(first(), u.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            shift = e[o_b0 + j]
-            if time:
-                shift += e[o_w + j] * t
-            a = math.tanh(u[j, s] + shift)
-            u[j, s] = a
-            a_dot[j, s] = (1.0 - a * a) * u_dot[j, s]
-        barrier()
+        shift = e[o_b0 + j]
+        if time:
+            shift += e[o_w + j] * t
+        a = math.tanh(u[j, s] + shift)
+        u[j, s] = a
+        a_dot[j, s] = (1.0 - a * a) * u_dot[j, s]
 
-    @ops.loop
-    def units_adjoint(a, u_dot, u_bar, u_dot_bar):
+    @ops.entries
+    def units_adjoint(j, s, a, u_dot, u_bar, u_dot_bar):
         """u_bar <- (1 - a^2) (a_bar - 2 a u_dot a_dot_bar), u_dot_bar <- (1 - a^2) a_dot_bar."""
-        S = a.shape[1]
-        for q in range(first(), a.shape[0] * S, stride()):
-            j, s = q // S, q % S
-            slope = 1.0 - a[j, s] * a[j, s]
-            bar = u_bar[j, s] - 2.0 * a[j, s] * u_dot[j, s] * u_dot_bar[j, s]
-            u_bar[j, s] = slope * bar
-            u_dot_bar[j, s] *= slope
-        barrier()
+        slope = 1.0 - a[j, s] * a[j, s]
+        bar = u_bar[j, s] - 2.0 * a[j, s] * u_dot[j, s] * u_dot_bar[j, s]
+        u_bar[j, s] = slope * bar
+        u_dot_bar[j, s] *= slope
 
     return units, units_adjoint
 

@@ -32,34 +32,31 @@ def target_bodies(ops: Ops, target: Any) -> Any:
 
 def _responsibilities(ops: Ops) -> Any:
     """(D60)."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
 
-    @ops.loop
-    def responsibilities(peaks, Y, logs, value):
+    @ops.each
+    def responsibilities(s, value, peaks, Y, logs):
         """value <- log sum_k exp(l_k), logs <- exp(l_k - value), l_k = peak_k - |y_k|^2/2."""
         K = peaks.shape[0]
         d = Y.shape[0] // K
-        for s in range(first(), value.shape[0], stride()):
+        for k in range(K):
+            log = peaks[k]
+            for i in range(k * d, (k + 1) * d):
+                log -= 0.5 * Y[i, s] * Y[i, s]
+            logs[k, s] = log
+        if K == 1:
+            value[s] = logs[0, s]
+            logs[0, s] = 1.0
+        else:
+            top = logs[0, s]
+            for k in range(1, K):
+                top = max(top, logs[k, s])
+            total = 0.0
             for k in range(K):
-                log = peaks[k]
-                for i in range(k * d, (k + 1) * d):
-                    log -= 0.5 * Y[i, s] * Y[i, s]
-                logs[k, s] = log
-            if K == 1:
-                value[s] = logs[0, s]
-                logs[0, s] = 1.0
-            else:
-                top = logs[0, s]
-                for k in range(1, K):
-                    top = max(top, logs[k, s])
-                total = 0.0
-                for k in range(K):
-                    total += math.exp(logs[k, s] - top)
-                log = top + math.log(total)
-                value[s] = log
-                for k in range(K):
-                    logs[k, s] = math.exp(logs[k, s] - log)
-        barrier()
+                total += math.exp(logs[k, s] - top)
+            log = top + math.log(total)
+            value[s] = log
+            for k in range(K):
+                logs[k, s] = math.exp(logs[k, s] - log)
 
     return responsibilities
 
@@ -67,7 +64,6 @@ def _responsibilities(ops: Ops) -> Any:
 @functools.cache
 def diagonal(ops: Ops) -> Any:
     """Gaussians with diagonal covariances, and their mixtures."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     responsibilities = _responsibilities(ops)
 
     @ops.body
@@ -75,31 +71,25 @@ def diagonal(ops: Ops) -> Any:
         """y_k = (z - m_k)/s_k; score = -sum_k r_k y_k/s_k."""
         K, rows = target.means.shape[0], target.means.shape[0] * target.means.shape[1]
         Y, logs = work[:rows], work[rows : rows + K]
-        whiten(target.means, target.inverse, Z, Y)
-        responsibilities(target.peaks, Y, logs, value)
-        write_score(target.inverse, logs, Y, score)
+        whiten(Y, target.means, target.inverse, Z)
+        responsibilities(value, target.peaks, Y, logs)
+        write_score(score, target.inverse, logs, Y)
 
-    @ops.loop
-    def whiten(means, inverse, Z, Y):
+    @ops.entries
+    def whiten(r, s, Y, means, inverse, Z):
         """y_k = (z - m_k)/s_k."""
-        d, S = Z.shape
-        for q in range(first(), Y.shape[0] * S, stride()):
-            r, s = q // S, q % S
-            k, i = r // d, r % d
-            Y[r, s] = (Z[i, s] - means[k, i]) * inverse[k, i]
-        barrier()
+        d = Z.shape[0]
+        k, i = r // d, r % d
+        Y[r, s] = (Z[i, s] - means[k, i]) * inverse[k, i]
 
-    @ops.loop
-    def write_score(inverse, logs, Y, score):
+    @ops.entries
+    def write_score(i, s, score, inverse, logs, Y):
         """score <- -sum_k r_k y_k/s_k."""
-        d, S = score.shape
-        for q in range(first(), d * S, stride()):
-            i, s = q // S, q % S
-            total = 0.0
-            for k in range(logs.shape[0]):
-                total -= inverse[k, i] * logs[k, s] * Y[k * d + i, s]
-            score[i, s] = total
-        barrier()
+        d = score.shape[0]
+        total = 0.0
+        for k in range(logs.shape[0]):
+            total -= inverse[k, i] * logs[k, s] * Y[k * d + i, s]
+        score[i, s] = total
 
     return log_density
 
@@ -107,7 +97,6 @@ def diagonal(ops: Ops) -> Any:
 @functools.cache
 def dense(ops: Ops) -> Any:
     """Gaussians with any covariances, and their mixtures."""
-    first, stride, barrier = ops.first, ops.stride, ops.barrier
     la = linalg(ops)
     product, product_transposed, fill = la.product, la.product_transposed, la.fill
     responsibilities = _responsibilities(ops)
@@ -119,33 +108,25 @@ def dense(ops: Ops) -> Any:
         Y, logs = work[: K * d], work[K * d : K * d + K]
         moved = work[K * d + K : K * d + K + d]
         for k in range(K):
-            move(target.means, k, Z, moved)
+            move(moved, target.means, k, Z)
             product(target.inverse, k * d * d, 1, moved, Y[k * d : (k + 1) * d], False)
-        responsibilities(target.peaks, Y, logs, value)
+        responsibilities(value, target.peaks, Y, logs)
         fill(score, 0.0)
         for k in range(K):
             product_transposed(
                 target.inverse, k * d * d, 1, Y[k * d : (k + 1) * d], moved, False
             )  # fmt: skip
-            subtract(logs[k], moved, score)
+            subtract(score, logs[k], moved)
 
-    @ops.loop
-    def move(means, k, Z, moved):
+    @ops.entries
+    def move(i, s, moved, means, k, Z):
         """z - m_k."""
-        S = Z.shape[1]
-        for q in range(first(), Z.shape[0] * S, stride()):
-            i, s = q // S, q % S
-            moved[i, s] = Z[i, s] - means[k, i]
-        barrier()
+        moved[i, s] = Z[i, s] - means[k, i]
 
-    @ops.loop
-    def subtract(responsibility, moved, score):
+    @ops.entries
+    def subtract(i, s, score, responsibility, moved):
         """score -= r_k L_k^{-T} y_k."""
-        S = score.shape[1]
-        for q in range(first(), score.shape[0] * S, stride()):
-            i, s = q // S, q % S
-            score[i, s] -= responsibility[s] * moved[i, s]
-        barrier()
+        score[i, s] -= responsibility[s] * moved[i, s]
 
     return log_density
 
@@ -153,20 +134,17 @@ def dense(ops: Ops) -> Any:
 @functools.cache
 def given(ops: Ops) -> Any:
     """Densities that were evaluated beforehand, where the paths end."""
-    first_, stride, barrier = ops.first, ops.stride, ops.barrier
 
     @ops.body
     def log_density(target, Z, first, m, value, score, work):
-        look_up(target.log_density, target.score, first, m, value, score)
+        look_up(value, target.log_density, target.score, first, m, score)
 
-    @ops.loop
-    def look_up(log_densities, scores, first, m, value, score):
+    @ops.each
+    def look_up(s, value, log_densities, scores, first, m, score):
         """Looked up."""
-        for s in range(first_(), value.shape[0], stride()):
-            value[s] = log_densities[first + s] if s < m else 0.0
-            for i in range(score.shape[0]):
-                score[i, s] = scores[first + s, i] if s < m else 0.0
-        barrier()
+        value[s] = log_densities[first + s] if s < m else 0.0
+        for i in range(score.shape[0]):
+            score[i, s] = scores[first + s, i] if s < m else 0.0
 
     return log_density
 

@@ -13,10 +13,10 @@ from supervised import CASES, drawn
 
 import refode
 from refode import bases, fields
-from refode.cuda import device, driver, gemm
+from refode.cuda import device, driver, gemm, layout, rooms
 from refode.cuda.linalg import linalg
 from refode.cuda.ops import staged
-from refode.cuda.sweeps import add_blocks
+from refode.cuda.sweeps import Placed, add_blocks
 from refode.solvers import placement
 
 
@@ -72,8 +72,11 @@ def test_slices_by_memory(monkeypatch):
     monkeypatch.setattr(driver._Run, "gradient", noted)
     with laid_out("staged"):
         sweep, E, cost = swept(there, theta, x, y)
-        needed = driver.memory(sweep, 4, E.size + 9, 2 * x.shape[1] + 2, cost)
-        monkeypatch.setattr(device, "free_memory", lambda: needed / driver.SHARE)
+        n_cost = there.n_parameters - there.ode.n_parameters
+        needed = layout.memory(sweep, 4, E.shape, 2 * x.shape[1] + 2, cost, n_cost)
+        rooms.release()
+        monkeypatch.setattr(rooms, "held", lambda: 0)
+        monkeypatch.setattr(device, "free_memory", lambda: needed / layout.SHARE)
         close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
     assert sum(seen) == len(x)
     assert 1 < max(seen) <= 4
@@ -93,15 +96,19 @@ def test_memory_by_hand():
     _, there, theta, x, y = drawn(*CASES[1])
     with laid_out():
         sweep, E, cost = swept(there, theta, x, y)
-        # near: Y, L, W and two Z_bars of 3 rows, 4 of work; far: 2 steps of 2 stages of 3 + 3 + 4;
-        # two blocks of 4 samples, 100 sums each, 9 samples of 5 numbers
-        wanted = 8 * (2 * 4 * (15 + 4 + 40) + 2 * 100 + 9 * 5)
-        assert driver.memory(sweep, 9, 50, 5, cost) == wanted
+        # near: Y, L, W and two Z_bars of 3 rows, 4 of work; far: 2 steps of 2 stages of 3 + 3 + 4.
+        # Two blocks with tiles of 4 samples and one number more, sums of 2 weights of 25, a cost's
+        # 7 and the value, the weights, all sums once more, 9 samples of 5 numbers.
+        for shared, rows in ((100, 15 + 4 + 40), (48 * 1024, 0)):
+            wanted = 8 * (2 * (5 * rows + 58) + 50 + 58 + 9 * 5)
+            with refode.cuda.settings(shared=shared):
+                assert layout.memory(sweep, 9, (2, 25), 5, cost, 7) == wanted
 
 
 def test_too_little_memory(monkeypatch):
     _, there, theta, x, y = drawn(*CASES[1])
     monkeypatch.setattr(device, "free_memory", lambda: 100.0)
+    monkeypatch.setattr(rooms, "held", lambda: 0)
     for call in (lambda: there.value_and_gradient(theta, x, y), lambda: there.to_device(x, y)):
         with pytest.raises(ValueError, match="memory: the device has 100 bytes free, wanted"):
             call()
@@ -127,10 +134,10 @@ def test_bytes_beforehand(monkeypatch):
     """What is said is what the sweep compares with the free memory; nothing runs."""
     _, there, theta, x, y = drawn(*CASES[1])
     asked = []
-    memory = driver.memory
+    memory = layout.memory
     with laid_out():
         said = refode.cuda.bytes_of(there, len(x))
-        monkeypatch.setattr(driver, "memory", lambda *a: asked.append(memory(*a)) or asked[-1])
+        monkeypatch.setattr(layout, "memory", lambda *a: asked.append(memory(*a)) or asked[-1])
         there.value_and_gradient(theta, x, y)
     assert said == max(asked)
     assert refode.cuda.bytes_of(there, 10 * len(x)) > said
@@ -149,29 +156,60 @@ def test_arrays_on_another_device(monkeypatch):
         there.predict(theta, Foreign((5, 3)))
 
 
-@pytest.mark.parametrize("room", [0, 1000, 2500, 48 * 1024])
-def test_shared_memory(room, monkeypatch):
-    """Nothing, the rows of a stage, the weights too, or the tape as well in shared memory."""
+@pytest.mark.parametrize("shared", [100, 6000, 14000, 60 * 1024])
+def test_shared_memory(shared, monkeypatch):
+    """The tableau alone, the rows of a stage, the weights too, or the tape as well."""
     here, there, theta, x, y = drawn(*CASES[1])
-    monkeypatch.setattr(driver, "SHARED", room)
     placed = []
     kernel = driver.gradient_kernel
-    monkeypatch.setattr(
-        driver, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a)
-    )
-    with laid_out():
+    monkeypatch.setattr(driver, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a))
+    with laid_out(shared=shared):
         close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
-    found = placed[0].near > 0, placed[0].slots > 0, placed[0].far > 0
-    assert found == (room > 0, room > 1000, room > 2500)
+    assert placed[0][8:11] == (shared > 100, shared > 6000, shared > 14000)
+
+
+def test_places_by_hand():
+    """E, its cotangent, near, far: one after another, nothing twice, nothing left over."""
+    for near, weights, far in ((1, 1, 1), (1, 1, 0), (1, 0, 0), (0, 0, 0)):
+        p = Placed(4, 2, 2, 7, 11, 3, 5, 2, bool(near), bool(weights), bool(far), None, 255)
+        # the tableau's 8; 15 weights, made even, twice; rows of 5
+        assert p.shared() == 8 + 32 * weights + 35 * near + 55 * far
+        assert p.room() == 35 * (not near) + 55 * (not far)
+        E, E_bar, near_at, far_at = p.starts()
+        assert (E, E_bar) == (8, 24)
+        assert near_at == (8 + 32 * weights if near else 0)
+        assert far_at == (75 if far else 0 if near else 35)
+
+
+def test_tiles_for_few_samples(monkeypatch):
+    """A device of many multiprocessors gives each a tile, be it small."""
+    monkeypatch.setattr(device, "processors", lambda: 132)
+    assert [layout._tile(n) for n in (10, 1000, 2000, 3168, 100_000)] == [8, 8, 16, 32, 32]
+
+
+def test_kept_memory():
+    """What a call needs is there for the next one, until it is released."""
+    _, there, theta, x, y = drawn(*CASES[1])
+    rooms.release()
+    with laid_out(shared=100):
+        first = there.value_and_gradient(theta, x, y)
+        held = rooms.held()
+        assert held > 0
+        again = there.value_and_gradient(theta, x, y)
+        assert rooms.held() == held
+        refode.cuda.release()
+        assert rooms.held() == 0
+        close(there.value_and_gradient(theta, x, y), first)
+    close(again, first)
 
 
 @pytest.mark.parametrize("rows", range(1, 10))
 def test_tree(rows):
     """Integers add up exactly, in whatever order."""
     sums = np.random.default_rng(rows).integers(-99, 99, size=(rows, 5)).astype(float)
-    there = cuda.to_device(sums)
-    add_blocks[2, 2](there)
-    assert np.array_equal(there.copy_to_host()[0], sums.sum(axis=0))
+    out = cuda.to_device(np.zeros(5))
+    add_blocks(2, 3)[3, (2, 3)](cuda.to_device(sums.ravel()), rows, 5, out)
+    assert np.array_equal(out.copy_to_host(), sums.sum(axis=0))
 
 
 @pytest.fixture(params=[(1, 4, 6, 1), (2, 2, 5, 4)], ids=str)
@@ -207,6 +245,9 @@ def test_staged_products(sizes, square):
     la.row_sums(sums, 0, on(U), 2.0)
     la.row_products(sums, len(U), on(U), on(U[0].copy()), -1.0)
     la.total(sums, 2 * len(U), on(U[0].copy()), 0.5)
+    apart = on(np.zeros(3 * len(U)))
+    la.column_sums(apart, 1, 3, on(U), 2.0)
+    close(apart.copy_to_host()[1::3], 2.0 * U.sum(axis=1))
     wanted = np.concatenate([2.0 * U.sum(axis=1), -U @ U[0], [0.5 * U[0].sum()]])
     close(sums.copy_to_host(), wanted)
 
@@ -264,17 +305,17 @@ def test_what_the_device_does_not_have():
 
 
 def test_settings_end_with_their_block():
-    before = driver._settings.get()
+    before = layout.current()
     with laid_out("staged", slice=3):
-        assert driver._settings.get().mode == "staged"
+        assert layout.current().mode == "staged"
         with refode.cuda.settings(tile=7):
-            assert driver._settings.get()[:2] == ("staged", 7)
-    assert driver._settings.get() == before
+            assert layout.current()[:2] == ("staged", 7)
+    assert layout.current() == before
 
 
 def test_wide_nets_are_staged():
     narrow, wide = (refode.NeuralODE(fields.Shallow(64, k), device="cuda") for k in (256, 1024))
-    assert [driver._ops(swept_plain(ode)).name for ode in (narrow, wide)] == ["tile", "staged"]
+    assert [layout.is_staged(swept_plain(ode)) for ode in (narrow, wide)] == [False, True]
 
 
 def swept_plain(ode):

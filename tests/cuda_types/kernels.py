@@ -26,7 +26,7 @@ from numba.cuda.typing.typeof import Purpose, typeof
 import refode
 from refode import bases, fields
 from refode.costs.energies import GaussianBump, Quadratic
-from refode.cuda import device
+from refode.cuda import device, driver, rooms
 from refode.densities import Gaussian
 from refode.games import CrossEntropy, Game, KullbackLeibler
 
@@ -36,6 +36,9 @@ DTYPES = ("float64", "float32")
 
 class Array(np.ndarray):
     """A host's array in a device's place."""
+
+    def copy_to_device(self, other):
+        self[...] = other
 
     def copy_to_host(self):
         return np.asarray(self)
@@ -78,9 +81,13 @@ def no_device(monkeypatch):
     monkeypatch.setattr(dispatcher.CUDADispatcher, "__getitem__", lambda self, how: Launch(self))
     monkeypatch.setattr(device, "require", lambda: stand_in)
     monkeypatch.setattr(device, "processors", lambda: 132)
+    monkeypatch.setattr(device, "shared_memory", lambda: 227 * 1024)
+    monkeypatch.setattr(device, "admit", lambda *how: None)
     monkeypatch.setattr(device, "free_memory", lambda: 1e12)
     monkeypatch.setattr(device, "on_device", lambda a: isinstance(a, Array))
     compiled.clear()
+    rooms.release()
+    driver._kept_bytes.cache_clear()
 
 
 def ran(mode, problem, *arguments):
