@@ -97,11 +97,12 @@ def _room(size: int, dtype: Any) -> Any:
 @functools.cache
 def _kernels(side: int, each: int) -> tuple[Any, ...]:
     width = side * each
+    padded = width, side + 1  # threads that read down a column ask different banks
 
     @cuda.jit
     def multiply(a, at, by_row, by_column, inner, D, X, Y, more):
         """Y (+)= A X, entry (i, k) of A at at + i by_row + k by_column; Y as (rows, D S)."""
-        A_part = cuda.shared.array((width, side), Y.dtype)
+        A_part = cuda.shared.array(padded, Y.dtype)
         X_part = cuda.shared.array((side, width), Y.dtype)
         sums = cuda.local.array((each, each), Y.dtype)
         tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
@@ -134,8 +135,8 @@ def _kernels(side: int, each: int) -> tuple[Any, ...]:
     @cuda.jit
     def outer(U, X, D, part, room):
         """room[z] <- U X^T over the z-th part of the samples (and D)."""
-        U_part = cuda.shared.array((width, side), room.dtype)
-        X_part = cuda.shared.array((width, side), room.dtype)
+        U_part = cuda.shared.array(padded, room.dtype)
+        X_part = cuda.shared.array(padded, room.dtype)
         sums = cuda.local.array((each, each), room.dtype)
         tx, ty = cuda.threadIdx.x, cuda.threadIdx.y
         S, rows, columns = U.shape[1], U.shape[0] // D, X.shape[0] // D

@@ -13,10 +13,8 @@ from supervised import CASES, drawn
 
 import refode
 from refode import bases, fields
-from refode.cuda import device, driver, gemm, layout, rooms
-from refode.cuda.linalg import linalg
-from refode.cuda.ops import staged
-from refode.cuda.sweeps import Placed, add_blocks
+from refode.cuda import device, driver, layout, rooms
+from refode.cuda.sweeps import Placed
 from refode.solvers import placement
 
 
@@ -201,55 +199,6 @@ def test_kept_memory():
         assert rooms.held() == 0
         close(there.value_and_gradient(theta, x, y), first)
     close(again, first)
-
-
-@pytest.mark.parametrize("rows", range(1, 10))
-def test_tree(rows):
-    """Integers add up exactly, in whatever order."""
-    sums = np.random.default_rng(rows).integers(-99, 99, size=(rows, 5)).astype(float)
-    out = cuda.to_device(np.zeros(5))
-    add_blocks(2, 3)[3, (2, 3)](cuda.to_device(sums.ravel()), rows, 5, out)
-    assert np.array_equal(out.copy_to_host(), sums.sum(axis=0))
-
-
-@pytest.fixture(params=[(1, 4, 6, 1), (2, 2, 5, 4)], ids=str)
-def square(request, monkeypatch):
-    """Threads a side, entries a thread; samples a part, threads that add it."""
-    monkeypatch.setattr(gemm, "_shape", lambda: request.param)
-    gemm.sums.cache_clear()
-    linalg.cache_clear()
-    yield
-    gemm.sums.cache_clear()
-    linalg.cache_clear()
-
-
-@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (5, 3, 7, 1), (4, 9, 6, 2), (3, 2, 13, 3)])
-def test_staged_products(sizes, square):
-    """Against NumPy: rows, columns, samples, D; squares that are cut short."""
-    m, k, S, D = sizes
-    rng, la = np.random.default_rng(0), linalg(staged)
-    A, X, U = (rng.standard_normal(s) for s in ((m, k), (k * D, S), (m * D, S)))
-    X_of, U_of = X.reshape(k, D * S), U.reshape(m, D * S)
-    a = cuda.to_device(np.concatenate([np.full(2, np.nan), A.ravel()]))
-    on = cuda.to_device
-    for more in (False, True):
-        Y, W = on(U.copy()), on(X.copy())
-        la.product(a, 2, D, on(X), Y, more)
-        la.product_transposed(a, 2, D, on(U), W, more)
-        close(Y.copy_to_host(), (A @ X_of + more * U_of).reshape(U.shape))
-        close(W.copy_to_host(), (A.T @ U_of + more * X_of).reshape(X.shape))
-    bar = on(np.ones(m * k + 1))
-    la.outer_add(on(U), on(X), D, bar, 1)
-    close(bar.copy_to_host()[1:], 1.0 + (U_of @ X_of.T).ravel())
-    sums = on(np.zeros(2 * len(U) + 1))
-    la.row_sums(sums, 0, on(U), 2.0)
-    la.row_products(sums, len(U), on(U), on(U[0].copy()), -1.0)
-    la.total(sums, 2 * len(U), on(U[0].copy()), 0.5)
-    apart = on(np.zeros(3 * len(U)))
-    la.column_sums(apart, 1, 3, on(U), 2.0)
-    close(apart.copy_to_host()[1::3], 2.0 * U.sum(axis=1))
-    wanted = np.concatenate([2.0 * U.sum(axis=1), -U @ U[0], [0.5 * U[0].sum()]])
-    close(sums.copy_to_host(), wanted)
 
 
 class Foreign:
