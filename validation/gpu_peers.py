@@ -21,6 +21,7 @@ import peers_flow
 import refode
 import refode.cuda
 from refode.cuda import bodies, layout
+from refode.cuda.crossover import best, excess
 from refode.cuda.ops import staged
 from refode.solvers.dynamics import Flow, Plain
 
@@ -370,8 +371,7 @@ def crossover(report: common.Report, quick: bool) -> dict[str, Any]:
         points.append(Point(d, width, n, *medians))
         print(f"  d={d}, width {width}, {n} samples: tile {medians[0]:.3g} ms, "
               f"staged {medians[1]:.3g} ms", flush=True)  # fmt: skip
-    wide = suggested(points)
-    now = excess(points, layout.WIDE)
+    wide, now = best(points), excess(points, layout.WIDE)
     better = "out of reach: tiles always" if math.isinf(wide) else f"{wide:.0f}"
     print(
         f"layout.WIDE is {layout.WIDE}, whose choices take {now:.2f} times the faster mode's "
@@ -382,18 +382,3 @@ def crossover(report: common.Report, quick: bool) -> dict[str, Any]:
         "points": [p._asdict() for p in points], "wide": layout.WIDE, "excess": now,
         "suggested": wide, "suggested_excess": excess(points, wide),
     }  # fmt: skip
-
-
-def excess(points: list[Point], wide: float) -> float:
-    """Geometric mean of the chosen mode's time over the faster one's, where both ran."""
-    logs = [
-        math.log((p.staged if p.entries >= wide else p.tile) / min(p.tile, p.staged))
-        for p in points if not math.isnan(p.tile + p.staged)
-    ]  # fmt: skip
-    return math.exp(sum(logs) / len(logs)) if logs else math.nan
-
-
-def suggested(points: list[Point]) -> float:
-    """Entries from which staged sweeps are the better choice on the whole; inf: never."""
-    candidates = [*sorted({p.entries for p in points}), math.inf]
-    return min(candidates, key=lambda wide: excess(points, wide))

@@ -5,7 +5,7 @@ Asked for by ``device="cuda"``; the package numba-cuda is imported then and not 
 
 from typing import Any
 
-__all__ = ["bytes_of", "release", "settings"]
+__all__ = ["bytes_of", "calibrate", "release", "settings"]
 
 
 def settings(**how: Any) -> Any:
@@ -20,6 +20,13 @@ def bytes_of(problem: Any, n: int) -> int:
     from refode.cuda import driver
 
     return driver.bytes_of(problem, n)
+
+
+def calibrate(**how: Any) -> float:
+    """See `refode.cuda.crossover.calibrate`."""
+    from refode.cuda import crossover
+
+    return crossover.calibrate(**how)
 
 
 def release() -> None:

@@ -63,6 +63,15 @@ def processors() -> int:
 
 
 @functools.cache
+def name() -> str:
+    """What the device calls itself."""
+    if simulated():
+        return "simulator"
+    found = require().get_current_device().name
+    return found.decode() if isinstance(found, bytes) else str(found)
+
+
+@functools.cache
 def shared_memory() -> int:
     """Bytes of shared memory that a block may have if it asks for them."""
     if simulated():

@@ -278,7 +278,6 @@ def _weights(placed: Placed) -> tuple[Any, Any]:
 
     @cuda.jit(device=True)
     def keep_weights(sums, weights_bar):
-        cuda.syncthreads()
         if shared:
             k = place(cuda.threadIdx.x)
             while k < size:

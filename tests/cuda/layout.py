@@ -163,6 +163,7 @@ def test_shared_memory(shared, monkeypatch):
     monkeypatch.setattr(driver, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a))
     with laid_out(shared=shared):
         close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
+        close(there.predict(theta, x), here.predict(theta, x))
     assert placed[0][8:11] == (shared > 100, shared > 6000, shared > 14000)
 
 
