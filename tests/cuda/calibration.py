@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from common import laid_out
 
 import refode
+import refode.cuda
 from refode import fields
 from refode.cuda import crossover, device, layout
 from refode.solvers.dynamics import Plain
@@ -73,7 +75,8 @@ def test_excess_by_hand():
 
 def test_both_ways_run(folder):
     """For real, small: the clock says something positive, and the file is there."""
-    found = refode.cuda.calibrate(n=5, widths=[(2, 3)], repeats=1)
+    with laid_out():
+        found = refode.cuda.calibrate(n=5, widths=[(2, 3)], repeats=1)
     assert found > 0
     assert folder.exists()
 

@@ -23,7 +23,7 @@ def test_same_bits():
     _, there, theta, x, y = drawn(*CASES[3])
     with laid_out(blocks=3):
         first = there.value_and_gradient(theta, x, y)
-    for threads in (2, 3, 1):
+    for threads in (2, 3, 1, 6):
         with laid_out(blocks=3, threads=threads):
             again = there.value_and_gradient(theta, x, y)
         assert again[0] == first[0]
@@ -184,6 +184,17 @@ def test_tiles_for_few_samples(monkeypatch):
     """A device of many multiprocessors gives each a tile, be it small."""
     monkeypatch.setattr(device, "processors", lambda: 132)
     assert [layout._tile(n) for n in (10, 1000, 2000, 3168, 100_000)] == [8, 8, 16, 32, 32]
+
+
+def test_slices_use_the_same_buffers():
+    _, there, theta, x, y = drawn(*CASES[1])
+    kept = []
+    for most in (len(x), 1):
+        rooms.release()
+        with laid_out(slice=most):
+            there.value_and_gradient(theta, x, y)
+        kept.append(len(rooms._sent))
+    assert kept[0] == kept[1]
 
 
 def test_kept_memory():
