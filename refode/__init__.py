@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from refode import bases as bases
     from refode import check as check
     from refode import closed_forms as closed_forms
+    from refode import cuda as cuda
     from refode import datasets as datasets
     from refode import densities as densities
     from refode import fields as fields
