@@ -226,8 +226,7 @@ def _view(context: Any, builder: Any, ty: Any, value: Any, out: Any, start: Any,
 
     array = context.make_array(ty)(context, builder, value=value)
     view = context.make_array(out)(context, builder)
-    itemsize = context.get_constant(types.intp, context.get_abi_sizeof(
-        context.get_data_type(ty.dtype)))  # fmt: skip
+    itemsize = context.get_constant(types.intp, ty.dtype.bitwidth // 8)
     strides: list[Any] = []
     last = itemsize
     for extent in reversed(shape):
@@ -258,6 +257,18 @@ if JIT:
             return _view(context, builder, flat, value, out, start, [rows, columns])
 
         return out(flat, types.intp, types.intp, types.intp), codegen
+
+    @intrinsic
+    def stack(typingctx: Any, flat: Any, start: Any, n: Any, rows: Any, columns: Any) -> Any:
+        """View of flat[start : start + n*rows*columns] as n matrices."""
+        _contiguous("stack", flat, 1)
+        out = flat.copy(ndim=3)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            value, start, *shape = args
+            return _view(context, builder, flat, value, out, start, shape)
+
+        return out(flat, *[types.intp] * 4), codegen
 
     @intrinsic
     def segment(typingctx: Any, flat: Any, start: Any, n: Any) -> Any:
@@ -316,6 +327,10 @@ else:
     def matrix(flat: np.ndarray, start: int, rows: int, columns: int) -> np.ndarray:
         """View of flat[start : start + rows*columns] as a matrix."""
         return flat[start : start + rows * columns].reshape((rows, columns))
+
+    def stack(flat: np.ndarray, start: int, n: int, rows: int, columns: int) -> np.ndarray:
+        """View of flat[start : start + n*rows*columns] as n matrices."""
+        return flat[start : start + n * rows * columns].reshape((n, rows, columns))
 
     def segment(flat: np.ndarray, start: int, n: int) -> np.ndarray:
         """View of flat[start : start + n]."""

@@ -16,7 +16,7 @@ import refode
 from refode import evaluate
 from refode.costs.contract import Cotangent
 from refode.solvers import driver
-from refode.solvers.dynamics import LogDet
+from refode.sweeps.dynamics import LogDet
 
 # name: (dim, width, depth, rank, quadratic, N)
 SHAPES = {

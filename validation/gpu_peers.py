@@ -23,7 +23,7 @@ import refode.cuda
 from refode.cuda import bodies, layout
 from refode.cuda.crossover import best, excess
 from refode.cuda.ops import staged
-from refode.solvers.dynamics import Flow, Plain
+from refode.sweeps.dynamics import Flow, Plain
 
 TARGETS = {"S1": 5.0, "S2": 1.0, "C1": 5.0, "C2": 1.0}
 MODES = ("tile", "staged")

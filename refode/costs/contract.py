@@ -1,31 +1,48 @@
 """What a cost must supply to the adjoint sweep.
 
-``terminal(cost, Y, first, m, L, cost_bar, scratch)``
-    value of the cost over the block's m samples (the samples first, ...,
-    first+m-1); L <- its cotangent, zero in the columns from m on; cost_bar +=
-    cotangents of the cost's own parameters.
-``jump(cost, n, first, m, L)``
-    L += cotangent of a cost at the start of step n (losses at intermediate times).
+``observe(cost, at, Y, L, cost_bar, scratch)``
+    The value of what the cost reads of the state Y (rows, S) at a moment, over the block's m
+    samples, which are the samples at.first, ..., at.first+m-1; adds its cotangent to the first
+    m columns of L, and to cost_bar those of the cost's own parameters. Costs are asked at the
+    end (``at.last``); those that are ``everywhere`` at the start of every step too, in
+    descending order.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
-from refode._jit import generic
-from refode._linalg import fill
+from refode.machine.parts import Room
 
-
-@generic
-def terminal(cost, Y, first, m, L, cost_bar, scratch):
-    """Value over the block, its cotangent in L."""
+COST = Room("cost")
 
 
-@generic
-def jump(cost, n, first, m, L):
-    """Add the cotangent of what the cost reads at the start of step n."""
+class Moment(NamedTuple):
+    """When and for whom a cost is asked: a point of the grid, its time, and the samples."""
+
+    n: int  # of the grid's points 0, ..., n_steps
+    last: bool  # whether it is the end of the path
+    t: float
+    first: int
+    m: int
+
+
+def _moment(dtype: Any) -> Any:
+    parts = [types.int64, types.boolean, dtype, types.int64, types.int64]
+    return types.BaseTuple.from_types(parts, Moment)
+
+
+@COST.function([_moment, "M", "M", "v", "M"], "s")
+def observe(cost, at, Y, L, cost_bar, scratch):
+    """Value over the block at a moment; its cotangent is added to L."""
+
+
+def everywhere(cost: Any) -> bool:
+    """Whether a cost reads the path at every point of the grid; most read its end alone."""
+    return bool(getattr(cost, "everywhere", False))
 
 
 class Cotangent(NamedTuple):
@@ -37,25 +54,20 @@ class Cotangent(NamedTuple):
 
     z_bar: np.ndarray
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether the path counts and not only its end."""
+        return self.z_bar.shape[0] > 1
 
-@terminal.register(Cotangent)
-def cotangent_terminal(cost, Y, first, m, L, cost_bar, scratch):
-    """L <- z_bar at the end."""
-    end = cost.z_bar[cost.z_bar.shape[0] - 1]
-    fill(L, 0.0)
+
+@observe.register(Cotangent)
+def cotangent_observe(cost, at, Y, L, cost_bar, scratch):
+    """L += z_bar at the grid's point, (D37)."""
+    here = cost.z_bar[cost.z_bar.shape[0] - 1 if at.last else at.n]
     value = Y[0, 0] * 0
-    for s in range(m):
-        for i in range(end.shape[1]):
-            L[i, s] = end[first + s, i]
-            value += L[i, s] * Y[i, s]
+    for s in range(at.m):
+        for i in range(here.shape[1]):
+            bar = here[at.first + s, i]
+            L[i, s] += bar
+            value += bar * Y[i, s]
     return value
-
-
-@jump.register(Cotangent)
-def cotangent_jump(cost, n, first, m, L):
-    """L += z_bar at grid point n."""
-    if cost.z_bar.shape[0] > 1:
-        here = cost.z_bar[n]
-        for s in range(m):
-            for i in range(here.shape[1]):
-                L[i, s] += here[first + s, i]

@@ -19,17 +19,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
-from refode._jit import generic, kernel
+from refode._jit import kernel
+from refode.machine.parts import Room, entry, link
 
 Float64 = NDArray[np.float64]
 
 
-@generic
+ENERGY = Room("energy")
+
+
+@ENERGY.function("Mv")
 def energy(Q, Z, out):
     """out[s] += Q(z_s)."""
 
 
-@generic
+@ENERGY.function("MvM")
 def energy_gradient(Q, Z, weight, Z_bar):
     """Z_bar[:, s] += weight[s] grad Q(z_s)."""
 
@@ -60,14 +64,16 @@ class Energy(ABC):
         """Q at points x (N, d), (N,)."""
         Z = self._points(x)
         out = np.zeros(Z.shape[1])
-        _values(self.description(), Z, out)
+        part = link(ENERGY, self.description(), float, frozenset([(energy, 0)]))
+        _values.of(float)(part, Z, out)
         return out
 
     def gradient(self, x: ArrayLike) -> Float64:
         """grad Q at points x (N, d), (N, d)."""
         Z = self._points(x)
         Z_bar = np.zeros_like(Z)
-        _gradients(self.description(), Z, np.ones(Z.shape[1]), Z_bar)
+        part = link(ENERGY, self.description(), float, frozenset([(energy_gradient, 0)]))
+        _gradients.of(float)(part, Z, np.ones(Z.shape[1]), Z_bar)
         return np.ascontiguousarray(Z_bar.T)
 
     def _points(self, x: ArrayLike) -> Float64:
@@ -85,13 +91,13 @@ class Energy(ABC):
         return True
 
 
-@kernel
+@entry([ENERGY, "M", "v"])
 def _values(Q, Z, out):
     """An entry from Python."""
     energy(Q, Z, out)
 
 
-@kernel
+@entry([ENERGY, "M", "v", "M"])
 def _gradients(Q, Z, weight, Z_bar):
     """An entry from Python."""
     energy_gradient(Q, Z, weight, Z_bar)

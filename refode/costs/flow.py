@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from refode._linalg import fill
-from refode.costs.contract import jump, terminal
+from refode.costs.contract import observe
 
 
 class FlowCost(NamedTuple):
@@ -22,23 +21,17 @@ class FlowCost(NamedTuple):
     scale: float
 
 
-@terminal.register(FlowCost)
-def flow_terminal(cost, Y, first, m, L, cost_bar, scratch):
+@observe.register(FlowCost)
+def flow_observe(cost, at, Y, L, cost_bar, scratch):
     """scale (|w|^2/2 + constant - l + transport v) over the block, eq. (D43)."""
     l, v = Y.shape[0] - 2, Y.shape[0] - 1  # noqa: E741
-    fill(L, 0.0)
     value = Y[0, 0] * 0
-    for s in range(m):
+    for s in range(at.m):
         value += cost.constant - Y[l, s] + cost.transport * Y[v, s]
-        L[l, s] = -cost.scale
-        L[v, s] = cost.scale * cost.transport
+        L[l, s] -= cost.scale
+        L[v, s] += cost.scale * cost.transport
     for i in range(cost.d):
-        for s in range(m):
+        for s in range(at.m):
             value += 0.5 * Y[i, s] * Y[i, s]
-            L[i, s] = cost.scale * Y[i, s]
+            L[i, s] += cost.scale * Y[i, s]
     return cost.scale * value
-
-
-@jump.register(FlowCost)
-def flow_jump(cost, n, first, m, L):
-    """The likelihood reads the end alone."""

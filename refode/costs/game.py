@@ -13,9 +13,10 @@ import numpy as np
 
 from refode._jit import kernel
 from refode._linalg import band, fill, row, sign
-from refode.costs.contract import jump, terminal
+from refode.costs.contract import observe
 from refode.costs.targets import log_density
-from refode.fields.potential_kernels import derivatives, derivatives_adjoint
+from refode.fields.potential_kernels import PHI, POTENTIAL, derivatives, derivatives_adjoint
+from refode.machine.parts import Member, members
 
 KULLBACK_LEIBLER, CROSS_ENTROPY = range(2)
 
@@ -51,16 +52,19 @@ class InverseCost(NamedTuple):
     scale: float
 
 
-@terminal.register(GameCost)
-def game_terminal(cost, Y, first, m, L, cost_bar, scratch):
+members(GameCost, field=Member(room=POTENTIAL))
+
+
+@observe.register(GameCost)
+def game_observe(cost, at, Y, L, cost_bar, scratch):
     """Value and cotangents, (D100), (D101)."""
-    d, at = cost.field.d, cost.tape + cost.scratch
+    first, m = at.first, at.m
+    d, free_from = Y.shape[0] - 4, cost.tape + cost.scratch
     Z, log_rho = band(Y, 0, d), row(Y, d)
-    log_Y, phi = row(scratch, at), row(scratch, at + 1)
-    a_bar, phi_bar = row(scratch, at + 2), row(scratch, at + 3)
-    score, work = band(scratch, at + 4, d), scratch[at + 4 + d :]
+    log_Y, phi = row(scratch, free_from), row(scratch, free_from + 1)
+    a_bar, phi_bar = row(scratch, free_from + 2), row(scratch, free_from + 3)
+    score, work = band(scratch, free_from + 4, d), scratch[free_from + 4 + d :]
     tape, free = band(scratch, 0, cost.tape), band(scratch, cost.tape, cost.scratch)
-    fill(L, 0.0)
     if cost.kind == KULLBACK_LEIBLER or cost.hjb_terminal > 0.0:
         log_density(cost.target, Z, first, m, log_Y, score, work)
     else:
@@ -75,10 +79,10 @@ def game_terminal(cost, Y, first, m, L, cost_bar, scratch):
         for s in range(m):
             a_bar[s] = 0.0
     if cost.hjb_terminal > 0.0:
-        derivatives(cost.field, cost.e, cost.t, Z, phi, None, None, None, tape)
+        derivatives(cost.field, cost.e, cost.t, Z, PHI, phi, Z, phi, phi, tape)
         value += _residuals(cost, log_rho, log_Y, phi, m, row(L, d), a_bar, phi_bar)
         derivatives_adjoint(
-            cost.field, cost.e, cost.t, Z, tape, phi_bar, None, None, None,
+            cost.field, cost.e, cost.t, Z, tape, PHI, phi_bar, Z, phi_bar, phi_bar,
             band(L, 0, d), cost_bar, free,
         )  # fmt: skip
     for i in range(d):
@@ -93,9 +97,9 @@ def _quadratures(cost, Y, d, m, L):
     value = Y[0, 0] * 0
     for s in range(m):
         value += cost.running * Y[d + 1, s] + Y[d + 2, s] + cost.hjb * Y[d + 3, s]
-        L[d + 1, s] = cost.scale * cost.running
-        L[d + 2, s] = cost.scale
-        L[d + 3, s] = cost.scale * cost.hjb
+        L[d + 1, s] += cost.scale * cost.running
+        L[d + 2, s] += cost.scale
+        L[d + 3, s] += cost.scale * cost.hjb
     return value
 
 
@@ -120,29 +124,18 @@ def _residuals(cost, log_rho, log_Y, phi, m, log_rho_bar, a_bar, phi_bar):
     return value
 
 
-@jump.register(GameCost)
-def game_jump(cost, n, first, m, L):
-    """Running costs are quadratures of the state."""
-
-
-@terminal.register(InverseCost)
-def inverse_terminal(cost, Y, first, m, L, cost_bar, scratch):
+@observe.register(InverseCost)
+def inverse_observe(cost, at, Y, L, cost_bar, scratch):
     """weight scale (q - log rho_0(w)), q the state's second part, which began as 0, (D102)."""
-    d = cost.d
+    d, first, m = cost.d, at.first, at.m
     value_row, score, work = row(scratch, 0), band(scratch, 1, d), scratch[1 + d :]
-    fill(L, 0.0)
     log_density(cost.initial, band(Y, 0, d), first, m, value_row, score, work)
     value = Y[0, 0] * 0
     factor = cost.weight * cost.scale
     for s in range(m):
         value += Y[d, s] - value_row[s]
-        L[d, s] = factor
+        L[d, s] += factor
     for i in range(d):
         for s in range(m):
-            L[i, s] = -factor * score[i, s]
+            L[i, s] -= factor * score[i, s]
     return factor * value
-
-
-@jump.register(InverseCost)
-def inverse_jump(cost, n, first, m, L):
-    """Nothing on the way."""

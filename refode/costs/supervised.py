@@ -15,13 +15,15 @@ from refode._linalg import (
     add_column,
     add_outer,
     add_row_sums,
+    add_transposed_product,
+    axpy,
+    band,
     copy,
     matrix,
     multiply,
-    multiply_transposed,
 )
 from refode.activations import sigmoid, softplus
-from refode.costs.contract import jump, terminal
+from refode.costs.contract import observe
 
 REGRESSION, LOGISTIC, SOFTMAX = range(3)
 CODES = {"regression": REGRESSION, "logistic": LOGISTIC, "softmax": SOFTMAX}
@@ -38,26 +40,23 @@ class SupervisedCost(NamedTuple):
     scale: float
 
 
-@terminal.register(SupervisedCost)
-def supervised_terminal(cost, Y, first, m, L, cost_bar, scratch):
-    """Mean loss of the block's samples, eq. (D30); L <- W^T v_bar."""
+@observe.register(SupervisedCost)
+def supervised_observe(cost, at, Y, L, cost_bar, scratch):
+    """Mean loss of the block's samples, eq. (D30); L += W^T v_bar."""
     k, d = cost.W.shape
+    V = band(scratch, 0, k if k > 0 else Y.shape[0])
     if k == 0:  # no readout
-        copy(L, Y)
-        return losses(cost, first, m, L)
-    V = scratch[:k]
+        copy(V, Y)
+        value = losses(cost, at.first, at.m, V)
+        axpy(L, 1.0, V)
+        return value
     multiply(cost.W, Y, V)  # [1] v = W z + b
     add_column(V, cost.b)
-    value = losses(cost, first, m, V)  # [2] loss; V <- v_bar
+    value = losses(cost, at.first, at.m, V)  # [2] loss; V <- v_bar
     add_outer(V, Y, matrix(cost_bar, 0, k, d))  # [1]^T W_bar += v_bar z^T
     add_row_sums(cost_bar[k * d :], V)  #               b_bar += v_bar
-    multiply_transposed(cost.W, V, L)  #                z_bar = W^T v_bar
+    add_transposed_product(cost.W, V, L)  #             z_bar += W^T v_bar
     return value
-
-
-@jump.register(SupervisedCost)
-def supervised_jump(cost, n, first, m, L):
-    """The loss reads the end alone."""
 
 
 @kernel(cache=False)

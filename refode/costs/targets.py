@@ -15,15 +15,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode._jit import generic, kernel
+from refode._jit import kernel
 from refode._linalg import band, fill, multiply, multiply_transposed
 from refode.densities import Density, Gaussian, GaussianMixture
+from refode.machine.parts import Room
 
 Array = np.ndarray
 _known: weakref.WeakKeyDictionary[Density, Any] = weakref.WeakKeyDictionary()
 
 
-@generic
+TARGET = Room("target")
+
+
+@TARGET.function("MiivMM")
 def log_density(target, Z, first, m, value, score, work):
     """Log-density and its gradient."""
 

@@ -24,9 +24,9 @@ from refode.cuda.targets import DenseOnDevice, target_bodies
 from refode.fields.mlp import MLPSpec
 from refode.fields.potential_layout import PotentialSpec
 from refode.fields.shallow import NarrowShallowSpec, ShallowSpec
-from refode.solvers.dynamics import Flow, Hutchinson, LogDet, Plain
-from refode.solvers.game_dynamics import Game
 from refode.solvers.placement import Resident
+from refode.sweeps.dynamics import Flow, Hutchinson, LogDet, Plain
+from refode.sweeps.game_dynamics import Game
 
 FIELDS = {
     ShallowSpec: shallow, NarrowShallowSpec: shallow, MLPSpec: mlp, PotentialSpec: potential,

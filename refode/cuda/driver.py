@@ -20,8 +20,8 @@ from refode.cuda.ops import staged
 from refode.cuda.sweeps import forward_kernel, gradient_kernel, walks
 from refode.solvers.driver import Gradient, Sweep
 from refode.solvers.placement import Resident, TooLarge
-from refode.solvers.schemes import RungeKutta
-from refode.solvers.sweeps import STORE
+from refode.sweeps.runge_kutta import RungeKutta
+from refode.sweeps.sweep import STORE
 
 __all__ = ["bytes_of", "forward", "gradient", "settings"]
 

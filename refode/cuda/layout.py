@@ -14,7 +14,7 @@ from refode.cuda import bodies, device
 from refode.cuda.ops import Ops, staged, tile
 from refode.cuda.sweeps import Placed, Shape, even, table_size
 from refode.solvers.driver import Sweep
-from refode.solvers.sweeps import STORE
+from refode.sweeps.sweep import STORE
 
 MODES = ("auto", "tile", "staged")
 SIMULATED_THREADS = 2

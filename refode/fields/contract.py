@@ -25,29 +25,30 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refode import _validate
-from refode._jit import generic
 from refode.activations import CODES
+from refode.machine.parts import Room
 from refode.packing import Layout
 
 Array = np.ndarray
+FIELD = Room("field")
 
 
-@generic
+@FIELD.function("vsMMv?M")
 def rhs(field, e, t, Z, F, tr, tape):
     """F <- f(Z, t), tr <- trace of the Jacobian unless None."""
 
 
-@generic
+@FIELD.function("vsMMMv?MvM", "s")
 def rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
     """Add the pull-backs of F_bar and tr_bar; return the cotangent of t."""
 
 
-@generic
+@FIELD.function("vsiMMM")
 def half(field, e, t, which, Z, F, tape):
     """Rows of F that belong to half ``which`` (0: first, 1: second)."""
 
 
-@generic
+@FIELD.function("vsiMMMMvM", "s")
 def half_adjoint(field, e, t, which, Z, tape, F_bar, Z_bar, e_bar, scratch):
     """Add the pull-backs of these rows of F_bar; return the cotangent of t."""
 

@@ -15,7 +15,12 @@ from refode import _validate
 from refode._jit import kernel
 from refode._linalg import row
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
-from refode.fields.potential_kernels import derivatives, derivatives_adjoint
+from refode.fields.potential_kernels import (
+    GRADIENT,
+    LAPLACIAN,
+    derivatives,
+    derivatives_adjoint,
+)
 from refode.fields.potential_layout import PotentialSpec, n_pairs, tape_rows
 
 QUADRATICS = ("lowrank", "symmetric")
@@ -246,11 +251,14 @@ def _pairs_of(m: int) -> tuple[Array, Array, Array]:
 @rhs.register(PotentialSpec)
 def potential_rhs(field, e, t, Z, F, tr, tape):
     """f = -grad_x Phi and its trace, -Lap Phi."""
-    derivatives(field, e, t, Z, None, F, tape[0], tr, tape)
-    _negate(F)
-    if tr is not None:
+    spare = row(tape, 0)  # dPhi/dt, which nobody asks for
+    if tr is None:
+        derivatives(field, e, t, Z, GRADIENT, spare, F, spare, spare, tape)
+    else:
+        derivatives(field, e, t, Z, GRADIENT | LAPLACIAN, spare, F, spare, tr, tape)
         for s in range(tr.shape[0]):
             tr[s] = -tr[s]
+    _negate(F)
 
 
 @rhs_adjoint.register(PotentialSpec)
@@ -260,9 +268,13 @@ def potential_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scr
     Gt_bar = row(scratch, scratch.shape[0] - 1)  # beyond what the adjoint below works in
     for s in range(Gt_bar.shape[0]):
         Gt_bar[s] = 0.0
-    lap_bar = None if tr_bar is None else -tr_bar
+    if tr_bar is None:
+        return derivatives_adjoint(
+            field, e, t, Z, tape, GRADIENT, Gt_bar, G_bar, Gt_bar, Gt_bar, Z_bar, e_bar, scratch
+        )
+    want, lap_bar = GRADIENT | LAPLACIAN, -tr_bar
     return derivatives_adjoint(
-        field, e, t, Z, tape, None, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
+        field, e, t, Z, tape, want, Gt_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
     )
 
 

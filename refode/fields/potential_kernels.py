@@ -40,46 +40,62 @@ from refode.fields.potential_laplacian import (
     laplacian_adjoint,
     term_adjoint,
 )
-from refode.fields.potential_layout import places, step_length, tape_rows
+from refode.fields.potential_layout import PotentialSpec, places, step_length, tape_rows
 from refode.fields.potential_quadratic import (
     quadratic_gradient,
     quadratic_gradient_adjoint,
     quadratic_value,
     quadratic_value_adjoint,
 )
+from refode.machine.parts import Room
+
+POTENTIAL = Room("potential")
+PHI, GRADIENT, LAPLACIAN = 1, 2, 4  # what is wanted, added up
 
 
-@kernel(cache=False)
-def derivatives(f, e, t, Z, phi, G, Gt, lap, tape):
-    """Phi, grad Phi, dPhi/dt, Lap Phi into those of phi, (G, Gt), lap that are not None."""
-    _features(f, e, t, Z, phi is not None, tape)
-    if phi is not None:
+@POTENTIAL.function("vsMivMvvM")
+def derivatives(f, e, t, Z, want, phi, G, Gt, lap, tape):
+    """Phi, grad Phi, dPhi/dt, Lap Phi into phi, (G, Gt), lap, those that are wanted."""
+
+
+@POTENTIAL.function("vsMMivMvvMvM", "s")
+def derivatives_adjoint(
+    f, e, t, Z, tape, want, phi_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
+):  # fmt: skip
+    """Add the pull-backs of the cotangents that there are; return that of t, (D94)-(D97)."""
+
+
+@derivatives.register(PotentialSpec)
+def potential_derivatives(f, e, t, Z, want, phi, G, Gt, lap, tape):
+    """[1] to [7]."""
+    _features(f, e, t, Z, want & PHI != 0, tape)
+    if want & PHI:
         _value(f, e, t, Z, phi, tape)
-    if G is not None:
+    if want & GRADIENT:
         _gradient(f, e, t, Z, G, Gt, tape)
-    if lap is not None:
+    if want & LAPLACIAN:
         laplacian(f, e, lap, tape)
 
 
-@kernel(cache=False)
-def derivatives_adjoint(
-    f, e, t, Z, tape, phi_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
+@derivatives_adjoint.register(PotentialSpec)
+def potential_derivatives_adjoint(
+    f, e, t, Z, tape, want, phi_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
 ):  # fmt: skip
-    """Add the pull-backs of the cotangents that are not None; return that of t, (D94)-(D97)."""
+    """[7]^T to [1]^T."""
     o, r, m, n = places(f), f.r, f.m, f.r + f.m
     V_bar = band(scratch, 0, n)  # of l and a_0, later of l and v_0
     u_bar = band(scratch, n + f.M * m, m)
     t_bar = t * 0
-    if G_bar is not None:
+    if want & GRADIENT:
         t_bar += _gradient_adjoint(
-            f, e, t, Z, tape, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
+            f, e, t, Z, tape, want, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
         )  # fmt: skip
-        if lap_bar is not None:
+        if want & LAPLACIAN:
             laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch)
     else:
         fill(band(scratch, 0, n + f.M * m), 0.0)
     fill(u_bar, 0.0)
-    if phi_bar is not None:
+    if want & PHI:
         t_bar += _value_adjoint(f, e, t, Z, tape, phi_bar, Z_bar, e_bar, band(V_bar, 0, r), u_bar)
     _features_adjoint(f, e, tape, e_bar, scratch)
     W = matrix(e, o.W, n, f.d)  # [1]^T
@@ -232,7 +248,7 @@ def _scaled_product(h, x, y, out):
 
 
 @kernel(cache=False)
-def _gradient_adjoint(f, e, t, Z, tape, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch):
+def _gradient_adjoint(f, e, t, Z, tape, want, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch):
     """[4]^T, [3]^T, and of [6] the cotangents of y_i and a_i; returns that of t.
 
     Leaves the cotangents of l, a_0, ..., a_M in the first rows of ``scratch``.
@@ -259,7 +275,7 @@ def _gradient_adjoint(f, e, t, Z, tape, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, sc
     if f.symmetric:
         t_bar += quadratic_gradient_adjoint(f.d, e, o.S, t, Z, G_bar, Gt_bar, Z_bar, e_bar)
     _pair_adjoint(1.0, band(tape, k.V + r, m), band(tape, k.Y, m), band(V_bar, r, m), y_bar, False)
-    if lap_bar is not None:
+    if want & LAPLACIAN:
         e_bar[o.trace] += row_sum(lap_bar)
         first_term_adjoint(
             segment(e, o.n, m), band(tape, k.V + r, m), band(tape, k.Y, m), lap_bar,
@@ -275,7 +291,7 @@ def _gradient_adjoint(f, e, t, Z, tape, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, sc
         a_bar = band(scratch, r + i * m, m)
         copy(a_bar, q_bar)
         _pair_adjoint(h, a, y, a_bar, y_bar, True)
-        if lap_bar is not None:
+        if want & LAPLACIAN:
             term_adjoint(h, a, y, band(tape, k.R + (i - 1) * m, m), lap_bar, a_bar, y_bar)
     add_row_sums(segment(e_bar, o.w, m), y_bar)
     return t_bar

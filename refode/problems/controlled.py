@@ -11,10 +11,10 @@ from refode.costs.energies import Fixed
 from refode.fields.potential import Potential
 from refode.problems.paths import all_finite
 from refode.solvers import driver, evaluate
-from refode.solvers.dynamics import LogDet
-from refode.solvers.game_dynamics import Game
 from refode.solvers.neural_ode import NeuralODE, Plan
 from refode.solvers.placement import Resident, hosted, resident
+from refode.sweeps.dynamics import LogDet
+from refode.sweeps.game_dynamics import Game
 
 Array = np.ndarray
 # what is not finite is named, or is the answer: no warnings of how it came about

@@ -13,10 +13,10 @@ from refode.costs.flow import FlowCost
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
-from refode.solvers.dynamics import Flow, Hutchinson
 from refode.solvers.neural_ode import TINY, NeuralODE, Plan
 from refode.solvers.placement import Resident, hosted, moved, samples, send
-from refode.solvers.schemes import Partitioned
+from refode.sweeps.dynamics import Flow, Hutchinson
+from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
 TRACES = ("exact", "rademacher", "gaussian")

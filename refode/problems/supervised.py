@@ -11,9 +11,9 @@ from refode.costs.supervised import CODES, SupervisedCost
 from refode.packing import Layout
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
-from refode.solvers.dynamics import Plain
 from refode.solvers.neural_ode import TINY, NeuralODE
 from refode.solvers.placement import Resident, hosted, moved, resident, samples, send
+from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
 _NO_TARGETS = np.zeros((0, 0))

@@ -25,7 +25,7 @@ from refode import fields, verify
 from refode.reports.gradient_cases import SMOOTH, Case, cases
 from refode.reports.gradients_plot import draw
 from refode.reports.section import Section, table, verdict
-from refode.solvers.schemes import Partitioned
+from refode.sweeps.symplectic import Partitioned
 from refode.verify import DotReport, GradientReport
 
 Array = np.ndarray

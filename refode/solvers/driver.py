@@ -6,9 +6,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refode.costs.contract import COST, everywhere, observe
+from refode.machine.parts import link
 from refode.solvers import parallel, placement
-from refode.solvers.dynamics import extra_rows, has_trace
-from refode.solvers.sweeps import STORE, Grid, Sizes, forward_chunks, gradient_chunks
+from refode.sweeps.contract import (
+    DYNAMICS,
+    SCHEME,
+    half_slope,
+    half_slope_adjoint,
+    slope,
+    slope_adjoint,
+    step,
+    step_adjoint,
+    undo,
+)
+from refode.sweeps.dynamics import extra_rows, has_trace
+from refode.sweeps.sweep import REVERSE, STORE, Grid, forward_chunks, gradient_chunks
+from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
 
@@ -59,10 +73,23 @@ class Gradient(NamedTuple):
     time_bar: Array
 
 
-def _blocks(sweep: Sweep, n_samples: int, scratch: int) -> tuple[Sizes, Array]:
+def _parts(sweep: Sweep, dtype: Any, back: bool) -> tuple[Any, Any]:
+    """Dynamics and scheme for compiled code, forward or there and back."""
+    halves = isinstance(sweep.scheme, Partitioned)
+    slopes, steps = [half_slope if halves else slope], [step]
+    if back:
+        slopes.append(half_slope_adjoint if halves else slope_adjoint)
+        steps += [step_adjoint, undo] if sweep.memory == REVERSE else [step_adjoint]
+    return (
+        link(DYNAMICS, sweep.dynamics, dtype, frozenset((f, 0) for f in slopes)),
+        link(SCHEME, sweep.scheme, dtype, frozenset((f, 0) for f in steps)),
+    )
+
+
+def _blocks(sweep: Sweep, n_samples: int) -> tuple[int, Array]:
+    """Samples a block, and the chunks of blocks."""
     S = parallel.block_size(n_samples, sweep.block)
-    sizes = Sizes(S, sweep.rows, max(sweep.tape, 1), max(scratch, 1), sweep.memory)
-    return sizes, np.array(parallel.chunks(-(-n_samples // S)))
+    return S, np.array(parallel.chunks(-(-n_samples // S)))
 
 
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
@@ -74,12 +101,16 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     X = np.ascontiguousarray(x, dtype=E.dtype)
     n_points = len(sweep.grid.t) + 1 if whole else 1
     out = np.empty((n_points, len(X), sweep.rows), E.dtype)
-    sizes, runs = _blocks(sweep, len(X), sweep.scratch)
-
+    S, runs = _blocks(sweep, len(X))
+    dynamics, scheme = _parts(sweep, E.dtype, back=False)
+    solve, grid = forward_chunks.of(E.dtype), sweep.grid
     counter = np.zeros(1, dtype=np.int64)
 
     def work() -> None:
-        forward_chunks(sweep.dynamics, sweep.scheme, sweep.grid, E, X, runs, counter, sizes, out)
+        solve(
+            dynamics, scheme, grid.t, grid.h, grid.slots, E, X, runs, counter,
+            S, sweep.rows, max(sweep.tape, 1), out,
+        )  # fmt: skip
 
     parallel.together(work, len(runs))
     return out
@@ -95,7 +126,10 @@ def gradient(
     if sweep.device != "cpu":  # a complex step
         x, cost = placement.hosted(x), placement.hosted(cost)
     X = np.ascontiguousarray(x, dtype=E.dtype)
-    sizes, runs = _blocks(sweep, len(X), max(sweep.scratch, cost_rows))
+    S, runs = _blocks(sweep, len(X))
+    dynamics, scheme = _parts(sweep, E.dtype, back=True)
+    charge = link(COST, cost, E.dtype, frozenset([(observe, 0)]))
+    solve, grid = gradient_chunks.of(E.dtype), sweep.grid
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
@@ -104,9 +138,10 @@ def gradient(
     X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
 
     def work() -> None:
-        gradient_chunks(
-            sweep.dynamics, sweep.scheme, sweep.grid, cost, E, X, runs, counter, sizes,
-            values, E_bars, cost_bars, X_bar, time_bars,
+        solve(
+            dynamics, scheme, charge, grid.t, grid.h, grid.slots, E, X, runs, counter,
+            S, sweep.rows, max(sweep.tape, 1), max(sweep.scratch, cost_rows, 1), sweep.memory,
+            everywhere(cost), values, E_bars, cost_bars, X_bar, time_bars,
         )  # fmt: skip
 
     parallel.together(work, n)

@@ -15,10 +15,10 @@ from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.fields.potential import Potential
 from refode.solvers import driver
-from refode.solvers.dynamics import LogDet, Plain
-from refode.solvers.game_dynamics import Derivatives
-from refode.solvers.schemes import Evaluate
-from refode.solvers.sweeps import Grid
+from refode.sweeps.dynamics import LogDet, Plain
+from refode.sweeps.game_dynamics import Derivatives
+from refode.sweeps.runge_kutta import Evaluate
+from refode.sweeps.sweep import Grid
 
 Array = np.ndarray
 TINY = 1e-200

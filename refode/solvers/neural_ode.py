@@ -10,10 +10,11 @@ from refode import _validate, bases, tableaus
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.solvers import driver, placement
-from refode.solvers.dynamics import LogDet, Plain
 from refode.solvers.placement import Placement
-from refode.solvers.schemes import Partitioned, RungeKutta
-from refode.solvers.sweeps import MEMORY, Grid
+from refode.sweeps.dynamics import LogDet, Plain
+from refode.sweeps.runge_kutta import RungeKutta
+from refode.sweeps.sweep import MEMORY, Grid
+from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
 TINY = 1e-200  # the complex step: its square is below the smallest number

@@ -12,8 +12,8 @@ import refode
 import refode.cuda
 from refode import fields
 from refode.cuda import crossover, device, layout
-from refode.solvers.dynamics import Plain
 from refode.solvers.placement import TooLarge
+from refode.sweeps.dynamics import Plain
 
 
 @pytest.fixture(autouse=True)

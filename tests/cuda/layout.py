@@ -83,7 +83,7 @@ def test_slices_by_memory(monkeypatch):
 def swept(problem, theta, x, y):
     """Sweep, effective weights and cost of a problem's gradient."""
     ode, plan = problem.ode, problem.ode.plan()
-    from refode.solvers.dynamics import Plain
+    from refode.sweeps.dynamics import Plain
 
     E = ode.field.prepare(ode.stage_weights(theta[: ode.n_parameters], plan), False)
     return ode.sweep(plan, Plain, E.dtype), E, problem._cost(theta, problem._targets(y, len(x)),
@@ -280,7 +280,7 @@ def test_wide_nets_are_staged():
 
 
 def swept_plain(ode):
-    from refode.solvers.dynamics import Plain
+    from refode.sweeps.dynamics import Plain
 
     return ode.sweep(ode.plan(), Plain, np.dtype(float))
 

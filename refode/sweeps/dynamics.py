@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode._jit import generic, kernel
-from refode.fields.contract import rhs, rhs_adjoint
+from refode._jit import kernel
+from refode.fields.contract import half, half_adjoint, rhs, rhs_adjoint
+from refode.machine.parts import Member, members
+from refode.sweeps.contract import half_slope, half_slope_adjoint, slope, slope_adjoint
 
 Array = np.ndarray
 # the complex step of Hutchinson's estimator: its square, and its inverse's, are still numbers
@@ -61,14 +63,9 @@ def has_trace(dynamics: Any) -> bool:
     return dynamics in (LogDet, Flow)
 
 
-@generic
-def slope(dynamics, e, t, Y, F, tape):
-    """F <- right-hand side of the augmented state."""
-
-
-@generic
-def slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
-    """Add the pull-back of F_bar, which may be overwritten; return the cotangent of t."""
+members(LogDet, field=Member(variant=1))
+members(Flow, field=Member(variant=1))
+members(Hutchinson, field=Member(complex_=True))
 
 
 @slope.register(Plain)
@@ -81,6 +78,18 @@ def plain_slope(dynamics, e, t, Y, F, tape):
 def plain_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
     """Y_bar += J^T F_bar."""
     return rhs_adjoint(dynamics.field, e, t, Y, tape, F_bar, None, Y_bar, e_bar, scratch)
+
+
+@half_slope.register(Plain)
+def plain_half_slope(dynamics, e, t, which, Y, F, tape):
+    """One half of f."""
+    half(dynamics.field, e, t, which, Y, F, tape)
+
+
+@half_slope_adjoint.register(Plain)
+def plain_half_slope_adjoint(dynamics, e, t, which, Y, tape, F_bar, Y_bar, e_bar, scratch):
+    """Its adjoint."""
+    return half_adjoint(dynamics.field, e, t, which, Y, tape, F_bar, Y_bar, e_bar, scratch)
 
 
 @slope.register(LogDet)

@@ -24,8 +24,16 @@ from typing import NamedTuple
 from refode._jit import kernel
 from refode._linalg import band, fill, row, sign
 from refode.costs.energies import energy, energy_gradient
-from refode.fields.potential_kernels import derivatives, derivatives_adjoint
-from refode.solvers.dynamics import slope, slope_adjoint
+from refode.fields.potential_kernels import (
+    GRADIENT,
+    LAPLACIAN,
+    PHI,
+    POTENTIAL,
+    derivatives,
+    derivatives_adjoint,
+)
+from refode.machine.parts import Member, members
+from refode.sweeps.contract import slope, slope_adjoint
 
 
 class Derivatives(NamedTuple):
@@ -44,12 +52,16 @@ class Game(NamedTuple):
     squared: bool  # R' = r^2 in place of |r|
 
 
+members(Derivatives, field=Member(room=POTENTIAL))
+members(Game, field=Member(room=POTENTIAL))
+
+
 @slope.register(Derivatives)
 def derivatives_slope(dynamics, e, t, Y, F, tape):
     """F = (grad Phi, Phi, dPhi/dt, Lap Phi)."""
-    d = dynamics.field.d
+    d = Y.shape[0] - 3
     derivatives(
-        dynamics.field, e, t, band(Y, 0, d),
+        dynamics.field, e, t, band(Y, 0, d), PHI | GRADIENT | LAPLACIAN,
         row(F, d), band(F, 0, d), row(F, d + 1), row(F, d + 2), tape,
     )  # fmt: skip
 
@@ -57,9 +69,9 @@ def derivatives_slope(dynamics, e, t, Y, F, tape):
 @slope_adjoint.register(Derivatives)
 def derivatives_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
     """The adjoint of all four, (D94)-(D97)."""
-    d = dynamics.field.d
+    d = Y.shape[0] - 3
     return derivatives_adjoint(
-        dynamics.field, e, t, band(Y, 0, d), tape,
+        dynamics.field, e, t, band(Y, 0, d), tape, PHI | GRADIENT | LAPLACIAN,
         row(F_bar, d), band(F_bar, 0, d), row(F_bar, d + 1), row(F_bar, d + 2),
         band(Y_bar, 0, d), e_bar, scratch,
     )  # fmt: skip
@@ -68,10 +80,10 @@ def derivatives_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, s
 @slope.register(Game)
 def game_slope(dynamics, e, t, Y, F, tape):
     """(D98); the tape's first rows keep dPhi/dt and r."""
-    d = dynamics.field.d
+    d = Y.shape[0] - 4
     derivatives(  # [1]
-        dynamics.field, e, t, band(Y, 0, d),
-        None, band(F, 0, d), row(tape, 0), row(F, d), tape,
+        dynamics.field, e, t, band(Y, 0, d), GRADIENT | LAPLACIAN,
+        row(tape, 0), band(F, 0, d), row(tape, 0), row(F, d), tape,
     )  # fmt: skip
     fill(band(F, d + 2, 1), 0.0)
     energy(dynamics.energy, band(Y, 0, d), row(F, d + 2))  # [2] Q
@@ -108,15 +120,15 @@ def _residual(log_rho, F, d, Phi_t, entropy, squared, r):
 @slope_adjoint.register(Game)
 def game_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
     """(D99): all cotangents of the potential's derivatives, then the potential's own adjoint."""
-    d = dynamics.field.d
+    d = Y.shape[0] - 4
     _residual_adjoint(
         F_bar, d, dynamics.entropy, dynamics.squared, row(tape, 1), row(Y_bar, d)
     )  # [4]^T
     _control_adjoint(F, F_bar, d, dynamics.alpha)  # [3]^T
     energy_gradient(dynamics.energy, band(Y, 0, d), row(F_bar, d + 2), band(Y_bar, 0, d))  # [2]^T
     return derivatives_adjoint(  # [1]^T
-        dynamics.field, e, t, band(Y, 0, d), tape,
-        None, band(F_bar, 0, d), row(F_bar, d + 3), row(F_bar, d),
+        dynamics.field, e, t, band(Y, 0, d), tape, GRADIENT | LAPLACIAN,
+        row(F_bar, d), band(F_bar, 0, d), row(F_bar, d + 3), row(F_bar, d),
         band(Y_bar, 0, d), e_bar, scratch,
     )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""How kernels become machine code: compiled apart, cached, dispatched, run on threads."""

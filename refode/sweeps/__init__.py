@@ -1,0 +1,1 @@
+"""Kernels of the sweeps: what a step is, over any dynamics; no host code."""
