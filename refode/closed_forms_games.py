@@ -291,7 +291,11 @@ def _lobatto(n: int) -> tuple[Float64, Float64, Float64, Float64]:
     """Gauss-Lobatto on [-1, 1] with degree n: nodes, weights, derivative, values -> series."""
     top = np.zeros(n + 1)
     top[n] = 1.0
-    inner = legendre.legroots(legendre.legder(top))
+    # The zeros of P_n' are those of a Jacobi polynomial, and of its symmetric matrix, of which the
+    # lower triangle is read (Golub, Welsch). NumPy's legroots may answer in complex numbers.
+    k = np.arange(1.0, n - 1.0)
+    beside = np.sqrt(k * (k + 2.0) / ((2.0 * k + 1.0) * (2.0 * k + 3.0)))
+    inner = np.linalg.eigvalsh(np.diag(beside, -1))
     for _ in range(2):  # Newton, as (1 - x^2) P'' = 2 x P' - n (n + 1) P
         P, P_dot = legendre.legval(inner, top), legendre.legval(inner, legendre.legder(top))
         inner -= P_dot * (1.0 - inner**2) / (2.0 * inner * P_dot - n * (n + 1) * P)

@@ -26,14 +26,20 @@ def require() -> Any:
     Raises
     ------
     RuntimeError
-        Saying what is missing: the package, the driver or the device.
+        Saying what is missing: the package, what it imports, the driver or the device.
     """
     if importlib.util.find_spec("numba_cuda") is None:
         raise RuntimeError(
             "cuda: the package numba-cuda is missing, wanted it installed: pip install refode[cuda]"
         )
-    from numba import cuda
-
+    try:
+        from numba import cuda
+    except Exception as error:  # of a library that it looks for and does not find, say
+        reason = " ".join(str(error).split())
+        raise RuntimeError(
+            f"cuda: numba-cuda cannot be imported ({type(error).__name__}: {reason}), "
+            "wanted an environment where `from numba import cuda` works"
+        ) from error
     if simulated():
         return cuda
     hint = "wanted a GPU, or the simulator by NUMBA_ENABLE_CUDASIM=1"

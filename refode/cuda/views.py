@@ -10,6 +10,8 @@ from typing import Any
 
 from numba import config, types
 
+from refode.cuda.numpy_names import given_back
+
 if config.ENABLE_CUDASIM:
 
     def view(flat: Any, at: Any, rows: Any, columns: Any) -> Any:
@@ -18,7 +20,9 @@ if config.ENABLE_CUDASIM:
 
 else:
     from numba.cuda.extending import intrinsic
-    from numba.cuda.np import arrayobj
+
+    with given_back():
+        from numba.cuda.np import arrayobj
 
     @intrinsic
     def view(typing_context: Any, flat: Any, at: Any, rows: Any, columns: Any) -> Any:
