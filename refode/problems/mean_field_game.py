@@ -12,10 +12,11 @@ from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
 from refode.fields.potential import Potential
 from refode.games import CrossEntropy, Game
+from refode.problems.contract import with_total
 from refode.problems.controlled import Controlled, Started, quietly, with_zero
 from refode.problems.paths import all_finite
 from refode.solvers import driver
-from refode.solvers.neural_ode import TINY, NeuralODE, Plan
+from refode.solvers.neural_ode import NeuralODE, Plan
 from refode.solvers.placement import hosted, send
 
 Array = np.ndarray
@@ -68,6 +69,8 @@ class MeanFieldGame(Controlled):
     logarithms natural.
     """
 
+    n_data = (1, 2)
+
     def __init__(
         self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
         hjb_norm: str = "absolute", scheme: Any = "rk4", n_steps: int = 2,
@@ -89,7 +92,7 @@ class MeanFieldGame(Controlled):
         if self.t_span[0] >= self.t_span[1]:
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
-        self._odes = {self.n_steps: self.ode}
+        self.layout, self._odes = potential.layout, {}
         self._starts, self._draws = [], []
 
     def _check_penalties(self) -> None:
@@ -164,26 +167,11 @@ class MeanFieldGame(Controlled):
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
             by default, else N draws with seed 0.
         """
-        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
-        return float(value), gradient
+        return super().value_and_gradient(theta, x, y)
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
-        theta, x, y = self._arguments(theta, x, y)
-        v = _validate.real_vector("v", v, self.n_parameters)
-        needed = [] if y is None else [self.game.initial]
-        needed += [self.game.target] if y is None or self.hjb_terminal else []
-        for density in needed:
-            if target_of(density) is None:
-                raise ValueError(
-                    f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
-                    "for second derivatives"
-                )
-        size = np.abs(v).max()
-        if size == 0.0:
-            return np.zeros_like(v)
-        step = TINY / size
-        return self._value_and_gradient(theta + 1j * step * v, x, y)[1].imag / step
+        return super().hessian_vector(theta, v, x, y)
 
     def costs(
         self, theta: Array, x: Array, y: Array | None = None, n_steps: int | None = None
@@ -206,7 +194,7 @@ class MeanFieldGame(Controlled):
         """
         theta, x, y = self._arguments(theta, x, y)
         terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
-        return {**terms, "total": sum(terms.values())}
+        return with_total(terms)
 
     @quietly
     def single_agent_cost(
@@ -348,6 +336,16 @@ class MeanFieldGame(Controlled):
         if y is None:
             return theta, x, self._drawn(len(x))
         return theta, x, self._samples("y", y)
+
+    def _check_products(self, x: Array, y: Array | None) -> None:
+        needed = [] if y is None else [self.game.initial]
+        needed += [self.game.target] if y is None or self.hjb_terminal else []
+        for density in needed:
+            if target_of(density) is None:
+                raise ValueError(
+                    f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
+                    "for second derivatives"
+                )
 
     def _reads(self, y: Any) -> bool:
         """Whether the terminal cost reads samples y; ValueError where some came in vain."""

@@ -37,11 +37,23 @@ class Regulariser:
         if self.tikhonov:
             gradient += self.tikhonov * theta
         if self.smoothness:
-            J = self.ode.basis.n_coefficients
-            for place in self.ode.layout.slices.values():
-                block = self._stiffness @ theta[place].reshape(J, -1)
-                gradient[place] += self.smoothness * block.ravel()
+            self._add_roughness(theta, gradient)
         return 0.5 * np.dot(theta, gradient), gradient
+
+    def terms(self, theta: Array) -> dict[str, float]:
+        """The two values by name, theta real."""
+        roughness = np.zeros_like(theta)
+        self._add_roughness(theta, roughness)
+        return {
+            "tikhonov": 0.5 * self.tikhonov * float(np.dot(theta, theta)),
+            "smoothness": 0.5 * float(np.dot(theta, roughness)),
+        }
+
+    def _add_roughness(self, theta: Array, gradient: Array) -> None:
+        J = self.ode.basis.n_coefficients
+        for place in self.ode.layout.slices.values():
+            block = self._stiffness @ theta[place].reshape(J, -1)
+            gradient[place] += self.smoothness * block.ravel()
 
 
 class Regularised:
