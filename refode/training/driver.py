@@ -131,6 +131,6 @@ def train(
         tolerance=tolerance, memory=memory, checkpoint=checkpoint,
         checkpoint_every=checkpoint_every, resume=resume, terms=terms,
     )  # fmt: skip
-    options.check_problem(problem)
-    begin = start(problem, theta0, seed)
-    return Run(problem, data_of(x, y), begin, None if theta0 is not None else seed, options).run()
+    problem = options.admit(problem)
+    begin, data = start(problem, theta0, seed), data_of(problem, x, y)
+    return Run(problem, data, begin, None if theta0 is not None else seed, options).run()
