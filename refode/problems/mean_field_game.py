@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode.bases import Basis, Constant
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -55,6 +56,11 @@ class MeanFieldGame(Controlled):
         points are the CPU's in any case.
     dtype : {"float64", "float32"}, optional
         Number type on the GPU; results are float64.
+    basis : refode.bases.Constant, optional
+        No other: time is an input of Phi already, and weights that move in time too would add
+        dPhi/dtheta theta'(t) to the dPhi/dt that the HJB equation (24) reads.
+    memory : {"store", "steps"}, optional
+        What the adjoint sweep keeps of a block's path, as for ``NeuralODE``.
 
     Raises
     ------
@@ -75,6 +81,7 @@ class MeanFieldGame(Controlled):
         self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
         hjb_norm: str = "absolute", scheme: Any = "rk4", n_steps: int = 2,
         t_span: tuple[float, float] = (0.0, 1.0), device: str = "cpu", dtype: Any = "float64",
+        *, basis: Any = None, memory: str = "store",
     ) -> None:  # fmt: skip
         self.potential = _validate.instance("potential", potential, Potential)
         self.game = _validate.instance("game", game, Game)
@@ -86,7 +93,7 @@ class MeanFieldGame(Controlled):
         self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb_terminal)
         self.hjb_norm = _validate.choice("hjb_norm", hjb_norm, NORMS)
         self.ode = NeuralODE(
-            potential, scheme, n_steps, t_span, device=device, dtype=dtype
+            potential, scheme, n_steps, t_span, _constant(basis), memory, device, dtype
         )  # fmt: skip
         self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
         if self.t_span[0] >= self.t_span[1]:
@@ -114,6 +121,7 @@ class MeanFieldGame(Controlled):
         return MeanFieldGame(
             self.potential, self.game, self.hjb, self.hjb_terminal, self.hjb_norm,
             self.ode._named_scheme, n_steps, self.t_span, *self.ode.placement,
+            memory=self.ode.memory,
         )  # fmt: skip
 
     def to_device(self, x: Array, y: Array | None = None) -> Any:
@@ -366,8 +374,20 @@ class MeanFieldGame(Controlled):
         return kept[0]
 
     def __repr__(self) -> str:
+        kept = "" if self.ode.memory == "store" else f", memory={self.ode.memory!r}"
         return (
             f"MeanFieldGame({self.potential!r}, {self.game!r}, hjb={self.hjb}, "
             f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}, "
-            f"n_steps={self.n_steps}, t_span={self.t_span})"
+            f"n_steps={self.n_steps}, t_span={self.t_span}{kept})"
         )
+
+
+def _constant(basis: Any) -> Constant:
+    """The one basis that there is."""
+    basis = _validate.instance("basis", Constant() if basis is None else basis, Basis)
+    if not isinstance(basis, Constant):
+        raise ValueError(
+            f"basis: got {basis!r}, wanted None or Constant() (Phi has time as an input, and the "
+            "HJB equation reads dPhi/dt, into which weights that move in time would enter)"
+        )
+    return basis
