@@ -34,7 +34,7 @@ def train(
 
     Parameters
     ----------
-    problem : object
+    problem : refode.problems.contract.Problem, or any object
         With ``value_and_gradient(theta, x, y)`` (``(theta, x)`` where y is None), a float and
         an array (p,); with ``initial(seed)`` unless theta0 is given; and for the two Newton
         methods with ``hessian_vector(theta, v, x, y)``.
