@@ -122,6 +122,8 @@ def test_terms_of_a_flow(group, trace):
     plain = refode.ContinuousNormalizingFlow(ODE, trace=trace, noise_seed=3)
     assert terms["likelihood"] == plain.value(theta, POINTS)
     assert terms["total"] == pytest.approx(flow.value(theta, POINTS), rel=tol.SWEEP_STATE)
+    value = flow.value_and_gradient(theta, POINTS)[0]  # by another sweep
+    assert terms["total"] == pytest.approx(value, rel=tol.SWEEP_STATE * 10)
     assert flow.shows_costs
     assert not plain.shows_costs
     assert flow.with_steps(7).with_steps(2).costs(theta, POINTS) == terms
