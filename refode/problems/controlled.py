@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode.bases import Basis, Constant
 from refode.costs.energies import Fixed
 from refode.fields.potential import Potential
 from refode.problems.contract import WithODE
@@ -190,3 +191,14 @@ def with_zero(y: Any) -> Any:
     if isinstance(y, Started):
         return y.start
     return np.column_stack([y, np.zeros(len(y))])
+
+
+def constant(basis: Any) -> Constant:
+    """The one basis of a potential's weights that there is; ValueError for another."""
+    basis = _validate.instance("basis", Constant() if basis is None else basis, Basis)
+    if not isinstance(basis, Constant):
+        raise ValueError(
+            f"basis: got {basis!r}, wanted None or Constant() (Phi has time as an input, and the "
+            "HJB equation reads dPhi/dt, into which weights that move in time would enter)"
+        )
+    return basis

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
-from refode.bases import Basis, Constant
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
 from refode.fields.potential import Potential
 from refode.games import CrossEntropy, Game
 from refode.problems.contract import with_total
-from refode.problems.controlled import Controlled, Started, quietly, with_zero
+from refode.problems.controlled import Controlled, Started, constant, quietly, with_zero
 from refode.problems.paths import all_finite
 from refode.solvers import driver
 from refode.solvers.neural_ode import NeuralODE, Plan
@@ -93,7 +92,7 @@ class MeanFieldGame(Controlled):
         self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb_terminal)
         self.hjb_norm = _validate.choice("hjb_norm", hjb_norm, NORMS)
         self.ode = NeuralODE(
-            potential, scheme, n_steps, t_span, _constant(basis), memory, device, dtype
+            potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype
         )  # fmt: skip
         self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
         if self.t_span[0] >= self.t_span[1]:
@@ -380,14 +379,3 @@ class MeanFieldGame(Controlled):
             f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}, "
             f"n_steps={self.n_steps}, t_span={self.t_span}{kept})"
         )
-
-
-def _constant(basis: Any) -> Constant:
-    """The one basis that there is."""
-    basis = _validate.instance("basis", Constant() if basis is None else basis, Basis)
-    if not isinstance(basis, Constant):
-        raise ValueError(
-            f"basis: got {basis!r}, wanted None or Constant() (Phi has time as an input, and the "
-            "HJB equation reads dPhi/dt, into which weights that move in time would enter)"
-        )
-    return basis
