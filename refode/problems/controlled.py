@@ -9,12 +9,13 @@ import numpy as np
 from refode import _validate
 from refode.costs.energies import Fixed
 from refode.fields.potential import Potential
-from refode.problems.paths import all_finite
+from refode.problems.paths import all_finite, kept_with
 from refode.solvers import driver, evaluate
 from refode.solvers.dynamics import LogDet
 from refode.solvers.game_dynamics import Game
 from refode.solvers.neural_ode import NeuralODE, Plan
 from refode.solvers.placement import Resident, hosted, resident
+from refode.steps import Steps
 
 Array = np.ndarray
 # what is not finite is named, or is the answer: no warnings of how it came about
@@ -51,7 +52,7 @@ class Controlled(Fixed):
     ode: NeuralODE
     n_steps: int
     t_span: tuple[float, float]
-    _odes: dict[int, NeuralODE]
+    _odes: dict[Steps, NeuralODE]
     _starts: list[tuple[Array, Array]]
     _draws: list[Array]
 
@@ -192,11 +193,9 @@ class Controlled(Fixed):
             self._starts[:] = kept
         return kept[0][1]
 
-    def _ode(self, n_steps: int | None) -> NeuralODE:
-        n = self.n_steps if n_steps is None else _validate.positive_int("n_steps", n_steps)
-        if n not in self._odes:
-            self._odes[n] = self.ode.with_steps(n)
-        return self._odes[n]
+    def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
+        """The ode with other steps, kept for the next call."""
+        return kept_with(self._odes, self.ode, n_steps)
 
     def _time(self, t: float) -> float:
         t, (t0, T) = _validate.real_number("t", t), self.t_span

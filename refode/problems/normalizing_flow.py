@@ -10,13 +10,14 @@ import numpy as np
 from refode import _validate
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
-from refode.problems.paths import all_finite
+from refode.problems.paths import all_finite, kept_with
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
 from refode.solvers.dynamics import Flow, Hutchinson
 from refode.solvers.neural_ode import TINY, NeuralODE, Plan
 from refode.solvers.placement import Resident, hosted, moved, samples, send
 from refode.solvers.schemes import Partitioned
+from refode.steps import Steps
 
 Array = np.ndarray
 TRACES = ("exact", "rademacher", "gaussian")
@@ -79,7 +80,7 @@ class ContinuousNormalizingFlow(Regularised):
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
-        self._odes: dict[int, NeuralODE] = {ode.n_steps: ode}
+        self._odes: dict[Steps, NeuralODE] = {ode.steps: ode}
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -297,14 +298,9 @@ class ContinuousNormalizingFlow(Regularised):
         all_finite("y", np.column_stack([w, l, v]))
         return w, l, v
 
-    def _ode(self, n_steps: int | None) -> NeuralODE:
+    def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
         """The ode with other steps, kept for the next call."""
-        n = self.ode.n_steps if n_steps is None else _validate.positive_int("n_steps", n_steps)
-        if n not in self._odes:
-            if len(self._odes) > 8:
-                self._odes = {self.ode.n_steps: self.ode}
-            self._odes[n] = self.ode.with_steps(n)
-        return self._odes[n]
+        return kept_with(self._odes, self.ode, n_steps)
 
     def _parameters(self, theta: Array) -> Array:
         return _validate.real_vector("theta", theta, self.n_parameters)

@@ -274,7 +274,8 @@ class NeuralODE:
         P, dP = table.P, table.dP
         if P.shape[0] * P.shape[1] <= 4096:  # small: dense products are quicker
             P, dP = P.toarray(), dP.toarray()
-        identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(*P.shape))
+        # as many slots as coefficients: the first cells alone are an identity's upper rows
+        identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(P.shape[1]))
         along = (table.s * length + start - t0) / (T - t0)
         grid = Grid(nodes[:-1].copy(), h, table.slots)
         return Plan(self._scheme, grid, table.s, along, P, dP, identity)
