@@ -43,7 +43,9 @@ class Fixed(metaclass=FixedMeta):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if _CLOSED in self.__dict__:
-            _refused(self, name, f"got {value!r} for")
+            text = " ".join(repr(value).split())  # arrays print on several lines
+            shown = text if len(text) <= 60 else f"{text[:57]}..."
+            _refused(self, name, f"got {shown} for")
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
@@ -54,7 +56,6 @@ class Fixed(metaclass=FixedMeta):
     def __getstate__(self) -> Any:
         """The attributes, and which of them are read-only arrays: NumPy's pickles forget it."""
         plain, slots = _parts(super().__getstate__())
-        plain = {name: value for name, value in plain.items() if name != _CLOSED}
         plain[_READ_ONLY] = [
             name
             for name, value in plain.items()

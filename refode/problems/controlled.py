@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
-from refode.costs.energies import Fixed
+from refode._fixed import Fixed
 from refode.fields.potential import Potential
 from refode.problems.paths import all_finite, kept_with
 from refode.solvers import driver, evaluate

@@ -47,7 +47,7 @@ class ContinuousNormalizingFlow(Regularised):
         estimate eps^T df/dz eps with one eps a sample for the whole path.
     noise_seed : int, optional
         Draws eps. It stays the same from one evaluation to the next, as an optimiser that
-        compares values needs; assign another number to redraw.
+        compares values needs; ``with_noise`` redraws.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; where the ode's do by default.
     dtype : {"float64", "float32"}, optional
@@ -81,6 +81,12 @@ class ContinuousNormalizingFlow(Regularised):
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
         self._odes: dict[Steps, NeuralODE] = {ode.steps: ode}
+
+    def with_noise(self, noise_seed: int) -> ContinuousNormalizingFlow:
+        """The same flow with another draw of eps."""
+        return ContinuousNormalizingFlow(
+            self.ode, self.transport, self.tikhonov, self.smoothness, self.trace, noise_seed
+        )
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -277,7 +283,7 @@ class ContinuousNormalizingFlow(Regularised):
         if self.trace == "exact":
             return y
         y = hosted(y)
-        rng = np.random.default_rng(_validate.nonnegative_int("noise_seed", self.noise_seed))
+        rng = np.random.default_rng(self.noise_seed)
         if self.trace == "gaussian":
             return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
         return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from refode import _validate, bases, tableaus
 from refode import steps as stepping
+from refode._fixed import Fixed
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.solvers import driver, placement
@@ -40,7 +41,7 @@ class Plan(NamedTuple):
     identity: bool
 
 
-class NeuralODE:
+class NeuralODE(Fixed):
     """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
 
     Parameters
@@ -80,7 +81,8 @@ class NeuralODE:
     Notes
     -----
     theta is flat, name by name; each name's array is (J, ...), the J basis
-    coefficients first. All quantities are dimensionless.
+    coefficients first. All quantities are dimensionless. Attributes are set once: for other
+    steps there is ``with_steps``, for everything else a new ode.
 
     Examples
     --------
