@@ -372,5 +372,5 @@ STEPS_DIFFERENCE = 1e-7
 STEPS_ORDER = 0.15
 # 64 graded steps of rk4 over a length of 1
 STEPS_FINEST = 1e-7
-# there and back by 32 graded steps of rk4, whose error is no more than a few (2/32)^4/100
-STEPS_INVERSE = 1e-5
+# there and back by 32 graded steps of rk4, whose error is about (1/32)^4/10
+STEPS_INVERSE = 1e-6
