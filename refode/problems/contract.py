@@ -17,8 +17,10 @@ import numpy as np
 
 from refode import _validate
 from refode.packing import Layout
+from refode.problems.paths import kept_with
 from refode.solvers.neural_ode import TINY, NeuralODE
 from refode.solvers.placement import TooLarge
+from refode.steps import Steps
 
 Array = np.ndarray
 Sampler = Callable[[int, int], Any]
@@ -170,11 +172,11 @@ class WithODE(SecondOrder):
 
     ode: NeuralODE
     has_costs = True
-    _odes: dict[int, NeuralODE]  # a subclass begins with {}
+    _odes: dict[Steps, NeuralODE]  # a subclass begins with {}
 
     @abstractmethod
-    def with_steps(self, n_steps: int) -> WithODE:
-        """The same problem with another number of equal steps."""
+    def with_steps(self, n_steps: int | Steps) -> WithODE:
+        """The same problem with other steps: so many equal ones."""
 
     @abstractmethod
     def to_device(self, *data: Any, **named: Any) -> Any:
@@ -184,15 +186,9 @@ class WithODE(SecondOrder):
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return placed_by(self, self.ode.placement, data)
 
-    def _ode(self, n_steps: int | None) -> NeuralODE:
+    def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
         """The ode with other steps, kept for the next call; the ode itself for None."""
-        if n_steps is None or _validate.positive_int("n_steps", n_steps) == self.ode.n_steps:
-            return self.ode
-        if n_steps not in self._odes:
-            if len(self._odes) > 8:
-                self._odes.clear()
-            self._odes[n_steps] = self.ode.with_steps(n_steps)
-        return self._odes[n_steps]
+        return kept_with(self._odes, self.ode, n_steps)
 
 
 def with_total(terms: dict[str, float]) -> dict[str, float]:

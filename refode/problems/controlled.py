@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._fixed import Fixed
 from refode.bases import Basis, Constant
-from refode.costs.energies import Fixed
 from refode.fields.potential import Potential
 from refode.problems.contract import WithODE
 from refode.problems.paths import all_finite

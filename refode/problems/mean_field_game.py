@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from refode import _validate
+from refode import steps as stepping
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -47,14 +49,17 @@ class MeanFieldGame(Controlled):
         |r| as in [ROL+20], with subgradient 0 at 0, or r^2; for both penalties.
     scheme : str or Tableau, optional
         Explicit Runge-Kutta scheme.
-    n_steps : int, optional
+    n_steps : int or Steps, optional
+        Number of equal steps, 2 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
-        (t0, T) with t0 < T.
+        (t0, T) with t0 < T; (0.0, 1.0) by default.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; second derivatives and the value function at given
         points are the CPU's in any case.
     dtype : {"float64", "float32"}, optional
         Number type on the GPU; results are float64.
+    grid : array_like (n_steps+1,), optional
+        In place of n_steps and t_span: the times to step at, rising, as for ``NeuralODE``.
     basis : refode.bases.Constant, optional
         No other: time is an input of Phi already, and weights that move in time too would add
         dPhi/dtheta theta'(t) to the dPhi/dt that the HJB equation (24) reads.
@@ -78,9 +83,10 @@ class MeanFieldGame(Controlled):
 
     def __init__(
         self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
-        hjb_norm: str = "absolute", scheme: Any = "rk4", n_steps: int = 2,
-        t_span: tuple[float, float] = (0.0, 1.0), device: str = "cpu", dtype: Any = "float64",
-        *, basis: Any = None, memory: str = "store",
+        hjb_norm: str = "absolute", scheme: Any = "rk4",
+        n_steps: int | stepping.Steps | None = None, t_span: tuple[float, float] | None = None,
+        device: str = "cpu", dtype: Any = "float64", *, grid: ArrayLike | None = None,
+        basis: Any = None, memory: str = "store",
     ) -> None:  # fmt: skip
         self.potential = _validate.instance("potential", potential, Potential)
         self.game = _validate.instance("game", game, Game)
@@ -91,11 +97,16 @@ class MeanFieldGame(Controlled):
         self.hjb = _validate.nonnegative("hjb", hjb)
         self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb_terminal)
         self.hjb_norm = _validate.choice("hjb_norm", hjb_norm, NORMS)
+        if n_steps is None and grid is None:
+            n_steps = 2
         self.ode = NeuralODE(
-            potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype
+            potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype, grid=grid
         )  # fmt: skip
         self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
         if self.t_span[0] >= self.t_span[1]:
+            if grid is not None:
+                raise ValueError(f"grid: got times from {self.t_span[0]} to {self.t_span[1]}, "
+                                 "wanted times that rise")  # fmt: skip
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
         self.layout, self._odes = potential.layout, {}
@@ -115,11 +126,11 @@ class MeanFieldGame(Controlled):
                 "(the terminal condition reads the target's density)"
             )
 
-    def with_steps(self, n_steps: int) -> MeanFieldGame:
-        """The same game and potential with another number of equal steps."""
+    def with_steps(self, n_steps: int | stepping.Steps) -> MeanFieldGame:
+        """The same game and potential with other steps: so many equal ones."""
         return MeanFieldGame(
             self.potential, self.game, self.hjb, self.hjb_terminal, self.hjb_norm,
-            self.ode._named_scheme, n_steps, self.t_span, *self.ode.placement,
+            self.ode._named_scheme, stepping.of(n_steps), self.t_span, *self.ode.placement,
             memory=self.ode.memory,
         )  # fmt: skip
 
@@ -377,5 +388,5 @@ class MeanFieldGame(Controlled):
         return (
             f"MeanFieldGame({self.potential!r}, {self.game!r}, hjb={self.hjb}, "
             f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}, "
-            f"n_steps={self.n_steps}, t_span={self.t_span}{kept})"
+            f"{stepping.described(self.ode.steps, self.t_span)}{kept})"
         )

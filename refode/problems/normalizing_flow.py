@@ -18,6 +18,7 @@ from refode.solvers.dynamics import Flow, Hutchinson
 from refode.solvers.neural_ode import NeuralODE, Plan
 from refode.solvers.placement import Resident, hosted, moved, samples, send
 from refode.solvers.schemes import Partitioned
+from refode.steps import Steps
 
 Array = np.ndarray
 TRACES = ("exact", "rademacher", "gaussian")
@@ -47,7 +48,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         estimate eps^T df/dz eps with one eps a sample for the whole path.
     noise_seed : int, optional
         Draws eps. It stays the same from one evaluation to the next, as an optimiser that
-        compares values needs; assign another number to redraw.
+        compares values needs; ``with_noise`` redraws.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; where the ode's do by default.
     dtype : {"float64", "float32"}, optional
@@ -84,6 +85,12 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
         self.layout, self._odes = ode.layout, {}
 
+    def with_noise(self, noise_seed: int) -> ContinuousNormalizingFlow:
+        """The same flow with another draw of eps."""
+        return ContinuousNormalizingFlow(
+            self.ode, self.transport, self.tikhonov, self.smoothness, self.trace, noise_seed
+        )
+
     # --- parameters --------------------------------------------------------------------
     @property
     def dim(self) -> int:
@@ -94,8 +101,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """Random theta (p,), the ode's ``initial``."""
         return self.ode.initial(seed)
 
-    def with_steps(self, n_steps: int) -> ContinuousNormalizingFlow:
-        """The same problem with another number of equal steps."""
+    def with_steps(self, n_steps: int | Steps) -> ContinuousNormalizingFlow:
+        """The same problem with other steps: so many equal ones."""
         return ContinuousNormalizingFlow(
             self.ode.with_steps(n_steps), self.transport, self.tikhonov, self.smoothness,
             self.trace, self.noise_seed,
@@ -274,7 +281,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         if self.trace == "exact":
             return y
         y = hosted(y)
-        rng = np.random.default_rng(_validate.nonnegative_int("noise_seed", self.noise_seed))
+        rng = np.random.default_rng(self.noise_seed)
         if self.trace == "gaussian":
             return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
         return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)

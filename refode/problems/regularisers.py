@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._fixed import Fixed
 from refode.solvers.neural_ode import NeuralODE
 
 Array = np.ndarray
 
 
-class Regulariser:
+class Regulariser(Fixed):
     """tikhonov/2 |theta|^2 + smoothness/2 int |theta'|^2 dt, eqs. (D35), (D36).
 
     Parameters
@@ -56,8 +57,8 @@ class Regulariser:
             gradient[place] += self.smoothness * block.ravel()
 
 
-class Regularised:
-    """A problem whose ``tikhonov`` and ``smoothness`` are its regulariser's, also when set."""
+class Regularised(Fixed):
+    """A problem whose ``tikhonov`` and ``smoothness`` are its regulariser's."""
 
     _regulariser: Regulariser
 
@@ -66,15 +67,7 @@ class Regularised:
         """Weight of |theta|^2 / 2."""
         return self._regulariser.tikhonov
 
-    @tikhonov.setter
-    def tikhonov(self, value: float) -> None:
-        self._regulariser.tikhonov = _validate.nonnegative("tikhonov", value)
-
     @property
     def smoothness(self) -> float:
         """Weight of int |theta'|^2 dt / 2."""
         return self._regulariser.smoothness
-
-    @smoothness.setter
-    def smoothness(self, value: float) -> None:
-        self._regulariser.smoothness = _validate.nonnegative("smoothness", value)

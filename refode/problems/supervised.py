@@ -15,6 +15,7 @@ from refode.solvers import driver
 from refode.solvers.dynamics import Plain
 from refode.solvers.neural_ode import TINY, NeuralODE
 from refode.solvers.placement import Resident, hosted, moved, resident, samples, send
+from refode.steps import Steps
 
 Array = np.ndarray
 _NO_TARGETS = np.zeros((0, 0))
@@ -113,8 +114,8 @@ class Supervised(Regularised, WithODE):
             W[...] = rng.standard_normal(W.shape) / np.sqrt(self.ode.dim)
         return theta
 
-    def with_steps(self, n_steps: int) -> Supervised:
-        """The same problem with another number of equal steps."""
+    def with_steps(self, n_steps: int | Steps) -> Supervised:
+        """The same problem with other steps: so many equal ones."""
         return Supervised(
             self.ode.with_steps(n_steps), self.loss, self.n_outputs, self.augment, self.readout,
             self.tikhonov, self.smoothness,
