@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
+    from refode import steps as steps
     from refode import tableaus as tableaus
     from refode import training as training
     from refode import verify as verify
@@ -49,6 +50,7 @@ _MODULES = {
     "fields": "refode.fields",
     "games": "refode.games",
     "reference": "refode.reference",
+    "steps": "refode.steps",
     "tableaus": "refode.tableaus",
     "training": "refode.training",
     "verify": "refode.verify",
@@ -84,6 +86,7 @@ __all__ = [
     "get_num_threads",
     "reference",
     "set_num_threads",
+    "steps",
     "tableaus",
     "train",
     "train_multilevel",

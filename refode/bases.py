@@ -7,13 +7,14 @@ coefficient vectors to the stages' weights, and its adjoint is P^T. Quantities a
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _validate
+from ._fixed import Fixed
 
 if TYPE_CHECKING:  # scipy.sparse costs a good part of the import, and not everybody needs it
     from scipy.sparse import csr_array
@@ -51,7 +52,7 @@ class StageTable(NamedTuple):
     dP: csr_array
 
 
-class Basis(ABC):
+class Basis(Fixed):
     """Functions p_0, ..., p_{J-1} on [0, 1]. Immutable; equal where class and J are equal.
 
     Attributes

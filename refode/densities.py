@@ -11,7 +11,7 @@ logarithms with their constants.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from refode import _validate
+from refode._fixed import Fixed
 
 __all__ = ["Density", "Empirical", "Gaussian", "GaussianMixture"]
 
@@ -31,7 +32,7 @@ WEIGHT_SUM = 1e-12
 SYMMETRY = 1e-12
 
 
-class Density(ABC):
+class Density(Fixed):
     """A probability density on R^d, or samples of one.
 
     Attributes

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
-from refode.costs.energies import Energy, Fixed, GaussianBump, Nothing, Quadratic
+from refode._fixed import Fixed
+from refode.costs.energies import Energy, GaussianBump, Nothing, Quadratic
 from refode.densities import Density, Empirical
 
 __all__ = [

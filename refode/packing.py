@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refode import _validate
+from refode._fixed import Fixed
 
 __all__ = ["Layout"]
 
 Scalar = TypeVar("Scalar", np.float64, np.complex128)
 
 
-class Layout:
+class Layout(Fixed):
     """Where each named array lies in a flat vector.
 
     Parameters
@@ -33,10 +35,10 @@ class Layout:
     Attributes
     ----------
     names : tuple of str
-    shapes : dict of str to tuple of int
-    sizes : dict of str to int
+    shapes : mapping of str to tuple of int
+    sizes : mapping of str to int
         The number of entries of each array.
-    slices : dict of str to slice
+    slices : mapping of str to slice
         The part of the flat vector that each array fills.
     size : int
         The length of the flat vector.
@@ -57,23 +59,24 @@ class Layout:
     np.float64(5.0)
     """
 
-    __slots__ = ("_places", "names", "shapes", "size", "sizes", "slices")
-
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         _validate.instance("shapes", shapes, Mapping)
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.sizes: dict[str, int] = {}
-        self.slices: dict[str, slice] = {}
+        found: dict[str, tuple[int, ...]] = {}
+        sizes: dict[str, int] = {}
+        slices: dict[str, slice] = {}
         end = 0
         for name, shape in shapes.items():
             _validate.instance("shapes", name, str)
             _validate.instance(f"shapes[{name!r}]", shape, tuple)
             lengths = tuple(_validate.nonnegative_int(f"shapes[{name!r}]", n) for n in shape)
             start, end = end, end + math.prod(lengths)
-            self.shapes[name] = lengths
-            self.sizes[name] = end - start
-            self.slices[name] = slice(start, end)
-        self.names: tuple[str, ...] = tuple(self.shapes)
+            found[name] = lengths
+            sizes[name] = end - start
+            slices[name] = slice(start, end)
+        self.shapes: Mapping[str, tuple[int, ...]] = MappingProxyType(found)
+        self.sizes: Mapping[str, int] = MappingProxyType(sizes)
+        self.slices: Mapping[str, slice] = MappingProxyType(slices)
+        self.names: tuple[str, ...] = tuple(found)
         self.size: int = end
         self._places = tuple((n, self.slices[n], self.shapes[n]) for n in self.names)
 
@@ -168,6 +171,9 @@ class Layout:
             )
         return Layout({**self.shapes, **other.shapes})
 
+    def __reduce__(self) -> Any:
+        return Layout, (dict(self.shapes),)  # read-only mappings are not to be pickled
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layout):
             return NotImplemented
@@ -177,7 +183,7 @@ class Layout:
         return hash(tuple(self.shapes.items()))
 
     def __repr__(self) -> str:
-        return f"Layout({self.shapes!r})"
+        return f"Layout({dict(self.shapes)!r})"
 
 
 def _listed(names: Any) -> str:

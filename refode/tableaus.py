@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from . import _validate
+from ._fixed import Fixed
 
 __all__ = ["Tableau", "get", "names"]
 
@@ -41,8 +42,8 @@ def _decimal(entry: Fraction) -> str:
     return f"{decimal:f}" if Fraction(decimal) == entry else str(entry)
 
 
-@dataclass(frozen=True)
-class Tableau:
+@dataclass(unsafe_hash=True)  # not frozen, for the error of `Fixed`
+class Tableau(Fixed):
     """An explicit Runge-Kutta method k_i = f(t + c_i h, y + h sum_j a_ij k_j), y+ = y + h sum b k.
 
     Parameters
@@ -91,15 +92,15 @@ class Tableau:
             if any(row[i:]):
                 raise ValueError(f"A: got row {i} = {', '.join(map(str, row))}, wanted a strictly "
                                  "lower triangular matrix (an explicit method)")
-        object.__setattr__(self, "order", _validate.positive_int("order", self.order))
+        self.order = _validate.positive_int("order", self.order)
         if (self.b_embedded is None) != (self.embedded_order is None):
             raise ValueError("b_embedded, embedded_order: got one without the other, wanted both")
-        object.__setattr__(self, "A", A)
-        object.__setattr__(self, "b", _fractions("b", self.b, n))
-        object.__setattr__(self, "c", _fractions("c", self.c, n))
+        self.A = A
+        self.b = _fractions("b", self.b, n)
+        self.c = _fractions("c", self.c, n)
         if self.b_embedded is not None:
             _validate.positive_int("embedded_order", self.embedded_order)
-            object.__setattr__(self, "b_embedded", _fractions("b_embedded", self.b_embedded, n))
+            self.b_embedded = _fractions("b_embedded", self.b_embedded, n)
 
     @classmethod
     def from_text(cls, name: str, order: int, reference: str, text: str,

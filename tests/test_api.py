@@ -47,9 +47,11 @@ def x():
 
 def test_signatures():
     assert parameters(refode.NeuralODE) == {
-        "field": required, "scheme": "rk4", "n_steps": 10, "t_span": (0.0, 1.0), "basis": None,
-        "memory": "store", "device": "cpu", "dtype": "float64",
+        "field": required, "scheme": "rk4", "n_steps": None, "t_span": None, "basis": None,
+        "memory": "store", "device": "cpu", "dtype": "float64", "grid": None,
     }  # fmt: skip
+    made = refode.NeuralODE(refode.fields.Shallow(dim=D, width=K))  # what the two None mean
+    assert (made.n_steps, made.t_span) == (10, (0.0, 1.0))
     assert parameters(refode.Supervised) == {
         "ode": required, "loss": "logistic", "n_outputs": 1, "augment": 0, "readout": True,
         "tikhonov": 0.0, "smoothness": 0.0, "device": None, "dtype": "float64",

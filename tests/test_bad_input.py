@@ -193,7 +193,8 @@ NAMES = ["Tanh", "", None, 3, b"tanh"]
 ODE = refode.NeuralODE(FIELD)
 S = refode.Supervised
 CONSTRUCTIONS: dict[str, tuple[Callable[..., Any], str, list[Any]]] = {
-    "n_steps": (lambda v: refode.NeuralODE(FIELD, n_steps=v), "n_steps", COUNTS),
+    "n_steps": (lambda v: refode.NeuralODE(FIELD, n_steps=v), "n_steps",
+                [v for v in COUNTS if v is not None]),
     "field": (lambda v: refode.NeuralODE(v), "field", ["Shallow", None, fields.Shallow]),
     "scheme": (lambda v: refode.NeuralODE(FIELD, v), "scheme", ["RK4", "verlet", None, 4]),
     "basis": (lambda v: refode.NeuralODE(FIELD, basis=v), "basis", [3, "Constant", bases.Constant]),

@@ -9,7 +9,8 @@ import types
 import pytest
 
 import refode
-from refode import _jit, cli
+from refode import cli
+from refode.machine import cache
 from refode.reports import info
 
 COMMANDS = ("info", "reproduce", "validate", "check", "export")
@@ -318,28 +319,20 @@ def test_info_versions_are_the_running_ones():
 
 
 def test_info_cache(monkeypatch, tmp_path):
-    folder = tmp_path / _jit.source_key()
-    folder.mkdir()
-    monkeypatch.setattr(_jit, "cache_folder", lambda: folder)
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path)
 
     rows = dict(info.collect()["kernel cache"])
-    assert rows["folder"] == str(folder)
-    assert rows["source key"] == folder.name
-    assert rows["holds"] == "0 files, 0.0 MB"
-    assert rows["state"].startswith("empty")
-    assert rows["of other sources"] == "none"
+    assert rows["folder"] == str(tmp_path)
+    assert rows["holds"] == "0 roots, 0.0 MB"
+    assert rows["of older versions"] == "none"
 
-    (folder / "sub").mkdir()
-    (folder / "sub" / "kernel.nbc").write_bytes(b"0" * 1_500_000)
-    (tmp_path / "older").mkdir()
-    (tmp_path / "older" / "kernel.nbc").write_bytes(b"0" * 2_000_000)
+    (tmp_path / ("root-0" + cache.SUFFIX)).write_bytes(b"0" * 1_500_000)
+    (tmp_path / "notes.txt").write_bytes(b"0" * 1_500_000)
+    (tmp_path / ("0123456789abcdef")).mkdir()
+    (tmp_path / "0123456789abcdef" / "kernel.nbc").write_bytes(b"0" * 2_000_000)
     rows = dict(info.collect()["kernel cache"])
-    assert rows["holds"] == "1 file, 1.5 MB"
-    assert rows["state"].startswith("current")
-    assert rows["of other sources"].startswith("1 folder beside it with 1 file, 2.0 MB")
-
-    monkeypatch.setattr(_jit, "source_key", lambda: "edited")
-    assert dict(info.collect()["kernel cache"])["state"].startswith("STALE")
+    assert rows["holds"] == "1 root, 1.5 MB"
+    assert rows["of older versions"].startswith("1 folder with 1 file, 2.0 MB")
 
 
 @pytest.mark.parametrize(

@@ -90,20 +90,3 @@ def test_training_survives_a_step_too_far(group):
     assert result.status == refode.training.NON_FINITE
     assert np.isfinite(result.fun)
     assert "best theta" in result.message
-
-
-@grouped
-@pytest.mark.parametrize("name", ["tikhonov", "smoothness"])
-def test_penalties_set_afterwards_count(group, name):
-    """As for ``Supervised``: the objective follows, and a bad value is refused by name."""
-    ode = refode.NeuralODE(ODE.field, "rk4", 3, basis=refode.bases.PiecewiseLinear(2))
-    flow = refode.ContinuousNormalizingFlow(ode)
-    theta = np.random.default_rng(0).standard_normal(flow.n_parameters)
-    before = flow.value_and_gradient(theta, Y)
-    setattr(flow, name, 0.5)
-    after = flow.value_and_gradient(theta, Y)
-    wanted = refode.ContinuousNormalizingFlow(ode, **{name: 0.5}).value_and_gradient(theta, Y)
-    assert after[0] == wanted[0] > before[0]
-    assert np.array_equal(after[1], wanted[1])
-    with pytest.raises(ValueError, match=rf"^{name}: got -1"):
-        setattr(flow, name, -1.0)

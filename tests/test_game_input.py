@@ -117,7 +117,7 @@ CONSTRUCTIONS = {
     "hjb": NUMBERS, "hjb_terminal": NUMBERS,
     "hjb_norm": ["l2", "Squared", "", None, 2],
     "scheme": SCHEMES,
-    "n_steps": [0, -1, 2.5, 3.0, "3", True, None, np.nan],
+    "n_steps": [0, -1, 2.5, 3.0, "3", True, np.nan],
     "t_span": SPANS,
 }  # fmt: skip
 

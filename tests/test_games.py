@@ -262,8 +262,10 @@ def test_densities_that_answer_in_other_shapes(wrong):
 
 
 def test_a_density_says_its_dimension():
-    bad = Own()
-    bad.dim = None
+    class Unknown(Own):
+        dim = None
+
+    bad = Unknown()
     with pytest.raises(TypeError, match=r"^target\.dim: got None"):
         games.optimal_transport(Own.normal, bad)
 

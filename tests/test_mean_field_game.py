@@ -10,6 +10,7 @@ import pytest
 import tolerances as tol
 from contract import close, same
 from game_cases import CASES
+from refode.solvers.sweeps import MEMORY
 
 import refode
 
@@ -197,6 +198,42 @@ def test_densities_known_by_their_methods_alone(case):
     close(gradient, want, tol.GAME_GRADIENT)
     with pytest.raises(ValueError, match="^game: got the density"):
         problem.hessian_vector(theta, theta, x)
+
+
+@over(CASES)
+def test_a_path_kept_and_one_computed_once_more_give_the_same_bits(case, monkeypatch):
+    stored, theta, x = case.problem(), case.theta(), case.samples()
+    steps = refode.MeanFieldGame(
+        stored.potential, stored.game, stored.hjb, stored.hjb_terminal, stored.hjb_norm,
+        stored.ode._named_scheme, stored.n_steps, stored.t_span, memory="steps",
+    )  # fmt: skip
+    assert "memory='steps'" in repr(steps)
+    assert "memory" not in repr(stored)
+    assert steps.with_steps(3).ode.memory == "steps"
+    asked = []
+    gradient = refode.solvers.driver.gradient
+    monkeypatch.setattr(
+        refode.solvers.driver, "gradient",
+        lambda sweep, *rest: asked.append(sweep.memory) or gradient(sweep, *rest),
+    )  # fmt: skip
+    got, want = (p.value_and_gradient(theta, x) for p in (steps, stored))
+    assert set(asked) == {MEMORY["steps"], MEMORY["store"]}
+    assert got[0] == want[0]
+    same(got[1], want[1])
+
+
+def test_weights_of_a_game_do_not_move_in_time():
+    problem = named("transport").problem()
+    for basis in (None, refode.bases.Constant()):
+        assert refode.MeanFieldGame(problem.potential, problem.game, basis=basis).ode.basis == (
+            refode.bases.Constant()
+        )
+    with pytest.raises(ValueError, match=r"^basis: got Legendre.*, wanted None or Constant\(\) \("):
+        refode.MeanFieldGame(problem.potential, problem.game, basis=refode.bases.Legendre(2))
+    with pytest.raises(TypeError, match="^basis: got 3 "):
+        refode.MeanFieldGame(problem.potential, problem.game, basis=3)
+    with pytest.raises(ValueError, match="^memory: got 'reverse' with scheme"):
+        refode.MeanFieldGame(problem.potential, problem.game, memory="reverse")
 
 
 def test_more_steps_are_the_same_problem():

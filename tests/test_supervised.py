@@ -250,23 +250,6 @@ def test_backward_in_time(case):
     close(problem.predict(theta, x), z @ named["W"].T + named["b"], tol.SUPERVISED_VALUE)
 
 
-@pytest.mark.parametrize("name", ["tikhonov", "smoothness"])
-def test_penalties_set_afterwards_count(name):
-    """Assigned to a problem they are those of its values, and as well checked as at its making."""
-    ode = refode.NeuralODE(
-        refode.fields.Shallow(2, 3), n_steps=2, basis=refode.bases.PiecewiseLinear(3)
-    )
-    later, made = refode.Supervised(ode), refode.Supervised(ode, **{name: 0.5})
-    setattr(later, name, 0.5)
-    theta = np.random.default_rng(1).standard_normal(made.n_parameters)
-    x, y = np.array([[1.0, 2.0], [0.5, -1.0]]), np.array([0, 1])
-    assert getattr(later, name) == 0.5
-    assert later.value(theta, x, y) == made.value(theta, x, y)
-    assert later.value(theta, x, y) > refode.Supervised(ode).value(theta, x, y)
-    with pytest.raises(ValueError, match=f"^{name}: got -1"):
-        setattr(later, name, -1)
-
-
 def test_value_over_more_blocks_than_chunks():
     """The gradient's sweep adds its chunks' blocks up; ``value`` takes the mean of predictions."""
     problem = refode.Supervised(refode.NeuralODE(FIELDS["small"][0], "euler", 1), "regression", 1)

@@ -25,13 +25,17 @@ def ode(basis, n_steps=4, **options):
 class Watched(refode.Supervised):
     """Counts evaluations, and at the k-th raises, or answers NaN."""
 
-    def __init__(self, ode, happens=None):
-        super().__init__(ode)
+    def __init__(self, ode, happens=None, tikhonov=0.0):
+        super().__init__(ode, tikhonov=tikhonov)
         self.k, self.event = happens or (None, None)
-        self.count = 0
+        self.seen = []
+
+    @property
+    def count(self):
+        return len(self.seen)
 
     def value_and_gradient(self, theta, x, y):
-        self.count += 1
+        self.seen.append(theta)
         value, gradient = super().value_and_gradient(theta, x, y)
         if self.count == self.k:
             if self.event == "value":
@@ -243,7 +247,7 @@ def test_resume_needs_the_first_level_and_the_same_run(tmp_path):
     with pytest.raises(ValueError, match="run-level1.npz', the run of which differs in problem"):
         train(levels(sizes=(1, 3)), checkpoint=path, resume=True)
     changed = levels()
-    changed[1].tikhonov = 1e-3  # repr does not show it
+    changed[1] = Watched(changed[1].ode, tikhonov=1e-3)  # repr does not show it
     with pytest.raises(ValueError, match="run-level1.npz', but the problem no longer answers"):
         train(changed, checkpoint=path, resume=True)
 

@@ -154,6 +154,20 @@ def test_slow_costs_are_shown_less_often(capfd, monkeypatch):
     assert shown == pytest.approx(result.nfev / 4, abs=2)
 
 
+def test_a_compiler_in_the_first_costs_delays_no_further_line(capfd, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    class Compiled(Regression):
+        def costs(self, theta, x):
+            now[0] += 0.0 if self.count["costs"] else 100.0
+            return super().costs(theta, x)
+
+    result = train(Compiled(bend=0.3), progress=True)
+    assert len(capfd.readouterr().err.splitlines()) == len(result.history) + 1
+
+
 def test_on_a_terminal_terms_are_a_second_line(monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):

@@ -357,3 +357,20 @@ CUDA = 1e-12
 CUDA_FLOAT32 = 1e-5
 # after three iterations of L-BFGS, which makes more of the last place
 CUDA_TRAINED = 1e-9
+
+# --- tests/test_steps.py ------------------------------------------------------------------------
+# times of order one from two or three products and sums
+STEPS_NODES = 1e-14
+# five steps of small nets by two codes, or one code by two ways: a few hundred ulp
+STEPS_VALUE = 1e-12
+# adjoint against the complex step through another code, both true to rounding
+STEPS_DERIVATIVE = 1e-12
+STEPS_DOT = 1e-12
+# central differences with h = 1e-5: h^2 f'''/6 and eps/(2 h), relative to the largest entry
+STEPS_DIFFERENCE = 1e-7
+# observed order of rk4 on t = (n/N)^2, N = 8 to 64
+STEPS_ORDER = 0.15
+# 64 graded steps of rk4 over a length of 1
+STEPS_FINEST = 1e-7
+# there and back by 32 graded steps of rk4, whose error is about (1/32)^4/10
+STEPS_INVERSE = 1e-6

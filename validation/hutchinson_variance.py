@@ -138,8 +138,7 @@ def of_gradient(kind: str, d: int, noise: str, n_seeds: int) -> dict[str, Any]:
     directions = np.stack([truth, *rng.standard_normal((2, truth.size))])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     for seed in range(n_seeds):
-        flow.noise_seed = seed
-        off = flow.value_and_gradient(theta, y)[1] - truth
+        off = flow.with_noise(seed).value_and_gradient(theta, y)[1] - truth
         total.append(float(np.sum(off**2)))
         along.append(directions @ off)
     mean, error = np.mean(along, axis=0), np.std(along, axis=0, ddof=1) / np.sqrt(n_seeds)

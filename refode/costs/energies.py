@@ -12,13 +12,14 @@ docs/adding_an_energy.md adds one in one small class.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
+from refode._fixed import Fixed as Fixed
 from refode._jit import kernel
 from refode.machine.parts import Room, entry, link
 
@@ -38,20 +39,8 @@ def energy_gradient(Q, Z, weight, Z_bar):
     """Z_bar[:, s] += weight[s] grad Q(z_s)."""
 
 
-class Fixed:
-    """Attributes are set once, by __init__: what was checked there stays so."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.__dict__:
-            kind = type(self).__name__
-            raise AttributeError(
-                f"{name}: got {value!r} for a {kind} that exists, wanted a new one"
-            )
-        super().__setattr__(name, value)
-
-
-class Energy(ABC):
-    """A running potential Q on R^d; energies add up by ``+``."""
+class Energy(Fixed):
+    """A running potential Q on R^d; energies add up by ``+``. Attributes are set once."""
 
     @abstractmethod
     def description(self) -> Any:
@@ -144,7 +133,7 @@ class SumSpec(NamedTuple):
     second: tuple
 
 
-class _Added(Fixed, Energy):
+class _Added(Energy):
     """The sum of two energies."""
 
     def __init__(self, first: Energy, second: Energy) -> None:
@@ -187,7 +176,7 @@ class BumpSpec(NamedTuple):
     precision: np.ndarray
 
 
-class GaussianBump(Fixed, Energy):
+class GaussianBump(Energy):
     """Q(x) = height times the normal density N(mean, covariance) of the leading coordinates.
 
     Parameters
@@ -276,7 +265,7 @@ class QuadraticSpec(NamedTuple):
     q: np.ndarray
 
 
-class Quadratic(Fixed, Energy):
+class Quadratic(Energy):
     """Q(x) = k/2 |x - q|^2.
 
     Parameters

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode._jit import cache_root
 from refode.cuda import device, layout
+from refode.machine.cache import cache_root
 from refode.solvers.placement import DTYPES, TooLarge
 
 WIDTHS = tuple((d, width) for d in (4, 64) for width in (16, 64, 128, 256, 512, 1024))

@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refode import _validate
+from refode._fixed import Fixed
 from refode.activations import CODES
 from refode.machine.parts import Room
 from refode.packing import Layout
@@ -53,7 +54,7 @@ def half_adjoint(field, e, t, which, Z, tape, F_bar, Z_bar, e_bar, scratch):
     """Add the pull-backs of these rows of F_bar; return the cotangent of t."""
 
 
-class Field:
+class Field(Fixed):
     """Base of all fields: names, shapes and the passage to effective weights.
 
     Parameters
@@ -68,7 +69,8 @@ class Field:
     Notes
     -----
     A subclass supplies ``rows`` (how many rows of S numbers a stage keeps, and how
-    many the adjoint needs as work space) and ``description``.
+    many the adjoint needs as work space) and ``description``. Attributes are set while a
+    field is made, and never again.
     """
 
     partitioned: ClassVar[bool] = False

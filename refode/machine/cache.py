@@ -104,13 +104,13 @@ def _clear_old() -> None:
                 file.name.startswith("draft-") and days > 1
             ):
                 file.unlink()
-            elif _is_former(file) and days > DAYS_KEPT:
+            elif is_former(file) and days > DAYS_KEPT:
                 for part in file.iterdir():
                     part.unlink()
                 file.rmdir()
 
 
-def _is_former(folder: Path) -> bool:
+def is_former(folder: Path) -> bool:
     """Whether this is a folder of the former cache, whose name was a hash of all sources."""
     name = folder.name
     return len(name) == 16 and set(name) <= set("0123456789abcdef") and folder.is_dir()

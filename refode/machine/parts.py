@@ -89,7 +89,8 @@ def _matching(code: Any, dtype: Any) -> Any:
 
 def _codes(takes: Any) -> tuple[list[Any], int | None]:
     """Codes of a signature, and which of them may be absent."""
-    codes, optional = [], None
+    codes: list[Any] = []
+    optional = None
     for code in takes:
         if code == "?":
             optional = len(codes) - 1

@@ -131,7 +131,7 @@ def _names(code: Any) -> set[str]:
 
 def _text(code: Any, doc: str | None) -> bytes:
     """A code object without its docstring, line numbers and file name."""
-    constants = []
+    constants: list[Any] = []
     for i, constant in enumerate(code.co_consts):
         if isinstance(constant, python.CodeType):
             first = constant.co_consts[0] if constant.co_consts else None

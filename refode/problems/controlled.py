@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
-from refode.costs.energies import Fixed
+from refode._fixed import Fixed
+from refode.bases import Basis, Constant
 from refode.fields.potential import Potential
+from refode.problems.contract import WithODE
 from refode.problems.paths import all_finite
 from refode.solvers import driver, evaluate
-from refode.solvers.neural_ode import NeuralODE, Plan
+from refode.solvers.neural_ode import Plan
 from refode.solvers.placement import Resident, hosted, resident
 from refode.sweeps.dynamics import LogDet
 from refode.sweeps.game_dynamics import Game
@@ -39,7 +41,7 @@ class Started(Resident):
         self.density, self.start = density, Resident(there, host)
 
 
-class Controlled(Fixed):
+class Controlled(Fixed, WithODE):
     """What a potential's control does to agents: the part of a game that asks for no cost.
 
     A subclass sets the attributes below, once.
@@ -48,10 +50,8 @@ class Controlled(Fixed):
     potential: Potential
     game: Any
     hjb_norm: str
-    ode: NeuralODE
     n_steps: int
     t_span: tuple[float, float]
-    _odes: dict[int, NeuralODE]
     _starts: list[tuple[Array, Array]]
     _draws: list[Array]
 
@@ -62,27 +62,14 @@ class Controlled(Fixed):
         return self.potential.dim
 
     @property
-    def layout(self) -> Any:
-        """Names, shapes and places of theta's arrays: the potential's."""
-        return self.potential.layout
-
-    @property
-    def n_parameters(self) -> int:
-        """Length p of theta."""
-        return self.potential.n_weights
+    def sampler(self) -> Any:
+        """The game's initial density's ``sample``."""
+        return self.game.initial.sample
 
     def initial(self, seed: int = 0) -> Array:
         """Random theta (p,), the potential's ``initial``."""
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.pack(self.potential.initial(rng))
-
-    def unpack(self, theta: Array) -> dict[str, Array]:
-        """Views of theta by the potential's names."""
-        return self.layout.unpack(theta)
-
-    def pack(self, arrays: dict[str, Array]) -> Array:
-        """The inverse of ``unpack``: theta (p,)."""
-        return self.layout.pack(arrays)
 
     # --- the value function --------------------------------------------------------------
     def value_function(self, theta: Array, t: float, x: Array) -> tuple[Array, Array, Array]:
@@ -192,20 +179,11 @@ class Controlled(Fixed):
             self._starts[:] = kept
         return kept[0][1]
 
-    def _ode(self, n_steps: int | None) -> NeuralODE:
-        n = self.n_steps if n_steps is None else _validate.positive_int("n_steps", n_steps)
-        if n not in self._odes:
-            self._odes[n] = self.ode.with_steps(n)
-        return self._odes[n]
-
     def _time(self, t: float) -> float:
         t, (t0, T) = _validate.real_number("t", t), self.t_span
         if not t0 <= t <= T:
             raise ValueError(f"t: got {t}, wanted a time in [{t0}, {T}]")
         return t
-
-    def _parameters(self, theta: Array) -> Array:
-        return _validate.real_vector("theta", theta, self.n_parameters)
 
 
 def with_zero(y: Any) -> Any:
@@ -213,3 +191,14 @@ def with_zero(y: Any) -> Any:
     if isinstance(y, Started):
         return y.start
     return np.column_stack([y, np.zeros(len(y))])
+
+
+def constant(basis: Any) -> Constant:
+    """The one basis of a potential's weights that there is; ValueError for another."""
+    basis = _validate.instance("basis", Constant() if basis is None else basis, Basis)
+    if not isinstance(basis, Constant):
+        raise ValueError(
+            f"basis: got {basis!r}, wanted None or Constant() (Phi has time as an input, and the "
+            "HJB equation reads dPhi/dt, into which weights that move in time would enter)"
+        )
+    return basis

@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from refode import _validate
+from refode import steps as stepping
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
 from refode.fields.potential import Potential
 from refode.games import CrossEntropy, Game
-from refode.problems.controlled import Controlled, Started, quietly, with_zero
+from refode.problems.contract import with_total
+from refode.problems.controlled import Controlled, Started, constant, quietly, with_zero
 from refode.problems.paths import all_finite
 from refode.solvers import driver
-from refode.solvers.neural_ode import TINY, NeuralODE, Plan
+from refode.solvers.neural_ode import NeuralODE, Plan
 from refode.solvers.placement import hosted, send
 
 Array = np.ndarray
@@ -46,14 +49,22 @@ class MeanFieldGame(Controlled):
         |r| as in [ROL+20], with subgradient 0 at 0, or r^2; for both penalties.
     scheme : str or Tableau, optional
         Explicit Runge-Kutta scheme.
-    n_steps : int, optional
+    n_steps : int or Steps, optional
+        Number of equal steps, 2 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
-        (t0, T) with t0 < T.
+        (t0, T) with t0 < T; (0.0, 1.0) by default.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; second derivatives and the value function at given
         points are the CPU's in any case.
     dtype : {"float64", "float32"}, optional
         Number type on the GPU; results are float64.
+    grid : array_like (n_steps+1,), optional
+        In place of n_steps and t_span: the times to step at, rising, as for ``NeuralODE``.
+    basis : refode.bases.Constant, optional
+        No other: time is an input of Phi already, and weights that move in time too would add
+        dPhi/dtheta theta'(t) to the dPhi/dt that the HJB equation (24) reads.
+    memory : {"store", "steps"}, optional
+        What the adjoint sweep keeps of a block's path, as for ``NeuralODE``.
 
     Raises
     ------
@@ -68,10 +79,14 @@ class MeanFieldGame(Controlled):
     logarithms natural.
     """
 
+    n_data = (1, 2)
+
     def __init__(
         self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
-        hjb_norm: str = "absolute", scheme: Any = "rk4", n_steps: int = 2,
-        t_span: tuple[float, float] = (0.0, 1.0), device: str = "cpu", dtype: Any = "float64",
+        hjb_norm: str = "absolute", scheme: Any = "rk4",
+        n_steps: int | stepping.Steps | None = None, t_span: tuple[float, float] | None = None,
+        device: str = "cpu", dtype: Any = "float64", *, grid: ArrayLike | None = None,
+        basis: Any = None, memory: str = "store",
     ) -> None:  # fmt: skip
         self.potential = _validate.instance("potential", potential, Potential)
         self.game = _validate.instance("game", game, Game)
@@ -82,14 +97,19 @@ class MeanFieldGame(Controlled):
         self.hjb = _validate.nonnegative("hjb", hjb)
         self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb_terminal)
         self.hjb_norm = _validate.choice("hjb_norm", hjb_norm, NORMS)
+        if n_steps is None and grid is None:
+            n_steps = 2
         self.ode = NeuralODE(
-            potential, scheme, n_steps, t_span, device=device, dtype=dtype
+            potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype, grid=grid
         )  # fmt: skip
         self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
         if self.t_span[0] >= self.t_span[1]:
+            if grid is not None:
+                raise ValueError(f"grid: got times from {self.t_span[0]} to {self.t_span[1]}, "
+                                 "wanted times that rise")  # fmt: skip
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
-        self._odes = {self.n_steps: self.ode}
+        self.layout, self._odes = potential.layout, {}
         self._starts, self._draws = [], []
 
     def _check_penalties(self) -> None:
@@ -106,11 +126,12 @@ class MeanFieldGame(Controlled):
                 "(the terminal condition reads the target's density)"
             )
 
-    def with_steps(self, n_steps: int) -> MeanFieldGame:
-        """The same game and potential with another number of equal steps."""
+    def with_steps(self, n_steps: int | stepping.Steps) -> MeanFieldGame:
+        """The same game and potential with other steps: so many equal ones."""
         return MeanFieldGame(
             self.potential, self.game, self.hjb, self.hjb_terminal, self.hjb_norm,
-            self.ode._named_scheme, n_steps, self.t_span, *self.ode.placement,
+            self.ode._named_scheme, stepping.of(n_steps), self.t_span, *self.ode.placement,
+            memory=self.ode.memory,
         )  # fmt: skip
 
     def to_device(self, x: Array, y: Array | None = None) -> Any:
@@ -164,26 +185,11 @@ class MeanFieldGame(Controlled):
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
             by default, else N draws with seed 0.
         """
-        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
-        return float(value), gradient
+        return super().value_and_gradient(theta, x, y)
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
-        theta, x, y = self._arguments(theta, x, y)
-        v = _validate.real_vector("v", v, self.n_parameters)
-        needed = [] if y is None else [self.game.initial]
-        needed += [self.game.target] if y is None or self.hjb_terminal else []
-        for density in needed:
-            if target_of(density) is None:
-                raise ValueError(
-                    f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
-                    "for second derivatives"
-                )
-        size = np.abs(v).max()
-        if size == 0.0:
-            return np.zeros_like(v)
-        step = TINY / size
-        return self._value_and_gradient(theta + 1j * step * v, x, y)[1].imag / step
+        return super().hessian_vector(theta, v, x, y)
 
     def costs(
         self, theta: Array, x: Array, y: Array | None = None, n_steps: int | None = None
@@ -206,7 +212,7 @@ class MeanFieldGame(Controlled):
         """
         theta, x, y = self._arguments(theta, x, y)
         terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
-        return {**terms, "total": sum(terms.values())}
+        return with_total(terms)
 
     @quietly
     def single_agent_cost(
@@ -349,6 +355,16 @@ class MeanFieldGame(Controlled):
             return theta, x, self._drawn(len(x))
         return theta, x, self._samples("y", y)
 
+    def _check_products(self, x: Array, y: Array | None) -> None:
+        needed = [] if y is None else [self.game.initial]
+        needed += [self.game.target] if y is None or self.hjb_terminal else []
+        for density in needed:
+            if target_of(density) is None:
+                raise ValueError(
+                    f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
+                    "for second derivatives"
+                )
+
     def _reads(self, y: Any) -> bool:
         """Whether the terminal cost reads samples y; ValueError where some came in vain."""
         crossed = isinstance(self.game.terminal_cost, CrossEntropy)
@@ -368,8 +384,9 @@ class MeanFieldGame(Controlled):
         return kept[0]
 
     def __repr__(self) -> str:
+        kept = "" if self.ode.memory == "store" else f", memory={self.ode.memory!r}"
         return (
             f"MeanFieldGame({self.potential!r}, {self.game!r}, hjb={self.hjb}, "
             f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}, "
-            f"n_steps={self.n_steps}, t_span={self.t_span})"
+            f"{stepping.described(self.ode.steps, self.t_span)}{kept})"
         )

@@ -10,11 +10,13 @@ import numpy as np
 from refode import _validate
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
+from refode.problems.contract import WithODE, with_total
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
-from refode.solvers.neural_ode import TINY, NeuralODE, Plan
+from refode.solvers.neural_ode import NeuralODE, Plan
 from refode.solvers.placement import Resident, hosted, moved, samples, send
+from refode.steps import Steps
 from refode.sweeps.dynamics import Flow, Hutchinson
 from refode.sweeps.symplectic import Partitioned
 
@@ -22,7 +24,7 @@ Array = np.ndarray
 TRACES = ("exact", "rademacher", "gaussian")
 
 
-class ContinuousNormalizingFlow(Regularised):
+class ContinuousNormalizingFlow(Regularised, WithODE):
     """A density as the push-forward of the standard normal by a neural ODE.
 
     F takes x ~ N(0, I) at t0 to a datum at T; its inverse integrates from T to t0, eq. (12).
@@ -46,7 +48,7 @@ class ContinuousNormalizingFlow(Regularised):
         estimate eps^T df/dz eps with one eps a sample for the whole path.
     noise_seed : int, optional
         Draws eps. It stays the same from one evaluation to the next, as an optimiser that
-        compares values needs; assign another number to redraw.
+        compares values needs; ``with_noise`` redraws.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; where the ode's do by default.
     dtype : {"float64", "float32"}, optional
@@ -62,6 +64,8 @@ class ContinuousNormalizingFlow(Regularised):
     Densities, inverses and samples always use the exact trace. All quantities are
     dimensionless; logarithms are natural.
     """
+
+    n_data = (1, 1)
 
     def __init__(
         self, ode: NeuralODE, transport: float = 0.0, tikhonov: float = 0.0,
@@ -79,7 +83,13 @@ class ContinuousNormalizingFlow(Regularised):
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
-        self._odes: dict[int, NeuralODE] = {ode.n_steps: ode}
+        self.layout, self._odes = ode.layout, {}
+
+    def with_noise(self, noise_seed: int) -> ContinuousNormalizingFlow:
+        """The same flow with another draw of eps."""
+        return ContinuousNormalizingFlow(
+            self.ode, self.transport, self.tikhonov, self.smoothness, self.trace, noise_seed
+        )
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -87,27 +97,16 @@ class ContinuousNormalizingFlow(Regularised):
         """Dimension d."""
         return self.ode.dim
 
-    @property
-    def layout(self) -> Any:
-        """Names, shapes and places of theta's arrays: the ode's."""
-        return self.ode.layout
-
-    @property
-    def n_parameters(self) -> int:
-        """Length p of theta."""
-        return self.ode.n_parameters
-
     def initial(self, seed: int = 0) -> Array:
         """Random theta (p,), the ode's ``initial``."""
         return self.ode.initial(seed)
 
-    def unpack(self, theta: Array) -> dict[str, Array]:
-        """Views of theta by name, each (J, ...)."""
-        return self.ode.unpack(theta)
-
-    def pack(self, arrays: dict[str, Array]) -> Array:
-        """The inverse of ``unpack``: theta (p,)."""
-        return self.ode.pack(arrays)
+    def with_steps(self, n_steps: int | Steps) -> ContinuousNormalizingFlow:
+        """The same problem with other steps: so many equal ones."""
+        return ContinuousNormalizingFlow(
+            self.ode.with_steps(n_steps), self.transport, self.tikhonov, self.smoothness,
+            self.trace, self.noise_seed,
+        )  # fmt: skip
 
     # --- objective ---------------------------------------------------------------------
     def to_device(self, y: Array) -> Resident:
@@ -123,10 +122,8 @@ class ContinuousNormalizingFlow(Regularised):
 
     def value(self, theta: Array, y: Array) -> float:
         """Objective for data y (N, d), in nats; not finite where a path is not."""
-        theta, y = self._parameters(theta), self._data(y)
-        w, l, v = self._backward(theta, y, self.ode, None)  # noqa: E741
-        likelihood = (0.5 * np.sum(w**2, axis=1) - l).mean() + self._constant
-        return float(likelihood + self.transport * v.mean() + self._regulariser(theta)[0])
+        theta, y = self._arguments(theta, y)
+        return sum(self._terms(theta, y).values()) + float(self._regulariser(theta)[0])
 
     def value_and_gradient(self, theta: Array, y: Array) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint, eqs. (D43), (D44).
@@ -136,20 +133,22 @@ class ContinuousNormalizingFlow(Regularised):
         theta : (p,)
         y : (N, d)
         """
-        value, gradient = self._value_and_gradient(self._parameters(theta), self._data(y))
-        return float(value), gradient
+        return super().value_and_gradient(theta, y)
 
     def hessian_vector(self, theta: Array, v: Array, y: Array) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
-        theta, y = self._parameters(theta), self._data(y)
-        v = _validate.real_vector("v", v, self.n_parameters)
-        if self.trace != "exact":
-            raise ValueError(f"trace: got {self.trace!r}, wanted 'exact' for second derivatives")
-        size = np.abs(v).max()
-        if size == 0.0:
-            return np.zeros_like(v)
-        step = TINY / size
-        return self._value_and_gradient(theta + 1j * step * v, y)[1].imag / step
+        return super().hessian_vector(theta, v, y)
+
+    def costs(self, theta: Array, y: Array) -> dict[str, float]:
+        """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total."""
+        theta, y = self._arguments(theta, y)
+        terms = self._terms(theta, y)
+        return with_total({**terms, **self._regulariser.terms(theta)})
+
+    @property
+    def shows_costs(self) -> bool:
+        """Not without transport cost and regularisers: the likelihood is all of the value then."""
+        return bool(self.transport or self.tikhonov or self.smoothness)
 
     # --- densities and samples -----------------------------------------------------------
     def log_density(
@@ -233,6 +232,12 @@ class ContinuousNormalizingFlow(Regularised):
     def _constant(self) -> float:
         return 0.5 * self.dim * math.log(2.0 * math.pi)
 
+    def _terms(self, theta: Array, y: Array) -> dict[str, float]:
+        """The terms that read the data, by a forward sweep."""
+        w, l, v = self._backward(theta, y, self.ode, None)  # noqa: E741
+        likelihood = (0.5 * np.sum(w**2, axis=1) - l).mean() + self._constant
+        return {"likelihood": float(likelihood), "transport": self.transport * float(v.mean())}
+
     def _value_and_gradient(self, theta: Array, y: Array) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan(self.ode.t_span[::-1])
@@ -276,7 +281,7 @@ class ContinuousNormalizingFlow(Regularised):
         if self.trace == "exact":
             return y
         y = hosted(y)
-        rng = np.random.default_rng(_validate.nonnegative_int("noise_seed", self.noise_seed))
+        rng = np.random.default_rng(self.noise_seed)
         if self.trace == "gaussian":
             return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
         return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)
@@ -297,17 +302,12 @@ class ContinuousNormalizingFlow(Regularised):
         all_finite("y", np.column_stack([w, l, v]))
         return w, l, v
 
-    def _ode(self, n_steps: int | None) -> NeuralODE:
-        """The ode with other steps, kept for the next call."""
-        n = self.ode.n_steps if n_steps is None else _validate.positive_int("n_steps", n_steps)
-        if n not in self._odes:
-            if len(self._odes) > 8:
-                self._odes = {self.ode.n_steps: self.ode}
-            self._odes[n] = self.ode.with_steps(n)
-        return self._odes[n]
+    def _arguments(self, theta: Any, y: Any) -> tuple[Array, Any]:
+        return self._parameters(theta), self._data(y)
 
-    def _parameters(self, theta: Array) -> Array:
-        return _validate.real_vector("theta", theta, self.n_parameters)
+    def _check_products(self, y: Any) -> None:
+        if self.trace != "exact":
+            raise ValueError(f"trace: got {self.trace!r}, wanted 'exact' for second derivatives")
 
     def _data(self, y: Any) -> Any:
         return samples(self.ode.placement, "y", y, self.dim)

@@ -1,8 +1,11 @@
-"""What comes out of paths: finite numbers, or an error that names the path."""
+"""Which steps paths take, and what comes out: finite numbers, or an error that names the path."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from refode import steps
+from refode.solvers.neural_ode import NeuralODE
 
 Array = np.ndarray
 
@@ -17,3 +20,17 @@ def all_finite(name: str, result: Array) -> Array:
             "(more steps, or smaller weights)"
         )
     return result
+
+
+def kept_with(
+    kept: dict[steps.Steps, NeuralODE], ode: NeuralODE, n_steps: int | steps.Steps | None
+) -> NeuralODE:
+    """The ode with other steps; its own where ``n_steps`` is None. Kept for the next call."""
+    wanted = ode.steps if n_steps is None else steps.of(n_steps)
+    if wanted == ode.steps:
+        return ode
+    if wanted not in kept:
+        if len(kept) > 8:
+            kept.clear()
+        kept[wanted] = ode.with_steps(wanted)
+    return kept[wanted]

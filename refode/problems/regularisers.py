@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._fixed import Fixed
 from refode.solvers.neural_ode import NeuralODE
 
 Array = np.ndarray
 
 
-class Regulariser:
+class Regulariser(Fixed):
     """tikhonov/2 |theta|^2 + smoothness/2 int |theta'|^2 dt, eqs. (D35), (D36).
 
     Parameters
@@ -37,15 +38,27 @@ class Regulariser:
         if self.tikhonov:
             gradient += self.tikhonov * theta
         if self.smoothness:
-            J = self.ode.basis.n_coefficients
-            for place in self.ode.layout.slices.values():
-                block = self._stiffness @ theta[place].reshape(J, -1)
-                gradient[place] += self.smoothness * block.ravel()
+            self._add_roughness(theta, gradient)
         return 0.5 * np.dot(theta, gradient), gradient
 
+    def terms(self, theta: Array) -> dict[str, float]:
+        """The two values by name, theta real."""
+        roughness = np.zeros_like(theta)
+        self._add_roughness(theta, roughness)
+        return {
+            "tikhonov": 0.5 * self.tikhonov * float(np.dot(theta, theta)),
+            "smoothness": 0.5 * float(np.dot(theta, roughness)),
+        }
 
-class Regularised:
-    """A problem whose ``tikhonov`` and ``smoothness`` are its regulariser's, also when set."""
+    def _add_roughness(self, theta: Array, gradient: Array) -> None:
+        J = self.ode.basis.n_coefficients
+        for place in self.ode.layout.slices.values():
+            block = self._stiffness @ theta[place].reshape(J, -1)
+            gradient[place] += self.smoothness * block.ravel()
+
+
+class Regularised(Fixed):
+    """A problem whose ``tikhonov`` and ``smoothness`` are its regulariser's."""
 
     _regulariser: Regulariser
 
@@ -54,15 +67,7 @@ class Regularised:
         """Weight of |theta|^2 / 2."""
         return self._regulariser.tikhonov
 
-    @tikhonov.setter
-    def tikhonov(self, value: float) -> None:
-        self._regulariser.tikhonov = _validate.nonnegative("tikhonov", value)
-
     @property
     def smoothness(self) -> float:
         """Weight of int |theta'|^2 dt / 2."""
         return self._regulariser.smoothness
-
-    @smoothness.setter
-    def smoothness(self, value: float) -> None:
-        self._regulariser.smoothness = _validate.nonnegative("smoothness", value)

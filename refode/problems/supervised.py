@@ -9,10 +9,12 @@ import numpy as np
 from refode import _validate
 from refode.costs.supervised import CODES, SupervisedCost
 from refode.packing import Layout
+from refode.problems.contract import WithODE, with_total
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.solvers import driver
 from refode.solvers.neural_ode import TINY, NeuralODE
 from refode.solvers.placement import Resident, hosted, moved, resident, samples, send
+from refode.steps import Steps
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
@@ -27,7 +29,7 @@ class _Targets(NamedTuple):
     labels: Any
 
 
-class Supervised(Regularised):
+class Supervised(Regularised, WithODE):
     """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
 
     Parameters
@@ -58,6 +60,8 @@ class Supervised(Regularised):
     TypeError, ValueError
         Naming the argument, what came and what was wanted.
     """
+
+    n_data = (2, 2)
 
     def __init__(
         self, ode: NeuralODE, loss: str = "logistic", n_outputs: int = 1, augment: int = 0,
@@ -96,11 +100,6 @@ class Supervised(Regularised):
 
     # --- parameters --------------------------------------------------------------------
     @property
-    def n_parameters(self) -> int:
-        """Length p of theta."""
-        return self.layout.size
-
-    @property
     def n_inputs(self) -> int:
         """Columns of x: the ode's dim less the appended zeros."""
         return self.ode.dim - self.augment
@@ -115,13 +114,12 @@ class Supervised(Regularised):
             W[...] = rng.standard_normal(W.shape) / np.sqrt(self.ode.dim)
         return theta
 
-    def unpack(self, theta: Array) -> dict[str, Array]:
-        """Views by name: the ode's, then W (m, d) and b (m,)."""
-        return self.layout.unpack(theta)
-
-    def pack(self, arrays: dict[str, Array]) -> Array:
-        """The inverse of ``unpack``: theta (p,)."""
-        return self.layout.pack(arrays)
+    def with_steps(self, n_steps: int | Steps) -> Supervised:
+        """The same problem with other steps: so many equal ones."""
+        return Supervised(
+            self.ode.with_steps(n_steps), self.loss, self.n_outputs, self.augment, self.readout,
+            self.tikhonov, self.smoothness,
+        )  # fmt: skip
 
     # --- objective ---------------------------------------------------------------------
     def to_device(self, x: Array, y: Array) -> tuple[Resident, Resident]:
@@ -140,8 +138,8 @@ class Supervised(Regularised):
 
     def value(self, theta: Array, x: Array, y: Array) -> float:
         """Objective (8), regularisers included."""
-        theta, x = self._parameters(theta), self._inputs(x)
-        return self._value(theta, x, self._targets(y, len(x)))
+        theta, x, targets = self._arguments(theta, x, y)
+        return self._mean_loss(theta, x, targets) + float(self._regulariser(theta)[0])
 
     def value_and_gradient(self, theta: Array, x: Array, y: Array) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint.
@@ -152,29 +150,31 @@ class Supervised(Regularised):
         x : (N, d - augment)
         y : (N, m) for regression ((N,) will do for m = 1), (N,) labels otherwise
         """
-        theta, x = self._parameters(theta), self._inputs(x)
-        value, gradient = self._value_and_gradient(theta, x, self._targets(y, len(x)))
-        return float(value), gradient
+        return super().value_and_gradient(theta, x, y)
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
-        theta, x = self._parameters(theta), self._inputs(x)
-        v = _validate.real_vector("v", v, self.n_parameters)
-        size = np.abs(v).max()
-        if size == 0.0:
-            return np.zeros_like(v)
-        step = TINY / size
-        targets = self._targets(y, len(x))
-        return self._value_and_gradient(theta + 1j * step * v, x, targets)[1].imag / step
+        return super().hessian_vector(theta, v, x, y)
+
+    def costs(self, theta: Array, x: Array, y: Array) -> dict[str, float]:
+        """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total."""
+        theta, x, targets = self._arguments(theta, x, y)
+        return with_total(
+            {"loss": self._mean_loss(theta, x, targets), **self._regulariser.terms(theta)}
+        )
+
+    @property
+    def shows_costs(self) -> bool:
+        """Not without regularisers: the loss is all of the value then."""
+        return bool(self.tikhonov or self.smoothness)
 
     def gauss_newton_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
         """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
 
         H_l is the loss's Hessian in the outputs, J the outputs' derivative in theta.
         """
-        theta, x = self._parameters(theta), self._inputs(x)
+        theta, x, _ = self._arguments(theta, x, y)  # y is not needed, but a wrong one is an error
         v = _validate.real_vector("v", v, self.n_parameters)
-        self._targets(y, len(x))  # the Hessian does not need y, but a wrong y is an error
         F = self._outputs_at(theta, x)
         size = np.abs(v).max()
         if size == 0.0:
@@ -248,9 +248,8 @@ class Supervised(Regularised):
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
 
-    def _value(self, theta: Array, x: Array, y: _Targets) -> float:
-        F = self._outputs_at(theta, x)
-        return float(_loss(self.loss, F, hosted(y)).mean() + self._regulariser(theta)[0])
+    def _mean_loss(self, theta: Array, x: Array, y: _Targets) -> float:
+        return float(_loss(self.loss, self._outputs_at(theta, x), hosted(y)).mean())
 
     def _cost(self, theta: Array, y: _Targets, n: int) -> SupervisedCost:
         W, b = self._readout(theta)
@@ -299,8 +298,9 @@ class Supervised(Regularised):
         padded[:, : self.n_inputs] = x
         return padded
 
-    def _parameters(self, theta: Array) -> Array:
-        return _validate.real_vector("theta", theta, self.n_parameters)
+    def _arguments(self, theta: Any, x: Any, y: Any) -> tuple[Array, Any, _Targets]:
+        theta, x = self._parameters(theta), self._inputs(x)
+        return theta, x, self._targets(y, len(x))
 
     def _inputs(self, x: Any) -> Any:
         return samples(self.ode.placement, "x", x, self.n_inputs)

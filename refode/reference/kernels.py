@@ -188,7 +188,9 @@ def of_outputs(case: Case, F_bar: Array) -> Arrays:
 class _Estimated(refode.ContinuousNormalizingFlow):
     """Hutchinson's estimate with given noise (N, d), in densities too."""
 
-    noise: Array
+    def __init__(self, ode: refode.NeuralODE, noise: Array, **how: Any) -> None:
+        super().__init__(ode, trace="rademacher", **how)
+        self.noise = noise
 
     def _start(self, y: Array) -> Array:
         return np.concatenate([y, self.noise], axis=1)
@@ -205,9 +207,7 @@ def flow_of(case: Case, noise: Array | None = None) -> refode.ContinuousNormaliz
         return refode.ContinuousNormalizingFlow(ode_of(case), **numbers)
     if noise is None:
         raise ValueError("noise: got none, wanted an array for the estimated trace")
-    flow = _Estimated(ode_of(case), **numbers, trace="rademacher")
-    flow.noise = noise
-    return flow
+    return _Estimated(ode_of(case), noise, **numbers)
 
 
 def _flow(case: Case, given: Arrays) -> Arrays:

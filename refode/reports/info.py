@@ -111,29 +111,22 @@ def _owner(library: str) -> str:
 
 
 def _cache() -> Rows:
-    from refode import _jit
+    from refode.machine import cache
 
-    folder, key = _jit.cache_folder(), _jit.source_key()
-    files, size = _contents([folder])
-    if folder.name != key:
-        state = "STALE: the sources changed since this process loaded them"
-    elif files:
-        state = "current: next processes load the machine code found here"
-    else:
-        state = "empty: the first use of each kernel compiles it"
-    root = folder.parent
-    stale = [f for f in sorted(root.iterdir()) if f.is_dir() and f.name != key]
-    stale_files, stale_size = _contents(stale)
+    folder = cache.cache_folder()
+    roots = [f for f in folder.iterdir() if f.suffix == cache.SUFFIX]
+    size = sum(f.stat().st_size for f in roots)
+    former = [f for f in folder.iterdir() if cache.is_former(f)]
+    former_files, former_size = _contents(former)
     return [
         ("folder", str(folder)),
-        ("holds", f"{_counted(files, 'file')}, {_megabytes(size)}"),
-        ("source key", key),
-        ("state", state),
+        ("holds", f"{_counted(len(roots), 'root')}, {_megabytes(size)}"),
+        ("each", f"named by its sources; deleted {cache.DAYS_KEPT} days after its last use"),
         (
-            "of other sources",
-            f"{_counted(len(stale), 'folder')} beside it with {_counted(stale_files, 'file')}, "
-            f"{_megabytes(stale_size)}; safe to delete"
-            if stale
+            "of older versions",
+            f"{_counted(len(former), 'folder')} with {_counted(former_files, 'file')}, "
+            f"{_megabytes(former_size)}; safe to delete"
+            if former
             else "none",
         ),
     ]

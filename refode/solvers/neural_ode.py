@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from refode import _validate, bases, tableaus
+from refode import steps as stepping
+from refode._fixed import Fixed
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.solvers import driver, placement
@@ -33,12 +36,13 @@ class Plan(NamedTuple):
     grid: Grid
     s: Array  # normalised time of each slot, within the ode's own t_span
     along: Array  # the same within the interval integrated over
+    shares: tuple[Array, Array]  # of each step's start and length in it
     P: Any
     dP: Any
     identity: bool
 
 
-class NeuralODE:
+class NeuralODE(Fixed):
     """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
 
     Parameters
@@ -48,10 +52,11 @@ class NeuralODE:
     scheme : str or Tableau, optional
         Explicit Runge-Kutta scheme (``refode.tableaus.names()``); for partitioned
         fields also "verlet", which is [HR17]'s, and "stormer_verlet".
-    n_steps : int, optional
-        Number of equal steps.
+    n_steps : int or Steps, optional
+        Number of equal steps, 10 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
-        Interval on which theta(t) lives, and the default one of integration.
+        Interval on which theta(t) lives, and the default one of integration; (0.0, 1.0) by
+        default.
     basis : Basis, optional
         Weights in time, from ``refode.bases``; constant by default.
     memory : {"store", "steps", "reverse"}, optional
@@ -63,6 +68,9 @@ class NeuralODE:
         the cotangents of times are the CPU's in any case.
     dtype : {"float64", "float32"}, optional
         Number type on the GPU; results are float64.
+    grid : array_like (n_steps+1,), optional
+        In place of n_steps and t_span: the times to step at, rising or falling throughout; its
+        ends are t_span. Other intervals are stepped through as ``refode.steps.Given`` says.
 
     Raises
     ------
@@ -74,23 +82,40 @@ class NeuralODE:
     Notes
     -----
     theta is flat, name by name; each name's array is (J, ...), the J basis
-    coefficients first. All quantities are dimensionless.
+    coefficients first. All quantities are dimensionless. Attributes are set once: for other
+    steps there is ``with_steps``, for everything else a new ode.
+
+    Examples
+    --------
+    Short steps where the solution changes quickly:
+
+    >>> import numpy as np, refode
+    >>> field = refode.fields.Shallow(dim=2, width=8)
+    >>> ode = refode.NeuralODE(field, grid=[0.0, 0.01, 0.05, 0.2, 0.5, 1.0])
+    >>> ode.n_steps, ode.t_span
+    (5, (0.0, 1.0))
+    >>> ode.trajectory(ode.initial(), np.ones((3, 2))).shape
+    (6, 3, 2)
+    >>> ode.with_steps(20).steps
+    Equal(20)
     """
 
     def __init__(
         self,
         field: Field,
         scheme: str | tableaus.Tableau = "rk4",
-        n_steps: int = 10,
-        t_span: tuple[float, float] = (0.0, 1.0),
+        n_steps: int | stepping.Steps | None = None,
+        t_span: tuple[float, float] | None = None,
         basis: bases.Basis | None = None,
         memory: str = "store",
         device: str = "cpu",
         dtype: Any = "float64",
+        *,
+        grid: ArrayLike | None = None,
     ) -> None:
         self.field = _validate.instance("field", field, Field)
-        self.n_steps = _validate.positive_int("n_steps", n_steps)
-        self.t_span = _validate.interval("t_span", t_span)
+        self.steps, self.t_span = stepping.resolved(n_steps, t_span, grid, default=10)
+        self.n_steps = self.steps.n_steps
         self.basis = _validate.instance(
             "basis", bases.Constant() if basis is None else basis, bases.Basis
         )
@@ -113,17 +138,17 @@ class NeuralODE:
         self._order = np.concatenate([rows[:, p].ravel() for p in field.layout.slices.values()])
         self._plans: dict[tuple[float, float], Plan] = {}
 
-    def with_steps(self, n_steps: int) -> NeuralODE:
-        """The same field, weights in time and scheme with another number of equal steps."""
-        return self._copied(n_steps, self.placement)
+    def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
+        """The same field, weights in time and scheme with other steps: so many equal ones."""
+        return self._copied(stepping.of(n_steps), self.placement)
 
     def on(self, device: str, dtype: Any = "float64") -> NeuralODE:
         """The same ode with its sweeps on another device."""
-        return self._copied(self.n_steps, Placement(device, dtype))
+        return self._copied(self.steps, Placement(device, dtype))
 
-    def _copied(self, n_steps: int, place: Placement) -> NeuralODE:
+    def _copied(self, steps: stepping.Steps, place: Placement) -> NeuralODE:
         return NeuralODE(
-            self.field, self._named_scheme, n_steps, self.t_span, self.basis, self.memory, *place
+            self.field, self._named_scheme, steps, self.t_span, self.basis, self.memory, *place
         )
 
     # --- parameters --------------------------------------------------------------------
@@ -169,7 +194,8 @@ class NeuralODE:
         x : (N, d)
         t_span : (float, float), optional
             Interval of integration, in either direction; theta(t) stays where the
-            ode's own ``t_span`` put it.
+            ode's own ``t_span`` put it. Steps of one's own are stretched, and walked
+            backwards in the other direction.
 
         Returns
         -------
@@ -267,18 +293,19 @@ class NeuralODE:
 
     def _new_plan(self, span: tuple[float, float]) -> Plan:
         t0, T = span
-        nodes = np.linspace(t0, T, self.n_steps + 1)
+        nodes, h = self.steps.nodes((t0, T)), self.steps.sizes((t0, T))
         start, length = self.t_span[0], self.t_span[1] - self.t_span[0]
         s = (nodes - start) / length
         table = self.basis.stage_table(s[:-1], s[1:], self._scheme.c)
-        h = np.full(self.n_steps, (T - t0) / self.n_steps)
         P, dP = table.P, table.dP
         if P.shape[0] * P.shape[1] <= 4096:  # small: dense products are quicker
             P, dP = P.toarray(), dP.toarray()
-        identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(*P.shape))
+        # as many slots as coefficients: the first cells alone are an identity's upper rows
+        identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(P.shape[1]))
         along = (table.s * length + start - t0) / (T - t0)
         grid = Grid(nodes[:-1].copy(), h, table.slots)
-        return Plan(self._scheme, grid, table.s, along, P, dP, identity)
+        shares = self.steps.shares(span)
+        return Plan(self._scheme, grid, table.s, along, shares, P, dP, identity)
 
     def stage_weights(self, theta: Array, plan: Plan) -> Array:
         """Weights of every slot, (n_slots, n_weights): P theta."""
@@ -330,11 +357,10 @@ class NeuralODE:
         return theta_bar, result.x_bar, self._times_bar(theta, plan, result.time_bar, weights_bar)
 
     def _times_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
-        """Cotangent of (t0, T), eq. (D24): t_n = t0 + n h, h = (T - t0)/n_steps, theta(t)."""
-        n = self.n_steps
-        nodes = np.arange(n) / n
-        t_bar, h_bar = time_bar[:, 0], time_bar[:, 1].sum() / n
-        ends = np.array([((1 - nodes) * t_bar).sum() - h_bar, (nodes * t_bar).sum() + h_bar])
+        """Cotangent of (t0, T), eq. (D24): t_n = t0 + alpha_n (T - t0), h_n = w_n (T - t0)."""
+        alpha, w = plan.shares
+        t_bar, h_bar = time_bar[:, 0], (w * time_bar[:, 1]).sum()
+        ends = np.array([((1 - alpha) * t_bar).sum() - h_bar, (alpha * t_bar).sum() + h_bar])
         theta_dot = plan.dP @ self._coefficients(theta)  # theta' at every slot
         slot_bar = (theta_dot * weights_bar).sum(axis=1) / (self.t_span[1] - self.t_span[0])
         return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])
@@ -356,8 +382,8 @@ class NeuralODE:
         place = self.placement
         where = "" if place.device == "cpu" else f", device={place.device!r}, dtype={place.dtype!r}"
         return (
-            f"NeuralODE({self.field!r}, scheme={self.scheme!r}, n_steps={self.n_steps}, "
-            f"t_span={self.t_span}, basis={self.basis!r}{where})"
+            f"NeuralODE({self.field!r}, scheme={self.scheme!r}, "
+            f"{stepping.described(self.steps, self.t_span)}, basis={self.basis!r}{where})"
         )
 
 

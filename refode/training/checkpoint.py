@@ -12,7 +12,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import refode
+from refode.problems.contract import Problem
 from refode.solvers.placement import hosted
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
 
@@ -92,13 +92,12 @@ def path_of(checkpoint: Any, resume: bool) -> Path:
     return path
 
 
-def settings_of(problem: Any, data: tuple[Any, ...], how: dict[str, Any]) -> dict[str, Any]:
+def settings_of(problem: Problem, data: tuple[Any, ...], how: dict[str, Any]) -> dict[str, Any]:
     """What must agree between a run and its continuation, as JSON scalars by name."""
-    kind = type(problem)
     named = dict(zip(("x", "y"), (*data, None), strict=False))
     return {
         **how,
-        "problem": f"{kind.__module__}.{kind.__qualname__}: {_repr(problem)}",
+        "problem": problem.fingerprint(),
         **{name: fingerprint(name, value) for name, value in named.items()},
         "refode": refode.__version__,
         **{package: _version(package) for package in ("numpy", "scipy", "numba")},
@@ -269,10 +268,6 @@ def fingerprint(name: str, value: Any) -> str | None:
         )
     digest = hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).hexdigest()
     return f"{array.dtype.str}{array.shape} {digest}"
-
-
-def _repr(problem: Any) -> str:
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))  # an address changes with the process
 
 
 @functools.cache  # milliseconds each

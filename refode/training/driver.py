@@ -34,7 +34,7 @@ def train(
 
     Parameters
     ----------
-    problem : object
+    problem : refode.problems.contract.Problem, or any object
         With ``value_and_gradient(theta, x, y)`` (``(theta, x)`` where y is None), a float and
         an array (p,); with ``initial(seed)`` unless theta0 is given; and for the two Newton
         methods with ``hessian_vector(theta, v, x, y)``.
@@ -131,6 +131,6 @@ def train(
         tolerance=tolerance, memory=memory, checkpoint=checkpoint,
         checkpoint_every=checkpoint_every, resume=resume, terms=terms,
     )  # fmt: skip
-    options.check_problem(problem)
-    begin = start(problem, theta0, seed)
-    return Run(problem, data_of(x, y), begin, None if theta0 is not None else seed, options).run()
+    problem = options.admit(problem)
+    begin, data = start(problem, theta0, seed), data_of(problem, x, y)
+    return Run(problem, data, begin, None if theta0 is not None else seed, options).run()

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refode import _validate
+from refode.problems.contract import Problem
+from refode.problems.wrapped import problem_of
 from refode.training import records
 from refode.training.checkpoint import Refusal
 from refode.training.options import Callback, Options, data_of, start
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
 
 #: After these a finer level is not begun.
 _FINAL = (records.STOPPED, records.INTERRUPTED, records.NON_FINITE, records.FAILED)
-
-#: What tells a NeuralODE.
-_PARTS = ("basis", "field", "layout", "t_span")
 
 
 def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
@@ -54,10 +53,11 @@ def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
         Problems with other fields, names, shapes or t_span, or of which nothing says what
         their parameters are; a basis that is no finer; theta of a wrong shape.
     """
+    coarse, fine = problem_of(coarse), problem_of(fine)
     _check_pair(coarse, fine)
     theta = _validate.real_vector("theta", theta, coarse.n_parameters)
-    ode, finer = _ode(coarse), _ode(fine)
-    if ode is None or ode.basis == finer.basis:
+    ode, finer = coarse.ode, fine.ode
+    if ode is None or finer is None or ode.basis == finer.basis:
         return np.array(theta)
     P = ode.basis.prolongation(finer.basis)
     J = ode.basis.n_coefficients
@@ -144,7 +144,7 @@ def train_multilevel(
         terms=terms,
     )  # fmt: skip
     problems = _checked(problems, options)
-    data = _data(x, y, len(problems))
+    data = _data(problems, x, y)
     limits = _limits(max_iter, len(problems))
     files = _files(checkpoint, len(problems), _validate.instance("resume", resume, bool))
     theta = start(problems[0], theta0, seed)
@@ -214,29 +214,22 @@ def _joined(results: list[OptimizeResult]) -> OptimizeResult:
 
 
 # --- the door -------------------------------------------------------------------------------
-def _checked(problems: Any, options: Options) -> list[Any]:
+def _checked(problems: Any, options: Options) -> list[Problem]:
     if isinstance(problems, str | bytes) or not isinstance(problems, Sequence):
         raise TypeError(f"problems: got {type(problems).__name__}, wanted a list of problems")
     if not problems:
         raise ValueError("problems: got an empty list, wanted at least one problem")
-    for problem in problems:
-        options.check_problem(problem)
+    problems = [options.admit(problem) for problem in problems]
     for i in range(len(problems) - 1):
         try:
             _check_pair(problems[i], problems[i + 1])
         except (TypeError, ValueError) as error:
             raise type(error)(f"problems[{i + 1}] after problems[{i}]: {error}") from None
-    return list(problems)
+    return problems
 
 
-def _ode(problem: Any) -> Any:
-    """The problem's NeuralODE, or the problem if it is one; None where there is none."""
-    ode = getattr(problem, "ode", problem)
-    return ode if all(hasattr(ode, part) for part in _PARTS) else None
-
-
-def _check_pair(coarse: Any, fine: Any) -> None:
-    ode, finer = _ode(coarse), _ode(fine)
+def _check_pair(coarse: Problem, fine: Problem) -> None:
+    ode, finer = coarse.ode, fine.ode
     if ode is None or finer is None:
         _check_parameters(coarse, fine)
         return
@@ -249,34 +242,39 @@ def _check_pair(coarse: Any, fine: Any) -> None:
     ode.basis.prolongation(finer.basis)
 
 
-def _check_parameters(coarse: Any, fine: Any) -> None:
+def _check_parameters(coarse: Problem, fine: Problem) -> None:
     """Of problems without a basis: whether one's theta can be the other's."""
     found = []
     for name, problem in (("coarse", coarse), ("fine", fine)):
-        size = getattr(problem, "n_parameters", None)
-        if size is None:
+        if problem.parametrisation is None:
             raise TypeError(
-                f"{name}: got {type(problem).__name__}, wanted a problem with a NeuralODE, or "
+                f"{name}: got {problem.kind}, wanted a problem with a NeuralODE, or "
                 "with n_parameters"
             )
-        found.append(getattr(problem, "layout", size))
+        found.append(problem.parametrisation)
     if found[0] != found[1]:
         raise ValueError(f"fine: got the parameters {found[1]}, wanted {found[0]}")
 
 
-def _data(x: Any, y: Any, n: int) -> list[tuple[Any, ...]]:
+def _data(problems: list[Problem], x: Any, y: Any) -> list[tuple[Any, ...]]:
     """Each level's samples and targets; x is by level where it is a list of matrices."""
+    n = len(problems)
+    xs, ys = _by_level(x, y, n)
+    return [data_of(*of) for of in zip(problems, xs, ys, strict=True)]
+
+
+def _by_level(x: Any, y: Any, n: int) -> tuple[list[Any], list[Any]]:
     if not (isinstance(x, list | tuple) and x and all(_validate.n_axes(e) >= 2 for e in x)):
-        return [data_of(x, y)] * n
+        return [x] * n, [y] * n
     if len(x) != n:
         raise ValueError(f"x: got a list of {len(x)} arrays, wanted one for {n} problems")
     d = np.shape(x[0])[1]
     x = [_validate.real_array(f"x[{i}]", samples, ("N", d)) for i, samples in enumerate(x)]
     if not isinstance(y, list | tuple):
-        return [data_of(samples, y) for samples in x]
+        return x, [y] * n
     if len(y) != n:
         raise ValueError(f"y: got a list of {len(y)}, wanted one for {n} problems, as x is")
-    return [data_of(samples, targets) for samples, targets in zip(x, y, strict=True)]
+    return x, list(y)
 
 
 def _limits(max_iter: Any, n: int) -> list[int]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refode import _validate
+from refode.problems.contract import Problem
+from refode.problems.wrapped import problem_of
 from refode.training import checkpoint as files
 from refode.training.records import Float64
 
@@ -65,43 +67,36 @@ class Options:
         """Whether the method takes Hessian-vector products."""
         return self.method in WITH_PRODUCTS
 
-    def check_problem(self, problem: Any) -> None:
-        """TypeError unless the problem has the methods that training by these options calls."""
-        needed = ["value_and_gradient"] + ["hessian_vector"] * self.with_products
-        for name in needed:
-            if not callable(getattr(problem, name, None)):
-                kind = type(problem).__name__
+    def admit(self, problem: Any) -> Problem:
+        """The problem as training asks it; TypeError unless it has what these options call."""
+        found = problem_of(problem)
+        needed = {"value_and_gradient": found.has_gradient}
+        if self.with_products:
+            needed["hessian_vector"] = found.has_hessian
+        for name, there in needed.items():
+            if not there:
                 raise TypeError(
-                    f"problem: got {kind} without a method {name}, which training by "
+                    f"problem: got {found.kind} without a method {name}, which training by "
                     f"method={self.method!r} calls"
                 )
-        if self.terms and costs_of(problem) is None:
-            kind = type(problem).__name__
-            raise TypeError(f"problem: got {kind} without a method costs, which terms=True calls")
+        if self.terms and not found.has_costs:
+            raise TypeError(
+                f"problem: got {found.kind} without a method costs, which terms=True calls"
+            )
+        return found
 
 
-def start(problem: Any, theta0: Any, seed: Any) -> Float64:
+def start(problem: Problem, theta0: Any, seed: Any) -> Float64:
     """A copy of theta0, or of ``problem.initial(seed)`` where theta0 is None."""
     seed = _validate.nonnegative_int("seed", seed)
     name = "theta0"
     if theta0 is None:
-        if not callable(getattr(problem, "initial", None)):
-            raise TypeError(
-                f"theta0: got None and {type(problem).__name__} without a method initial, "
-                "wanted a start"
-            )
         name, theta0 = "problem.initial(seed)", problem.initial(seed)
-    size = getattr(problem, "n_parameters", None)
+    size: int | None = problem.n_parameters
     wanted = "p" if size is None else _validate.positive_int("problem.n_parameters", size)
     return np.array(_validate.real_array(name, theta0, (wanted,)))
 
 
-def costs_of(problem: Any) -> Callable[..., dict[str, float]] | None:
-    """The problem's method ``costs(theta, x, y)``, the terms of its value by name, if any."""
-    costs = getattr(problem, "costs", None)
-    return costs if callable(costs) else None
-
-
-def data_of(x: Any, y: Any) -> tuple[Any, ...]:
-    """What a problem's methods take after theta: x, and y where there is one."""
-    return (x,) if y is None else (x, y)
+def data_of(problem: Problem, x: Any, y: Any) -> tuple[Any, ...]:
+    """What the problem's methods take after theta: x, and y where there is one."""
+    return problem.data((x,) if y is None else (x, y))

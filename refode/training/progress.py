@@ -37,6 +37,7 @@ class Progress:
         # the newest row and how to compute its terms, where it has not been shown
         self.waiting: tuple[dict[str, Any], Terms | None] | None = None
         self.seconds_of_terms, self.with_terms = 0.0, True
+        self.compiled = False  # what the first terms take may be the compiler's time
 
     def open(self) -> None:
         """Take over the terminal's last line, if this is a terminal."""
@@ -100,7 +101,9 @@ class Progress:
             self.with_terms = False
             self.say(f"terms: none, as costs raised {type(error).__name__}: {error}")
             return []
-        self.seconds_of_terms = time.monotonic() - began
+        if self.compiled:
+            self.seconds_of_terms = time.monotonic() - began
+        self.compiled = True
         return ["  ".join(found)]
 
     def _print(self, line: str) -> None:

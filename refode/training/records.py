@@ -9,12 +9,13 @@ gives the logged answers until they are used up, and the problem's own from then
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refode.solvers.placement import TooLarge
+from refode.problems.contract import SecondOrder
+from refode.problems.wrapped import problem_of
 
 Float64 = NDArray[np.float64]
 
@@ -80,8 +81,8 @@ class Recorder:
 
     Parameters
     ----------
-    problem : object
-        With ``value_and_gradient`` and, where products are asked for, ``hessian_vector``.
+    problem : Problem, or object with ``value_and_gradient``
+        With ``hessian_vector`` where products are asked for.
     data : tuple
         What these take after theta: ``(x, y)`` or ``(x,)``.
     stored : list of Call
@@ -91,7 +92,8 @@ class Recorder:
     """
 
     def __init__(self, problem: Any, data: tuple[Any, ...], stored: list[Call], keep: bool) -> None:
-        self.problem, self.data = problem, resident(problem, data)
+        self.problem = problem_of(problem)
+        self.data = self.problem.placed(data)
         self.calls, self.keep = stored, keep
         self.n_stored, self.played = len(stored), 0
         self.evaluations = self.products = 0
@@ -141,7 +143,7 @@ class Recorder:
 
     def redraw(self, data: tuple[Any, ...], theta: Float64) -> Evaluation:
         """Go on with other samples, from theta; what is best counts anew, as values changed."""
-        self.data, self.recent = resident(self.problem, data), {}
+        self.data, self.recent = self.problem.placed(data), {}
         found = self.evaluate(theta)
         self.best = found
         return found
@@ -169,7 +171,8 @@ class Recorder:
         copies = [argument.copy() for argument in arguments]  # the problem may write into them
         shape = arguments[0].shape
         if kind == PRODUCT:
-            vector = _copied(self.problem.hessian_vector(*copies, *self.data), shape)
+            problem = cast(SecondOrder, self.problem)  # by the options' check
+            vector = _copied(problem.hessian_vector(*copies, *self.data), shape)
             _check_finite(vector, "a Hessian-vector product")
             return Call(kind, digest, 0.0, vector)
         value, gradient = self.problem.value_and_gradient(*copies, *self.data)
@@ -178,18 +181,6 @@ class Recorder:
             raise NonFinite(f"the value is {value}")
         _check_finite(vector, "the gradient")
         return Call(kind, digest, value, vector)
-
-
-def resident(problem: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The data where the problem's sweeps run: sent once, not at every call, if they fit."""
-    place = getattr(getattr(problem, "ode", None), "placement", None)
-    if place is None or place.device == "cpu":
-        return data
-    try:
-        there = problem.to_device(*data)
-    except TooLarge:
-        return data
-    return there if isinstance(there, tuple) else (there,)
 
 
 def with_terms(columns: np.dtype, names: Any) -> np.dtype:

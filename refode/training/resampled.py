@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from refode import _validate
+from refode.problems.contract import Problem, Sampler
 from refode.training import checkpoint as files
 from refode.training import records
 from refode.training.options import Callback, Options, start
@@ -26,7 +26,6 @@ MEMORIES = ("kept", "reset")
 #: What ``choose`` may be.
 CHOICES = ("last", "best")
 
-Sampler = Callable[[int, int], Any]
 Data = tuple[Any, ...]
 
 
@@ -122,13 +121,13 @@ def train_resampled(
         tolerance=tolerance, memory=_validate.positive_int("memory_pairs", memory_pairs),
         checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, terms=terms,
     )  # fmt: skip
-    options.check_problem(problem)
+    problem = options.admit(problem)
     drawing = Drawing(
         _sampler(problem, sampler), n_samples, _validate.nonnegative_int("seed", seed)
     )
     plan = Plan(
         drawing=drawing, every=every, memory=memory, choose=choose,
-        validation=_validation(drawing, validation_samples),
+        validation=_validation(problem, drawing, validation_samples),
     )  # fmt: skip
     begin = start(problem, theta0, seed)
     return Periods(problem, plan, begin, None if theta0 is not None else seed, options).run()
@@ -194,13 +193,14 @@ class Periods(Run):
     columns = RESAMPLED
 
     def __init__(
-        self, problem: Any, plan: Plan, theta0: Float64, seed: int | None, options: Options
+        self, problem: Problem, plan: Plan, theta0: Float64, seed: int | None, options: Options
     ) -> None:
-        self.problem, self.plan = problem, plan
+        self.plan = plan
         self.period = self.began_at = 0
         self.pairs: deque[Pair] = deque(maxlen=options.memory)
         self.validated: list[Validated] = []  # the best one and the last one
-        super().__init__(problem, plan.drawing.period(0), theta0, seed, options, "period 0  ")
+        first = problem.data(plan.drawing.period(0))
+        super().__init__(problem, first, theta0, seed, options, "period 0  ")
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         plan = self.plan
@@ -265,11 +265,7 @@ class Periods(Run):
         if self.plan.validation is None:
             return float("nan")
         if known is None:
-            theta, value = self.iterate.theta.copy(), getattr(self.problem, "value", None)
-            if callable(value):
-                known = float(value(theta, *self.plan.validation))
-            else:
-                known = float(self.problem.value_and_gradient(theta, *self.plan.validation)[0])
+            known = self.problem.value(self.iterate.theta.copy(), *self.plan.validation)
         iteration = self.iteration if self.rows else 0
         newest = Validated(known, self.iterate, iteration)
         best = self.validated[0] if self.validated else newest
@@ -318,13 +314,12 @@ class Periods(Run):
         }  # fmt: skip
 
 
-def _sampler(problem: Any, sampler: Any) -> Sampler:
+def _sampler(problem: Problem, sampler: Any) -> Sampler:
     if sampler is None:
-        initial = getattr(getattr(problem, "game", None), "initial", None)
-        sampler = getattr(initial, "sample", None)
-        if not callable(sampler):
+        sampler = problem.sampler
+        if sampler is None:
             raise TypeError(
-                f"sampler: got None and {type(problem).__name__} without game.initial.sample, "
+                f"sampler: got None and {problem.kind} without game.initial.sample, "
                 "wanted a callable sampler(n, seed)"
             )
     if not callable(sampler):
@@ -332,11 +327,11 @@ def _sampler(problem: Any, sampler: Any) -> Sampler:
     return sampler
 
 
-def _validation(drawing: Drawing, given: Any) -> Data | None:
+def _validation(problem: Problem, drawing: Drawing, given: Any) -> Data | None:
     if given is None:
         return None
     if isinstance(given, tuple):
-        return given
+        return problem.data(given)
     if np.ndim(given):
-        return (given,)
+        return problem.data((given,))
     return drawing.validation(_validate.positive_int("validation_samples", given))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refode.problems.contract import Problem
 from refode.solvers.parallel import single_threaded_blas
 from refode.training import checkpoint as files
 from refode.training import records
-from refode.training.options import METHODS, Options, costs_of
+from refode.training.options import METHODS, Options
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
 from refode.training.variables import Plain, Variables
@@ -45,7 +46,7 @@ class Run:
 
     Parameters
     ----------
-    problem : object
+    problem : Problem
     data : tuple
         What the problem's methods take after theta.
     theta0 : (p,)
@@ -59,11 +60,11 @@ class Run:
     columns = HISTORY  # without terms
 
     def __init__(
-        self, problem: Any, data: tuple[Any, ...], theta0: Float64, seed: int | None,
+        self, problem: Problem, data: tuple[Any, ...], theta0: Float64, seed: int | None,
         options: Options, label: str = "",
     ) -> None:  # fmt: skip
-        self.theta0, self.options = theta0, options
-        self.costs, self.dtype = costs_of(problem), self.columns
+        self.problem, self.theta0, self.options = problem, theta0, options
+        self.dtype = self.columns
         self.progress = Progress(options.progress, options.max_iter, label)
         self.rows: list[tuple[Any, ...]] = []
         self.settings: dict[str, Any] = {}
@@ -227,13 +228,12 @@ class Run:
         terms: Callable[[], Mapping[str, float]] | None = None
         if self.options.terms:
             terms = functools.partial(dict, {name: row[name] for name in self._names_of_terms()})
-        elif self.costs is not None:
+        elif self.problem.shows_costs:
             terms = functools.partial(self._terms_at, evaluation)
         self.progress.update(row, terms)
 
     def _terms_at(self, evaluation: Evaluation) -> Mapping[str, float]:
-        assert self.costs is not None
-        return self.costs(evaluation.theta.copy(), *self.recorder.data)
+        return self.problem.costs(evaluation.theta.copy(), *self.recorder.data)
 
     def _newest(self) -> dict[str, Any]:
         return dict(zip(self.dtype.names or (), self.rows[-1], strict=True))

@@ -104,6 +104,25 @@ def test_other_intervals(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_grids(mode):
+    """Steps of one's own, as they are, backwards and stretched; cells that they do not meet."""
+    field, grid = fields.Shallow(2, 3, time=True), [-0.2, 0.1, 0.2, 0.9]
+    for basis in (bases.PiecewiseConstant(2), bases.PiecewiseLinear(2)):
+        here, there = (
+            refode.NeuralODE(field, "heun", basis=basis, grid=grid, device=device)
+            for device in ("cpu", "cuda")
+        )
+        rng = np.random.default_rng(1)
+        theta = 0.6 * rng.standard_normal(here.n_parameters)
+        compared(here, there, theta, rng, 5, mode)
+        x, z_bar = rng.standard_normal((5, 2)), rng.standard_normal((5, 2))
+        with laid_out(mode):
+            for span in ((0.9, -0.2), (0.5, 0.1)):
+                close(there.solve(theta, x, span), here.solve(theta, x, span))
+                close(there.adjoint(theta, x, z_bar, span), here.adjoint(theta, x, z_bar, span))
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_against_plain_numpy(mode):
     """An oracle that shares no code with either."""
     field = fields.Shallow(3, 4)

@@ -27,7 +27,7 @@ from refode.check.case import Case
 VARIABLE = "REFODE_MUTANT"
 #: What is imported anew where a mutant is planted: rooms and modules of the kernels.
 ROOMS = ("fields", "solvers", "costs", "problems", "bases", "densities", "activations", "games",
-         "tableaus", "packing", "training")  # fmt: skip
+         "tableaus", "packing", "steps", "training")  # fmt: skip
 ADAPTER = "refode.reference.kernels"
 
 

@@ -6,7 +6,7 @@ from refode.check.mutants.mutant import Mutant
 
 _DESCRIBED = '    return _Described(s["name"], s["A"], s["b"], s["c"],'
 _TABLE = "        table = self.basis.stage_table(s[:-1], s[1:], self._scheme.c)\n"
-_STEP = "        h = np.full(self.n_steps, (T - t0) / self.n_steps)\n"
+_STEP = "        return np.full(self.n_steps, (T - t0) / self.n_steps)\n"
 
 TABLEAUS: tuple[Mutant, ...] = (
     Mutant(
@@ -55,11 +55,11 @@ TIMES: tuple[Mutant, ...] = (
         (("time-from-zero", ""),), "slopes",
     ),
     Mutant(
-        "whole-steps", "h is the interval's length", "solvers.neural_ode", _STEP,
+        "whole-steps", "h is the interval's length", "steps", _STEP,
         _STEP.replace(" / self.n_steps)", ")"), (("whole-steps", ""),), "stages",
     ),
     Mutant(
-        "step-sign-lost", "h is positive where time runs backwards", "solvers.neural_ode", _STEP,
+        "step-sign-lost", "h is positive where time runs backwards", "steps", _STEP,
         _STEP.replace("(T - t0)", "abs(T - t0)"),
         (("step-sign", ""),), "stages",
     ),

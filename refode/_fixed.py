@@ -1,0 +1,90 @@
+"""Objects whose attributes are set once, so that what was checked there stays so.
+
+An object is open while it is being made: its class's and its bases' ``__init__`` set what they
+like, in any order. From then on it is closed. Copies and pickles are closed too, and arrays that
+were read-only are read-only in them.
+"""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from typing import Any, NoReturn
+
+import numpy as np
+
+_CLOSED, _READ_ONLY = "_closed", "_read_only"
+
+
+class FixedMeta(ABCMeta):
+    """Closes an object once the outermost ``__init__`` has returned."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        if isinstance(made, Fixed):
+            made.__dict__[_CLOSED] = True
+        return made
+
+    @property
+    def __signature__(cls) -> Any:
+        """What the class is called with; without this the signature above would be shown."""
+        import inspect
+
+        if cls.__init__ is object.__init__:  # type: ignore[misc]
+            return inspect.Signature()
+        whole = inspect.signature(cls.__init__)  # type: ignore[misc]
+        return whole.replace(
+            parameters=list(whole.parameters.values())[1:],
+            return_annotation=inspect.Signature.empty,
+        )
+
+
+class Fixed(metaclass=FixedMeta):
+    """Base of all objects whose attributes are set while they are made, and never again."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if _CLOSED in self.__dict__:
+            text = " ".join(repr(value).split())  # arrays print on several lines
+            shown = text if len(text) <= 60 else f"{text[:57]}..."
+            _refused(self, name, f"got {shown} for")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if _CLOSED in self.__dict__:
+            _refused(self, name, "got a deletion from")
+        super().__delattr__(name)
+
+    def __getstate__(self) -> Any:
+        """The attributes, and which of them are read-only arrays: NumPy's pickles forget it."""
+        plain, slots = _parts(super().__getstate__())
+        plain[_READ_ONLY] = [
+            name
+            for name, value in plain.items()
+            if isinstance(value, np.ndarray) and not value.flags.writeable
+        ]
+        return plain, slots
+
+    def __setstate__(self, state: Any) -> None:
+        plain, slots = _parts(state)
+        read_only = plain.pop(_READ_ONLY, ())
+        self.__dict__.update(plain)
+        for name in read_only:
+            self.__dict__[name].flags.writeable = False
+        for name, value in slots.items():
+            object.__setattr__(self, name, value)
+        self.__dict__[_CLOSED] = True
+
+
+def _parts(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Attributes in ``__dict__`` and in ``__slots__``, in the forms that ``object`` gives them."""
+    plain, slots = state if isinstance(state, tuple) else (state, None)
+    return dict(plain or {}), dict(slots or {})
+
+
+def _refused(self: Fixed, name: str, what: str) -> NoReturn:
+    kind = type(self).__name__
+    raise AttributeError(
+        f"{name}: {what} a {kind} that exists, wanted a new {kind} (attributes are set once, when "
+        "it is made)",
+        name=name,
+        obj=self,
+    )

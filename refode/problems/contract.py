@@ -1,0 +1,214 @@
+"""What a problem is: what training, and whoever works with any problem, may ask of one.
+
+``Problem`` is an objective of a flat theta. ``SecondOrder`` has Hessian-vector products besides,
+from a gradient that runs in complex numbers too. ``WithODE`` is one around a ``NeuralODE``: the
+survey's three are. docs/adding_a_problem.md adds one in a small class; ``problem_of`` makes one
+of any object that can do a part of this.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from refode import _validate
+from refode.packing import Layout
+from refode.problems.paths import kept_with
+from refode.solvers.neural_ode import TINY, NeuralODE
+from refode.solvers.placement import TooLarge
+from refode.steps import Steps
+
+Array = np.ndarray
+Sampler = Callable[[int, int], Any]
+
+
+class Problem(ABC):
+    """An objective of theta and of data, with its gradient.
+
+    A subclass sets ``layout`` and has ``initial`` and ``value_and_gradient``; everything else
+    has a default.
+
+    Attributes
+    ----------
+    layout : refode.packing.Layout
+        Names, shapes and places of theta's arrays.
+    ode : NeuralODE or None
+        Whose weights in time stand first in theta, where there is one.
+    n_data : (int, int or None)
+        How many arrays of data the methods take after theta: at least, at most.
+    has_gradient, has_hessian : bool
+        Whether there are ``value_and_gradient`` and ``hessian_vector``.
+    has_costs : bool
+        Whether ``costs`` has the terms of the value.
+    """
+
+    layout: Layout
+    ode: NeuralODE | None = None
+    n_data: ClassVar[tuple[int, int | None]] = (0, None)
+    has_gradient: bool = True
+    has_hessian: bool = False
+    has_costs: bool = False
+
+    # --- parameters --------------------------------------------------------------------
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.layout.size
+
+    @abstractmethod
+    def initial(self, seed: int = 0) -> Array:
+        """Random theta (p,), the same for the same seed."""
+
+    def unpack(self, theta: Array) -> dict[str, Array]:
+        """Views of theta by name."""
+        return self.layout.unpack(theta)
+
+    def pack(self, arrays: dict[str, Array]) -> Array:
+        """The inverse of ``unpack``: theta (p,)."""
+        return self.layout.pack(arrays)
+
+    @property
+    def parametrisation(self) -> Any:
+        """Equal where one problem's theta can be another's; None where nobody knows."""
+        return self.layout
+
+    # --- objective ---------------------------------------------------------------------
+    @abstractmethod
+    def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> tuple[float, Array]:
+        """Objective and its gradient (p,)."""
+
+    def value(self, theta: Array, *data: Any, **named: Any) -> float:
+        """Objective."""
+        return float(self.value_and_gradient(theta, *data, **named)[0])
+
+    def costs(self, theta: Array, *data: Any, **named: Any) -> dict[str, float]:
+        """Terms of the objective by name, and their sum, total; that alone by default."""
+        return {"total": self.value(theta, *data, **named)}
+
+    @property
+    def shows_costs(self) -> bool:
+        """Whether lines on the progress of training show ``costs``."""
+        return self.has_costs
+
+    # --- data --------------------------------------------------------------------------
+    def data(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What the methods take after theta; TypeError unless there are as many as they take."""
+        least, most = self.n_data
+        if len(given) < least or (most is not None and len(given) > most):
+            wanted = str(least) if most == least else f"{least} to {most or 'any number'}"
+            raise TypeError(
+                f"y: got {len(given)} arrays of data, x included, wanted {wanted} for {self.kind}"
+            )
+        return given
+
+    @property
+    def sampler(self) -> Sampler | None:
+        """``sampler(n, seed)`` draws data, for ``train_resampled``; None where nothing does."""
+        return None
+
+    def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The data where sweeps run: sent once, not at every call, if they fit."""
+        return data
+
+    # --- who it is ---------------------------------------------------------------------
+    @property
+    def kind(self) -> str:
+        """Name of the class, for messages."""
+        return type(self).__name__
+
+    def fingerprint(self) -> str:
+        """What a checkpoint knows the problem by: class and repr, without addresses."""
+        return fingerprint_of(self)
+
+    def _parameters(self, theta: Any) -> Array:
+        return _validate.real_vector("theta", theta, self.n_parameters)
+
+
+class SecondOrder(Problem):
+    """A problem with exact Hessian-vector products, by the complex step through its gradient.
+
+    A subclass has ``_value_and_gradient``, which runs in complex numbers too, in place of
+    ``value_and_gradient``; and ``_arguments`` if it checks its data.
+    """
+
+    has_hessian = True
+
+    def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> tuple[float, Array]:
+        """Objective and its gradient (p,)."""
+        value, gradient = self._value_and_gradient(*self._arguments(theta, *data, **named))
+        return float(value), gradient
+
+    def hessian_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Array:
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        theta, *checked = self._arguments(theta, *data, **named)
+        v = _validate.real_vector("v", v, self.n_parameters)
+        self._check_products(*checked)
+        size = np.abs(v).max()
+        if size == 0.0:
+            return np.zeros_like(v)
+        step = TINY / size
+        return self._value_and_gradient(theta + 1j * step * v, *checked)[1].imag / step
+
+    @abstractmethod
+    def _value_and_gradient(self, theta: Array, *data: Any) -> tuple[Any, Array]:
+        """Objective and gradient of checked arguments, theta real or complex."""
+
+    def _arguments(self, theta: Any, *data: Any, **named: Any) -> tuple[Any, ...]:
+        """Theta and the data, checked, as ``_value_and_gradient`` takes them."""
+        for name in named:  # nobody knows here in which order they are meant
+            raise TypeError(f"{name}: got it by name, wanted the data by position")
+        return (self._parameters(theta), *data)
+
+    def _check_products(self, *data: Any) -> None:
+        """Raise a ValueError where there are no second derivatives."""
+
+
+class WithODE(SecondOrder):
+    """A problem whose theta has the weights of a NeuralODE."""
+
+    ode: NeuralODE
+    has_costs = True
+    _odes: dict[Steps, NeuralODE]  # a subclass begins with {}
+
+    @abstractmethod
+    def with_steps(self, n_steps: int | Steps) -> WithODE:
+        """The same problem with other steps: so many equal ones."""
+
+    @abstractmethod
+    def to_device(self, *data: Any, **named: Any) -> Any:
+        """The data on the device, one for one, to be given in their place."""
+
+    def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The data where sweeps run: sent once, not at every call, if they fit."""
+        return placed_by(self, self.ode.placement, data)
+
+    def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
+        """The ode with other steps, kept for the next call; the ode itself for None."""
+        return kept_with(self._odes, self.ode, n_steps)
+
+
+def with_total(terms: dict[str, float]) -> dict[str, float]:
+    """The terms and their sum."""
+    return {**terms, "total": sum(terms.values())}
+
+
+def placed_by(problem: Any, placement: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The data on the placement's device by the problem's ``to_device``, if they fit there."""
+    if placement.device == "cpu":
+        return data
+    try:
+        there = problem.to_device(*data)
+    except TooLarge:
+        return data
+    return there if isinstance(there, tuple) else (there,)
+
+
+def fingerprint_of(problem: Any) -> str:
+    """Class and repr, without addresses, which change with the process."""
+    kind = type(problem)
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(problem))
+    return f"{kind.__module__}.{kind.__qualname__}: {text}"

@@ -1,0 +1,266 @@
+"""Attributes of public objects are set once: what was checked there stays so."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+
+import numpy as np
+import pytest
+
+import refode
+from refode import bases, densities, fields, games, packing, steps, tableaus
+from refode._fixed import Fixed
+
+NORMAL = densities.Gaussian([0.0, 0.0], 1.0)
+BUMP = games.GaussianBump(1.0, [0.0, 0.0], 0.5)
+GAME = games.crowd_motion(NORMAL, NORMAL, obstacle=BUMP + games.Quadratic(0.5, [1.0, 0.0]))
+ODE = refode.NeuralODE(fields.Shallow(2, 3), grid=[0.0, 0.2, 1.0])
+ODE.solve(ODE.initial(), np.ones((2, 2)))  # with a plan that is kept
+
+#: One object of every public class.
+MADE = {type(made): made for made in (
+    ODE, refode.Supervised(ODE, tikhonov=0.1), refode.ContinuousNormalizingFlow(ODE),
+    refode.MeanFieldGame(fields.Potential(2, 3), GAME),
+    fields.Affine(2), fields.Antisymmetric(2), fields.Field(2, {"A": (2, 2)}),
+    fields.Hamiltonian(4), fields.Leapfrog(4, 3), fields.MLP(2, (3,)), fields.Parabolic(2, 3),
+    fields.Potential(2, 3), fields.Shallow(2, 3),
+    bases.Constant(), bases.PiecewiseConstant(3), bases.PiecewiseLinear(2), bases.Legendre(2),
+    bases.BSpline(4), steps.Equal(3), steps.Given([0.0, 0.2, 1.0]), tableaus.get("dopri5"),
+    packing.Layout({"W": (2, 3), "b": ()}),
+    NORMAL, densities.GaussianMixture([0.5, 0.5], np.eye(2), 1.0), densities.Empirical(np.eye(2)),
+    BUMP, games.Quadratic(1.0, [0.0, 1.0]), games.Nothing(), BUMP + BUMP,
+    GAME, GAME.running_cost, GAME.interaction, GAME.terminal_cost, games.CrossEntropy(NORMAL),
+)}  # fmt: skip
+MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games)
+over_all = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
+
+
+def same_again(made):
+    """The object, and what copies and pickles make of it."""
+    yield made
+    yield copy.copy(made)
+    yield copy.deepcopy(made)
+    yield pickle.loads(pickle.dumps(made))
+
+
+def arrays_of(value):
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from arrays_of(part)
+    elif isinstance(value, Fixed):
+        for name in public(value):
+            yield from arrays_of(getattr(value, name))
+
+
+def public(made):
+    return [name for name in dir(made) if not name.startswith("_")]
+
+
+def test_every_public_class_is_here():
+    found = set()
+    for module in MODULES:
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isclass(value) and not issubclass(value, tuple):
+                found.add(value)
+    abstract = {kind for kind in found if inspect.isabstract(kind)}
+    assert abstract == {bases.Basis, steps.Steps, densities.Density, games.Energy}
+    assert found - abstract - set(MADE) == set()
+
+
+@over_all
+def test_attributes_are_set_once(kind):
+    """Each one there is, methods and properties too, and a new one; by copies as well."""
+    for made in same_again(MADE[kind]):
+        assert type(made) is kind
+        before = repr(made)
+        for name in (*public(made), "another", "_hidden"):
+            who = kind.__name__
+            with pytest.raises(
+                AttributeError, match=rf"^{name}: got 7 for a {who} that exists, wanted a new {who}"
+            ):
+                setattr(made, name, 7)
+            with pytest.raises(
+                AttributeError, match=rf"^{name}: got a deletion from a {who} that exists, wanted"
+            ):
+                delattr(made, name)
+        assert not hasattr(made, "another")
+        assert repr(made) == before
+
+
+@over_all
+def test_arrays_are_read_only(kind):
+    for made in same_again(MADE[kind]):
+        for array in arrays_of(made):
+            with pytest.raises(ValueError, match="read-only"):
+                array[...] = 0.0
+
+
+def test_there_are_arrays():
+    """Else the test above would say little."""
+    assert sum(1 for kind in MADE for _ in arrays_of(MADE[kind])) > 20
+
+
+def test_the_names_of_a_layout_are_read_only():
+    for layout in same_again(packing.Layout({"W": (2, 3), "b": ()})):
+        for places in (layout.shapes, layout.sizes, layout.slices):
+            with pytest.raises(TypeError, match="does not support item assignment"):
+                places["W"] = (3, 2)
+
+
+@over_all
+def test_copies_are_the_same(kind):
+    made = MADE[kind]
+    for other in same_again(made):
+        assert repr(other) == repr(made)
+        if kind.__eq__ is not object.__eq__:
+            assert other == made
+            assert hash(other) == hash(made)
+
+
+def test_copies_compute_the_same():
+    x, y = np.random.default_rng(0).standard_normal((2, 5, 2))
+    theta = ODE.initial()
+    for ode in same_again(ODE):
+        np.testing.assert_array_equal(ode.solve(theta, x), ODE.solve(theta, x))
+    problem = MADE[refode.MeanFieldGame]
+    weights = problem.initial()
+    for other in same_again(problem):
+        assert other.value(weights, x) == problem.value(weights, x)
+    problem = MADE[refode.Supervised]
+    for other in same_again(problem):
+        for a, b in zip(other.value_and_gradient(problem.initial(), x, [0, 1, 1, 0, 1]),
+                        problem.value_and_gradient(problem.initial(), x, [0, 1, 1, 0, 1]),
+                        strict=True):  # fmt: skip
+            np.testing.assert_array_equal(a, b)
+
+
+def test_other_processes_get_them(tmp_path):
+    joblib = pytest.importorskip("joblib")
+    for made in MADE.values():
+        file = tmp_path / "made"
+        joblib.dump(made, file)
+        found = joblib.load(file)
+        assert repr(found) == repr(made)
+        assert joblib.hash(found) == joblib.hash(copy.deepcopy(found))
+        with pytest.raises(AttributeError, match=r"^another: got 1 for a "):
+            found.another = 1
+
+
+def test_what_an_ode_says_it_does():
+    """Four steps, with the number eight assigned, went on as four that said they were eight."""
+    ode = refode.NeuralODE(fields.Shallow(2, 3), n_steps=4)
+    with pytest.raises(AttributeError, match="^n_steps: got 8 for a NeuralODE that exists"):
+        ode.n_steps = 8
+    assert "n_steps=4" in repr(ode)
+    assert len(ode.trajectory(ode.initial(), np.ones((1, 2)))) == 5
+
+
+def test_long_values_are_cut_short():
+    with pytest.raises(AttributeError, match=r"^mean: got array\(\[.{50}\.\.\. for a Gaussian"):
+        NORMAL.mean = np.linspace(0.0, 1.0, 99)
+
+
+@pytest.mark.parametrize("name", ["tikhonov", "smoothness"])
+def test_penalties_are_set_once(name):
+    for kind in (refode.Supervised, refode.ContinuousNormalizingFlow):
+        problem = kind(ODE, **{name: 0.5})
+        assert getattr(problem, name) == 0.5
+        with pytest.raises(AttributeError, match=rf"^{name}: got 0\.1 for a {kind.__name__} that"):
+            setattr(problem, name, 0.1)
+        with pytest.raises(ValueError, match=rf"^{name}: got -1"):
+            kind(ODE, **{name: -1})
+
+
+def test_another_draw_of_noise():
+    flow = refode.ContinuousNormalizingFlow(ODE, 0.1, 0.2, 0.3, "gaussian", noise_seed=1)
+    other, y = flow.with_noise(2), np.random.default_rng(0).standard_normal((5, 2))
+    made = refode.ContinuousNormalizingFlow(ODE, 0.1, 0.2, 0.3, "gaussian", noise_seed=2)
+    theta = flow.initial()
+    assert other.value(theta, y) == made.value(theta, y) != flow.value(theta, y)
+    assert flow.with_noise(1).value(theta, y) == flow.value(theta, y)
+    with pytest.raises(ValueError, match=r"^noise_seed: got -1"):
+        flow.with_noise(-1)
+
+
+# --- classes of one's own ---------------------------------------------------------------------
+
+
+class Own(fields.Field):
+    """A field that sets attributes before and after its base does, some of them twice."""
+
+    def __init__(self, dim, scale=2.0):
+        self.scale = 0.0
+        self.before = [1, 2]
+        super().__init__(dim, {"a": (dim,)})
+        self.scale = scale
+        self.after = np.ones(3)
+        self.fixed = np.ones(3)
+        self.fixed.flags.writeable = False
+        self._shape()
+
+    def _shape(self):
+        self.later = self.dim + 1
+        del self.before
+
+
+class OwnAgain(Own):
+    """The same once more above it."""
+
+    def __init__(self, dim):
+        self.first = True
+        super().__init__(dim)
+        self.last = True
+
+
+@pytest.mark.parametrize("kind", [Own, OwnAgain])
+def test_own_classes_are_open_while_they_are_made(kind):
+    for made in same_again(kind(3)):
+        assert (made.dim, made.scale, made.later) == (3, 2.0, 4)
+        assert not hasattr(made, "before")
+        for name in ("scale", "dim", "layout", "after", "another"):
+            with pytest.raises(AttributeError, match=rf"^{name}: got 1 for a {kind.__name__} "):
+                setattr(made, name, 1)
+        made.after[0] = 5.0  # their own to decide
+        with pytest.raises(ValueError, match="read-only"):
+            made.fixed[0] = 5.0
+        with pytest.raises(AttributeError, match="^(scale|first): got .* that exists"):
+            made.__init__(4)
+    assert hasattr(OwnAgain(3), "last")
+
+
+class Slotted(games.Energy):
+    __slots__ = ("level",)
+
+    def __init__(self, level):
+        self.level = level
+
+    def description(self):
+        return self.level
+
+
+def test_slots_are_attributes_too():
+    for made in same_again(Slotted(3)):
+        assert made.level == 3
+        with pytest.raises(AttributeError, match="^level: got 4 for a Slotted that exists"):
+            made.level = 4
+
+
+def test_classes_show_what_they_are_called_with():
+    assert list(inspect.signature(fields.Shallow).parameters) == ["dim", "width", "time"]
+    assert str(inspect.signature(Own)) == "(dim, scale=2.0)"
+    assert str(inspect.signature(games.Nothing)) == "()"
+    assert re.match(r"\(field: .*\)$", str(inspect.signature(refode.NeuralODE)))
+    assert "name" in inspect.signature(tableaus.Tableau).parameters
+
+
+def test_a_class_that_fails_to_be_made_says_why():
+    with pytest.raises(ValueError, match="^dim: got 0"):
+        fields.Shallow(0, 3)
+    with pytest.raises(TypeError, match="abstract"):
+        densities.Density()
