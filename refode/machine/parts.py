@@ -46,6 +46,11 @@ class PlaceType(types.Type):
         self.spec, self.skip = spec, skip
         super().__init__(name=f"place({spec}, {skip})")
 
+    @property
+    def key(self) -> Any:
+        """What makes places the same: not the name, in which a class has no module."""
+        return self.spec, self.skip
+
     def described(self) -> Any:
         """What machine code depends on, for the cache."""
         from refode.machine.compile import _describe
@@ -125,6 +130,7 @@ class Room:
             self._taken += 1 if optional is None else 2
             assert self._taken <= self.SLOTS
             if JIT:
+                dispatch.described = _layout(dispatch)
                 _make_callable(dispatch, stub)
             return dispatch
 
@@ -214,6 +220,14 @@ def _signature(dispatch: Any, variant: int, dtype: Any) -> tuple[list[Any], Any]
         found[dispatch.optional] = types.none
     gives = types.none if dispatch.gives is None else _matching(dispatch.gives, dtype)
     return found, gives
+
+
+def _layout(dispatch: Any) -> Any:
+    """What callers by address rely on: the slot, and the types of arguments and result."""
+    from refode.machine.compile import _describe
+
+    arguments, gives = _signature(dispatch, 1, types.float64)
+    return (dispatch.room.name, dispatch.slot, dispatch.optional, _describe((*arguments, gives)))
 
 
 def _typed(dispatch: Any, given: Any) -> Any:
@@ -491,7 +505,8 @@ def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any]) -> Any:
         at = (dispatch, variant, key, np.dtype(dtype).char)
         root = _linked.get(at)
         if root is None:
-            reach = _reach(dispatch, cls, classes)
+            # Numba reads constants when it compiles: so does the digest, anew
+            reach = Reach([dispatch.root, dispatch.bodies[cls]], classes)
             root = _linked[at] = _root(dispatch, variant, key, dtype, reach)
         head[dispatch.slot + variant] = root.address
     return Part(room, np.dtype(dtype).char, array.array("q", head + writer.words), writer.keep)
