@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import llvmlite
 import numba
 from llvmlite import binding as llvm
 from numba import _dynfunc, types
@@ -33,10 +34,12 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.runtime import rtsys
 
 from refode.machine import cache, progress
-from refode.machine.sources import Reach
+from refode.machine.sources import Reach, code_text
 
 JIT = not config.DISABLE_JIT
 _FAST = {"contract", "nsz"}
+#: Numba's settings, from the environment, that change machine code.
+_SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "NRT_STATS")
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
@@ -68,6 +71,7 @@ class _Inner(codegen.JITCodeLibrary):
         return _NoEnvironment(self._codegen)
 
     def finalize(self) -> None:
+        progress.check()
         self._raise_if_finalized()
         _link(self)
         self._finalize_dynamic_globals()
@@ -82,6 +86,7 @@ class _Root(codegen.JITCodeLibrary):
     """A root: what it calls is its own, optimised with it and known to nobody else."""
 
     def finalize(self) -> None:
+        progress.check()
         self._raise_if_finalized()
         own = {f.name for f in self._final_module.functions if not f.is_declaration}
         _link(self)
@@ -89,6 +94,7 @@ class _Root(codegen.JITCodeLibrary):
             if not function.is_declaration and function.name not in own:
                 function.linkage = "internal"
         self._optimize_final_module()
+        progress.check()
         self._final_module.verify()
         self._finalize_final_module()
 
@@ -133,6 +139,7 @@ class Pipeline(compiler.CompilerBase):
     """Numba's passes but for those that kernels have no use for."""
 
     def define_pipelines(self) -> list[Any]:
+        progress.check()
         passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
         needless = set(_NEEDLESS)
         constants = self.state.func_id.code.co_consts
@@ -174,6 +181,7 @@ class Root:
         self.label = label or function.__qualname__
         self._options = options(reassociate)
         reach = Reach([function], classes) if reach is None else reach
+        self.codes = reach.codes
         self.name = self._named(reach.digest)
         self.address, self.call = self._made()
 
@@ -181,14 +189,25 @@ class Root:
         """The cache's name: function, and a digest of sources, types, compiler and machine."""
         key = repr((
             digest, _describe(self.arguments), _describe(self.returns), self.entry,
-            numba.__version__, sys.version_info[:2], platform.machine(),
-            cpu_target.target_context.codegen().magic_tuple(), sorted(self._options["fastmath"]),
+            sorted(self._options["fastmath"]), _toolchain(),
         ))  # fmt: skip
         plain = "".join(c if c.isalnum() or c in "._" else "-" for c in self.function.__qualname__)
         return f"{plain[:60]}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
+    def _renamed(self) -> Any:
+        """The function under the root's own name, which its symbols get.
+
+        Numba makes symbols of a function's name, its arguments' types as text, and a counter
+        that starts anew in every process: those of two roots may be the same, and whichever
+        is loaded second would get the first one's code.
+        """
+        f = self.function
+        own = python.FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
+        own.__qualname__, own.__module__ = self.name, f.__module__
+        return own
+
     def _made(self) -> tuple[int, Any]:
-        with global_compiler_lock:
+        with global_compiler_lock, progress.interruptible(self.label):
             found = cache.load(self.name)
             if found is not None:
                 made = self._loaded(*found)
@@ -228,11 +247,11 @@ class Root:
         flags = compiler.Flags()
         chosen = {**self._options, "nopython": True, "no_cpython_wrapper": not self.entry}
         cpu_target.options.parse_as_flags(flags, chosen)
-        library = _Root(generator, self.function.__qualname__)
+        library = _Root(generator, self.name)
         library.enable_object_caching()
         with _whole(context, generator):
             result = compiler.compile_extra(
-                typing, context, self.function, args=self.arguments, return_type=self.returns,
+                typing, context, self._renamed(), args=self.arguments, return_type=self.returns,
                 flags=flags, locals={}, library=library, pipeline_class=Pipeline,
             )  # fmt: skip
         symbol = result.fndesc.llvm_func_name
@@ -244,6 +263,22 @@ class Root:
             }  # fmt: skip
             cache.store(self.name, facts, library._get_compiled_object())
         return address, result.entry_point
+
+
+_OURS: list[Any] = [options, _link, _whole.__wrapped__, Root._compiled]  # type: ignore[attr-defined]
+for _cls in (_NoEnvironment, _Inner, _Root, Pipeline):
+    _OURS += [f for f in vars(_cls).values() if isinstance(f, python.FunctionType)]
+
+
+@functools.cache
+def _toolchain() -> tuple[Any, ...]:
+    """What makes machine code of sources: this module, compiler, its settings, and the CPU."""
+    return (
+        [code_text(f.__code__) for f in _OURS], sorted(_NEEDLESS), numba.__version__,
+        llvmlite.__version__, sys.version_info[:2], platform.machine(),
+        cpu_target.target_context.codegen().magic_tuple(),
+        [(name, getattr(config, name, None)) for name in _SETTINGS],
+    )  # fmt: skip
 
 
 def _callable(function: Callable, wrapper: int, environment: Any) -> Any:
