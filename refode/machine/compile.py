@@ -202,7 +202,9 @@ class Root:
         is loaded second would get the first one's code.
         """
         f = self.function
-        own = python.FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
+        own = python.FunctionType(
+            f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__
+        )
         own.__qualname__, own.__module__ = self.name, f.__module__
         return own
 
