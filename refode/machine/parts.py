@@ -125,6 +125,11 @@ class Room:
         def make(stub: Callable) -> Any:
             dispatch = generic(stub)
             codes, optional = _codes(takes)
+            if len(codes) != len(dispatch.names) - 1:
+                raise ValueError(
+                    f"{stub.__name__}: got types of {len(codes)} arguments after the first, "
+                    f"wanted {len(dispatch.names) - 1}"
+                )
             dispatch.room, dispatch.codes, dispatch.optional = self, codes, optional
             dispatch.gives, dispatch.slot = gives, self._taken
             self._taken += 1 if optional is None else 2
@@ -191,7 +196,7 @@ def _make_callable(dispatch: Any, stub: Callable) -> None:
     """How compiled code calls a generic function of a part, and the root that is called."""
     names, plain = ", ".join(dispatch.names), stub.__name__
     typing = _defined(
-        f"def {plain}(typingctx, {names}):\n    return typed(dispatch, ({names},))\n",
+        f"def {plain}(typingctx, {names}):\n    return typed(typingctx, dispatch, ({names},))\n",
         plain, stub.__module__, typed=_typed, dispatch=dispatch,
     )  # fmt: skip
     dispatch.by_address = _defined(
@@ -230,16 +235,27 @@ def _layout(dispatch: Any) -> Any:
     return (dispatch.room.name, dispatch.slot, dispatch.optional, _describe((*arguments, gives)))
 
 
-def _typed(dispatch: Any, given: Any) -> Any:
+def _fits(typing: Any, ty: Any, want: Any) -> bool:
+    """Whether an argument may be passed where a type is wanted: as it is, or a wider number."""
+    ty = types.unliteral(ty)
+    if isinstance(want, types.Array):
+        return isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout) == (
+            want.dtype, want.ndim, "C"
+        )  # fmt: skip
+    order = [types.Boolean, types.Integer, types.Float, types.Complex]
+    kinds = [i for i, kind in enumerate(order) if isinstance(want, kind)]
+    if kinds:
+        return isinstance(ty, tuple(order[: kinds[0] + 1]))
+    return ty == want or typing.can_convert(ty, want) is not None
+
+
+def _typed(typing: Any, dispatch: Any, given: Any) -> Any:
     """Type of a call through an address, and its code."""
     head, *rest = given
     variant = _variant(dispatch, rest)
     wanted, gives = _signature(dispatch, variant, head.dtype)
     for name, ty, want in zip(dispatch.names[1:], rest, wanted, strict=True):
-        if isinstance(want, types.Array) and not (
-            isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout)
-            == (want.dtype, want.ndim, "C")
-        ):  # fmt: skip
+        if not _fits(typing, ty, want):
             raise TypeError(f"{dispatch.__name__}: {name}: got {ty}, wanted {want}")
     place = 8 * (dispatch.slot + variant)
 
@@ -302,8 +318,8 @@ def _read_array(context: Any, builder: Any, ty: Any, words: Any, at: int) -> tup
         last = builder.mul(last, extent)
     populate_array(
         array_, data=builder.inttoptr(data, array_.data.type),
-        shape=cgutils.pack_array(builder, shape), strides=cgutils.pack_array(builder, strides),
-        itemsize=WORD(size), meminfo=None,
+        shape=cgutils.pack_array(builder, shape, WORD),
+        strides=cgutils.pack_array(builder, strides, WORD), itemsize=WORD(size), meminfo=None,
     )  # fmt: skip
     return array_._getvalue(), at + 1 + ty.ndim
 
@@ -363,6 +379,10 @@ def members(cls: type, **how: Member) -> None:
     _members[cls] = how
 
 
+class _Unfit(Exception):
+    """A value that descriptions cannot have; the message says which."""
+
+
 class _Writer:
     """The words of a description, their types' key, and the arrays behind them."""
 
@@ -383,6 +403,8 @@ class _Writer:
             self.words.append(int(value))
             return "b"
         if kind is int:
+            if not -(2**63) <= value < 2**63:
+                raise _Unfit(f"the integer {value}")
             self.words.append(value)
             return "i"
         if isinstance(value, tuple):
@@ -406,13 +428,16 @@ class _Writer:
             self.write(float(value.real))
             self.write(float(value.imag))
             return "c"
-        raise TypeError(
-            f"description: got a {type(value).__name__} in it, wanted numbers, arrays and tuples"
-        )
+        if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
+            return self.write(np.asarray(value))  # a memory map
+        raise _Unfit(f"a {type(value).__name__}")
 
     def _write_array(self, value: np.ndarray) -> Any:
-        if not value.flags.c_contiguous:
-            value = np.ascontiguousarray(value)
+        dtype = value.dtype
+        if dtype.char not in _NUMBERS:
+            raise _Unfit(f"an array of {dtype}")
+        if not (value.flags.c_contiguous and value.flags.aligned and dtype.isnative):
+            value = np.require(value, dtype.newbyteorder("="), ["C", "A"])
         self.words.append(value.__array_interface__["data"][0])
         self.words += value.shape
         self.keep.append(value)
@@ -430,7 +455,13 @@ class _Writer:
             if room is not None:
                 dtype = np.complex128 if member.complex else self.dtype
                 inside = link(room, inside, dtype, self._wants(room, member))
-            keys.append(self.write(inside))
+            try:
+                keys.append(self.write(inside))
+            except _Unfit as error:
+                raise TypeError(
+                    f"{cls.__name__}: {name}: got {error}, wanted numbers, arrays of numbers, "
+                    "None, and tuples of these"
+                ) from None
         return tuple(keys)
 
     def _wants(self, room: Room, member: Member) -> frozenset[Any]:
@@ -441,8 +472,7 @@ class _Writer:
 
 
 _FLOAT, _BITS = struct.Struct("d"), struct.Struct("q")
-
-
+_NUMBERS = frozenset("?bBhHiIlLqQfdFD")  # of which arrays may be
 
 def _room_of(value: Any) -> Room | None:
     """The room that a description belongs to, None for other values."""
