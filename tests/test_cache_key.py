@@ -380,8 +380,9 @@ assert np.allclose(scipy.linalg.blas.dgemm(1.0, x, x.T), x @ x.T)
 def test_a_first_gradient(tmp_path):
     """All that is compiled is in digests; a warm cache needs no compiler and no scipy.linalg."""
     def start():
+        environment = users_energy.environment(tmp_path)
         done = subprocess.run([sys.executable, "-c", LIGHT], cwd=tmp_path, text=True,
-                              env=users_energy.environment(tmp_path), capture_output=True)  # fmt: skip
+                              env=environment, capture_output=True)  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
