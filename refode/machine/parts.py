@@ -156,6 +156,7 @@ def generic(stub: Callable) -> Any:
             if dispatch.room is not None:  # type: ignore[attr-defined]
                 dispatch.room.classes.add(cls)  # type: ignore[attr-defined]
             _linked.clear()
+            _held.clear()
             return body
 
         return add
@@ -317,10 +318,12 @@ if JIT:
 class Part:
     """A description in memory, for compiled code; it must outlive the call."""
 
-    __slots__ = ("address", "keep", "room", "dtype")
+    __slots__ = ("address", "keep", "room", "dtype", "size")
 
-    def __init__(self, room: Room, dtype: Any, words: array.array, keep: list[Any]) -> None:
-        self.room, self.dtype = room, dtype
+    def __init__(
+        self, room: Room, dtype: str, words: array.array, keep: list[Any], size: int
+    ) -> None:
+        self.room, self.dtype, self.size = room, dtype, size
         self.address = words.buffer_info()[0]
         self.keep = (words, keep)
 
@@ -340,7 +343,10 @@ class Member:
 
 
 _PLAIN = Member()
+_NOTHING: dict[str, Member] = {}
 _members: dict[type, dict[str, Member]] = {}
+_held: dict[Any, Any] = {}  # parts of descriptions that come again
+_HELD, _SMALL = 256, 2**16  # at most so many, each with arrays of so many bytes
 _linked: dict[Any, Any] = {}  # what is known of a class, of a root
 
 
@@ -352,10 +358,11 @@ def members(cls: type, **how: Member) -> None:
 class _Writer:
     """The words of a description, their types' key, and the arrays behind them."""
 
-    def __init__(self, dtype: Any, wanted: frozenset[Any]) -> None:
-        self.dtype, self.wanted = dtype, wanted
+    def __init__(self, char: str, spec: Any, wants: frozenset[Any]) -> None:
+        self.char, self._spec, self._asked = char, spec, wants
         self.words: list[int] = []
         self.keep: list[Any] = []
+        self.size = 0  # of the arrays, in bytes
 
     def write(self, value: Any) -> Any:
         """Append a value's words; return what says its type."""
@@ -402,28 +409,36 @@ class _Writer:
         self.words.append(value.__array_interface__["data"][0])
         self.words += value.shape
         self.keep.append(value)
+        self.size += value.nbytes
         return (value.dtype.char, value.ndim)
 
     def _write_tuple(self, value: tuple) -> Any:
         cls = type(value)
         if cls is tuple:
             return (tuple, *map(self.write, value))
-        how = _members.get(cls, {})
-        keys = [cls]
-        for name, inside in zip(cls._fields, value, strict=True):  # type: ignore[attr-defined]
-            member = how.get(name, _PLAIN)
-            room = None if member.inline else member.room or _room_of(inside)
-            if room is not None:
-                dtype = np.complex128 if member.complex else self.dtype
-                inside = link(room, inside, dtype, self._wants(room, member))
+        keys: list[Any] = [cls]
+        for i, inside in enumerate(value):
+            if isinstance(inside, tuple):
+                how = _members.get(cls, _NOTHING).get(cls._fields[i], _PLAIN)  # type: ignore[attr-defined]
+                room = None if how.inline else how.room or _room_of(inside)
+                if room is not None:
+                    char = "D" if how.complex else self.char
+                    inside = link(room, inside, char, self._wants(room, how), hold=True)
+                    self.size += inside.size
             keys.append(self.write(inside))
         return tuple(keys)
 
-    def _wants(self, room: Room, member: Member) -> frozenset[Any]:
-        return frozenset(
-            (g, member.variant if g.optional is not None else 0)
-            for g in self.wanted if g.room is room
-        )  # fmt: skip
+    def _wants(self, room: Room, how: Member) -> frozenset[Any]:
+        """What is called of the parts of a room within the description."""
+        spec, asked = self._spec, self._asked
+        key = (type(spec), asked, room, how.variant)
+        if key not in _linked or _inline_classes(spec) != {type(spec)}:
+            classes = _inline_classes(spec)
+            called = {g for f, _ in asked for g in _reach(f, type(spec), classes).generics}
+            _linked[key] = frozenset(
+                (g, how.variant if g.optional is not None else 0) for g in called if g.room is room
+            )
+        return _linked[key]
 
 
 _FLOAT, _BITS = struct.Struct("d"), struct.Struct("q")
@@ -469,32 +484,40 @@ def _reach(dispatch: Any, cls: type, classes: frozenset[type]) -> Reach:
     return _linked[key]
 
 
-def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any]) -> Any:
+def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any], hold: bool = False) -> Any:
     """A description as a part of a room, with the functions ``wants`` compiled for it.
 
     ``wants`` are pairs of a generic function and 0, or 1 for its form with the optional
-    argument there.
+    argument there. ``hold`` keeps the part for the next call with the same object.
     """
     if not JIT or isinstance(spec, Part):
         return spec
-    cls = type(spec)
-    classes = _inline_classes(spec)
-    known = (cls, classes, wants)
-    wanted = _linked.get(known)
-    if wanted is None:
-        wanted = frozenset(g for f, _ in wants for g in _reach(f, cls, classes).generics)
-        _linked[known] = wanted
-    writer = _Writer(dtype, wanted)
+    char = dtype if isinstance(dtype, str) else np.dtype(dtype).char
+    same = (id(spec), char, wants)
+    held = _held.get(same)
+    if held is not None and held[0] is spec:
+        return held[1]
+    writer = _Writer(char, spec, wants)
     key = writer.write(spec)
+    head = _linked.get((key, char, wants))
+    if head is None:
+        head = _linked[key, char, wants] = _addresses(spec, key, char, wants)
+    part = Part(room, char, array.array("q", head + writer.words), writer.keep, writer.size)
+    if hold and writer.size <= _SMALL:
+        if len(_held) >= _HELD:
+            _held.clear()
+        _held[same] = spec, part
+    return part
+
+
+def _addresses(spec: Any, key: Any, char: str, wants: frozenset[Any]) -> list[int]:
+    """The first words of a part: where its room's functions are, compiled if they have to be."""
+    cls, classes = type(spec), _inline_classes(spec)
     head = [0] * Room.SLOTS
-    for dispatch, variant in wants:
-        at = (dispatch, variant, key, np.dtype(dtype).char)
-        root = _linked.get(at)
-        if root is None:
-            reach = _reach(dispatch, cls, classes)
-            root = _linked[at] = _root(dispatch, variant, key, dtype, reach)
-        head[dispatch.slot + variant] = root.address
-    return Part(room, np.dtype(dtype).char, array.array("q", head + writer.words), writer.keep)
+    for dispatch, variant in sorted(wants, key=lambda want: (want[0].slot, want[1])):
+        reach = _reach(dispatch, cls, classes)
+        head[dispatch.slot + variant] = _root(dispatch, variant, key, char, reach).address
+    return head
 
 
 def _root(dispatch: Any, variant: int, key: Any, dtype: Any, reach: Reach) -> Root:

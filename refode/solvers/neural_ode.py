@@ -137,6 +137,7 @@ class NeuralODE(Fixed):
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
         self._order = np.concatenate([rows[:, p].ravel() for p in field.layout.slices.values()])
         self._plans: dict[tuple[float, float], Plan] = {}
+        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = {}
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
@@ -319,10 +320,17 @@ class NeuralODE(Fixed):
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
         """Description of a sweep for the driver; ``dynamics`` is a class of ``dynamics.py``."""
-        memory = MEMORY[self.memory]
-        return driver.Sweep.of(
-            self.field, plan.scheme, plan.grid, dynamics, dtype, memory, self.placement
-        )
+        key = (id(plan), dynamics, np.dtype(dtype).char)
+        plan_of, sweep = self._sweeps.get(key, (None, None))
+        if sweep is None or plan_of is not plan:
+            sweep = driver.Sweep.of(
+                self.field, plan.scheme, plan.grid, dynamics, dtype, MEMORY[self.memory],
+                self.placement,
+            )  # fmt: skip
+            if len(self._sweeps) > 64:
+                self._sweeps.clear()
+            self._sweeps[key] = plan, sweep
+        return sweep
 
     def _forward(
         self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
