@@ -118,8 +118,9 @@ def show(file: Path, names: list[str]) -> None:
 
 def main() -> int:
     """Write the file, or show how bits agree with it."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="compute and store")
     parser.add_argument("--bits", action="store_true", help="compare bits with the stored ones")
     parser.add_argument("--against", type=Path, default=FILE, help="file to compare with")
