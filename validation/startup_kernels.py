@@ -2,8 +2,9 @@
 
 One process a checkout, both alive all the time and with everything compiled and cached before;
 they run batches of ``value_and_gradient`` in turns, older, newer, newer, older, and a round's
-ratio is that of its batches' medians. Each runs the workloads of its own validation/peers.py
-and peers_game.py; nothing is timed before values and gradients agree.
+ratio is that of its fastest calls, which others on the machine disturb least. Each
+runs the workloads of its own validation/peers.py and peers_game.py; nothing is timed before
+values and gradients agree.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def agreement(old: Worker, new: Worker, name: str) -> tuple[float, bool]:
 
 
 def in_turns(old: Worker, new: Worker, name: str, rounds: int) -> list[dict[str, float]]:
-    """Ratios of every round, by the clock and by the processor, and both medians, ms."""
+    """Ratios of every round's fastest calls, by the clock and by the processor; the calls, ms."""
     took = statistics.median(w for w, _ in old.ask(name, 5) + new.ask(name, 5))
     n = max(3, min(100, round(1e3 * BATCH / took)))
     found = []
@@ -165,7 +166,7 @@ def in_turns(old: Worker, new: Worker, name: str, rounds: int) -> list[dict[str,
         first, *middle, last = (w.ask(name, n) for w in (old, new, new, old))
         times = {"older": first + last, "newer": middle[0] + middle[1]}
         wall, processor = (
-            {who: statistics.median(t[i] for t in ts) for who, ts in times.items()} for i in (0, 1)
+            {who: min(t[i] for t in ts) for who, ts in times.items()} for i in (0, 1)
         )
         found.append(wall | {"wall": wall["newer"] / wall["older"],
                              "processor": processor["newer"] / processor["older"]})  # fmt: skip
