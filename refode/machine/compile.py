@@ -26,7 +26,7 @@ from typing import Any
 import numba
 from llvmlite import binding as llvm
 from numba import _dynfunc, types
-from numba.core import codegen, compiler, config
+from numba.core import codegen, compiler, config, errors
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher, cpu_target
@@ -43,7 +43,7 @@ _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 def options(reassociate: bool = False) -> dict[str, Any]:
     """Numba's options of a kernel that only compiled code calls."""
     fast = _FAST | {"reassoc"} if reassociate else _FAST
-    return {"nogil": True, "error_model": "numpy", "fastmath": fast, **_INNER}
+    return {"nogil": True, "_nrt": True, "error_model": "numpy", "fastmath": fast, **_INNER}
 
 
 # --- code that is linked into its callers ----------------------------------------------------
@@ -130,7 +130,34 @@ _NEEDLESS = {
 
 
 class Pipeline(compiler.CompilerBase):
-    """Numba's passes but for those that kernels have no use for."""
+    """Numba's passes but for those that kernels have no use for.
+
+    A kernel is first compiled without reference counts, which few kernels need: none that
+    neither makes arrays nor returns them. Where Numba refuses that, with them.
+    """
+
+    def __init__(
+        self, typing: Any, context: Any, library: Any, args: Any, returns: Any, flags: Any,
+        locals: Any,
+    ) -> None:  # fmt: skip
+        self._again = None
+        if library is None and flags.nrt:
+            self._again = (typing, context, library, args, returns, flags, locals)
+            flags = flags.copy()
+            flags.nrt = False
+        super().__init__(typing, context, library, args, returns, flags, locals)
+
+    def compile_extra(self, function: Callable) -> Any:
+        """Compile a function for the types at hand."""
+        if self._again is None:
+            return super().compile_extra(function)
+        try:
+            result = super().compile_extra(function)
+        except (errors.NumbaError, NotImplementedError, RuntimeError):
+            result = None
+        if result is None or _has_arrays(result.signature.return_type):
+            return _Counting(*self._again).compile_extra(function)
+        return result
 
     def define_pipelines(self) -> list[Any]:
         passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
@@ -143,6 +170,21 @@ class Pipeline(compiler.CompilerBase):
         passes.passes = [p for p in passes.passes if p[0].__name__ not in needless]
         passes.finalize()
         return [passes]
+
+
+def _has_arrays(ty: Any) -> bool:
+    """Whether a type is an array or holds some."""
+    if isinstance(ty, types.BaseTuple):
+        return any(map(_has_arrays, ty))
+    return isinstance(ty, types.Array)
+
+
+class _Counting(Pipeline):
+    """The same with reference counts."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self._again = None
+        compiler.CompilerBase.__init__(self, *arguments)
 
 
 # --- roots -----------------------------------------------------------------------------------
