@@ -21,9 +21,11 @@ import sys
 import types as python
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import binding as llvm
 from numba import _dynfunc, types
 from numba.core import codegen, compiler, config, errors
@@ -129,6 +131,14 @@ _NEEDLESS = {
 }  # fmt: skip
 
 
+#: Names of NumPy's that may make arrays. Numba remembers its failures to compile such functions
+#: without reference counts, so that it must not be asked to.
+_NUMPY_MAKERS = {*dir(np), *dir(np.ndarray)} - {
+    "abs", "conj", "cos", "exp", "expm1", "imag", "log", "log1p", "ndim", "pi", "real", "shape",
+    "sign", "sin", "size", "sqrt", "tanh",
+}  # fmt: skip
+
+
 class Pipeline(compiler.CompilerBase):
     """Numba's passes but for those that kernels have no use for.
 
@@ -151,6 +161,8 @@ class Pipeline(compiler.CompilerBase):
         """Compile a function for the types at hand."""
         if self._again is None:
             return super().compile_extra(function)
+        if _NUMPY_MAKERS & {*function.__code__.co_names}:
+            return _Counting(*self._again).compile_extra(function)
         try:
             result = super().compile_extra(function)
         except (errors.NumbaError, NotImplementedError, RuntimeError):
@@ -188,6 +200,17 @@ class _Counting(Pipeline):
 
 
 # --- roots -----------------------------------------------------------------------------------
+_made_here: dict[str, tuple[int, Any]] = {}  # by name; two threads may ask for the same
+
+
+@functools.cache
+def _machine() -> str:
+    """A digest of how roots are made."""
+    folder = Path(__file__).parent
+    files = [folder / name for name in ("compile.py", "counting.py", "parts.py")]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 class Root:
     """A function with machine code for one signature.
 
@@ -222,7 +245,7 @@ class Root:
     def _named(self, digest: str) -> str:
         """The cache's name: function, and a digest of sources, types, compiler and machine."""
         key = repr((
-            digest, _describe(self.arguments), _describe(self.returns), self.entry,
+            digest, _machine(), _describe(self.arguments), _describe(self.returns), self.entry,
             numba.__version__, sys.version_info[:2], platform.machine(),
             cpu_target.target_context.codegen().magic_tuple(), sorted(self._options["fastmath"]),
         ))  # fmt: skip
@@ -231,13 +254,14 @@ class Root:
 
     def _made(self) -> tuple[int, Any]:
         with global_compiler_lock:
-            found = cache.load(self.name)
-            if found is not None:
-                made = self._loaded(*found)
-                if made is not None:
-                    return made
-            with progress.compiling(self.label):
-                return self._compiled()
+            if self.name not in _made_here:
+                found = cache.load(self.name)
+                made = None if found is None else self._loaded(*found)
+                if made is None:
+                    with progress.compiling(self.label):
+                        made = self._compiled()
+                _made_here[self.name] = made
+            return _made_here[self.name]
 
     # --- from the cache ---------------------------------------------------------------------
     def _loaded(self, facts: dict[str, Any], code: bytes) -> tuple[int, Any] | None:
@@ -326,6 +350,9 @@ class Kernel(CPUDispatcher):
         self._reassociate = reassociate
         self._roots: dict[tuple, Any] = {}
         functools.update_wrapper(self, function)
+
+    def __reduce__(self) -> Any:
+        return Kernel, (self.py_func, self._reassociate)
 
     def __call__(self, *args: Any) -> Any:
         signature = tuple(map(numba.typeof, args))

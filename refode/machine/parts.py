@@ -140,6 +140,9 @@ def generic(stub: Callable) -> Any:
     names = list(inspect.signature(stub).parameters)
 
     def dispatch(*args: Any) -> Any:
+        form = _forms.get(type(args[0]))
+        if form is not None:
+            args = (form(args[0]), *args[1:])
         return bodies[type(args[0])](*args)
 
     def choose(*args: Any) -> Callable | None:
@@ -332,19 +335,25 @@ class Part:
 
 
 class Member:
-    """How a part within a description is made: inline, in another number type or variant."""
+    """How a part within a description is made.
+
+    ``inline``: compiled with the description. ``complex_``: for complex numbers. ``variant``:
+    of functions with an optional argument. ``room``: which, for descriptions of several.
+    ``partial``: bodies may be missing, of functions that are not called then.
+    """
 
     def __init__(
         self, inline: bool = False, complex_: bool = False, variant: int = 0,
-        room: Room | None = None,
+        room: Room | None = None, partial: bool = False,
     ) -> None:  # fmt: skip
         self.inline, self.complex = inline, complex_
-        self.variant, self.room = variant, room
+        self.variant, self.room, self.partial = variant, room, partial
 
 
 _PLAIN = Member()
 _NOTHING: dict[str, Member] = {}
 _members: dict[type, dict[str, Member]] = {}
+_forms: dict[type, Callable] = {}
 _held: dict[Any, Any] = {}  # parts of descriptions that come again
 _HELD, _SMALL = 256, 2**16  # at most so many, each with arrays of so many bytes
 _linked: dict[Any, Any] = {}  # what is known of a class, of a root
@@ -353,6 +362,16 @@ _linked: dict[Any, Any] = {}  # what is known of a class, of a root
 def members(cls: type, **how: Member) -> None:
     """Say how the parts within descriptions of a class are made."""
     _members[cls] = how
+
+
+def formed(cls: type) -> Callable[[Callable], Callable]:
+    """Give descriptions of a class, when kernels get them, the form that a function makes."""
+
+    def add(make: Callable) -> Callable:
+        _forms[cls] = make
+        return make
+
+    return add
 
 
 class _Writer:
@@ -423,7 +442,10 @@ class _Writer:
                 room = None if how.inline else how.room or _room_of(inside)
                 if room is not None:
                     char = "D" if how.complex else self.char
-                    inside = link(room, inside, char, self._wants(room, how), hold=True)
+                    wants = self._wants(room, how)
+                    if how.partial:
+                        wants = frozenset(w for w in wants if type(inside) in w[0].bodies)
+                    inside = link(room, inside, char, wants, hold=True)
                     self.size += inside.size
             keys.append(self.write(inside))
         return tuple(keys)
@@ -453,7 +475,8 @@ def _room_of(value: Any) -> Room | None:
     for room in _rooms:
         if cls in room.classes:
             return room
-    return None
+    form = _forms.get(cls)
+    return None if form is None else _room_of(form(value))
 
 
 def _inline_classes(value: Any) -> frozenset[type]:
@@ -497,6 +520,9 @@ def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any], hold: bool = 
     held = _held.get(same)
     if held is not None and held[0] is spec:
         return held[1]
+    given, form = spec, _forms.get(type(spec))
+    if form is not None:
+        spec = form(spec)
     writer = _Writer(char, spec, wants)
     key = writer.write(spec)
     head = _linked.get((key, char, wants))
@@ -506,7 +532,7 @@ def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any], hold: bool = 
     if hold and writer.size <= _SMALL:
         if len(_held) >= _HELD:
             _held.clear()
-        _held[same] = spec, part
+        _held[same] = given, part
     return part
 
 
