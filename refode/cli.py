@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import refode
+from refode.machine import progress as compiler
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,9 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        return _run(parser, args)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        with compiler.shown(not getattr(args, "quiet", False)):
+            return _run(parser, args)
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
 
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
@@ -78,6 +80,12 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     else:
         jobs = {target: _reproduction(target, not args.quiet) for target in _expanded(args.target)}
     return _run_all(jobs, args.out)
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    """Say it in one line, with what was going on where that is known."""
+    print(" ".join(["refode: interrupted", *map(str, error.args)]), file=sys.stderr)
+    return INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -292,8 +300,8 @@ def _run_all(jobs: dict[str, Job], out: Path) -> int:
             passed = job(out)
             outcome.verdict = "ok" if passed else "FAILED"
             status = status if passed else FAILED
-        except KeyboardInterrupt:
-            status = INTERRUPTED
+        except KeyboardInterrupt as error:
+            status = _interrupted(error)
             break
         except Exception as error:  # a crash of one target is a row, the others still run
             traceback.print_exc(file=sys.stderr)

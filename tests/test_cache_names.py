@@ -1,8 +1,9 @@
 """Machine code of different processes meets in the cache: names must not.
 
-Numba names compiled functions by module, qualified name, argument types and a counter
+Numba names compiled functions by module, qualified name, argument types as text and a counter
 that starts anew in every process. Two closures of one name that differ only in what they
-close over would be linked to one another's code, silently.
+close over, or two bodies for classes of one name, would be linked to one another's code,
+silently.
 """
 
 from __future__ import annotations
@@ -55,6 +56,44 @@ def test_activations_have_different_names():
     names = [name for pair in activations.COMPILED.values() for name in pair]
     assert len(names) == 2 * len(activations.COMPILED)
     assert len(set(names)) == len(names) > 0
+
+
+ALIKE = """
+from typing import NamedTuple
+from refode.costs.energies import Energy, energy
+
+class MineSpec(NamedTuple):
+    k: float
+
+class Mine(Energy):
+    def description(self):
+        return MineSpec(1.0)
+
+@energy.register(MineSpec)
+def mine(Q, Z, out):
+    out[0] += {factor} * Q.k * Z[0, 0]
+"""
+
+
+@pytest.mark.skipif(not _jit.JIT, reason="nothing is compiled")
+@pytest.mark.parametrize("before", [["one"], ["one", "two"]], ids=["in two processes", "in one"])
+def test_classes_of_one_name_have_code_of_their_own(tmp_path, before):
+    """Two modules, in each a MineSpec of one float: types and symbols read alike."""
+    for module, factor in (("one", 10.0), ("two", 20.0)):
+        (tmp_path / f"{module}.py").write_text(ALIKE.format(factor=factor))
+
+    def values(*modules):
+        lines = [f"import {m}; print({m}.Mine().value([[1.0]])[0])" for m in modules]
+        path = os.pathsep.join([str(tmp_path), str(ROOT)])
+        named = {"PYTHONPATH": path, "REFODE_CACHE_DIR": str(tmp_path / "cache")}
+        done = subprocess.run([sys.executable, "-c", "\n".join(lines)], env=os.environ | named,
+                              capture_output=True, text=True, cwd=tmp_path)  # fmt: skip
+        return done.stdout.split() + done.stderr.split()
+
+    right = {"one": "10.0", "two": "20.0"}
+    assert values(*before) == [right[m] for m in before]
+    assert values("two") == ["20.0"]
+    assert values("two", "one") == ["20.0", "10.0"]
 
 
 @pytest.mark.skipif(not _jit.JIT, reason="nothing is compiled")

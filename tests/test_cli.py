@@ -94,7 +94,7 @@ def test_ctrl_c_stops_without_a_traceback(reports, tmp_path, capsys):
     shown = capsys.readouterr()
     assert " interrupted " in row(shown.out, "figure1")
     assert " not run " in row(shown.out, "realdata")
-    assert shown.err == ""
+    assert shown.err == "refode: interrupted\n"
 
 
 def test_ctrl_c_anywhere_else(monkeypatch, capsys):
@@ -103,7 +103,7 @@ def test_ctrl_c_anywhere_else(monkeypatch, capsys):
 
     monkeypatch.setattr(info, "run", interrupted)
     assert cli.main(["info"]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "refode: interrupted\n"
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_check_stops_on_ctrl_c(adapters, monkeypatch, capsys):
 
     monkeypatch.setattr(run, "check", interrupted)
     assert cli.main(["check", "t:a"]) == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "refode: interrupted\n"
 
 
 def test_check_shows_how_far_it_is(monkeypatch, capsys):

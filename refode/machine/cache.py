@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -28,7 +29,7 @@ def cache_root() -> Path:
     """Folder of all cached machine code: REFODE_CACHE_DIR, else the user's cache folder."""
     named = os.environ.get("REFODE_CACHE_DIR")
     if named:
-        return Path(named).expanduser()
+        return Path(named).expanduser().absolute()
     if sys.platform == "win32":
         base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
     elif sys.platform == "darwin":
@@ -40,7 +41,7 @@ def cache_root() -> Path:
 
 @functools.cache
 def cache_folder() -> Path:
-    """The folder in use: the root, or one below the temporary folder if that is read-only."""
+    """Where new code goes: the root, or a folder below the temporary one if that is read-only."""
     folder = cache_root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,13 +50,32 @@ def cache_folder() -> Path:
     except OSError:
         user = os.getuid() if hasattr(os, "getuid") else "user"
         folder = Path(tempfile.gettempdir()) / f"refode-{user}"
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700)
     return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nobody else can have put code there: anyone may make a temporary folder first."""
+    if folder == cache_root() or not hasattr(os, "getuid"):
+        return True
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 def load(name: str) -> tuple[dict[str, Any], bytes] | None:
     """What was said of the root of this name, and its object code; None if it is not there."""
-    file = cache_folder() / (name + SUFFIX)
+    found = _read(cache_root() / (name + SUFFIX))  # which may be read-only, and warm
+    if found is None and cache_folder() != cache_root():
+        with contextlib.suppress(OSError):
+            if _is_ours(cache_folder()):
+                found = _read(cache_folder() / (name + SUFFIX))
+    if found is None or found[0]["name"] != name:  # somebody has renamed a file
+        return None
+    return found
+
+
+def _read(file: Path) -> tuple[dict[str, Any], bytes] | None:
     try:
         content = file.read_bytes()
     except OSError:
@@ -70,10 +90,13 @@ def load(name: str) -> tuple[dict[str, Any], bytes] | None:
 
 def store(name: str, facts: dict[str, Any], code: bytes) -> None:
     """Keep object code; where that fails, this process computes without."""
-    head = json.dumps(facts).encode()
+    head = json.dumps({**facts, "name": name}).encode()
     body = len(head).to_bytes(4, "little") + head + code
     with contextlib.suppress(OSError):
         folder = cache_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # once more: it may be gone
+        if not _is_ours(folder):
+            return
         handle, draft = tempfile.mkstemp(dir=folder, prefix="draft-")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -96,18 +119,32 @@ def _note_use(file: Path) -> None:
 @functools.cache
 def _clear_old() -> None:
     """Once a process that compiles: forget what nobody has used for long, drafts too."""
-    now = time.time()
     for file in cache_folder().iterdir():
         with contextlib.suppress(OSError):
-            days = (now - file.stat().st_mtime) / 86400
-            if (file.suffix == SUFFIX and days > DAYS_KEPT) or (
-                file.name.startswith("draft-") and days > 1
+            if is_former(file):
+                _clear_former(file)
+            elif (file.suffix == SUFFIX and _days(file) > DAYS_KEPT) or (
+                file.name.startswith("draft-") and _days(file) > 1
             ):
                 file.unlink()
-            elif is_former(file) and days > DAYS_KEPT:
-                for part in file.iterdir():
-                    part.unlink()
-                file.rmdir()
+
+
+def _days(file: Path) -> float:
+    """Days since a file was used or a folder changed."""
+    return (time.time() - file.lstat().st_mtime) / 86400
+
+
+def _clear_former(folder: Path) -> None:
+    """Delete a folder of the former cache, where it is old; what is not Numba's stays."""
+    inside = [folder, *folder.rglob("*")]
+    if min(map(_days, inside)) < DAYS_KEPT:
+        return
+    for path in reversed(inside):  # folders after what they hold
+        with contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            elif path.suffix in (".nbi", ".nbc"):
+                path.unlink()
 
 
 def is_former(folder: Path) -> bool:

@@ -14,201 +14,44 @@ only reductions that say so may be reassociated.
 from __future__ import annotations
 
 import functools
-import gc
 import hashlib
 import platform
 import sys
 import types as python
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
+import llvmlite
 import numba
-import numpy as np
 from llvmlite import binding as llvm
 from numba import _dynfunc, types
-from numba.core import codegen, compiler, config, errors
+from numba.core import compiler, config
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.runtime import rtsys
 
 from refode.machine import cache, progress
-from refode.machine.sources import Reach
+from refode.machine.pipeline import (
+    NEEDLESS,
+    NUMPY_MAKERS,
+    Counting,
+    Inner,
+    NoEnvironment,
+    Pipeline,
+    Whole,
+    link_called,
+    options,
+    whole,
+)
+from refode.machine.sources import Reach, code_text
 
 JIT = not config.DISABLE_JIT
-_FAST = {"contract", "nsz"}
-_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-
-def options(reassociate: bool = False) -> dict[str, Any]:
-    """Numba's options of a kernel that only compiled code calls."""
-    fast = _FAST | {"reassoc"} if reassociate else _FAST
-    return {"nogil": True, "_nrt": True, "error_model": "numpy", "fastmath": fast, **_INNER}
-
-
-# --- code that is linked into its callers ----------------------------------------------------
-class _NoEnvironment:
-    """A code generator that lets functions without machine code be: they have no globals yet."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def set_env(self, name: str, env: Any) -> None:
-        """Nothing to set."""
-
-
-class _Inner(codegen.JITCodeLibrary):
-    """A function as LLVM code, with what it calls beside it, to be optimised by its root."""
-
-    @property
-    def codegen(self) -> Any:
-        return _NoEnvironment(self._codegen)
-
-    def finalize(self) -> None:
-        self._raise_if_finalized()
-        _link(self)
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        self._ensure_finalized()
-        return 0
-
-
-class _Root(codegen.JITCodeLibrary):
-    """A root: what it calls is its own, optimised with it and known to nobody else."""
-
-    def finalize(self) -> None:
-        self._raise_if_finalized()
-        own = {f.name for f in self._final_module.functions if not f.is_declaration}
-        _link(self)
-        for function in self._final_module.functions:
-            if not function.is_declaration and function.name not in own:
-                function.linkage = "internal"
-        self._optimize_final_module()
-        self._final_module.verify()
-        self._finalize_final_module()
-
-
-def _link(library: Any) -> None:
-    """Bring in the code of what a library calls."""
-    for called in dict.fromkeys(library._linking_libraries):
-        library._reload_init.update(called._reload_init)
-        library._final_module.link_in(called._get_module_for_linking(), preserve=True)
-
-
-@contextmanager
-def _whole(context: Any, generator: Any) -> Iterator[None]:
-    """Within it whatever Numba compiles besides becomes a part of the root."""
-    if "_library_class" in generator.__dict__:  # a root within a root
-        yield
-        return
-    generator._library_class = _Inner
-    collecting = gc.isenabled()
-    gc.disable()  # a compiler makes millions of objects that live until its end
-    # asked for at every access to an array, each time by parsing a module
-    context.get_abi_sizeof = functools.cache(type(context).get_abi_sizeof.__get__(context))
-    try:
-        yield
-    finally:
-        del generator._library_class, context.get_abi_sizeof
-        if collecting:
-            gc.enable()
-
-
-#: Passes for closures, object mode and literals, none of which kernels have: a good part of
-#: the time, since the lives of variables are worked out again after each.
-_NEEDLESS = {
-    "AnnotateTypes", "DumpParforDiagnostics", "FindLiterallyCalls", "InlineInlinables",
-    "InlineOverloads", "LiteralPropagationSubPipelinePass", "LiteralUnroll",
-    "MakeFunctionToJitFunction", "NoPythonSupportedFeatureValidation", "RewriteDynamicRaises",
-    "WithLifting",
-}  # fmt: skip
-
-
-#: Names of NumPy's that may make arrays. Numba remembers its failures to compile such functions
-#: without reference counts, so that it must not be asked to.
-_NUMPY_MAKERS = {*dir(np), *dir(np.ndarray)} - {
-    "abs", "conj", "cos", "exp", "expm1", "imag", "log", "log1p", "ndim", "pi", "real", "shape",
-    "sign", "sin", "size", "sqrt", "tanh",
-}  # fmt: skip
-
-
-class Pipeline(compiler.CompilerBase):
-    """Numba's passes but for those that kernels have no use for.
-
-    A kernel is first compiled without reference counts, which few kernels need: none that
-    neither makes arrays nor returns them. Where Numba refuses that, with them.
-    """
-
-    def __init__(
-        self, typing: Any, context: Any, library: Any, args: Any, returns: Any, flags: Any,
-        locals: Any,
-    ) -> None:  # fmt: skip
-        self._again = None
-        if library is None and flags.nrt:
-            self._again = (typing, context, library, args, returns, flags, locals)
-            flags = flags.copy()
-            flags.nrt = False
-        super().__init__(typing, context, library, args, returns, flags, locals)
-
-    def compile_extra(self, function: Callable) -> Any:
-        """Compile a function for the types at hand."""
-        if self._again is None:
-            return super().compile_extra(function)
-        if _NUMPY_MAKERS & {*function.__code__.co_names}:
-            return _Counting(*self._again).compile_extra(function)
-        try:
-            result = super().compile_extra(function)
-        except (errors.NumbaError, NotImplementedError, RuntimeError):
-            result = None
-        if result is None or _has_arrays(result.signature.return_type):
-            return _Counting(*self._again).compile_extra(function)
-        return result
-
-    def define_pipelines(self) -> list[Any]:
-        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        needless = set(_NEEDLESS)
-        constants = self.state.func_id.code.co_consts
-        if not any(isinstance(c, python.CodeType) for c in constants):
-            needless.add("InlineClosureLikes")
-        else:
-            needless -= {"MakeFunctionToJitFunction"}
-        passes.passes = [p for p in passes.passes if p[0].__name__ not in needless]
-        passes.finalize()
-        return [passes]
-
-
-def _has_arrays(ty: Any) -> bool:
-    """Whether a type is an array or holds some."""
-    if isinstance(ty, types.BaseTuple):
-        return any(map(_has_arrays, ty))
-    return isinstance(ty, types.Array)
-
-
-class _Counting(Pipeline):
-    """The same with reference counts."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self._again = None
-        compiler.CompilerBase.__init__(self, *arguments)
-
+#: Numba's settings, from the environment, that change machine code.
+_SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "NRT_STATS")
 
 # --- roots -----------------------------------------------------------------------------------
 _made_here: dict[str, tuple[int, Any]] = {}  # by name; two threads may ask for the same
-
-
-@functools.cache
-def _machine() -> str:
-    """A digest of how roots are made."""
-    folder = Path(__file__).parent
-    files = [folder / name for name in ("compile.py", "counting.py", "parts.py")]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 class Root:
@@ -239,21 +82,35 @@ class Root:
         self.label = label or function.__qualname__
         self._options = options(reassociate)
         reach = Reach([function], classes) if reach is None else reach
+        self.codes = reach.codes
         self.name = self._named(reach.digest)
         self.address, self.call = self._made()
 
     def _named(self, digest: str) -> str:
         """The cache's name: function, and a digest of sources, types, compiler and machine."""
         key = repr((
-            digest, _machine(), _describe(self.arguments), _describe(self.returns), self.entry,
-            numba.__version__, sys.version_info[:2], platform.machine(),
-            cpu_target.target_context.codegen().magic_tuple(), sorted(self._options["fastmath"]),
+            digest, _describe(self.arguments), _describe(self.returns), self.entry,
+            sorted(self._options["fastmath"]), _toolchain(),
         ))  # fmt: skip
         plain = "".join(c if c.isalnum() or c in "._" else "-" for c in self.function.__qualname__)
         return f"{plain[:60]}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
+    def _renamed(self) -> Any:
+        """The function under the root's own name, which its symbols get.
+
+        Numba makes symbols of a function's name, its arguments' types as text, and a counter
+        that starts anew in every process: those of two roots may be the same, and whichever
+        is loaded second would get the first one's code.
+        """
+        f = self.function
+        own = python.FunctionType(
+            f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__
+        )
+        own.__qualname__, own.__module__ = self.name, f.__module__
+        return own
+
     def _made(self) -> tuple[int, Any]:
-        with global_compiler_lock:
+        with global_compiler_lock, progress.interruptible(self.label):
             if self.name not in _made_here:
                 found = cache.load(self.name)
                 made = None if found is None else self._loaded(*found)
@@ -294,11 +151,11 @@ class Root:
         flags = compiler.Flags()
         chosen = {**self._options, "nopython": True, "no_cpython_wrapper": not self.entry}
         cpu_target.options.parse_as_flags(flags, chosen)
-        library = _Root(generator, self.function.__qualname__)
+        library = Whole(generator, self.name)
         library.enable_object_caching()
-        with _whole(context, generator):
+        with whole(context, generator):
             result = compiler.compile_extra(
-                typing, context, self.function, args=self.arguments, return_type=self.returns,
+                typing, context, self._renamed(), args=self.arguments, return_type=self.returns,
                 flags=flags, locals={}, library=library, pipeline_class=Pipeline,
             )  # fmt: skip
         symbol = result.fndesc.llvm_func_name
@@ -310,6 +167,22 @@ class Root:
             }  # fmt: skip
             cache.store(self.name, facts, library._get_compiled_object())
         return address, result.entry_point
+
+
+_OURS: list[Any] = [options, link_called, whole.__wrapped__, Root._compiled]  # type: ignore[attr-defined]
+for _cls in (NoEnvironment, Inner, Whole, Pipeline, Counting):
+    _OURS += [f for f in vars(_cls).values() if isinstance(f, python.FunctionType)]
+
+
+@functools.cache
+def _toolchain() -> tuple[Any, ...]:
+    """What makes machine code of sources: this module, compiler, its settings, and the CPU."""
+    return (
+        [code_text(f.__code__) for f in _OURS], sorted(NEEDLESS), sorted(NUMPY_MAKERS),
+        numba.__version__, llvmlite.__version__, sys.version_info[:2], platform.machine(),
+        cpu_target.target_context.codegen().magic_tuple(),
+        [(name, getattr(config, name, None)) for name in _SETTINGS],
+    )  # fmt: skip
 
 
 def _callable(function: Callable, wrapper: int, environment: Any) -> Any:

@@ -1,68 +1,50 @@
 """What a compiled function is made of: the sources that it reaches, and a digest of them.
 
 A source is a function's byte code, so that comments, formatting and docstrings do not count,
-and whatever its names stand for: kernels and the functions behind intrinsics in turn,
-constants by their value. Of a generic function only the bodies count that the types at hand
-choose. What stands beside a kernel in its file does not count.
+and whatever its names stand for: kernels, the functions behind intrinsics and overloads in
+turn, constants by their value. Of a generic function only the bodies count that the types at
+hand choose, and how it is called by address. What stands beside a kernel in its file does not
+count.
+
+Numba reads names when it compiles; so does a ``Reach``, each time anew. Only byte code is
+remembered.
 """
 
 from __future__ import annotations
 
+import dis
+import enum
+import functools
 import hashlib
+import sys
+import sysconfig
 import types as python
 from collections.abc import Iterable
 from typing import Any
 
-_OUTSIDE = ("numpy", "numba", "llvmlite", "math", "cmath", "builtins", "scipy", "operator")
+from numba.core.typing.templates import builtin_registry
 
-
-class Source:
-    """A function's own text and the objects that it names."""
-
-    def __init__(self, function: Any) -> None:
-        code = function.__code__
-        self.text = _text(code, function.__doc__)
-        self.names: list[Any] = []
-        for cell in function.__closure__ or ():
-            try:
-                self.names.append(cell.cell_contents)
-            except ValueError:  # not filled yet
-                self.names.append(None)
-        self.names += list(function.__defaults__ or ())
-        space = function.__globals__
-        for name in sorted(_names(code)):
-            if name in space:
-                self._add(space[name], code)
-
-    def _add(self, value: Any, code: Any) -> None:
-        if isinstance(value, python.ModuleType):
-            if value.__name__.split(".")[0] not in _OUTSIDE:
-                for name in sorted(_names(code)):
-                    if hasattr(value, name):
-                        self.names.append(getattr(value, name))
-        else:
-            self.names.append(value)
-
-
-_known: dict[Any, Source] = {}
-
-
-def source_of(function: Any) -> Source:
-    """The source of a Python function, read once."""
-    found = _known.get(function)
-    if found is None:
-        found = _known[function] = Source(function)
-    return found
+_OUTSIDE = frozenset(("numpy", "numba", "llvmlite", "scipy"))  # besides Python's own library
+_HAS_DOCSTRING = 0x4000000  # a flag of code objects, from Python 3.14 on
 
 
 class Reach:
-    """All that is compiled into a function for certain types, and what it calls by address."""
+    """All that is compiled into a function for certain types, and what it calls by address.
+
+    Parameters
+    ----------
+    start : iterable
+        Functions, kernels, or constants.
+    classes : frozenset of type
+        The descriptions for which generic functions choose a body.
+    """
 
     def __init__(self, start: Iterable[Any], classes: frozenset[type]) -> None:
         self._hash = hashlib.sha256()
         self._seen: set[Any] = set()
         self._classes = classes
         self.generics: list[Any] = []
+        self.codes: list[Any] = []
         for thing in start:
             self._visit(thing)
 
@@ -71,99 +53,222 @@ class Reach:
         """Hexadecimal digest of all sources."""
         return self._hash.hexdigest()
 
+    def _add(self, text: str) -> None:
+        self._hash.update(text.encode() + b"\n")
+
     def _visit(self, thing: Any) -> None:
         if isinstance(thing, tuple | list):
-            self._hash.update(f"({len(thing)}".encode())
+            self._add(f"{type(thing).__qualname__} {len(thing)}")
             for part in thing:
                 self._visit(part)
-            return
+        elif isinstance(thing, dict):
+            self._add(f"dict {len(thing)}")
+            for key in sorted(thing, key=repr):
+                self._add(_value(key))
+                self._visit(thing[key])
+        else:
+            self._visit_one(thing)
+
+    def _visit_one(self, thing: Any) -> None:
         function = _function_of(thing)
         if function is None:
-            self._hash.update(_value(thing))
-            return
-        if hasattr(function, "bodies"):
+            if isinstance(thing, type) and not _outside(thing):
+                self._visit_class(thing)
+            else:
+                self._add(_value(thing))
+        elif hasattr(function, "bodies"):
             self._visit_generic(function)
+        else:
+            self._visit_function(function, thing)
+        for overload, settings in _overloads().get(id(thing), ()):
+            if not hasattr(thing, "bodies"):
+                self._visit(settings)
+                self._visit(overload)
+
+    def _visit_function(self, function: Any, thing: Any) -> None:
+        if self._met(function):
             return
-        key = function
-        if key in self._seen:
-            self._hash.update(f"again {function.__qualname__}".encode())
-            return
-        self._seen.add(key)
-        source = source_of(function)
-        self._hash.update(function.__qualname__.encode())
-        self._hash.update(_value(getattr(thing, "targetoptions", None)))
-        self._hash.update(source.text)
-        for name in source.names:
-            self._visit(name)
+        code, space = function.__code__, function.__globals__
+        self._add(f"function {function.__qualname__}")
+        self._visit(getattr(thing, "targetoptions", None))
+        self._visit_code(code)
+        self._visit(function.__defaults__)
+        self._visit(function.__kwdefaults__)
+        for cell in function.__closure__ or ():
+            try:
+                self._visit(cell.cell_contents)
+            except ValueError:  # not filled yet
+                self._add("empty")
+        for name in _names(code)[0]:
+            if name in space:
+                self._visit_named(space[name], _names(code)[1])
+
+    def _visit_code(self, code: Any) -> None:
+        self.codes.append(code)
+        self._add(code_text(code))
+
+    def _visit_named(self, value: Any, names: tuple[str, ...]) -> None:
+        """A global: of a module what a function with these attributes may use of it."""
+        if not isinstance(value, python.ModuleType):
+            self._visit(value)
+        elif not _is_outside(value.__name__) and not self._met((value, names)):
+            for name in names:
+                if hasattr(value, name):
+                    self._visit_named(getattr(value, name), names)
 
     def _visit_generic(self, generic: Any) -> None:
-        self._hash.update(f"generic {generic.__qualname__}".encode())
-        if generic in self._seen:
+        if self._met(generic):
             return
-        self._seen.add(generic)
         self.generics.append(generic)
-        for cls in sorted(self._classes & generic.bodies.keys(), key=lambda c: c.__qualname__):
-            self._hash.update(cls.__qualname__.encode())
+        self._add(f"generic {generic.__qualname__} {getattr(generic, 'described', '')}")
+        chosen = self._classes & generic.bodies.keys()
+        for cls in sorted(chosen, key=lambda c: (c.__module__, c.__qualname__)):
+            self._add(cls.__qualname__)
             self._visit(generic.bodies[cls])
+        self._visit(getattr(generic, "by_address", None))
+
+    def _visit_class(self, cls: Any) -> None:
+        """A class: the fields of a named tuple, members of an enumeration, methods of others."""
+        self._add(f"class {cls.__module__}.{cls.__qualname__}")
+        if self._met(cls):
+            return
+        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+            self._visit((cls._fields, cls._field_defaults))
+        elif issubclass(cls, enum.Enum):
+            self._visit({name: member.value for name, member in cls.__members__.items()})
+        elif not cls.__module__.startswith("refode.machine."):  # the host's side
+            for name in sorted(vars(cls)):
+                function = _function_of(vars(cls)[name])
+                if function is not None:
+                    self._visit(function)
+
+    def _met(self, thing: Any) -> bool:
+        """Whether this is not the first time; that it was met counts too."""
+        if thing in self._seen:
+            self._add(f"again {getattr(thing, '__qualname__', '')}")
+            return True
+        self._seen.add(thing)
+        return False
+
+
+def _outside(thing: Any) -> bool:
+    """Whether it is of a library that does not change but by another version."""
+    return _is_outside(getattr(thing, "__module__", None) or "")
+
+
+@functools.cache
+def _is_outside(module: str) -> bool:
+    top = module.partition(".")[0]
+    if top in _OUTSIDE:
+        return True
+    if top not in sys.stdlib_module_names:
+        return False
+    file = getattr(sys.modules.get(top), "__file__", None)  # somebody's own queue.py counts
+    return file is None or file.startswith(_LIBRARY) and "site-packages" not in file
+
+
+_LIBRARY = sysconfig.get_paths()["stdlib"]
 
 
 def _function_of(thing: Any) -> Any:
     """The Python function behind a kernel, an intrinsic or a function; None for a value."""
-    for name in ("py_func", "_defn"):
-        inside = thing.__dict__.get(name) if hasattr(thing, "__dict__") else None
-        inside = inside or (getattr(thing, name, None) if name == "py_func" else None)
-        if isinstance(inside, python.FunctionType):
-            return inside
     if isinstance(thing, python.FunctionType):
-        top = (thing.__module__ or "").split(".")[0]
-        return None if top in _OUTSIDE else thing
+        return None if _outside(thing) else thing
+    if isinstance(thing, python.ModuleType | type):
+        return None
+    for name in ("py_func", "_defn", "func", "__func__", "fget", "__wrapped__"):
+        inside = getattr(thing, name, None)
+        if isinstance(inside, python.FunctionType):
+            return None if name in ("func", "__wrapped__") and _outside(inside) else inside
     return None
 
 
-def _names(code: Any) -> set[str]:
-    """Names that a code object and those within it look up."""
-    names = set(code.co_names)
+_known_overloads: tuple[int, dict[int, list[Any]]] = (0, {})
+
+
+def _overloads() -> dict[int, list[Any]]:
+    """What stands in for Python functions in compiled code, with its options, by their id."""
+    global _known_overloads
+    registered = builtin_registry.globals
+    if len(registered) != _known_overloads[0]:
+        found: dict[int, list[Any]] = {}
+        for value, ty in registered:
+            for template in getattr(ty, "templates", ()):
+                overload = getattr(template, "_overload_func", None)
+                if overload is not None and not _outside(overload):
+                    settings = {
+                        name: option for name, option in template._jit_options.items()
+                        if not isinstance(option, type)
+                    }  # fmt: skip
+                    found.setdefault(id(value), []).append((overload, settings))
+        _known_overloads = len(registered), found
+    return _known_overloads[1]
+
+
+# --- byte code -------------------------------------------------------------------------------
+@functools.cache
+def _names(code: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names that a code object and those within it look up among globals, and all of them."""
+    found, names = set(), set(code.co_names)
+    raw, wide = code.co_code, 0
+    for i in range(0, len(raw), 2):
+        argument = raw[i + 1] | wide
+        wide = argument << 8 if raw[i] == dis.EXTENDED_ARG else 0
+        if raw[i] == _LOAD_GLOBAL:
+            found.add(code.co_names[argument >> 1])
     for constant in code.co_consts:
         if isinstance(constant, python.CodeType):
-            names |= _names(constant)
-    return names
+            found.update(_names(constant)[0])
+            names.update(_names(constant)[1])
+    return tuple(sorted(found)), tuple(sorted(names))
 
 
-def _text(code: Any, doc: str | None) -> bytes:
+_LOAD_GLOBAL = dis.opmap["LOAD_GLOBAL"]
+
+
+@functools.cache
+def code_text(code: Any) -> str:
     """A code object without its docstring, line numbers and file name."""
-    constants: list[Any] = []
-    for i, constant in enumerate(code.co_consts):
-        if isinstance(constant, python.CodeType):
-            first = constant.co_consts[0] if constant.co_consts else None
-            constants.append(_text(constant, first if isinstance(first, str) else None))
-        elif i == 0 and isinstance(constant, str) and constant == doc:
-            constants.append(None)
-        else:
-            constants.append(_constant(constant))
-    parts = (code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars,
-             code.co_argcount, code.co_flags)  # fmt: skip
-    return repr(parts).encode()
+    constants = [_constant(constant) for constant in code.co_consts]
+    if _has_docstring(code):
+        constants[0] = _constant(None)
+    return repr((
+        code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars,
+        code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
+        code.co_flags & ~_HAS_DOCSTRING, code.co_exceptiontable,
+    ))  # fmt: skip
+
+
+def _has_docstring(code: Any) -> bool:
+    """Whether the first constant is one: in functions, before Python 3.14, a text there always."""
+    if not code.co_consts or not isinstance(code.co_consts[0], str):
+        return False
+    if sys.version_info >= (3, 14):
+        return bool(code.co_flags & _HAS_DOCSTRING)
+    return not code.co_name.startswith("<")
 
 
 def _constant(value: Any) -> str:
+    if isinstance(value, python.CodeType):
+        return code_text(value)
     if isinstance(value, frozenset):
         return f"frozenset {sorted(map(_constant, value))}"
+    if isinstance(value, tuple):
+        return f"tuple {[_constant(part) for part in value]}"
     return f"{type(value).__name__} {value!r}"
 
 
-def _value(value: Any) -> bytes:
-    """A global's share of the digest: numbers and texts by value, the rest by name."""
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
-        return f"{type(value).__name__} {value!r}".encode()
-    if isinstance(value, dict):
-        return b"".join(str(k).encode() + _value(v) for k, v in sorted(value.items()))
+# --- values ----------------------------------------------------------------------------------
+def _value(value: Any) -> str:
+    """A global's share of the digest: numbers, texts and arrays by value, the rest by name."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, set | frozenset):
-        return b"".join(_value(item) for item in sorted(value, key=str))
+        return f"{kind} {sorted(map(_value, value))}"
     tobytes = getattr(value, "tobytes", None)
-    if tobytes is not None:
-        return f"{getattr(value, 'dtype', '')} {getattr(value, 'shape', '')}".encode() + tobytes()
-    if isinstance(value, type):
-        fields = getattr(value, "_fields", ())
-        return f"class {value.__module__}.{value.__qualname__} {fields}".encode()
-    name = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__qualname__))
-    return f"{getattr(value, '__module__', '')}.{name}".encode()
+    if tobytes is not None and not isinstance(value, type):
+        return f"{kind} {value.dtype} {value.shape} {hashlib.sha256(tobytes()).hexdigest()}"
+    name = getattr(value, "__qualname__", None)
+    if isinstance(name, str):
+        return f"{kind} {getattr(value, '__module__', '')}.{name}"
+    shown = repr(value)
+    return kind if " at 0x" in shown else f"{kind} {shown}"

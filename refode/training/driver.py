@@ -87,7 +87,8 @@ def train(
 
         ``history`` is a structured array of ``refode.training.HISTORY``: a row an iteration,
         row 0 for the start, with ``iteration``, ``value``, ``gradient_norm`` (Euclidean),
-        ``seconds``, ``evaluations``, ``products``; the last three count from the start.
+        ``seconds``, ``evaluations``, ``products``; the last three count from the start, and the
+        compiler's time is none of the seconds.
 
         ``status`` and what ``x`` is then:
 

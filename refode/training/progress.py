@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from refode.machine import progress as compiler
+
 SECONDS_BETWEEN_LINES = 10.0  # plain
 SECONDS_BETWEEN_REFRESHES = 0.1  # live
 #: Lines come so far apart that computing their terms takes no more of the time than this.
@@ -37,7 +39,6 @@ class Progress:
         # the newest row and how to compute its terms, where it has not been shown
         self.waiting: tuple[dict[str, Any], Terms | None] | None = None
         self.seconds_of_terms, self.with_terms = 0.0, True
-        self.compiled = False  # what the first terms take may be the compiler's time
 
     def open(self) -> None:
         """Take over the terminal's last line, if this is a terminal."""
@@ -94,16 +95,14 @@ class Progress:
         """The terms in words, one entry or none."""
         if terms is None or not self.with_terms:
             return []
-        began = time.monotonic()
+        began = time.monotonic() - compiler.seconds()
         try:
             found = [f"{name} {float(value):.4g}" for name, value in terms().items()]
         except Exception as error:  # no reason to stop training
             self.with_terms = False
             self.say(f"terms: none, as costs raised {type(error).__name__}: {error}")
             return []
-        if self.compiled:
-            self.seconds_of_terms = time.monotonic() - began
-        self.compiled = True
+        self.seconds_of_terms = time.monotonic() - compiler.seconds() - began
         return ["  ".join(found)]
 
     def _print(self, line: str) -> None:

@@ -25,7 +25,7 @@ HISTORY = np.dtype(
         ("iteration", np.int64),
         ("value", np.float64),
         ("gradient_norm", np.float64),  # Euclidean
-        ("seconds", np.float64),  # since the start, interruptions left out
+        ("seconds", np.float64),  # since the start, without interruptions and compiling
         ("evaluations", np.int64),  # of value and gradient, so far
         ("products", np.int64),  # Hessian-vector products, so far
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refode.machine import progress as compiler
 from refode.problems.contract import Problem
 from refode.solvers.parallel import single_threaded_blas
 from refode.training import checkpoint as files
@@ -78,7 +79,7 @@ class Run:
                 files.compare(options.path, found, self.settings, theta0)
                 self.before, self.seen, calls = found.elapsed, found.history, found.calls
         self.recorder = Recorder(problem, data, calls, keep=options.path is not None)
-        self.began = time.perf_counter()
+        self.began = time.perf_counter() - compiler.seconds()
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         """What the problem and its data do not say about this run, for the checkpoint."""
@@ -88,7 +89,8 @@ class Run:
 
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
-        with single_threaded_blas():
+        shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
+        with single_threaded_blas(), shown:
             try:
                 self.progress.open()
                 self.iterate = self._first()
@@ -278,7 +280,7 @@ class Run:
         return np.array(self.rows, dtype=self.dtype)
 
     def _elapsed(self) -> float:
-        return self.before + time.perf_counter() - self.began
+        return self.before + time.perf_counter() - compiler.seconds() - self.began
 
     def _refusal(self, error: Exception) -> files.Refusal:
         return files.Refusal(
