@@ -15,6 +15,8 @@ identity  u              1             0
 Complex arguments are treated to first order, sigma(x + iy) = sigma(x) + iy
 sigma'(x): with the complex step's y = 1e-200 ... that is exact, because the
 neglected terms are below the smallest number.
+
+Twin on the device: refode/cuda/activations.py.
 """
 
 from __future__ import annotations
