@@ -201,7 +201,7 @@ def _compiled(function: Any, real: Any, slope: Any) -> None:
     def for_complex(x):
         return complex(real(x.real), x.imag * slope(x.real))
 
-    for twin in (for_floats, for_complex):  # closures: see ``_jit.kernel`` on their names
+    for twin in (for_floats, for_complex):  # closures: ``machine.compile.kernel`` on their names
         twin.__qualname__ = f"{function.__name__}_{twin.__name__}"
     COMPILED[function.__name__] = (for_floats.__qualname__, for_complex.__qualname__)
 
