@@ -318,7 +318,7 @@ class NeuralODE(Fixed):
         return Theta_bar.reshape(-1)[self._order]
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
-        """Description of a sweep for the driver; ``dynamics`` is a class of ``dynamics.py``."""
+        """Description of a sweep for the driver; ``dynamics`` is a class of sweeps/."""
         memory = MEMORY[self.memory]
         return driver.Sweep.of(
             self.field, plan.scheme, plan.grid, dynamics, dtype, memory, self.placement
