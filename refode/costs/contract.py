@@ -6,6 +6,8 @@
     m columns of L, and to cost_bar those of the cost's own parameters. Costs are asked at the
     end (``at.last``); those that are ``everywhere`` at the start of every step too, in
     descending order.
+
+Twins on the device: refode/cuda/contract.py and refode/cuda/costs.py.
 """
 
 from __future__ import annotations

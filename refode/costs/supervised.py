@@ -2,6 +2,8 @@
 
 A loss is l(v, y); the cost is ``scale`` times its sum over the samples. Where
 there is no readout, W has no rows and v = z(T).
+
+Twin on the device: refode/cuda/costs.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The GPU path: the sweeps of refode.solvers in numba.cuda kernels, docs/cuda.md.
+"""The GPU path: the sweeps of refode.sweeps in numba.cuda kernels, docs/cuda.md.
 
 Asked for by ``device="cuda"``; the package numba-cuda is imported then and not before.
 """

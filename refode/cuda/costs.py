@@ -1,5 +1,6 @@
-"""Costs at the end of a path on the device: twin of refode/costs/{contract,supervised,flow}.py.
+"""Costs at the end of a path on the device, or at every point of the grid.
 
+Twin of refode/costs/contract.py, refode/costs/supervised.py and refode/costs/flow.py.
 One thread takes a sample's loss whole, so that its sums have a fixed order.
 """
 

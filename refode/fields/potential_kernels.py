@@ -13,6 +13,8 @@ With s = (x, t), sigma = log(2 cosh), layers 0, ..., M and h = 1/M (docs/equatio
 C (m, D) has the rows' inner products of K_0's first d columns, C C^T = K_0 K_0^T, with
 D = min(d, m) columns (D92); n is its diagonal. A stands for low rank, S for the symmetric
 quadratic; one of them is there.
+
+Twins on the device: refode/cuda/potential.py and refode/cuda/potential_value.py.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 A block's J_i and T_i are (m, D S) matrices: row k holds the D derivatives of unit k, one
 after another, so that a layer is one product for all samples and directions.
+
+Twin on the device: refode/cuda/potential_laplacian.py.
 """
 
 from __future__ import annotations

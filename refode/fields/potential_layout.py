@@ -1,4 +1,7 @@
-"""Where the potential network's effective weights and a stage's tape keep what."""
+"""Where the potential network's effective weights and a stage's tape keep what.
+
+Twin on the device: refode/cuda/potential_layout.py.
+"""
 
 from __future__ import annotations
 

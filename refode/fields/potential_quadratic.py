@@ -2,6 +2,8 @@
 
 S lies among the effective weights in three parts: S_xx (d, d), S_xt (d,) and S_tt. It is
 symmetric; cotangents are those of S_xx as a full matrix and of 2 S_xt, S_tt as they enter.
+
+Twin on the device: refode/cuda/potential_quadratic.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""From arrays to kernels and back: buffers, chunks, sums in fixed order."""
+"""From arrays to kernels and back: buffers, chunks, sums in fixed order.
+
+Twin on the device: refode/cuda/driver.py.
+"""
 
 from __future__ import annotations
 

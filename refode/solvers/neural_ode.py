@@ -319,7 +319,7 @@ class NeuralODE(Fixed):
         return Theta_bar.reshape(-1)[self._order]
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
-        """Description of a sweep for the driver; ``dynamics`` is a class of ``dynamics.py``."""
+        """Description of a sweep for the driver; ``dynamics`` is a class of sweeps/."""
         key = (id(plan), dynamics, np.dtype(dtype).char)
         plan_of, sweep = self._sweeps.get(key, (None, None))
         if sweep is None or plan_of is not plan:

@@ -85,7 +85,7 @@ FLOWS: tuple[Mutant, ...] = (
         "costs.flow", "        value += cost.constant - Y[l, s] + cost.transport * Y[v, s]\n",
         "        value += cost.constant + Y[l, s] + cost.transport * Y[v, s]\n",
         (("log-det-sign", ""),), "total",
-        more=(("        L[l, s] = -cost.scale\n", "        L[l, s] = cost.scale\n"),),
+        more=(("        L[l, s] -= cost.scale\n", "        L[l, s] += cost.scale\n"),),
     ),
     Mutant(
         "log-det-sign-density", "the log-determinant enters the density with the wrong sign",
@@ -120,7 +120,7 @@ FLOWS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "transport-detached", "the transport cost has no gradient", "costs.flow",
-        "        L[v, s] = cost.scale * cost.transport\n", "        L[v, s] = 0.0\n",
+        "        L[v, s] += cost.scale * cost.transport\n", "        L[v, s] += 0.0\n",
         (("gradient-without-transport", ""),), "gradient",
     ),
 )  # fmt: skip
