@@ -194,7 +194,7 @@ class Supervised(Regularised, WithODE):
     def features(self, theta: Array, x: Array) -> Array:
         """Propagated features z(T), (N, d)."""
         theta, x = self._parameters(theta), self._inputs(x)
-        return self.ode.solve(theta[: self.ode.n_parameters], self._padded(x))
+        return self.ode.solve(theta[: self.ode.n_parameters], self._padded(hosted(x)))
 
     def transported(self, theta: Array, x: Array, t: float) -> Array:
         """u(x, t) of the transport view (9): W z(T) + b for the characteristic through (x, t).
@@ -264,7 +264,7 @@ class Supervised(Regularised, WithODE):
 
     def _outputs_adjoint(self, theta: Array, x: Array, F_bar: Array) -> Array:
         ode, W = self.ode, self._readout(theta)[0]
-        theta_ode, padded = theta[: ode.n_parameters], self._padded(x)
+        theta_ode, padded = theta[: ode.n_parameters], self._padded(hosted(x))
         z_bar = F_bar @ W if self.readout else F_bar
         theta_bar, _ = ode.adjoint(theta_ode, padded, np.ascontiguousarray(z_bar))
         if not self.readout:
