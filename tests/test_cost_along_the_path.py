@@ -24,13 +24,15 @@ class TrackSpec(NamedTuple):
     weights: np.ndarray
     targets: np.ndarray
     everywhere: bool
-    work_rows: int = 1
+    work_rows: int = 40  # more than any field here asks for
 
 
 @observe.register(TrackSpec)
 def track_observe(cost, at, Y, L, cost_bar, scratch):
     value = Y[0, 0] * 0
-    square = scratch[0]
+    if scratch.shape[0] < cost.work_rows:
+        return value + np.nan
+    square = scratch[cost.work_rows - 1]
     for s in range(at.m):
         square[s] = Y[0, 0] * 0
         for i in range(Y.shape[0]):
