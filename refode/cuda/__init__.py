@@ -5,7 +5,9 @@ Asked for by ``device="cuda"``; the package numba-cuda is imported then and not 
 
 from typing import Any
 
-__all__ = ["bytes_of", "calibrate", "release", "settings"]
+from refode.cuda.registry import register as register
+
+__all__ = ["bytes_of", "calibrate", "register", "release", "settings"]
 
 
 def settings(**how: Any) -> Any:
