@@ -1,4 +1,7 @@
-"""docs/examples: every script runs, prints the lines of docs/examples.md, and tells the truth."""
+"""docs/examples: every script runs, prints the lines of docs/examples.md, and tells the truth.
+
+So does the README's example; and the files that CONTRIBUTING.md names are there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ FOLDER = ROOT / "docs" / "examples"
 PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
 ADAPTERS = {"mymodel"}  # what own_implementation loads, and the page shows beside it
 EXAMPLES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ADAPTERS)
-NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 
 
 def run(name, folder):
@@ -23,8 +26,8 @@ def run(name, folder):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(FOLDER / f"{name}.py"), *([str(folder)] if pictured(name) else [])],
-        cwd=folder, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True,
-        timeout=600,
+        cwd=folder, env=os.environ | {"PYTHONPATH": path, "REFODE_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -155,3 +158,30 @@ def test_the_example_is_short(name):
     text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     assert 15 <= len(text.splitlines()) <= 60
     assert text.startswith('"""')
+
+
+def test_the_ten_lines_of_the_readme_print_what_it_says(capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Ten lines")[2].partition("\n## ")[0]
+    found = {}
+    exec(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1], found)
+    first, *_, last = capsys.readouterr().out.strip().splitlines()
+    assert f"prints `{first}`" in section
+    assert first == "True 1.0"
+    assert last.startswith("verdict: passed")
+    labels = ("relative error of the gradient", "could have seen")
+    said = numbers(re.search(r"```text\n(.*?)```", section, re.DOTALL)[1], *labels)
+    seen = numbers(str(found["report"]), *labels)
+    for mine, here in zip(said, seen, strict=True):
+        assert here < 100.0 * mine
+
+
+def test_files_that_contributors_are_sent_to_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:docs|refode|tests|validation)/[\w./*-]*[\w/]", text))
+    assert len(named) > 40
+    made = {n for n in named if "NAME" in n or n == "docs/_build"}
+    gone = {n for n in named - made if not list(ROOT.glob(n))}
+    assert gone <= {"docs/adding_a_loss.md"}
+    for page in ROOT.glob("docs/adding_*.md"):
+        assert f"(docs/{page.name})" in text

@@ -12,7 +12,7 @@ field = refode.fields.Shallow(dim=3, width=16)
 ode = refode.NeuralODE(field, scheme="rk4", n_steps=10)
 problem = refode.Supervised(ode, loss="logistic", augment=1, tikhonov=1e-3)
 
-result = refode.train(problem, x, y, max_iter=1000, tolerance=1e-4, progress=False)
+result = refode.train(problem, x, y, max_iter=500, tolerance=1e-3, progress=False)
 right = problem.predict_label(result.x, test_x) == test_y
 
 # What a straight cut alone can do: the best of many directions, without a flow.
