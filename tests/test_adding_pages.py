@@ -26,6 +26,7 @@ MISTAKES = {
     "adding_a_basis": ("-w * np.sin", "w * np.sin"),
     "adding_a_field": ("Z_bar[i, s] -= 6.0", "Z_bar[i, s] += 6.0"),
     "adding_a_golden_case": ("kernels.results(case)", f"kernels.results(case | {CELLS})"),
+    "adding_a_loss": ("V[i, s] = about.delta * q / root", "V[i, s] = -about.delta * q / root"),
     "adding_a_problem": ("-(r * a * x * e)", "(r * a * x * e)"),
     "adding_a_scheme": ("1/4    0  3/4", "1/4  1/4  1/2"),
     "adding_an_energy": ("(-2.0 * u", "(2.0 * u"),
