@@ -4,6 +4,8 @@ Blocks are feature-major, ``(rows, S)``. Products go to BLAS through the symbol
 that Numba itself links (SciPy's), with the accumulating form (beta = 1) that
 ``np.dot`` does not offer: the parameter gradients add into their buffers without
 a temporary. With the JIT off the same names are plain NumPy.
+
+Twin on the device: refode/cuda/linalg.py.
 """
 
 from __future__ import annotations

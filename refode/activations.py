@@ -15,6 +15,8 @@ identity  u              1             0
 Complex arguments are treated to first order, sigma(x + iy) = sigma(x) + iy
 sigma'(x): with the complex step's y = 1e-200 ... that is exact, because the
 neglected terms are below the smallest number.
+
+Twin on the device: refode/cuda/activations.py.
 """
 
 from __future__ import annotations
@@ -199,7 +201,7 @@ def _compiled(function: Any, real: Any, slope: Any) -> None:
     def for_complex(x):
         return complex(real(x.real), x.imag * slope(x.real))
 
-    for twin in (for_floats, for_complex):  # closures: see ``_jit.kernel`` on their names
+    for twin in (for_floats, for_complex):  # closures: ``machine.compile.kernel`` on their names
         twin.__qualname__ = f"{function.__name__}_{twin.__name__}"
     COMPILED[function.__name__] = (for_floats.__qualname__, for_complex.__qualname__)
 

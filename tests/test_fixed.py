@@ -13,6 +13,7 @@ import pytest
 import refode
 from refode import bases, densities, fields, games, packing, steps, tableaus
 from refode._fixed import Fixed
+from refode.costs import losses
 
 NORMAL = densities.Gaussian([0.0, 0.0], 1.0)
 BUMP = games.GaussianBump(1.0, [0.0, 0.0], 0.5)
@@ -29,12 +30,13 @@ MADE = {type(made): made for made in (
     fields.Potential(2, 3), fields.Shallow(2, 3),
     bases.Constant(), bases.PiecewiseConstant(3), bases.PiecewiseLinear(2), bases.Legendre(2),
     bases.BSpline(4), steps.Equal(3), steps.Given([0.0, 0.2, 1.0]), tableaus.get("dopri5"),
-    packing.Layout({"W": (2, 3), "b": ()}),
+    packing.Layout({"W": (2, 3), "b": ()}), losses.Regression(), losses.Logistic(),
+    losses.Softmax(),
     NORMAL, densities.GaussianMixture([0.5, 0.5], np.eye(2), 1.0), densities.Empirical(np.eye(2)),
     BUMP, games.Quadratic(1.0, [0.0, 1.0]), games.Nothing(), BUMP + BUMP,
     GAME, GAME.running_cost, GAME.interaction, GAME.terminal_cost, games.CrossEntropy(NORMAL),
 )}  # fmt: skip
-MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games)
+MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games, losses)
 over_all = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 
 
@@ -69,7 +71,7 @@ def test_every_public_class_is_here():
             if inspect.isclass(value) and not issubclass(value, tuple):
                 found.add(value)
     abstract = {kind for kind in found if inspect.isabstract(kind)}
-    assert abstract == {bases.Basis, steps.Steps, densities.Density, games.Energy}
+    assert abstract == {bases.Basis, steps.Steps, densities.Density, games.Energy, losses.Loss}
     assert found - abstract - set(MADE) == set()
 
 

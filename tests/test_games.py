@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tolerances as tol
@@ -352,24 +346,6 @@ def test_costs_ask_for_shapes(n, m, d, e):
             for call in (cost.derivative, cost.functional):
                 with pytest.raises(ValueError, match=rf"^log_rho: got .* wanted \({n},\)"):
                     call(x, np.zeros(m))
-
-
-def test_the_page_on_energies_is_right(tmp_path):
-    """As somebody would who follows it."""
-    root = Path(__file__).resolve().parents[1]
-    text = (root / "docs" / "adding_an_energy.md").read_text()
-    wall, proof = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    (tmp_path / "wall.py").write_text(wall)
-    (tmp_path / "proof.py").write_text(f"from wall import Wall\n{proof}\nprint('proven')\n")
-    named = {
-        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
-        "REFODE_CACHE_DIR": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "1",
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "proof.py"], cwd=tmp_path, env=os.environ | named,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stdout == "proven\n", done.stderr
 
 
 def test_what_games_say_of_themselves():

@@ -10,9 +10,9 @@ import pytest
 import tolerances as tol
 from contract import close, same
 from game_cases import CASES
-from refode.solvers.sweeps import MEMORY
 
 import refode
+from refode.sweeps.sweep import MEMORY
 
 TERMS = ("L", "F", "G", "hjb", "hjb_terminal", "total")
 

@@ -374,3 +374,11 @@ STEPS_ORDER = 0.15
 STEPS_FINEST = 1e-7
 # there and back by 32 graded steps of rk4, whose error is about (1/32)^4/10
 STEPS_INVERSE = 1e-6
+# --- tests/test_stored_values.py --------------------------------------------------------------
+# |new - stored| against the norm of each array: rounding in another order. Other BLAS kernels
+# of OpenBLAS's are 1e-15 away as a rule and 1.3e-14 at most (a Hessian-vector product)
+STORED = 1e-13
+
+# --- tests/test_loss_contract.py --------------------------------------------------------------
+# central differences of predictions with h = 1e-5: eps/h, and twice that in the square
+LOSS_GAUSS_NEWTON = 1e-8

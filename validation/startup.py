@@ -5,6 +5,10 @@ kernels; "next process" finds there what the first one compiled. Both count from
 the import to the end of the first gradient, building the model included. Processor times
 stand beside the wall's: where they differ much, others are using the machine. Python may keep
 byte code, as it does for whatever is installed, and the first process of all writes it.
+
+With ``--against DIR`` everything is of two checkouts, this one and an older one, in turns:
+processor seconds of first, second and next problems, of the command that makes Figure 1 and the
+real data, of the tests, and the kernels' own times. All but the tests, or the pieces named.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import common
@@ -43,6 +48,14 @@ x, y = rng.standard_normal((1000, ode.dim)), {y}
 problem.value_and_gradient(problem.initial(seed=0), x, y)
 """
 
+PIECES = {
+    "first": "first gradients from an empty cache",
+    "second": "further problems in a process",
+    "next": "the import, and first gradients of processes with a warm cache",
+    "reproduce": "refode reproduce figure1 realdata from an empty cache",
+    "tests": "pytest -n 2 from an empty cache (takes long)",
+    "kernels": "value and gradient of S1, S2, C1, C2, M1, M2",
+}
 BINARY, REAL = "rng.integers(0, 2, 1000)", "rng.standard_normal(1000)"
 SMALL = {
     "field": "refode.fields.Shallow(dim=3, width=32)",
@@ -75,8 +88,21 @@ def fresh_process(body: str, cache: str) -> dict[str, Any]:
 def main() -> int:
     """Measure, print, check."""
     parser = common.arguments(__doc__, "startup")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="an older checkout")
+    for piece, what in PIECES.items():
+        parser.add_argument(f"--{piece}", action="store_true", help=f"with --against: {what}")
+    parser.add_argument("--caches", type=Path, metavar="DIR",
+                        help="with --kernels: where compiled kernels are kept")  # fmt: skip
     args = parser.parse_args()
+    if args.against is None and any(getattr(args, piece) for piece in (*PIECES, "caches")):
+        parser.error("--against: missing, wanted with the pieces of a comparison")
+    if args.against is not None and not (args.against / "refode" / "__init__.py").is_file():
+        parser.error(f"--against: got {args.against}, wanted a folder with refode in it")
     report = common.Report(args.out)
+    if args.against is not None:
+        import startup_against
+
+        return startup_against.compare(args, report)
     repeats = 3 if args.quick else 7
     models = dict(list(MODELS.items())[:2]) if args.quick else MODELS
     found: dict[str, Any] = {"machine": common.machine(), "gradients": {}}

@@ -5,7 +5,10 @@
     samples, which are the samples at.first, ..., at.first+m-1; adds its cotangent to the first
     m columns of L, and to cost_bar those of the cost's own parameters. Costs are asked at the
     end (``at.last``); those that are ``everywhere`` at the start of every step too, in
-    descending order.
+    descending order. ``scratch`` (rows, S) is work space, at least ``work_rows`` of them.
+
+docs/adding_a_loss.md adds one. Twins on the device: refode/cuda/contract.py and
+refode/cuda/costs.py.
 """
 
 from __future__ import annotations
@@ -43,6 +46,20 @@ def observe(cost, at, Y, L, cost_bar, scratch):
 def everywhere(cost: Any) -> bool:
     """Whether a cost reads the path at every point of the grid; most read its end alone."""
     return bool(getattr(cost, "everywhere", False))
+
+
+def work_rows(cost: Any) -> int:
+    """Rows of ``scratch`` that a cost of one's own asks for; its description may say so."""
+    return int(getattr(cost, "work_rows", 0))
+
+
+def check_cost(name: str, cost: Any) -> None:
+    """TypeError unless this is a description that ``observe`` has a body for."""
+    if type(cost) not in observe.bodies:
+        raise TypeError(
+            f"{name}: got a {type(cost).__name__}, wanted a NamedTuple of a class with a body "
+            "registered for refode.costs.contract.observe"
+        )
 
 
 class Cotangent(NamedTuple):

@@ -8,6 +8,8 @@ A kernel body adds to rows of a block, feature-major, for real and complex numbe
     Z_bar[:, s] += weight[s] grad Q(z_s).
 
 docs/adding_an_energy.md adds one in one small class.
+
+Twin on the device: refode/cuda/energies.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The state at the end of the path from a datum back to the standard normal is (w, ..., l, v):
 l the log-determinant of the inverse flow, v the integral of |f|^2/2, both with the sign of
 the direction of integration.
+
+Twin on the device: refode/cuda/costs.py.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The state at the end is (z, log rho, L, F, R). ``GameCost`` weighs the three quadratures, adds
 the terminal cost and the violation of the terminal condition Phi(z, T) = G'; ``InverseCost``
 is the cross-entropy of the density that the flow back from data gives them.
+
+Twin on the device: refode/cuda/game_costs.py.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
 
 Mixtures of Gaussians are evaluated here, (D60)-(D62); a density that is known by its methods
 alone is evaluated beforehand, where the paths end (``GivenTarget``).
+
+Twin on the device: refode/cuda/targets.py.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""The GPU path: the sweeps of refode.solvers in numba.cuda kernels, docs/cuda.md.
+"""The GPU path: the sweeps of refode.sweeps in numba.cuda kernels, docs/cuda.md.
 
 Asked for by ``device="cuda"``; the package numba-cuda is imported then and not before.
 """
 
 from typing import Any
 
-__all__ = ["bytes_of", "calibrate", "release", "settings"]
+from refode.cuda.registry import register as register
+
+__all__ = ["bytes_of", "calibrate", "register", "release", "settings"]
 
 
 def settings(**how: Any) -> Any:

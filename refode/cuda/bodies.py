@@ -14,11 +14,13 @@ from refode.costs.game import GameCost, InverseCost
 from refode.costs.supervised import SupervisedCost
 from refode.costs.targets import DenseTarget, GivenTarget
 from refode.cuda import costs, dynamics, game_costs, game_dynamics
+from refode.cuda import losses as losses  # which registers its bodies
 from refode.cuda.contract import CostBodies, DynamicsBodies, FieldBodies
 from refode.cuda.energies import energy_bodies
 from refode.cuda.mlp import mlp
 from refode.cuda.ops import Ops
 from refode.cuda.potential import potential
+from refode.cuda.registry import BY_SAMPLE, found, plain, register
 from refode.cuda.shallow import shallow
 from refode.cuda.targets import DenseOnDevice, target_bodies
 from refode.fields.mlp import MLPSpec
@@ -28,35 +30,30 @@ from refode.solvers.placement import Resident
 from refode.sweeps.dynamics import Flow, Hutchinson, LogDet, Plain
 from refode.sweeps.game_dynamics import Game
 
-FIELDS = {
-    ShallowSpec: shallow, NarrowShallowSpec: shallow, MLPSpec: mlp, PotentialSpec: potential,
-}  # fmt: skip
-DYNAMICS: dict[type, Any] = {
-    Plain: dynamics.plain, LogDet: dynamics.log_det, Flow: dynamics.flow,
-    Hutchinson: dynamics.hutchinson,
-}  # fmt: skip
-COSTS = {Cotangent: costs.cotangent, FlowCost: costs.flow, SupervisedCost: costs.supervised}
-#: Parts of costs that have an entry for every sample, and the axis that counts them.
-BY_SAMPLE = {
-    (Cotangent, "z_bar"): 1, (SupervisedCost, "targets"): 0, (SupervisedCost, "labels"): 0,
-    (GivenTarget, "log_density"): 0, (GivenTarget, "score"): 0,
-}  # fmt: skip
+register("field", ShallowSpec)(shallow)
+register("field", NarrowShallowSpec)(shallow)
+register("field", MLPSpec)(mlp)
+register("field", PotentialSpec)(potential)
+register("dynamics", Plain)(dynamics.plain)
+register("dynamics", LogDet)(dynamics.log_det)
+register("dynamics", Flow)(dynamics.flow)
+register("dynamics", Hutchinson)(dynamics.hutchinson)
+register("cost", FlowCost)(costs.flow)
+register("cost", Cotangent, by_sample={"z_bar": 1})(costs.cotangent)
 
 
-class LossesOnDevice(NamedTuple):
+class SupervisedOnDevice(NamedTuple):
     """``SupervisedCost`` with W (m, d) and b (m,) one after the other, m = 0 without them."""
 
-    loss: int
+    loss: Any
     m: int
     readout: Any
-    targets: Any
-    labels: Any
     scale: float
 
 
 def field_bodies(ops: Ops, description: Any) -> FieldBodies:
     """Bodies of a field; ValueError where the device has none."""
-    made = _found("field", FIELDS, description)(ops)
+    made = found("field", description)(ops)
     sizes_alone = all(isinstance(part, int) for part in description)
     return _frozen(made, description) if ops.name == "tile" and sizes_alone else made
 
@@ -98,12 +95,12 @@ def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:
     """Bodies of a right-hand side."""
     if isinstance(description, Game):
         return game_dynamics.game(ops, energy_bodies(ops, description.energy))
-    make = _found("field", DYNAMICS, description)
+    make = found("dynamics", description)
     field = field_bodies(ops, description.field)
     if isinstance(description, Hutchinson) and field.tangent is None:
         raise ValueError(
             f"trace: got Hutchinson's estimate with device='cuda' and the field "
-            f"{_name(description.field)}, which has no tangent there, wanted 'exact', or "
+            f"{plain(type(description.field))}, which has no tangent there, wanted 'exact', or "
             "device='cpu'"
         )
     return make(ops, field)
@@ -115,21 +112,9 @@ def cost_bodies(ops: Ops, cost: Any) -> CostBodies:
         return game_costs.game_cost(ops, target_bodies(ops, cost.target))
     if isinstance(cost, InverseCost):
         return game_costs.inverse_cost(ops, target_bodies(ops, cost.initial))
-    return _found("cost", COSTS, cost)(ops)
-
-
-def _name(description: Any) -> str:
-    return type(description).__name__.removesuffix("Spec")
-
-
-def _found(what: str, table: dict[type, Any], description: Any) -> Any:
-    if type(description) not in table:
-        wanted = ", ".join(sorted({kind.__name__.removesuffix("Spec") for kind in table}))
-        raise ValueError(
-            f"device: got 'cuda' with the {what} {type(description).__name__}, wanted one of "
-            f"{wanted}, or device='cpu'"
-        )
-    return table[type(description)]
+    if isinstance(cost, SupervisedCost):
+        return costs.supervised(ops, found("loss", cost.loss)(ops))
+    return found("cost", cost)(ops)
 
 
 def on_device(description: Any, send: Any) -> Any:
@@ -137,10 +122,9 @@ def on_device(description: Any, send: Any) -> Any:
     if isinstance(description, SupervisedCost):
         c = description
         readout = np.concatenate([c.W.ravel(), c.b]) if len(c.W) else np.zeros(1)
-        return LossesOnDevice(
-            int(c.loss), len(c.W), send(readout), send(_some(c.targets)), send(_some(c.labels)),
-            float(c.scale),
-        )  # fmt: skip
+        return SupervisedOnDevice(
+            on_device(c.loss, send), len(c.W), send(readout), float(c.scale)
+        )
     if isinstance(description, GivenTarget):
         return GivenTarget(*(send(_some(part)) for part in description))
     if isinstance(description, DenseTarget):

@@ -1,5 +1,7 @@
 """What fields, dynamics and costs supply to the sweeps on the device.
 
+Twin of refode/fields/contract.py, refode/sweeps/contract.py and refode/costs/contract.py.
+
 ``rhs(f, e, t, Z, F, tr, tape)``
     F <- f(Z, t); tr (S,) <- tr df/dz unless it is None; the tape keeps what the adjoint reads.
 ``rhs_adjoint(f, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch)``

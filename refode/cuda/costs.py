@@ -1,20 +1,17 @@
-"""Costs at the end of a path on the device: twin of refode/costs/{contract,supervised,flow}.py.
+"""Costs at the end of a path on the device, or at every point of the grid.
 
+Twin of refode/costs/contract.py, refode/costs/supervised.py and refode/costs/flow.py.
 One thread takes a sample's loss whole, so that its sums have a fixed order.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
-from numba import cuda
-
-from refode.costs.supervised import LOGISTIC, REGRESSION
 from refode.cuda.contract import CostBodies
 from refode.cuda.linalg import linalg
-from refode.cuda.ops import Ops, sigmoid, softplus
+from refode.cuda.ops import Ops
 
 
 @functools.cache
@@ -90,10 +87,9 @@ def nothing(ops: Ops) -> Any:
 
 
 @functools.cache
-def supervised(ops: Ops) -> CostBodies:
-    """Mean loss, eq. (D30); L <- W^T v_bar."""
+def supervised(ops: Ops, loss: Any) -> CostBodies:
+    """Mean of a loss (losses.py), eq. (D30); L <- W^T v_bar."""
     la = linalg(ops)
-    losses = _losses(ops)
     product, product_transposed, add_column = la.product, la.product_transposed, la.add_column
     outer_add, row_sums, total, copy = la.outer_add, la.row_sums, la.total, la.copy
 
@@ -102,71 +98,22 @@ def supervised(ops: Ops) -> CostBodies:
         k, d, values = cost.m, Y.shape[0], scratch[0]
         if k == 0:  # no readout
             copy(L, Y)
-            losses(L, cost.loss, cost.targets, cost.labels, cost.scale, first, m, values)
+            losses(L, cost.loss, cost.scale, first, m, values)
         else:
             V, W = scratch[1 : 1 + k], cost.readout
             product(W, 0, 1, Y, V, False)  # [1] v = W z + b
             add_column(V, W, k * d)
-            losses(V, cost.loss, cost.targets, cost.labels, cost.scale, first, m, values)  # [2]
+            losses(V, cost.loss, cost.scale, first, m, values)  # [2] v_bar
             outer_add(V, Y, 1, cost_bar, 0)  # [1]^T W_bar += v_bar z^T
             row_sums(cost_bar, k * d, V, 1.0)  #     b_bar += v_bar
             product_transposed(W, 0, 1, V, L, False)  # z_bar = W^T v_bar
         total(cost_bar, value_at, values, cost.scale)
 
-    return CostBodies(terminal, nothing(ops), lambda cost: 1 + len(cost.W))
-
-
-@functools.cache
-def _losses(ops: Ops) -> Any:
     @ops.each
-    def losses(s, V, loss, targets, labels, scale, first, m, values):
+    def losses(s, V, about, scale, first, m, values):
         """values[s] <- loss, not scaled; V <- its derivative, scaled, zero from column m on."""
-        if s >= m:
-            values[s] = 0.0
-            for i in range(V.shape[0]):
-                V[i, s] = 0.0
-        elif loss == REGRESSION:
-            values[s] = _regression(targets, first + s, scale, V, s)
-        elif loss == LOGISTIC:
-            values[s] = _logistic(labels[first + s], scale, V, s)
-        else:
-            values[s] = _softmax(labels[first + s], scale, V, s)
+        values[s] = loss(about, first + s, V, s) if s < m else 0.0
+        for i in range(V.shape[0]):
+            V[i, s] = scale * V[i, s] if s < m else 0.0
 
-    return losses
-
-
-@cuda.jit(device=True)
-def _regression(targets, row, scale, V, s):
-    """l = |v - y|^2 / 2,  v_bar = v - y."""
-    value = 0.0
-    for i in range(V.shape[0]):
-        r = V[i, s] - targets[row, i]
-        value += 0.5 * r * r
-        V[i, s] = scale * r
-    return value
-
-
-@cuda.jit(device=True)
-def _logistic(y, scale, V, s):
-    """l = log(1 + e^v) - y v for y in {0, 1},  v_bar = 1/(1 + e^-v) - y."""
-    v = V[0, s]
-    V[0, s] = -scale * sigmoid(-v) if y == 1 else scale * sigmoid(v)
-    return softplus(-v) if y == 1 else softplus(v)  # no cancellation
-
-
-@cuda.jit(device=True)
-def _softmax(y, scale, V, s):
-    """l = log sum_i e^{v_i} - v_y,  v_bar = p - e_y, with the largest v taken out."""
-    top = V[0, s]
-    for i in range(1, V.shape[0]):
-        if V[i, s] > top:
-            top = V[i, s]
-    shifted = V[y, s] - top
-    total = 0.0
-    for i in range(V.shape[0]):
-        V[i, s] = math.exp(V[i, s] - top)
-        total += V[i, s]
-    for i in range(V.shape[0]):
-        V[i, s] = scale * (V[i, s] / total)
-    V[y, s] -= scale
-    return math.log(total) - shifted
+    return CostBodies(terminal, nothing(ops), lambda cost: 1 + len(cost.W))

@@ -262,6 +262,5 @@ def _one_sample(problem: Any) -> tuple[Any, ...]:
     """A sample, and a target where the problem takes one."""
     if not hasattr(problem, "n_inputs"):
         return (np.zeros((1, problem.ode.dim)),)
-    labels = problem.loss != "regression"
-    y = np.zeros(1, dtype=np.int64) if labels else np.zeros((1, problem.n_outputs))
+    y = np.zeros(1, dtype=np.int64) if problem._loss.labels else np.zeros((1, problem.n_outputs))
     return np.zeros((1, problem.n_inputs)), y

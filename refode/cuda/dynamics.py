@@ -1,4 +1,4 @@
-"""Right-hand sides of the augmented state on the device: twin of refode/solvers/dynamics.py."""
+"""Right-hand sides of the augmented state on the device: twin of refode/sweeps/dynamics.py."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from numba import cuda
 
 from refode.costs.energies import BumpSpec, NothingSpec, QuadraticSpec, SumSpec
 from refode.cuda.ops import Ops
+from refode.cuda.registry import TABLES, register
 
 
 class EnergyBodies(NamedTuple):
@@ -38,7 +39,7 @@ def _structure(description: Any) -> Any:
     kind = type(description)
     if kind is SumSpec:
         return _structure(description.first), _structure(description.second)
-    if kind not in ENERGIES:
+    if kind not in TABLES["energy"]:
         raise ValueError(
             f"device: got 'cuda', which has no body for the energy {kind.__name__}, wanted "
             "GaussianBump, Quadratic and their sums, or device='cpu'"
@@ -50,7 +51,7 @@ def _structure(description: Any) -> Any:
 def _made(ops: Ops, structure: Any) -> EnergyBodies:
     if isinstance(structure, tuple):
         return _sum(ops, *(_made(ops, part) for part in structure))
-    return ENERGIES[structure](ops)
+    return TABLES["energy"][structure](ops)
 
 
 def _nothing(ops: Ops) -> EnergyBodies:
@@ -155,4 +156,6 @@ def _quadratic(ops: Ops) -> EnergyBodies:
     return EnergyBodies(energy, energy_gradient)
 
 
-ENERGIES = {NothingSpec: _nothing, BumpSpec: _bumps, QuadraticSpec: _quadratic}
+register("energy", NothingSpec)(_nothing)
+register("energy", BumpSpec)(_bumps)
+register("energy", QuadraticSpec)(_quadratic)

@@ -1,5 +1,5 @@
 """The state of a mean field game on the device: twin of ``Game`` in
-refode/solvers/game_dynamics.py.
+refode/sweeps/game_dynamics.py.
 """
 
 from __future__ import annotations

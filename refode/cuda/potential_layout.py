@@ -1,4 +1,4 @@
-"""Where the potential keeps what, by the formulas of refode/fields/potential_layout.py.
+"""Where the potential keeps what, by the formulas of its twin refode/fields/potential_layout.py.
 
 And what the potential's files need beside linalg.py.
 """

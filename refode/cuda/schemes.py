@@ -1,4 +1,4 @@
-"""One step of an explicit tableau and its adjoint: twin of refode/solvers/schemes.py.
+"""One step of an explicit tableau and its adjoint: twin of refode/sweeps/runge_kutta.py.
 
 A stage's tape is (Y_i, F_i, the dynamics' own rows), one after another in ``tape`` from row
 ``at`` on, ``length`` rows a stage. Z_bars are the last rows of ``near``.

@@ -1,4 +1,4 @@
-"""The sweeps on the device: twin of refode/solvers/sweeps.py.
+"""The sweeps on the device: twin of refode/sweeps/sweep.py.
 
 ``walk`` takes samples all the way forward and all the way back. In a tile it is a function that
 a block of threads runs for its tiles in turn, which block takes which being fixed; staged, it is

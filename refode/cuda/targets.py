@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from refode.costs.targets import DenseTarget, DiagonalTarget, GivenTarget
 from refode.cuda.linalg import linalg
 from refode.cuda.ops import Ops
+from refode.cuda.registry import found, register
 
 
 class DenseOnDevice(NamedTuple):
@@ -27,7 +27,7 @@ class DenseOnDevice(NamedTuple):
 
 def target_bodies(ops: Ops, target: Any) -> Any:
     """``log_density`` for a target's class."""
-    return TARGETS[type(target)](ops)
+    return found("target", target)(ops)
 
 
 def _responsibilities(ops: Ops) -> Any:
@@ -149,6 +149,6 @@ def given(ops: Ops) -> Any:
     return log_density
 
 
-TARGETS: dict[type, Callable[[Ops], Any]] = {
-    DiagonalTarget: diagonal, DenseTarget: dense, GivenTarget: given,
-}  # fmt: skip
+register("target", DiagonalTarget)(diagonal)
+register("target", DenseTarget)(dense)
+register("target", GivenTarget, by_sample={"log_density": 0, "score": 0})(given)

@@ -15,6 +15,8 @@ samples, feature-major, and registered bodies of:
 ``half`` and ``half_adjoint``
     for fields y=(p, q) with p' a function of q alone and q' of p alone: one half
     of f, for the symplectic schemes.
+
+Twin on the device: refode/cuda/contract.py.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ likewise). ``Shallow`` is the field to take where one hidden layer is enough: it
 trace costs next to nothing.
 
 Effective weights: W_0, b_0, ..., W_{L-1}, b_{L-1}, then W_0's time column.
+
+Twin on the device: refode/cuda/mlp.py.
 """
 
 from __future__ import annotations

@@ -21,7 +21,12 @@ from refode.fields.potential_kernels import (
     derivatives,
     derivatives_adjoint,
 )
-from refode.fields.potential_layout import PotentialSpec, n_pairs, tape_rows
+from refode.fields.potential_layout import (
+    PotentialParts,
+    PotentialSpec,
+    count_pairs,
+    place_rows,
+)
 
 QUADRATICS = ("lowrank", "symmetric")
 DEPENDENT = 1e8  # condition number from which rows count as dependent
@@ -96,8 +101,8 @@ class Potential(Field):
 
     def rows(self, trace: bool) -> tuple[int, int]:
         f = self.spec
-        tape = tape_rows(f)
-        laplacian = f.m + n_pairs(f) if f.pairs else 2 * f.m * f.D
+        tape = place_rows(f)
+        laplacian = f.m + count_pairs(f) if f.pairs else 2 * f.m * f.D
         scratch = f.r + (f.M + 4) * f.m + (laplacian if trace else 0) + 1
         return (tape.end if trace else tape.R), scratch
 
@@ -248,7 +253,7 @@ def _pairs_of(m: int) -> tuple[Array, Array, Array]:
     return k, l, np.where(k == l, 1.0, 2.0)
 
 
-@rhs.register(PotentialSpec)
+@rhs.register(PotentialParts)
 def potential_rhs(field, e, t, Z, F, tr, tape):
     """f = -grad_x Phi and its trace, -Lap Phi."""
     spare = row(tape, 0)  # dPhi/dt, which nobody asks for
@@ -261,7 +266,7 @@ def potential_rhs(field, e, t, Z, F, tr, tape):
     _negate(F)
 
 
-@rhs_adjoint.register(PotentialSpec)
+@rhs_adjoint.register(PotentialParts)
 def potential_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
     """The adjoint of gradient and Laplacian with both cotangents negated."""
     G_bar = -F_bar

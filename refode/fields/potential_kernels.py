@@ -13,6 +13,8 @@ With s = (x, t), sigma = log(2 cosh), layers 0, ..., M and h = 1/M (docs/equatio
 C (m, D) has the rows' inner products of K_0's first d columns, C C^T = K_0 K_0^T, with
 D = min(d, m) columns (D92); n is its diagonal. A stands for low rank, S for the symmetric
 quadratic; one of them is there.
+
+Twins on the device: refode/cuda/potential.py and refode/cuda/potential_value.py.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from refode.fields.potential_laplacian import (
     laplacian_adjoint,
     term_adjoint,
 )
-from refode.fields.potential_layout import PotentialSpec, places, step_length, tape_rows
+from refode.fields.potential_layout import PotentialParts, places, step_length, tape_rows
 from refode.fields.potential_quadratic import (
     quadratic_gradient,
     quadratic_gradient_adjoint,
@@ -65,7 +67,7 @@ def derivatives_adjoint(
     """Add the pull-backs of the cotangents that there are; return that of t, (D94)-(D97)."""
 
 
-@derivatives.register(PotentialSpec)
+@derivatives.register(PotentialParts)
 def potential_derivatives(f, e, t, Z, want, phi, G, Gt, lap, tape):
     """[1] to [7]."""
     _features(f, e, t, Z, want & PHI != 0, tape)
@@ -77,7 +79,7 @@ def potential_derivatives(f, e, t, Z, want, phi, G, Gt, lap, tape):
         laplacian(f, e, lap, tape)
 
 
-@derivatives_adjoint.register(PotentialSpec)
+@derivatives_adjoint.register(PotentialParts)
 def potential_derivatives_adjoint(
     f, e, t, Z, tape, want, phi_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
 ):  # fmt: skip
@@ -179,7 +181,7 @@ def _value(f, e, t, Z, phi, tape):
         for s in range(phi.shape[0]):
             phi[s] += bi * Z[i, s]
     if f.symmetric:
-        quadratic_value(f.d, e, o.S, t, Z, phi)
+        quadratic_value(f.quadratic, e, o.S, t, Z, phi)
 
 
 @kernel(cache=False)
@@ -204,7 +206,7 @@ def _value_adjoint(f, e, t, Z, tape, phi_bar, Z_bar, e_bar, l_bar, u_bar):
         for s in range(phi_bar.shape[0]):
             Z_bar[i, s] += bi * phi_bar[s]
     if f.symmetric:
-        t_bar += quadratic_value_adjoint(f.d, e, o.S, t, Z, phi_bar, Z_bar, e_bar)
+        t_bar += quadratic_value_adjoint(f.quadratic, e, o.S, t, Z, phi_bar, Z_bar, e_bar)
     return t_bar
 
 
@@ -236,7 +238,7 @@ def _gradient(f, e, t, Z, G, Gt, tape):
         for s in range(Gt.shape[0]):
             Gt[s] += wj * P[j, s]
     if f.symmetric:
-        quadratic_gradient(f.d, e, o.S, t, Z, G, Gt)
+        quadratic_gradient(f.quadratic, e, o.S, t, Z, G, Gt)
 
 
 @kernel(cache=False)
@@ -273,7 +275,7 @@ def _gradient_adjoint(f, e, t, Z, tape, want, G_bar, Gt_bar, lap_bar, Z_bar, e_b
             V_bar[j, s] += wj * Gt_bar[s]
     t_bar = t * 0
     if f.symmetric:
-        t_bar += quadratic_gradient_adjoint(f.d, e, o.S, t, Z, G_bar, Gt_bar, Z_bar, e_bar)
+        t_bar += quadratic_gradient_adjoint(f.quadratic, e, o.S, t, Z, G_bar, Gt_bar, Z_bar, e_bar)
     _pair_adjoint(1.0, band(tape, k.V + r, m), band(tape, k.Y, m), band(V_bar, r, m), y_bar, False)
     if want & LAPLACIAN:
         e_bar[o.trace] += row_sum(lap_bar)

@@ -2,6 +2,8 @@
 
 A block's J_i and T_i are (m, D S) matrices: row k holds the D derivatives of unit k, one
 after another, so that a layer is one product for all samples and directions.
+
+Twin on the device: refode/cuda/potential_laplacian.py.
 """
 
 from __future__ import annotations
@@ -17,13 +19,33 @@ from refode._linalg import (
     multiply_transposed,
     row_product,
 )
-from refode.fields.potential_layout import n_pairs, places, step_length, tape_rows
+from refode.fields.potential_layout import (
+    ByColumns,
+    ByPairs,
+    n_pairs,
+    places,
+    step_length,
+    tape_rows,
+)
+from refode.machine.parts import Room
+
+LAPLACIAN = Room("laplacian")
 
 
-@kernel(cache=False)
+@LAPLACIAN.function("vvM")
+def layers_laplacian(by, e, lap, tape):
+    """Add the terms of the layers after the first, [5], [6]."""
+
+
+@LAPLACIAN.function("vMvvM")
+def layers_laplacian_adjoint(by, e, tape, lap_bar, e_bar, scratch):
+    """[5]^T, once [6]^T has given what a_i and y_i get; adds to those of a_i, K_i and C."""
+
+
+@kernel
 def laplacian(f, e, lap, tape):
     """[5], [6]."""
-    o, k, r, m, D, h = places(f), tape_rows(f), f.r, f.m, f.D, step_length(f)
+    o, k, r, m = places(f), tape_rows(f), f.r, f.m
     S = lap.shape[0]
     for s in range(S):
         lap[s] = e[o.trace]
@@ -32,14 +54,28 @@ def laplacian(f, e, lap, tape):
         nj = e[o.n + j]
         for s in range(S):
             lap[s] += nj * (1.0 - a[j, s] * a[j, s]) * y[j, s]
-    if f.pairs:
-        P, R = band(tape, k.J, n_pairs(f)), band(tape, k.R, m)
-        _pairs(a, P)
-        multiply(matrix(e, o.C, m, n_pairs(f)), P, R)
-        _add_term(h, band(tape, k.V + r + m, m), band(tape, k.Y + m, m), R, lap)
-        return
     if f.M > 0:
-        _first_jacobian(a, matrix(e, o.C, m, D), band(tape, k.J, m * D))
+        layers_laplacian(f.by, e, lap, tape)
+
+
+@layers_laplacian.register(ByPairs)
+def laplacian_by_pairs(by, e, lap, tape):
+    """R_1 = B P with the products P of pairs of units."""
+    f, h = by.f, 1.0
+    o, k, r, m = places(f), tape_rows(f), f.r, f.m
+    P, R = band(tape, k.J, n_pairs(f)), band(tape, k.R, m)
+    _pairs(band(tape, k.V + r, m), P)
+    multiply(matrix(e, o.C, m, n_pairs(f)), P, R)
+    _add_term(h, band(tape, k.V + r + m, m), band(tape, k.Y + m, m), R, lap)
+
+
+@layers_laplacian.register(ByColumns)
+def laplacian_by_columns(by, e, lap, tape):
+    """The Jacobians J_i and T_i, layer by layer."""
+    f, S = by.f, lap.shape[0]
+    o, k, r, m, D, h = places(f), tape_rows(f), f.r, f.m, f.D, step_length(f)
+    a = band(tape, k.V + r, m)
+    _first_jacobian(a, matrix(e, o.C, m, D), band(tape, k.J, m * D))
     for i in range(1, f.M + 1):
         J = band(tape, k.J + (i - 1) * m * D, m * D)
         T = band(tape, k.T + (i - 1) * m * D, m * D)
@@ -145,16 +181,19 @@ def term_adjoint(h, a, y, R, lap_bar, a_bar, y_bar):
             a_bar[j, s] -= 2.0 * a[j, s] * y[j, s] * weight
 
 
-@kernel(cache=False)
+@kernel
 def laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch):
-    """[5]^T, once [6]^T has given what a_i and y_i get; adds to those of a_i, K_i and C."""
+    """[5]^T."""
+    if f.M > 0:
+        layers_laplacian_adjoint(f.by, e, tape, lap_bar, e_bar, scratch)
+
+
+@layers_laplacian_adjoint.register(ByColumns)
+def laplacian_by_columns_adjoint(by, e, tape, lap_bar, e_bar, scratch):
+    """From the last layer's T to the first one's J and C."""
+    f, S = by.f, lap_bar.shape[0]
     o, k, r, m, D, h = places(f), tape_rows(f), f.r, f.m, f.D, step_length(f)
-    S, at = lap_bar.shape[0], r + (f.M + 1) * m + 3 * m
-    if f.M == 0:
-        return
-    if f.pairs:
-        _quadratic_form_adjoint(f, e, tape, lap_bar, e_bar, scratch, at)
-        return
+    at = r + (f.M + 1) * m + 3 * m
     J_bar, T_bar = band(scratch, at, m * D), band(scratch, at + m * D, m * D)
     J_flat, T_flat = joined(J_bar, 0, m, D * S), joined(T_bar, 0, m, D * S)
     for i in range(f.M, 0, -1):
@@ -177,10 +216,12 @@ def laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch):
     )  # fmt: skip
 
 
-@kernel(cache=False)
-def _quadratic_form_adjoint(f, e, tape, lap_bar, e_bar, scratch, at):
+@layers_laplacian_adjoint.register(ByPairs)
+def laplacian_by_pairs_adjoint(by, e, tape, lap_bar, e_bar, scratch):
     """R_1 = B P with the products P of pairs: add to the cotangents of a_0 and B."""
+    f = by.f
     o, k, r, m, n = places(f), tape_rows(f), f.r, f.m, n_pairs(f)
+    at = r + (f.M + 1) * m + 3 * m
     P, R_bar, P_bar = band(tape, k.J, n), band(scratch, at, m), band(scratch, at + m, n)
     a, y = band(tape, k.V + r + m, m), band(tape, k.Y + m, m)
     for j in range(m):  # h = 1

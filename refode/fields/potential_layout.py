@@ -1,10 +1,14 @@
-"""Where the potential network's effective weights and a stage's tape keep what."""
+"""Where the potential network's effective weights and a stage's tape keep what.
+
+Twin on the device: refode/cuda/potential_layout.py.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from refode._jit import kernel
+from refode.machine.parts import Member, formed, members
 
 
 class PotentialSpec(NamedTuple):
@@ -17,6 +21,56 @@ class PotentialSpec(NamedTuple):
     D: int
     symmetric: bool
     pairs: bool
+
+
+class LowRank(NamedTuple):
+    """No quadratic besides |l|^2/2."""
+
+    none: int = 0
+
+
+class Symmetric(NamedTuple):
+    """The quadratic s . S s/2."""
+
+    d: int
+
+
+class ByColumns(NamedTuple):
+    """The Laplacian by the columns of C, (D93)."""
+
+    f: PotentialSpec
+
+
+class ByPairs(NamedTuple):
+    """The Laplacian by products of pairs of units, (D93b)."""
+
+    f: PotentialSpec
+
+
+class PotentialParts(NamedTuple):
+    """What kernels get: the sizes, and the parts of which a network needs one of two."""
+
+    d: int
+    m: int
+    M: int
+    r: int
+    D: int
+    symmetric: bool
+    pairs: bool
+    quadratic: tuple
+    by: tuple
+
+
+@formed(PotentialSpec)
+def with_parts(f: PotentialSpec) -> PotentialParts:
+    """The form of a potential's description for kernels."""
+    quadratic = Symmetric(f.d) if f.symmetric else LowRank()
+    return PotentialParts(*f, quadratic, ByPairs(f) if f.pairs else ByColumns(f))
+
+
+members(PotentialParts, quadratic=Member(partial=True), by=Member(partial=True))
+members(ByColumns, f=Member(inline=True))
+members(ByPairs, f=Member(inline=True))
 
 
 class Weights(NamedTuple):

@@ -2,17 +2,45 @@
 
 S lies among the effective weights in three parts: S_xx (d, d), S_xt (d,) and S_tt. It is
 symmetric; cotangents are those of S_xx as a full matrix and of 2 S_xt, S_tt as they enter.
+
+Twin on the device: refode/cuda/potential_quadratic.py.
 """
 
 from __future__ import annotations
 
 from refode._jit import kernel
 from refode._linalg import add_outer, add_product, matrix, row_product, row_sum
+from refode.fields.potential_layout import LowRank, Symmetric
+from refode.machine.parts import Room
+
+QUADRATIC = Room("quadratic")
+QUADRATIC.classes.add(LowRank)
 
 
-@kernel(cache=False)
-def quadratic_gradient(d, e, at, t, Z, G, Gt):
+@QUADRATIC.function("visMMv")
+def quadratic_gradient(q, e, at, t, Z, G, Gt):
+    """Add to G and Gt; S begins at e[at]."""
+
+
+@QUADRATIC.function("visMMvMv", "s")
+def quadratic_gradient_adjoint(q, e, at, t, Z, G_bar, Gt_bar, Z_bar, e_bar):
+    """Add to the cotangents of x and S; return that of t."""
+
+
+@QUADRATIC.function("visMv")
+def quadratic_value(q, e, at, t, Z, phi):
+    """Add to phi."""
+
+
+@QUADRATIC.function("visMvMv", "s")
+def quadratic_value_adjoint(q, e, at, t, Z, phi_bar, Z_bar, e_bar):
+    """Add to the cotangents of x and S; return that of t."""
+
+
+@quadratic_gradient.register(Symmetric)
+def symmetric_gradient(q, e, at, t, Z, G, Gt):
     """G += S_xx x + t S_xt, Gt += S_xt . x + t S_tt."""
+    d = q.d
     add_product(matrix(e, at, d, d), Z, G)
     xt, tt = at + d * d, e[at + d * d + d]
     for s in range(Gt.shape[0]):
@@ -25,9 +53,10 @@ def quadratic_gradient(d, e, at, t, Z, G, Gt):
             Gt[s] += w * Z[i, s]
 
 
-@kernel(cache=False)
-def quadratic_gradient_adjoint(d, e, at, t, Z, G_bar, Gt_bar, Z_bar, e_bar):
+@quadratic_gradient_adjoint.register(Symmetric)
+def symmetric_gradient_adjoint(q, e, at, t, Z, G_bar, Gt_bar, Z_bar, e_bar):
     """Add to the cotangents of x and S; return that of t."""
+    d = q.d
     add_product(matrix(e, at, d, d), G_bar, Z_bar)  # S_xx is symmetric
     add_outer(G_bar, Z, matrix(e_bar, at, d, d))
     xt, tt = at + d * d, at + d * d + d
@@ -43,9 +72,10 @@ def quadratic_gradient_adjoint(d, e, at, t, Z, G_bar, Gt_bar, Z_bar, e_bar):
     return t_bar
 
 
-@kernel(cache=False)
-def quadratic_value(d, e, at, t, Z, phi):
+@quadratic_value.register(Symmetric)
+def symmetric_value(q, e, at, t, Z, phi):
     """phi += x . S_xx x/2 + t S_xt . x + t^2 S_tt/2."""
+    d = q.d
     xt, constant = at + d * d, 0.5 * t * t * e[at + d * d + d]
     for s in range(phi.shape[0]):
         phi[s] += constant
@@ -59,9 +89,10 @@ def quadratic_value(d, e, at, t, Z, phi):
                 phi[s] += half * Z[i, s] * Z[j, s]
 
 
-@kernel(cache=False)
-def quadratic_value_adjoint(d, e, at, t, Z, phi_bar, Z_bar, e_bar):
+@quadratic_value_adjoint.register(Symmetric)
+def symmetric_value_adjoint(q, e, at, t, Z, phi_bar, Z_bar, e_bar):
     """Add to the cotangents of x and S; return that of t."""
+    d = q.d
     xt, tt = at + d * d, at + d * d + d
     total = row_sum(phi_bar)
     e_bar[tt] += 0.5 * t * t * total

@@ -4,6 +4,8 @@ With a = tanh(u), s = 1 - a^2 and M_k = sum_i W1[i,k] W0[k,i], the trace of the
 Jacobian is sum_k s_k M_k (D4): M costs O(dk) once a weight set, the trace O(k) a
 sample. Effective weights: W0, b0, W1, b1, then W0's time column where t is an
 input, then M where a trace is asked for.
+
+Twin on the device: refode/cuda/shallow.py.
 """
 
 from __future__ import annotations

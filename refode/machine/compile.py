@@ -14,145 +14,46 @@ only reductions that say so may be reassociated.
 from __future__ import annotations
 
 import functools
-import gc
 import hashlib
 import platform
 import sys
 import types as python
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite
 import numba
 from llvmlite import binding as llvm
 from numba import _dynfunc, types
-from numba.core import codegen, compiler, config
+from numba.core import compiler, config
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.runtime import rtsys
 
 from refode.machine import cache, progress
+from refode.machine.pipeline import (
+    NEEDLESS,
+    NUMPY_MAKERS,
+    Counting,
+    Inner,
+    NoEnvironment,
+    Pipeline,
+    Whole,
+    link_called,
+    options,
+    whole,
+)
 from refode.machine.sources import Reach, code_text
 
 JIT = not config.DISABLE_JIT
-_FAST = {"contract", "nsz"}
 #: Numba's settings, from the environment, that change machine code.
 _SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML", "NRT_STATS")
-_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-
-
-def options(reassociate: bool = False) -> dict[str, Any]:
-    """Numba's options of a kernel that only compiled code calls."""
-    fast = _FAST | {"reassoc"} if reassociate else _FAST
-    return {"nogil": True, "error_model": "numpy", "fastmath": fast, **_INNER}
-
-
-# --- code that is linked into its callers ----------------------------------------------------
-class _NoEnvironment:
-    """A code generator that lets functions without machine code be: they have no globals yet."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-    def set_env(self, name: str, env: Any) -> None:
-        """Nothing to set."""
-
-
-class _Inner(codegen.JITCodeLibrary):
-    """A function as LLVM code, with what it calls beside it, to be optimised by its root."""
-
-    @property
-    def codegen(self) -> Any:
-        return _NoEnvironment(self._codegen)
-
-    def finalize(self) -> None:
-        progress.check()
-        self._raise_if_finalized()
-        _link(self)
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        self._ensure_finalized()
-        return 0
-
-
-class _Root(codegen.JITCodeLibrary):
-    """A root: what it calls is its own, optimised with it and known to nobody else."""
-
-    def finalize(self) -> None:
-        progress.check()
-        self._raise_if_finalized()
-        own = {f.name for f in self._final_module.functions if not f.is_declaration}
-        _link(self)
-        for function in self._final_module.functions:
-            if not function.is_declaration and function.name not in own:
-                function.linkage = "internal"
-        self._optimize_final_module()
-        progress.check()
-        self._final_module.verify()
-        self._finalize_final_module()
-
-
-def _link(library: Any) -> None:
-    """Bring in the code of what a library calls."""
-    for called in dict.fromkeys(library._linking_libraries):
-        library._reload_init.update(called._reload_init)
-        library._final_module.link_in(called._get_module_for_linking(), preserve=True)
-
-
-@contextmanager
-def _whole(context: Any, generator: Any) -> Iterator[None]:
-    """Within it whatever Numba compiles besides becomes a part of the root."""
-    if "_library_class" in generator.__dict__:  # a root within a root
-        yield
-        return
-    generator._library_class = _Inner
-    collecting = gc.isenabled()
-    gc.disable()  # a compiler makes millions of objects that live until its end
-    # asked for at every access to an array, each time by parsing a module
-    context.get_abi_sizeof = functools.cache(type(context).get_abi_sizeof.__get__(context))
-    try:
-        yield
-    finally:
-        del generator._library_class, context.get_abi_sizeof
-        if collecting:
-            gc.enable()
-
-
-#: Passes for closures, object mode and literals, none of which kernels have: a good part of
-#: the time, since the lives of variables are worked out again after each.
-_NEEDLESS = {
-    "AnnotateTypes", "DumpParforDiagnostics", "FindLiterallyCalls", "InlineInlinables",
-    "InlineOverloads", "LiteralPropagationSubPipelinePass", "LiteralUnroll",
-    "MakeFunctionToJitFunction", "NoPythonSupportedFeatureValidation", "RewriteDynamicRaises",
-    "WithLifting",
-}  # fmt: skip
-
-
-class Pipeline(compiler.CompilerBase):
-    """Numba's passes but for those that kernels have no use for."""
-
-    def define_pipelines(self) -> list[Any]:
-        progress.check()
-        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        needless = set(_NEEDLESS)
-        constants = self.state.func_id.code.co_consts
-        if not any(isinstance(c, python.CodeType) for c in constants):
-            needless.add("InlineClosureLikes")
-        else:
-            needless -= {"MakeFunctionToJitFunction"}
-        passes.passes = [p for p in passes.passes if p[0].__name__ not in needless]
-        passes.finalize()
-        return [passes]
-
 
 # --- roots -----------------------------------------------------------------------------------
+_made_here: dict[str, tuple[int, Any]] = {}  # by name; two threads may ask for the same
+
+
 class Root:
     """A function with machine code for one signature.
 
@@ -198,8 +99,8 @@ class Root:
         """The function under the root's own name, which its symbols get.
 
         Numba makes symbols of a function's name, its arguments' types as text, and a counter
-        that starts anew in every process: those of two roots may be the same, and whichever
-        is loaded second would get the first one's code.
+        that starts anew in every process: those of two roots could be the same, and only the
+        order of loading would tell them apart.
         """
         f = self.function
         own = python.FunctionType(
@@ -210,13 +111,14 @@ class Root:
 
     def _made(self) -> tuple[int, Any]:
         with global_compiler_lock, progress.interruptible(self.label):
-            found = cache.load(self.name)
-            if found is not None:
-                made = self._loaded(*found)
-                if made is not None:
-                    return made
-            with progress.compiling(self.label):
-                return self._compiled()
+            if self.name not in _made_here:
+                found = cache.load(self.name)
+                made = None if found is None else self._loaded(*found)
+                if made is None:
+                    with progress.compiling(self.label):
+                        made = self._compiled()
+                _made_here[self.name] = made
+            return _made_here[self.name]
 
     # --- from the cache ---------------------------------------------------------------------
     def _loaded(self, facts: dict[str, Any], code: bytes) -> tuple[int, Any] | None:
@@ -249,9 +151,9 @@ class Root:
         flags = compiler.Flags()
         chosen = {**self._options, "nopython": True, "no_cpython_wrapper": not self.entry}
         cpu_target.options.parse_as_flags(flags, chosen)
-        library = _Root(generator, self.name)
+        library = Whole(generator, self.name)
         library.enable_object_caching()
-        with _whole(context, generator):
+        with whole(context, generator):
             result = compiler.compile_extra(
                 typing, context, self._renamed(), args=self.arguments, return_type=self.returns,
                 flags=flags, locals={}, library=library, pipeline_class=Pipeline,
@@ -267,8 +169,8 @@ class Root:
         return address, result.entry_point
 
 
-_OURS: list[Any] = [options, _link, _whole.__wrapped__, Root._compiled]  # type: ignore[attr-defined]
-for _cls in (_NoEnvironment, _Inner, _Root, Pipeline):
+_OURS: list[Any] = [options, link_called, whole.__wrapped__, Root._compiled]  # type: ignore[attr-defined]
+for _cls in (NoEnvironment, Inner, Whole, Pipeline, Counting):
     _OURS += [f for f in vars(_cls).values() if isinstance(f, python.FunctionType)]
 
 
@@ -276,8 +178,8 @@ for _cls in (_NoEnvironment, _Inner, _Root, Pipeline):
 def _toolchain() -> tuple[Any, ...]:
     """What makes machine code of sources: this module, compiler, its settings, and the CPU."""
     return (
-        [code_text(f.__code__) for f in _OURS], sorted(_NEEDLESS), numba.__version__,
-        llvmlite.__version__, sys.version_info[:2], platform.machine(),
+        [code_text(f.__code__) for f in _OURS], sorted(NEEDLESS), sorted(NUMPY_MAKERS),
+        numba.__version__, llvmlite.__version__, sys.version_info[:2], platform.machine(),
         cpu_target.target_context.codegen().magic_tuple(),
         [(name, getattr(config, name, None)) for name in _SETTINGS],
     )  # fmt: skip
@@ -321,6 +223,9 @@ class Kernel(CPUDispatcher):
         self._reassociate = reassociate
         self._roots: dict[tuple, Any] = {}
         functools.update_wrapper(self, function)
+
+    def __reduce__(self) -> Any:
+        return Kernel, (self.py_func, self._reassociate)
 
     def __call__(self, *args: Any) -> Any:
         signature = tuple(map(numba.typeof, args))

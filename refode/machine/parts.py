@@ -13,344 +13,41 @@ With the JIT off a part is the description itself.
 from __future__ import annotations
 
 import array
-import inspect
 import struct
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
 
-from refode.machine.compile import JIT, Pipeline, Root, options
+from refode.machine.compile import JIT, Root
+from refode.machine.rooms import (
+    PartType,
+    PlaceType,
+    Room,
+    forms,
+    generic,
+    held_parts,
+    linked,
+    matching,
+    number_type,
+    rooms,
+    signature_of,
+)
 from refode.machine.sources import Reach
 
-WORD = ir.IntType(64)
-_rooms: list[Any] = []
-
-
-class PartType(types.Type):
-    """A part of a room in a number type, as compiled code knows it: an address."""
-
-    def __init__(self, room: str, dtype: Any) -> None:
-        self.room, self.dtype = room, dtype
-        super().__init__(name=f"part({room}, {dtype})")
-
-
-class PlaceType(types.Type):
-    """The address of a part whose description has the type ``spec``."""
-
-    def __init__(self, spec: Any, skip: int) -> None:
-        self.spec, self.skip = spec, skip
-        super().__init__(name=f"place({spec}, {skip})")
-
-    @property
-    def key(self) -> Any:
-        """What makes places the same: not the name, in which a class has no module."""
-        return self.spec, self.skip
-
-    def described(self) -> Any:
-        """What machine code depends on, for the cache."""
-        from refode.machine.compile import _describe
-
-        return ("place", _describe(self.spec), self.skip)
-
-
-@register_model(PartType)
-@register_model(PlaceType)
-class _AddressModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, ty: Any) -> None:
-        super().__init__(manager, ty, WORD)
-
-
-def _number(dtype: Any) -> Any:
-    """Numba's type of a NumPy number type."""
-    return types.complex128 if np.dtype(dtype) == np.complex128 else types.float64
-
-
-def _matching(code: Any, dtype: Any) -> Any:
-    """The Numba type that a letter of a signature stands for.
-
-    s a number, v vector, M matrix, T three axes, i integer, b boolean, I and J vector and matrix
-    of integers; a room is
-    one of its parts; whatever else is a function of the number type.
-    """
-    if isinstance(code, Room):
-        return PartType(code.name, dtype)
-    if callable(code):
-        return code(dtype)
-    axes = "svMT".find(code)
-    if axes == 0:
-        return dtype
-    if axes > 0:
-        return types.Array(dtype, axes, "C")
-    integers = {"I": 1, "J": 2}
-    if code in integers:
-        return types.Array(types.int64, integers[code], "C")
-    return {"i": types.int64, "b": types.boolean}[code]
-
-
-def _codes(takes: Any) -> tuple[list[Any], int | None]:
-    """Codes of a signature, and which of them may be absent."""
-    codes: list[Any] = []
-    optional = None
-    for code in takes:
-        if code == "?":
-            optional = len(codes) - 1
-        else:
-            codes.append(code)
-    return codes, optional
-
-
-class Room:
-    """Generic functions over one kind of description, with a place each in its parts."""
-
-    SLOTS = 8
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.classes: set[type] = set()
-        self._taken = 0
-        _rooms.append(self)
-
-    def function(self, takes: Any, gives: Any = None) -> Callable[[Callable], Any]:
-        """Make a stub a generic function of this room.
-
-        ``takes`` and ``gives`` are the types of its arguments after the description and of
-        its result, as ``_matching`` reads them; a "?" after one says that it may be None.
-        """
-
-        def make(stub: Callable) -> Any:
-            dispatch = generic(stub)
-            codes, optional = _codes(takes)
-            if len(codes) != len(dispatch.names) - 1:
-                raise ValueError(
-                    f"{stub.__name__}: got types of {len(codes)} arguments after the first, "
-                    f"wanted {len(dispatch.names) - 1}"
-                )
-            dispatch.room, dispatch.codes, dispatch.optional = self, codes, optional
-            dispatch.gives, dispatch.slot = gives, self._taken
-            self._taken += 1 if optional is None else 2
-            assert self._taken <= self.SLOTS
-            if JIT:
-                dispatch.described = _layout(dispatch)
-                _make_callable(dispatch, stub)
-            return dispatch
-
-        return make
-
-
-def generic(stub: Callable) -> Any:
-    """A function that dispatches on the class of its first argument.
-
-    ``f.register(Class)`` adds the body for descriptions of that class.
-    """
-    bodies: dict[type, Callable] = {}
-    names = list(inspect.signature(stub).parameters)
-
-    def dispatch(*args: Any) -> Any:
-        return bodies[type(args[0])](*args)
-
-    def choose(*args: Any) -> Callable | None:
-        head = args[0]
-        if isinstance(head, PartType):
-            return dispatch.by_address  # type: ignore[attr-defined]
-        if not isinstance(head, types.BaseNamedTuple):
-            return None
-        return bodies.get(head.instance_class)
-
-    def register(cls: type) -> Callable[[Callable], Callable]:
-        def add(body: Callable) -> Callable:
-            bodies[cls] = body
-            if dispatch.room is not None:  # type: ignore[attr-defined]
-                dispatch.room.classes.add(cls)  # type: ignore[attr-defined]
-            _linked.clear()
-            return body
-
-        return add
-
-    dispatch.__name__ = dispatch.__qualname__ = stub.__name__
-    dispatch.__module__, dispatch.__doc__ = stub.__module__, stub.__doc__
-    dispatch.__wrapped__ = stub  # type: ignore[attr-defined]
-    dispatch.bodies, dispatch.names = bodies, names  # type: ignore[attr-defined]
-    dispatch.register, dispatch.room = register, None  # type: ignore[attr-defined]
-    choose.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
-    if JIT:
-        overload(
-            dispatch, jit_options={**options(), "pipeline_class": Pipeline}, strict=False
-        )(choose)
-    return dispatch
-
-
-# --- calls through addresses -----------------------------------------------------------------
-def _defined(text: str, name: str, module: str, **space: Any) -> Any:
-    """A function whose parameters are known at run time only."""
-    space["__name__"] = module
-    exec(text, space)
-    return space[name]
-
-
-def _make_callable(dispatch: Any, stub: Callable) -> None:
-    """How compiled code calls a generic function of a part, and the root that is called."""
-    names, plain = ", ".join(dispatch.names), stub.__name__
-    typing = _defined(
-        f"def {plain}(typingctx, {names}):\n    return typed(typingctx, dispatch, ({names},))\n",
-        plain, stub.__module__, typed=_typed, dispatch=dispatch,
-    )  # fmt: skip
-    dispatch.by_address = _defined(
-        f"def {plain}({names}):\n    return call({names})\n",
-        plain, stub.__module__, call=intrinsic(typing),
-    )  # fmt: skip
-    rest = ", ".join(dispatch.names[1:])
-    give = "" if dispatch.gives is None else "return "
-    dispatch.root = _defined(
-        f"def {plain}(place, {rest}):\n    {give}dispatch(described(place), {rest})\n",
-        plain, stub.__module__, dispatch=dispatch, described=described,
-    )  # fmt: skip
-
-
-def _variant(dispatch: Any, arguments: Any) -> int:
-    """0 where the optional argument is None or there is none, else 1."""
-    if dispatch.optional is None:
-        return 0
-    return 0 if isinstance(arguments[dispatch.optional], types.NoneType) else 1
-
-
-def _signature(dispatch: Any, variant: int, dtype: Any) -> tuple[list[Any], Any]:
-    """Types of the arguments after the description, and of the result."""
-    found = [_matching(code, dtype) for code in dispatch.codes]
-    if dispatch.optional is not None and variant == 0:
-        found[dispatch.optional] = types.none
-    gives = types.none if dispatch.gives is None else _matching(dispatch.gives, dtype)
-    return found, gives
-
-
-def _layout(dispatch: Any) -> Any:
-    """What callers by address rely on: the slot, and the types of arguments and result."""
-    from refode.machine.compile import _describe
-
-    arguments, gives = _signature(dispatch, 1, types.float64)
-    return (dispatch.room.name, dispatch.slot, dispatch.optional, _describe((*arguments, gives)))
-
-
-def _fits(typing: Any, ty: Any, want: Any) -> bool:
-    """Whether an argument may be passed where a type is wanted: as it is, or a wider number."""
-    ty = types.unliteral(ty)
-    if isinstance(want, types.Array):
-        return isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout) == (
-            want.dtype, want.ndim, "C"
-        )  # fmt: skip
-    order = [types.Boolean, types.Integer, types.Float, types.Complex]
-    kinds = [i for i, kind in enumerate(order) if isinstance(want, kind)]
-    if kinds:
-        return isinstance(ty, tuple(order[: kinds[0] + 1]))
-    return ty == want or typing.can_convert(ty, want) is not None
-
-
-def _typed(typing: Any, dispatch: Any, given: Any) -> Any:
-    """Type of a call through an address, and its code."""
-    head, *rest = given
-    variant = _variant(dispatch, rest)
-    wanted, gives = _signature(dispatch, variant, head.dtype)
-    for name, ty, want in zip(dispatch.names[1:], rest, wanted, strict=True):
-        if not _fits(typing, ty, want):
-            raise TypeError(f"{dispatch.__name__}: {name}: got {ty}, wanted {want}")
-    place = 8 * (dispatch.slot + variant)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        convention = context.call_conv
-        passed = [args[0]]
-        for value, ty, want in zip(args[1:], signature.args[1:], wanted, strict=True):
-            same = isinstance(want, types.Array) or ty == want
-            passed.append(value if same else context.cast(builder, value, ty, want))
-        types_ = (PlaceType(types.none, 0), *wanted)  # any place: all are one word
-        kind = convention.get_function_type(gives, types_)
-        slot = builder.inttoptr(builder.add(args[0], WORD(place)), kind.as_pointer().as_pointer())
-        status, result = convention.call_function(
-            builder, builder.load(slot), gives, types_, passed
-        )
-        with cgutils.if_unlikely(builder, status.is_error):
-            convention.return_status_propagate(builder, status)
-        return result
-
-    return gives(*given), codegen
-
-
-# --- descriptions in memory ------------------------------------------------------------------
-def _read(context: Any, builder: Any, ty: Any, words: Any, at: int) -> tuple[Any, int]:
-    """The value of a type from the words from ``at`` on, and where the next one begins."""
-    if isinstance(ty, types.NoneType):
-        return context.get_dummy_value(), at
-    if isinstance(ty, types.BaseTuple):
-        parts = []
-        for inside in ty:
-            value, at = _read(context, builder, inside, words, at)
-            parts.append(value)
-        return context.make_tuple(builder, ty, parts), at
-    if isinstance(ty, types.Array):
-        return _read_array(context, builder, ty, words, at)
-    if ty == types.complex128:
-        number = context.make_complex(builder, ty)
-        number.real, at = _read(context, builder, types.float64, words, at)
-        number.imag, at = _read(context, builder, types.float64, words, at)
-        return number._getvalue(), at
-    word = builder.load(builder.gep(words, [WORD(at)]))
-    if ty == types.float64:
-        return builder.bitcast(word, ir.DoubleType()), at + 1
-    if ty == types.boolean:
-        return builder.icmp_signed("!=", word, WORD(0)), at + 1
-    return word, at + 1
-
-
-def _read_array(context: Any, builder: Any, ty: Any, words: Any, at: int) -> tuple[Any, int]:
-    from numba.np.arrayobj import populate_array  # slow to import: when compiling only
-
-    array_ = context.make_array(ty)(context, builder)
-    load = [builder.load(builder.gep(words, [WORD(at + i)])) for i in range(ty.ndim + 1)]
-    data, *shape = load
-    size = np.dtype(str(ty.dtype)).itemsize
-    strides: list[Any] = []
-    last: Any = WORD(size)
-    for extent in reversed(shape):
-        strides.insert(0, last)
-        last = builder.mul(last, extent)
-    populate_array(
-        array_, data=builder.inttoptr(data, array_.data.type),
-        shape=cgutils.pack_array(builder, shape, WORD),
-        strides=cgutils.pack_array(builder, strides, WORD), itemsize=WORD(size), meminfo=None,
-    )  # fmt: skip
-    return array_._getvalue(), at + 1 + ty.ndim
-
-
-if JIT:
-
-    @intrinsic
-    def described(typingctx: Any, place: Any) -> Any:
-        """The description at a part's address."""
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            words = builder.inttoptr(args[0], WORD.as_pointer())
-            return _read(context, builder, place.spec, words, place.skip)[0]
-
-        return place.spec(place), codegen
-
-    from numba.core.pythonapi import NativeValue, unbox
-
-    @unbox(PartType)
-    def _unbox_part(ty: Any, value: Any, c: Any) -> Any:
-        """A part's address from Python."""
-        return NativeValue(c.pyapi.long_as_longlong(value))
+__all__ = ["Entry", "Member", "Part", "Room", "entry", "formed", "generic", "link", "members"]
 
 
 class Part:
     """A description in memory, for compiled code; it must outlive the call."""
 
-    __slots__ = ("address", "keep", "room", "dtype")
+    __slots__ = ("address", "keep", "room", "dtype", "size")
 
-    def __init__(self, room: Room, dtype: Any, words: array.array, keep: list[Any]) -> None:
-        self.room, self.dtype = room, dtype
+    def __init__(
+        self, room: Room, dtype: str, words: array.array, keep: list[Any], size: int
+    ) -> None:
+        self.room, self.dtype, self.size = room, dtype, size
         self.address = words.buffer_info()[0]
         self.keep = (words, keep)
 
@@ -359,24 +56,40 @@ class Part:
 
 
 class Member:
-    """How a part within a description is made: inline, in another number type or variant."""
+    """How a part within a description is made.
+
+    ``inline``: compiled with the description. ``complex_``: for complex numbers. ``variant``:
+    of functions with an optional argument. ``room``: which, for descriptions of several.
+    ``partial``: bodies may be missing, of functions that are not called then.
+    """
 
     def __init__(
         self, inline: bool = False, complex_: bool = False, variant: int = 0,
-        room: Room | None = None,
+        room: Room | None = None, partial: bool = False,
     ) -> None:  # fmt: skip
         self.inline, self.complex = inline, complex_
-        self.variant, self.room = variant, room
+        self.variant, self.room, self.partial = variant, room, partial
 
 
 _PLAIN = Member()
+_NOTHING: dict[str, Member] = {}
 _members: dict[type, dict[str, Member]] = {}
-_linked: dict[Any, Any] = {}  # what is known of a class, of a root
+_HELD, _SMALL = 256, 2**16  # at most so many, each with arrays of so many bytes
 
 
 def members(cls: type, **how: Member) -> None:
     """Say how the parts within descriptions of a class are made."""
     _members[cls] = how
+
+
+def formed(cls: type) -> Callable[[Callable], Callable]:
+    """Give descriptions of a class, when kernels get them, the form that a function makes."""
+
+    def add(make: Callable) -> Callable:
+        forms[cls] = make
+        return make
+
+    return add
 
 
 class _Unfit(Exception):
@@ -386,10 +99,11 @@ class _Unfit(Exception):
 class _Writer:
     """The words of a description, their types' key, and the arrays behind them."""
 
-    def __init__(self, dtype: Any, wanted: frozenset[Any]) -> None:
-        self.dtype, self.wanted = dtype, wanted
+    def __init__(self, char: str, spec: Any, wants: frozenset[Any]) -> None:
+        self.char, self._spec, self._asked = char, spec, wants
         self.words: list[int] = []
         self.keep: list[Any] = []
+        self.size = 0  # of the arrays, in bytes
 
     def write(self, value: Any) -> Any:
         """Append a value's words; return what says its type."""
@@ -441,48 +155,63 @@ class _Writer:
         self.words.append(value.__array_interface__["data"][0])
         self.words += value.shape
         self.keep.append(value)
+        self.size += value.nbytes
         return (value.dtype.char, value.ndim)
 
     def _write_tuple(self, value: tuple) -> Any:
         cls = type(value)
         if cls is tuple:
             return (tuple, *map(self.write, value))
-        how = _members.get(cls, {})
-        keys = [cls]
-        for name, inside in zip(cls._fields, value, strict=True):  # type: ignore[attr-defined]
-            member = how.get(name, _PLAIN)
-            room = None if member.inline else member.room or _room_of(inside)
-            if room is not None:
-                dtype = np.complex128 if member.complex else self.dtype
-                inside = link(room, inside, dtype, self._wants(room, member))
+        keys: list[Any] = [cls]
+        for i, inside in enumerate(value):
+            if isinstance(inside, tuple):
+                how = _members.get(cls, _NOTHING).get(cls._fields[i], _PLAIN)  # type: ignore[attr-defined]
+                room = None if how.inline else how.room or _room_of(inside)
+                if room is not None:
+                    char = "D" if how.complex else self.char
+                    wants = self._wants(room, how)
+                    if how.partial:
+                        wants = frozenset(w for w in wants if type(inside) in w[0].bodies)
+                    inside = link(room, inside, char, wants, hold=True)
+                    self.size += inside.size
             try:
                 keys.append(self.write(inside))
             except _Unfit as error:
+                name = cls._fields[i]  # type: ignore[attr-defined]
                 raise TypeError(
                     f"{cls.__name__}: {name}: got {error}, wanted numbers, arrays of numbers, "
                     "None, and tuples of these"
                 ) from None
         return tuple(keys)
 
-    def _wants(self, room: Room, member: Member) -> frozenset[Any]:
-        return frozenset(
-            (g, member.variant if g.optional is not None else 0)
-            for g in self.wanted if g.room is room
-        )  # fmt: skip
+    def _wants(self, room: Room, how: Member) -> frozenset[Any]:
+        """What is called of the parts of a room within the description."""
+        spec, asked = self._spec, self._asked
+        key = (type(spec), asked, room, how.variant)
+        if key not in linked or _inline_classes(spec) != {type(spec)}:
+            classes = _inline_classes(spec)
+            called = {g for f, _ in asked for g in _reach(f, type(spec), classes).generics}
+            linked[key] = frozenset(
+                (g, how.variant if g.optional is not None else 0) for g in called if g.room is room
+            )
+        return linked[key]
 
 
 _FLOAT, _BITS = struct.Struct("d"), struct.Struct("q")
 _NUMBERS = frozenset("?bBhHiIlLqQfdFD")  # of which arrays may be
+
+
 
 def _room_of(value: Any) -> Room | None:
     """The room that a description belongs to, None for other values."""
     if not isinstance(value, tuple) or type(value) is tuple:
         return None
     cls = type(value)
-    for room in _rooms:
+    for room in rooms:
         if cls in room.classes:
             return room
-    return None
+    form = forms.get(cls)
+    return None if form is None else _room_of(form(value))
 
 
 def _inline_classes(value: Any) -> frozenset[type]:
@@ -502,48 +231,63 @@ def _inline_classes(value: Any) -> frozenset[type]:
 
 def _reach(dispatch: Any, cls: type, classes: frozenset[type]) -> Reach:
     key = (dispatch, cls, classes)
-    if key not in _linked:
+    if key not in linked:
         body = dispatch.bodies.get(cls)
         if body is None:
             raise TypeError(
                 f"{dispatch.room.name}: got a {cls.__name__}, for which {dispatch.__name__} has "
                 "no body, wanted one registered for it"
             )
-        _linked[key] = Reach([dispatch.root, body], classes)
-    return _linked[key]
+        linked[key] = Reach([dispatch.root, body], classes)
+    return linked[key]
 
 
-def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any]) -> Any:
+def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any], hold: bool = False) -> Any:
     """A description as a part of a room, with the functions ``wants`` compiled for it.
 
     ``wants`` are pairs of a generic function and 0, or 1 for its form with the optional
-    argument there.
+    argument there. ``hold`` keeps the part for the next call with the same object.
     """
     if not JIT or isinstance(spec, Part):
         return spec
-    cls = type(spec)
-    classes = _inline_classes(spec)
-    known = (cls, classes, wants)
-    wanted = _linked.get(known)
-    if wanted is None:
-        wanted = frozenset(g for f, _ in wants for g in _reach(f, cls, classes).generics)
-        _linked[known] = wanted
-    writer = _Writer(dtype, wanted)
+    char = dtype if isinstance(dtype, str) else np.dtype(dtype).char
+    same = (id(spec), char, wants)
+    held = held_parts.get(same)
+    if held is not None and held[0] is spec:
+        return held[1]
+    given, form = spec, forms.get(type(spec))
+    if form is not None:
+        spec = form(spec)
+    if not isinstance(spec, tuple):
+        for dispatch, _ in wants:
+            _reach(dispatch, type(spec), frozenset())  # says that it is no description
+    writer = _Writer(char, spec, wants)
     key = writer.write(spec)
+    head = linked.get((key, char, wants))
+    if head is None:
+        head = linked[key, char, wants] = _addresses(spec, key, char, wants)
+    part = Part(room, char, array.array("q", head + writer.words), writer.keep, writer.size)
+    if hold and writer.size <= _SMALL:
+        if len(held_parts) >= _HELD:
+            held_parts.clear()
+        held_parts[same] = given, part
+    return part
+
+
+def _addresses(spec: Any, key: Any, char: str, wants: frozenset[Any]) -> list[int]:
+    """The first words of a part: where its room's functions are, compiled if they have to be."""
+    cls, classes = type(spec), _inline_classes(spec)
     head = [0] * Room.SLOTS
-    for dispatch, variant in wants:
-        at = (dispatch, variant, key, np.dtype(dtype).char)
-        root = _linked.get(at)
-        if root is None:
-            # Numba reads constants when it compiles: so does the digest, anew
-            reach = Reach([dispatch.root, dispatch.bodies[cls]], classes)
-            root = _linked[at] = _root(dispatch, variant, key, dtype, reach)
-        head[dispatch.slot + variant] = root.address
-    return Part(room, np.dtype(dtype).char, array.array("q", head + writer.words), writer.keep)
+    for dispatch, variant in sorted(wants, key=lambda want: (want[0].slot, want[1])):
+        _reach(dispatch, cls, classes)  # an error where there is no body
+        # Numba reads constants when it compiles: so does the digest, anew
+        reach = Reach([dispatch.root, dispatch.bodies[cls]], classes)
+        head[dispatch.slot + variant] = _root(dispatch, variant, key, char, reach).address
+    return head
 
 
 def _root(dispatch: Any, variant: int, key: Any, dtype: Any, reach: Reach) -> Root:
-    arguments, gives = _signature(dispatch, variant, _number(dtype))
+    arguments, gives = signature_of(dispatch, variant, number_type(dtype))
     place = PlaceType(_type_of(key), Room.SLOTS)
     label = f"{dispatch.__name__} of {key[0].__name__.removesuffix('Spec')}"
     return Root(
@@ -559,7 +303,7 @@ def _type_of(key: Any) -> Any:
         return simple[key]
     head = key[0]
     if head == "p":
-        return PartType(key[1], _number(key[2]))
+        return PartType(key[1], number_type(key[2]))
     if isinstance(head, str):
         return types.Array(_element(head), key[1], "C")
     inside = [_type_of(k) for k in key[1:]]
@@ -590,9 +334,9 @@ class Entry:
             return self.function
         char = np.dtype(dtype).char
         if char not in self._calls:
-            number = _number(dtype)
-            arguments = tuple(_matching(code, number) for code in self._takes)
-            gives = types.none if self._gives is None else _matching(self._gives, number)
+            number = number_type(dtype)
+            arguments = tuple(matching(code, number) for code in self._takes)
+            gives = types.none if self._gives is None else matching(self._gives, number)
             label = self.function.__name__.replace("_", " ")
             root = Root(self.function, arguments, gives, entry=True, label=label)
             self._calls[char] = root.call

@@ -53,6 +53,7 @@ class Controlled(Fixed, WithODE):
     n_steps: int
     t_span: tuple[float, float]
     _starts: list[tuple[Array, Array]]
+    _sweeps: dict[int, tuple[driver.Sweep, driver.Sweep]]
     _draws: list[Array]
 
     # --- parameters --------------------------------------------------------------------
@@ -139,13 +140,19 @@ class Controlled(Fixed, WithODE):
         return np.ascontiguousarray(end[:, : self.dim]), np.ascontiguousarray(end[:, self.dim])
 
     def _sweep(self, plan: Plan, dtype: Any) -> driver.Sweep:
-        game = self.game
-        dynamics = Game(
-            self.potential.description(), game.alpha or 1.0, game.energy.description(),
-            game.entropy, self.hjb_norm == "squared",
-        )  # fmt: skip
         sweep = self.ode.sweep(plan, LogDet, dtype)
-        return sweep._replace(dynamics=dynamics, rows=self.dim + 4)
+        of, found = self._sweeps.get(id(sweep), (sweep, None))
+        if found is None or of is not sweep:
+            game = self.game
+            dynamics = Game(
+                self.potential.description(), game.alpha or 1.0, game.energy.description(),
+                game.entropy, self.hjb_norm == "squared",
+            )  # fmt: skip
+            found = sweep._replace(dynamics=dynamics, rows=self.dim + 4)
+            if len(self._sweeps) > 64:
+                self._sweeps.clear()
+            self._sweeps[id(sweep)] = sweep, found
+        return found
 
     @quietly
     def _derivatives(self, theta: Array, t: float, x: Array) -> tuple[Array, ...]:

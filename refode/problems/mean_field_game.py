@@ -110,7 +110,7 @@ class MeanFieldGame(Controlled):
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
         self.layout, self._odes = potential.layout, {}
-        self._starts, self._draws = [], []
+        self._starts, self._draws, self._sweeps = [], [], {}
 
     def _check_penalties(self) -> None:
         for name in ("hjb", "hjb_terminal"):
@@ -282,7 +282,7 @@ class MeanFieldGame(Controlled):
         else:
             target = self._in_kernel(game.target, E.dtype, lambda: self._ends(theta, x, plan))
         cost = GameCost(
-            field.description(), E[0], self.t_span[1], target,
+            self._sweep(plan, E.dtype).dynamics.field, E[0], self.t_span[1], target,
             CROSS_ENTROPY if crossed else KULLBACK_LEIBLER, 1.0 if game.alpha else 0.0,
             self.hjb, game.terminal, self.hjb_terminal, self.hjb_norm == "squared",
             1.0 / len(x), tape, scratch,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from refode import _validate
-from refode.costs.supervised import CODES, SupervisedCost
+from refode.costs.losses import NAMED, Loss, hessian_products, loss_of, one_by_one
+from refode.costs.supervised import SupervisedCost
 from refode.packing import Layout
 from refode.problems.contract import WithODE, with_total
 from refode.problems.regularisers import Regularised, Regulariser
@@ -18,15 +19,6 @@ from refode.steps import Steps
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
-_NO_TARGETS = np.zeros((0, 0))
-_NO_LABELS = np.zeros(0, dtype=np.int64)
-
-
-class _Targets(NamedTuple):
-    """The targets in the forms that the kernels read; one may lie on the device."""
-
-    real: Any
-    labels: Any
 
 
 class Supervised(Regularised, WithODE):
@@ -36,9 +28,9 @@ class Supervised(Regularised, WithODE):
     ----------
     ode : NeuralODE
         Of dimension d.
-    loss : {"regression", "logistic", "softmax"}, optional
+    loss : {"regression", "logistic", "softmax"} or Loss, optional
         |v - y|^2/2; log(1 + e^v) - y v for y in {0, 1}, one output; cross-entropy
-        for integer labels 0, ..., m-1.
+        for integer labels 0, ..., m-1; or one's own, docs/adding_a_loss.md.
     n_outputs : int, optional
         m; without a readout m = d (give d, or leave it 1 to mean d).
     augment : int, optional
@@ -64,13 +56,13 @@ class Supervised(Regularised, WithODE):
     n_data = (2, 2)
 
     def __init__(
-        self, ode: NeuralODE, loss: str = "logistic", n_outputs: int = 1, augment: int = 0,
+        self, ode: NeuralODE, loss: str | Loss = "logistic", n_outputs: int = 1, augment: int = 0,
         readout: bool = True, tikhonov: float = 0.0, smoothness: float = 0.0,
         device: str | None = None, dtype: Any = "float64",
     ) -> None:  # fmt: skip
         self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
         ode = self.ode
-        self.loss = _validate.choice("loss", loss, tuple(CODES))
+        self._loss = loss_of(loss)
         self.readout = _validate.instance("readout", readout, bool)
         self.augment = _validate.nonnegative_int("augment", augment)
         if self.augment >= ode.dim:
@@ -92,11 +84,13 @@ class Supervised(Regularised, WithODE):
         if not self.readout and m not in (1, d):
             raise ValueError(f"n_outputs: got {m}, wanted the ode's dim {d} without a readout")
         m = m if self.readout else d
-        if self.loss == "logistic" and m != 1:
-            raise ValueError(f"n_outputs: got {m}, wanted 1 for the logistic loss")
-        if self.loss == "softmax" and m < 2:
-            raise ValueError(f"n_outputs: got {m}, wanted at least 2 for the softmax loss")
+        self._loss.check_outputs(m)
         return m
+
+    @property
+    def loss(self) -> str:
+        """The loss's name."""
+        return self._loss.name
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -117,7 +111,7 @@ class Supervised(Regularised, WithODE):
     def with_steps(self, n_steps: int | Steps) -> Supervised:
         """The same problem with other steps: so many equal ones."""
         return Supervised(
-            self.ode.with_steps(n_steps), self.loss, self.n_outputs, self.augment, self.readout,
+            self.ode.with_steps(n_steps), self._loss, self.n_outputs, self.augment, self.readout,
             self.tikhonov, self.smoothness,
         )  # fmt: skip
 
@@ -132,8 +126,7 @@ class Supervised(Regularised, WithODE):
         """
         x = self._inputs(x)
         targets, place = self._targets(y, len(x)), self.ode.placement
-        sent = targets.real if self.loss == "regression" else targets.labels
-        pair = [a if isinstance(a, Resident) else send(place, a) for a in (x, sent)]
+        pair = [a if isinstance(a, Resident) else send(place, a) for a in (x, targets)]
         return pair[0], pair[1]
 
     def value(self, theta: Array, x: Array, y: Array) -> float:
@@ -148,7 +141,7 @@ class Supervised(Regularised, WithODE):
         ----------
         theta : (p,)
         x : (N, d - augment)
-        y : (N, m) for regression ((N,) will do for m = 1), (N,) labels otherwise
+        y : (N, m) for regression ((N,) will do for m = 1), (N,) labels for the classifiers
         """
         return super().value_and_gradient(theta, x, y)
 
@@ -171,9 +164,10 @@ class Supervised(Regularised, WithODE):
     def gauss_newton_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
         """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
 
-        H_l is the loss's Hessian in the outputs, J the outputs' derivative in theta.
+        H_l is the loss's Hessian in the outputs, by the complex step through the loss's
+        derivative; J the outputs' derivative in theta.
         """
-        theta, x, _ = self._arguments(theta, x, y)  # y is not needed, but a wrong one is an error
+        theta, x, targets = self._arguments(theta, x, y)
         v = _validate.real_vector("v", v, self.n_parameters)
         F = self._outputs_at(theta, x)
         size = np.abs(v).max()
@@ -181,7 +175,7 @@ class Supervised(Regularised, WithODE):
             return np.zeros_like(v)
         step = TINY / size
         F_dot = self._outputs_at(theta + 1j * step * v, x).imag / step
-        F_bar = self._loss_hessian(F, F_dot) / len(x)
+        F_bar = hessian_products(self._loss.description(hosted(targets)), F, F_dot) / len(x)
         return self._outputs_adjoint(theta, x, F_bar) + self._regulariser(v)[1]
 
     # --- predictions -------------------------------------------------------------------
@@ -191,11 +185,7 @@ class Supervised(Regularised, WithODE):
 
     def predict_proba(self, theta: Array, x: Array) -> Array:
         """Class probabilities: (N, 2) for logistic, (N, m) for softmax."""
-        if self.loss == "regression":
-            raise ValueError("loss: got 'regression', wanted a classifier for probabilities")
-        F = self.predict(theta, x)
-        logits = np.concatenate([np.zeros_like(F), F], axis=1) if self.loss == "logistic" else F
-        return _softmax(logits)
+        return self._loss.probabilities(self.predict(theta, x))
 
     def predict_label(self, theta: Array, x: Array) -> Array:
         """Most probable class, (N,) integers."""
@@ -204,7 +194,7 @@ class Supervised(Regularised, WithODE):
     def features(self, theta: Array, x: Array) -> Array:
         """Propagated features z(T), (N, d)."""
         theta, x = self._parameters(theta), self._inputs(x)
-        return self.ode.solve(theta[: self.ode.n_parameters], self._padded(x))
+        return self.ode.solve(theta[: self.ode.n_parameters], self._padded(hosted(x)))
 
     def transported(self, theta: Array, x: Array, t: float) -> Array:
         """u(x, t) of the transport view (9): W z(T) + b for the characteristic through (x, t).
@@ -235,7 +225,7 @@ class Supervised(Regularised, WithODE):
         return self._read(theta, z)
 
     # --- insides -----------------------------------------------------------------------
-    def _value_and_gradient(self, theta: Array, x: Array, y: _Targets) -> tuple[Any, Array]:
+    def _value_and_gradient(self, theta: Array, x: Array, y: Any) -> tuple[Any, Array]:
         ode, plan = self.ode, self.ode.plan()
         weights = ode.stage_weights(theta[: ode.n_parameters], plan)
         E = ode.field.prepare(weights, False)
@@ -248,12 +238,13 @@ class Supervised(Regularised, WithODE):
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
 
-    def _mean_loss(self, theta: Array, x: Array, y: _Targets) -> float:
-        return float(_loss(self.loss, self._outputs_at(theta, x), hosted(y)).mean())
+    def _mean_loss(self, theta: Array, x: Array, y: Any) -> float:
+        about = self._loss.description(hosted(y))
+        return float(one_by_one(about, self._outputs_at(theta, x))[0].mean())
 
-    def _cost(self, theta: Array, y: _Targets, n: int) -> SupervisedCost:
+    def _cost(self, theta: Array, y: Any, n: int) -> SupervisedCost:
         W, b = self._readout(theta)
-        return SupervisedCost(CODES[self.loss], W, b, y.real, y.labels, 1.0 / n)
+        return SupervisedCost(self._loss.description(y), W, b, 1.0 / n)
 
     def _readout(self, theta: Array) -> tuple[Array, Array]:
         tail = theta[self.ode.n_parameters :]
@@ -273,23 +264,13 @@ class Supervised(Regularised, WithODE):
 
     def _outputs_adjoint(self, theta: Array, x: Array, F_bar: Array) -> Array:
         ode, W = self.ode, self._readout(theta)[0]
-        theta_ode, padded = theta[: ode.n_parameters], self._padded(x)
+        theta_ode, padded = theta[: ode.n_parameters], self._padded(hosted(x))
         z_bar = F_bar @ W if self.readout else F_bar
         theta_bar, _ = ode.adjoint(theta_ode, padded, np.ascontiguousarray(z_bar))
         if not self.readout:
             return theta_bar
         z = ode.solve(theta_ode, padded)
         return np.concatenate([theta_bar, (F_bar.T @ z).ravel(), F_bar.sum(axis=0)])
-
-    def _loss_hessian(self, F: Array, F_dot: Array) -> Array:
-        """Hessian of the loss in its outputs, times F_dot, sample by sample."""
-        if self.loss == "regression":
-            return F_dot
-        if self.loss == "logistic":
-            p = _softmax(np.concatenate([np.zeros_like(F), F], axis=1))
-            return p[:, :1] * p[:, 1:] * F_dot
-        p = _softmax(F)
-        return p * (F_dot - (p * F_dot).sum(axis=1, keepdims=True))
 
     def _padded(self, x: Array) -> Array:
         if not self.augment or isinstance(x, Resident):  # which the sweep pads itself
@@ -298,51 +279,28 @@ class Supervised(Regularised, WithODE):
         padded[:, : self.n_inputs] = x
         return padded
 
-    def _arguments(self, theta: Any, x: Any, y: Any) -> tuple[Array, Any, _Targets]:
+    def _arguments(self, theta: Any, x: Any, y: Any) -> tuple[Array, Any, Any]:
         theta, x = self._parameters(theta), self._inputs(x)
         return theta, x, self._targets(y, len(x))
 
     def _inputs(self, x: Any) -> Any:
         return samples(self.ode.placement, "x", x, self.n_inputs)
 
-    def _targets(self, y: Any, n: int) -> _Targets:
-        m, place = self.n_outputs, self.ode.placement
-        if self.loss == "regression":
-            there = resident(place, "y", y, (n, m), place.dtype)
-            if there is not None:
-                return _Targets(there, _NO_LABELS)
-        else:
-            there = resident(place, "y", y, (n,), "int64")
-            if there is not None:  # labels out of range would read another's memory
-                self._targets(there.host, n)
-                return _Targets(_NO_TARGETS, there)
-        if self.loss == "regression":
-            if m == 1 and _validate.n_axes(y) == 1:
-                y = _validate.real_array("y", y, (n,))[:, None]
-            return _Targets(_validate.real_array("y", y, (n, m)), _NO_LABELS)
-        if self.loss == "logistic":
-            return _Targets(_NO_TARGETS, _validate.labels_binary("y", y, n).astype(np.int64))
-        return _Targets(_NO_TARGETS, _validate.labels_integer("y", y, n, m))
+    def _targets(self, y: Any, n: int) -> Any:
+        """Targets as the loss's description takes them, checked; a ``Resident`` on a device."""
+        loss, m, place = self._loss, self.n_outputs, self.ode.placement
+        shape, dtype = ((n,), "int64") if loss.labels else ((n, m), place.dtype)
+        there = resident(place, "y", y, shape, dtype)
+        if there is None:
+            return loss.targets(y, n, m)
+        if loss.labels:  # those out of range would read another's memory
+            loss.targets(there.host, n, m)
+        return there
 
     def __repr__(self) -> str:
+        named = type(NAMED.get(self.loss)) is type(self._loss)
+        loss = self.loss if named else self._loss
         return (
-            f"Supervised({self.ode!r}, loss={self.loss!r}, n_outputs={self.n_outputs}, "
+            f"Supervised({self.ode!r}, loss={loss!r}, n_outputs={self.n_outputs}, "
             f"augment={self.augment}, readout={self.readout})"
         )
-
-
-def _softmax(V: Array) -> Array:
-    e = np.exp(V - V.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def _loss(loss: str, F: Array, y: _Targets) -> Array:
-    """Loss of every sample, (N,)."""
-    if loss == "regression":
-        return 0.5 * ((F - y.real) ** 2).sum(axis=1)
-    if loss == "logistic":
-        sign = 1.0 - 2.0 * y.labels
-        return np.logaddexp(0.0, sign * F[:, 0])
-    top = F.max(axis=1, keepdims=True)
-    shifted = np.log(np.exp(F - top).sum(axis=1)) + top[:, 0]
-    return shifted - F[np.arange(len(F)), y.labels]

@@ -1,4 +1,7 @@
-"""From arrays to kernels and back: buffers, chunks, sums in fixed order."""
+"""From arrays to kernels and back: buffers, chunks, sums in fixed order.
+
+Twin on the device: refode/cuda/driver.py.
+"""
 
 from __future__ import annotations
 
@@ -73,16 +76,29 @@ class Gradient(NamedTuple):
     time_bar: Array
 
 
+#: What sweeps forward, and there and back, ask of dynamics and schemes.
+_SLOPES = {
+    (False, False): frozenset([(slope, 0)]),
+    (False, True): frozenset([(slope, 0), (slope_adjoint, 0)]),
+    (True, False): frozenset([(half_slope, 0)]),
+    (True, True): frozenset([(half_slope, 0), (half_slope_adjoint, 0)]),
+}
+_STEPS = {
+    (False, False): frozenset([(step, 0)]),
+    (True, False): frozenset([(step, 0)]),
+    (False, True): frozenset([(step, 0), (step_adjoint, 0)]),
+    (True, True): frozenset([(step, 0), (step_adjoint, 0), (undo, 0)]),
+}
+_OBSERVE = frozenset([(observe, 0)])
+
+
 def _parts(sweep: Sweep, dtype: Any, back: bool) -> tuple[Any, Any]:
     """Dynamics and scheme for compiled code, forward or there and back."""
-    halves = isinstance(sweep.scheme, Partitioned)
-    slopes, steps = [half_slope if halves else slope], [step]
-    if back:
-        slopes.append(half_slope_adjoint if halves else slope_adjoint)
-        steps += [step_adjoint, undo] if sweep.memory == REVERSE else [step_adjoint]
+    slopes = _SLOPES[isinstance(sweep.scheme, Partitioned), back]
+    steps = _STEPS[sweep.memory == REVERSE, back]
     return (
-        link(DYNAMICS, sweep.dynamics, dtype, frozenset((f, 0) for f in slopes)),
-        link(SCHEME, sweep.scheme, dtype, frozenset((f, 0) for f in steps)),
+        link(DYNAMICS, sweep.dynamics, dtype, slopes, hold=True),
+        link(SCHEME, sweep.scheme, dtype, steps, hold=True),
     )
 
 
@@ -128,7 +144,7 @@ def gradient(
     X = np.ascontiguousarray(x, dtype=E.dtype)
     S, runs = _blocks(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
-    charge = link(COST, cost, E.dtype, frozenset([(observe, 0)]))
+    charge = link(COST, cost, E.dtype, _OBSERVE)
     solve, grid = gradient_chunks.of(E.dtype), sweep.grid
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)

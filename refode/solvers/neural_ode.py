@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from refode import _validate, bases, tableaus
 from refode import steps as stepping
 from refode._fixed import Fixed
-from refode.costs.contract import Cotangent
+from refode.costs.contract import Cotangent, check_cost, everywhere, work_rows
 from refode.fields.contract import Field
 from refode.solvers import driver, placement
 from refode.solvers.placement import Placement
@@ -137,6 +137,7 @@ class NeuralODE(Fixed):
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
         self._order = np.concatenate([rows[:, p].ravel() for p in field.layout.slices.values()])
         self._plans: dict[tuple[float, float], Plan] = {}
+        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = {}
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
@@ -281,6 +282,43 @@ class NeuralODE(Fixed):
         y_bar = np.concatenate([z_bar, l_bar[:, None]], axis=1)[None]
         return self._adjoint(theta, x, y_bar, plan, times, trace=True)
 
+    def cost_and_gradient(
+        self, theta: Array, x: Array, cost: Any, t_span: tuple[float, float] | None = None
+    ) -> tuple[float, Array, Array]:
+        """Value of a cost of one's own along the path, and its discrete adjoint.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        cost : NamedTuple
+            Of a class with a body registered for ``refode.costs.contract.observe``,
+            docs/adding_a_loss.md; read at z(T) alone, or at every point of the grid.
+        t_span : (float, float), optional
+            As in ``solve``.
+
+        Returns
+        -------
+        value : float
+        theta_bar : (p,)
+        x_bar : (N, d)
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what was wanted.
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        check_cost("cost", cost)
+        if everywhere(cost) and self.placement.device != "cpu":
+            raise ValueError(
+                f"cost: got a {type(cost).__name__}, which reads the whole path, with device="
+                f"{self.placement.device!r}, wanted one that reads its end alone, or device='cpu'"
+            )
+        plan = self.plan(t_span)
+        result, weights_bar = self._charged(theta, x, cost, plan, trace=False)
+        return float(result.value), self.stage_weights_adjoint(weights_bar, plan), result.x_bar
+
     # --- what problems build on --------------------------------------------------------
     def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
         """Grid, slots and basis matrices for an interval (kept for the next call)."""
@@ -318,11 +356,18 @@ class NeuralODE(Fixed):
         return Theta_bar.reshape(-1)[self._order]
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
-        """Description of a sweep for the driver; ``dynamics`` is a class of ``dynamics.py``."""
-        memory = MEMORY[self.memory]
-        return driver.Sweep.of(
-            self.field, plan.scheme, plan.grid, dynamics, dtype, memory, self.placement
-        )
+        """Description of a sweep for the driver; ``dynamics`` is a class of sweeps/."""
+        key = (id(plan), dynamics, np.dtype(dtype).char)
+        plan_of, sweep = self._sweeps.get(key, (None, None))
+        if sweep is None or plan_of is not plan:
+            sweep = driver.Sweep.of(
+                self.field, plan.scheme, plan.grid, dynamics, dtype, MEMORY[self.memory],
+                self.placement,
+            )  # fmt: skip
+            if len(self._sweeps) > 64:
+                self._sweeps.clear()
+            self._sweeps[key] = plan, sweep
+        return sweep
 
     def _forward(
         self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
@@ -344,17 +389,23 @@ class NeuralODE(Fixed):
     def _adjoint(
         self, theta: Array, x: Array, y_bar: Array, plan: Plan, times: bool, trace: bool
     ) -> tuple[Array, ...]:
+        result, weights_bar = self._charged(theta, x, Cotangent(y_bar), plan, trace, times)
+        theta_bar = self.stage_weights_adjoint(weights_bar, plan)
+        if not times:
+            return theta_bar, result.x_bar
+        return theta_bar, result.x_bar, self._times_bar(theta, plan, result.time_bar, weights_bar)
+
+    def _charged(
+        self, theta: Array, x: Array, cost: Any, plan: Plan, trace: bool, times: bool = False
+    ) -> tuple[driver.Gradient, Array]:
+        """Value and cotangents of a cost, and the cotangent of the stage weights."""
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, trace)
         sweep = self.sweep(plan, LogDet if trace else Plain, E.dtype)
         if times:  # the device knows no cotangent of t
             sweep, x = sweep._replace(device="cpu"), placement.hosted(x)
-        result = driver.gradient(sweep, E, x, Cotangent(y_bar), want_x=True)
-        weights_bar = self.field.prepare_adjoint(weights, trace, result.E_bar)
-        theta_bar = self.stage_weights_adjoint(weights_bar, plan)
-        if not times:
-            return theta_bar, result.x_bar
-        return theta_bar, result.x_bar, self._times_bar(theta, plan, result.time_bar, weights_bar)
+        result = driver.gradient(sweep, E, x, cost, cost_rows=work_rows(cost), want_x=True)
+        return result, self.field.prepare_adjoint(weights, trace, result.E_bar)
 
     def _times_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
         """Cotangent of (t0, T), eq. (D24): t_n = t0 + alpha_n (T - t0), h_n = w_n (T - t0)."""

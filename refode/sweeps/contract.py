@@ -18,6 +18,8 @@ Y_bar, e_bar, scratch)``
     overwritten, is added to Y_bar and e_bar, and the cotangent of t returned.
 ``half_slope``, ``half_slope_adjoint``
     The same for one half of a partitioned field, 0 or 1.
+
+Twin on the device: refode/cuda/contract.py.
 """
 
 from __future__ import annotations

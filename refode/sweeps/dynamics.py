@@ -11,6 +11,8 @@ dynamics         state                  beside z' = f
 
 Schemes and sweeps neither know nor care which of them they integrate. A quadrature feeds
 nothing, so that its row of the cotangent stays what the cost made it.
+
+Twin on the device: refode/cuda/dynamics.py.
 """
 
 from __future__ import annotations

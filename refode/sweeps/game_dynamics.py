@@ -15,6 +15,8 @@ the slopes of ``Game`` are (D98)
 
     z' = -g/alpha,  (log rho)' = Lap Phi/alpha,  L' = |g|^2/(2 alpha),
     F' = Q(z) + lambda log rho,  R' = |r| or r^2.
+
+Twin on the device: refode/cuda/game_dynamics.py.
 """
 
 from __future__ import annotations

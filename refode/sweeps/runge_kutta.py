@@ -1,4 +1,7 @@
-"""One step of an explicit Runge-Kutta scheme and its adjoint, over a block of samples."""
+"""One step of an explicit Runge-Kutta scheme and its adjoint, over a block of samples.
+
+Twin on the device: refode/cuda/schemes.py.
+"""
 
 from __future__ import annotations
 

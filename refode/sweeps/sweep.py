@@ -5,6 +5,8 @@ another without coming back to Python, where threads would wait for one another.
 block is loaded feature-major, ``(rows, S)``; columns beyond the last sample repeat the
 block's first sample and carry a zero cotangent. One forward sweep and one adjoint sweep
 serve every field, scheme, quadrature and cost.
+
+Twin on the device: refode/cuda/sweeps.py.
 """
 
 from __future__ import annotations

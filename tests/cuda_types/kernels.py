@@ -103,12 +103,13 @@ def drawn(n=40, d=2):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mode", ["tile", "staged"])
-@pytest.mark.parametrize("loss", ["regression", "softmax"])
+@pytest.mark.parametrize("loss", ["regression", "logistic", "softmax"])
 def test_supervised(loss, mode, dtype):
     ode = refode.NeuralODE(fields.Shallow(2, 4, time=True), "heun", 2, memory="steps")
     y = drawn() if loss == "regression" else np.arange(40) % 2
-    ran(mode, refode.Supervised(ode, loss, 2, device="cuda", dtype=dtype), *(
-        np.zeros(ode.n_parameters + 6), drawn(), y))  # fmt: skip
+    m = 1 if loss == "logistic" else 2
+    ran(mode, refode.Supervised(ode, loss, m, device="cuda", dtype=dtype), *(
+        np.zeros(ode.n_parameters + 3 * m), drawn(), y))  # fmt: skip
 
 
 FIELDS = {

@@ -11,20 +11,20 @@ _PEAK = "        self._log_peak = -log_root_det - 0.5 * self.dim * math.log(2.0 
 
 RESIDUAL: tuple[Mutant, ...] = (
     Mutant(
-        "Q-sign", "Q enters the HJB residual with the wrong sign", "solvers.game_dynamics", _R,
+        "Q-sign", "Q enters the HJB residual with the wrong sign", "sweeps.game_dynamics", _R,
         _R.replace("- Q", "+ Q"), (("Q-sign-in-r", ""),), "terms",
     ),
     Mutant(
-        "entropy-one", "the entropy's derivative lacks its 1", "solvers.game_dynamics", _R,
+        "entropy-one", "the entropy's derivative lacks its 1", "sweeps.game_dynamics", _R,
         _R.replace("(log_rho[s] + 1.0)", "log_rho[s]"), (("entropy-one", ""),), "terms",
     ),
     Mutant(
         "phi-time-sign", "dPhi/dt enters the HJB residual with the wrong sign",
-        "solvers.game_dynamics", _R, _R.replace("- Phi_t", "+ Phi_t"), (("phi-time-sign", ""),),
+        "sweeps.game_dynamics", _R, _R.replace("- Phi_t", "+ Phi_t"), (("phi-time-sign", ""),),
         "terms",
     ),
     Mutant(
-        "one-sided", "max(r, 0) in place of |r| along the paths", "solvers.game_dynamics", _NORM,
+        "one-sided", "max(r, 0) in place of |r| along the paths", "sweeps.game_dynamics", _NORM,
         "r[s] * r[s] if squared else max(r[s].real, 0.0)", (("hjb-positive-part", ""),), "terms",
     ),
     Mutant(
@@ -41,7 +41,7 @@ RESIDUAL: tuple[Mutant, ...] = (
                'self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb)'),),
     ),
     Mutant(
-        "phi-t-detached", "dPhi/dt of the residual has no gradient", "solvers.game_dynamics",
+        "phi-t-detached", "dPhi/dt of the residual has no gradient", "sweeps.game_dynamics",
         "F_bar[d + 3, s] = -r_bar\n", "F_bar[d + 3, s] = 0.0 * r_bar\n",
         (("r-detached-time", ""),), "gradient",
     ),
@@ -49,7 +49,7 @@ RESIDUAL: tuple[Mutant, ...] = (
 
 COSTS: tuple[Mutant, ...] = (
     Mutant(
-        "entropy-in-F", "F lacks the entropy", "solvers.game_dynamics",
+        "entropy-in-F", "F lacks the entropy", "sweeps.game_dynamics",
         "        F[d + 2, s] = Q + entropy * log_rho[s]\n", "        F[d + 2, s] = Q\n",
         (("entropy-in-F", ""),), "terms",
     ),
@@ -59,13 +59,13 @@ COSTS: tuple[Mutant, ...] = (
         (("rows-swapped", ""), ("exchanged", "terms/")), "terms",
     ),
     Mutant(
-        "kinetic-half", "L is alpha |v|^2", "solvers.game_dynamics",
+        "kinetic-half", "L is alpha |v|^2", "sweeps.game_dynamics",
         "            L[s] += (0.5 * alpha) * f * f\n", "            L[s] += alpha * f * f\n",
         (("factor", "2 times what is right"), ("L-half", "")), "terms",
     ),
     Mutant(
         "alpha-in-density", "log rho moves by Lap Phi in place of Lap Phi / alpha",
-        "solvers.game_dynamics", "        F[d, s] /= alpha\n        L[s] = 0.0\n",
+        "sweeps.game_dynamics", "        F[d, s] /= alpha\n        L[s] = 0.0\n",
         "        L[s] = 0.0\n", (("alpha-in-density", ""),), "log_density_path",
     ),
     Mutant(

@@ -26,8 +26,8 @@ from refode.check.case import Case
 #: The environment variable that names a mutant to `adapter`.
 VARIABLE = "REFODE_MUTANT"
 #: What is imported anew where a mutant is planted: rooms and modules of the kernels.
-ROOMS = ("fields", "solvers", "costs", "problems", "bases", "densities", "activations", "games",
-         "tableaus", "packing", "steps", "training")  # fmt: skip
+ROOMS = ("fields", "sweeps", "solvers", "costs", "problems", "bases", "densities", "activations",
+         "games", "tableaus", "packing", "steps", "training")  # fmt: skip
 ADAPTER = "refode.reference.kernels"
 
 

@@ -9,31 +9,30 @@ _CONSTANT = "        return 0.5 * self.dim * math.log(2.0 * math.pi)\n"
 
 SUPERVISED: tuple[Mutant, ...] = (
     Mutant(
-        "loss-half", "|v - y|^2 in place of |v - y|^2/2", "problems.supervised",
-        "        return 0.5 * ((F - y.real) ** 2).sum(axis=1)\n",
-        "        return ((F - y.real) ** 2).sum(axis=1)\n",
+        "loss-half", "|v - y|^2 in place of |v - y|^2/2", "costs.losses",
+        "            value += 0.5 * r * r\n", "            value += r * r\n",
         (("regression-half", ""), ("factor", "2")), "terms",
     ),
     Mutant(
-        "loss-gradient-twice", "the derivative of |v - y|^2/2 is 2 (v - y)", "costs.supervised",
-        "            V[i, s] = scale * r\n", "            V[i, s] = 2.0 * scale * r\n",
+        "loss-gradient-twice", "the derivative of |v - y|^2/2 is 2 (v - y)", "costs.losses",
+        "            V[i, s] = r\n", "            V[i, s] = 2.0 * r\n",
         (("gradient-twice-loss", ""), ("factor", "2 times what is right")), "gradient",
     ),
     Mutant(
         "sum-over-samples", "a sum over samples in place of their mean", "problems.supervised",
-        "y.real, y.labels, 1.0 / n)", "y.real, y.labels, 1.0)",
+        "self._loss.description(y), W, b, 1.0 / n)", "self._loss.description(y), W, b, 1.0)",
         (("sum-over-samples", ""), ("factor", "N (the number")), "total",
     ),
     Mutant(
-        "labels-shifted", "classes count from 1", "problems.supervised",
+        "labels-shifted", "classes count from 1", "costs.losses",
         '_validate.labels_integer("y", y, n, m)',
         '(_validate.labels_integer("y", y, n, m) + 1) % m',
         (("labels-later", ""),), "terms",
     ),
     Mutant(
-        "labels-exchanged", "labels 0 and 1 are exchanged", "problems.supervised",
-        '_validate.labels_binary("y", y, n).astype(np.int64))',
-        '1 - _validate.labels_binary("y", y, n).astype(np.int64))',
+        "labels-exchanged", "labels 0 and 1 are exchanged", "costs.losses",
+        '_validate.labels_binary("y", y, n).astype(np.int64)',
+        '1 - _validate.labels_binary("y", y, n).astype(np.int64)',
         (("labels-turned", ""),), "terms",
     ),
     Mutant(
@@ -85,7 +84,7 @@ FLOWS: tuple[Mutant, ...] = (
         "costs.flow", "        value += cost.constant - Y[l, s] + cost.transport * Y[v, s]\n",
         "        value += cost.constant + Y[l, s] + cost.transport * Y[v, s]\n",
         (("log-det-sign", ""),), "total",
-        more=(("        L[l, s] = -cost.scale\n", "        L[l, s] = cost.scale\n"),),
+        more=(("        L[l, s] -= cost.scale\n", "        L[l, s] += cost.scale\n"),),
     ),
     Mutant(
         "log-det-sign-density", "the log-determinant enters the density with the wrong sign",
@@ -120,7 +119,7 @@ FLOWS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "transport-detached", "the transport cost has no gradient", "costs.flow",
-        "        L[v, s] = cost.scale * cost.transport\n", "        L[v, s] = 0.0\n",
+        "        L[v, s] += cost.scale * cost.transport\n", "        L[v, s] += 0.0\n",
         (("gradient-without-transport", ""),), "gradient",
     ),
 )  # fmt: skip

@@ -92,11 +92,7 @@ class Game(Problem):
         first = self.initial if self.initial.shape == log_rho.shape[1:] else log_rho  # not at y
         stale = {k: first if k in m.stale else log_rho for k in "Fr"}
         F = Q + m.entropy_in_F * lam * stale["F"]
-        parts = {
-            "square": m.r_half / self.alpha("r") * square, "time": -m.phi_time * time,
-            "Q": -m.Q_in_r * Q,
-            "log rho": -m.entropy_in_r * lam * (stale["r"] + m.entropy_one),
-        }  # fmt: skip
+        parts = self.residual(square, time, Q, stale["r"])
         r = sum(v.real if k == m.r_detached else v for k, v in parts.items()) + 0.0 * square
         R = r if m.outside else self.measured(r)
         L = m.L_half / self.alpha("L") * square
@@ -107,6 +103,15 @@ class Game(Problem):
         v = -m.field_sign / self.alpha("v") * p
         rate = m.log_rho_sign * m.field_sign / self.alpha("d") * laplacian
         return np.concatenate([v, np.stack([rate, L, F, R], -1)], axis=-1)
+
+    def residual(self, square: Array, time: Array, Q: Array, log_rho: Array) -> dict[str, Array]:
+        """Parts of r, from |grad Phi|^2, dPhi/dt, Q(z) and log rho."""
+        m = self.m
+        return {
+            "square": m.r_half / self.alpha("r") * square, "time": -m.phi_time * time,
+            "Q": -m.Q_in_r * Q,
+            "log rho": -m.entropy_in_r * self.setting["entropy"] * (log_rho + m.entropy_one),
+        }  # fmt: skip
 
     def measured(self, r: Array) -> Array:
         """|r| or r^2; the sign is that of the first copy, so that no difference meets the kink."""
@@ -150,6 +155,11 @@ class Game(Problem):
 
     def terminal(self, theta: Blocks, end: Array) -> Array:
         """hjb_terminal times the mean of |Phi(z(T), T) - G'|."""
+        phi, derivative = self.lacking(theta, end)
+        return self.setting["hjb_terminal"] * self.mean(self.measured(phi - derivative))
+
+    def lacking(self, theta: Blocks, end: Array) -> tuple[Array, Array]:
+        """Phi(z(T), T) and the terminal cost's derivative G', at the paths' ends."""
         s, m = self.setting, self.m
         at = {"": self.case.along[1], "one": 1.0, "start": self.case.along[0]}[m.end_at]
         w = {k: v[:, 0] for k, v in theta.items()}
@@ -157,8 +167,7 @@ class Game(Problem):
         gap = self.gap(end, "g")
         derivative = m.G_one + gap if s["kind"] == "kl" else -np.exp(-gap)
         derivative = derivative.real if m.target_detached else derivative
-        factor = m.G_sign * s["terminal"] ** m.terminal_in_G
-        return s["hjb_terminal"] * self.mean(self.measured(phi - factor * derivative))
+        return phi, m.G_sign * s["terminal"] ** m.terminal_in_G * derivative
 
     def values(self, paths: list[Path]) -> dict[str, Array]:
         """As Problem, with log rho and the potential's derivatives at the stages."""

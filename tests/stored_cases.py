@@ -1,0 +1,371 @@
+"""One small case of every kind of problem, for the values and gradients that are stored.
+
+A case is a function of a generator that returns named arrays. Compiling is what takes time,
+once for each kind of field, dynamics, cost and number type; so cases share kinds with one
+another and with the other tests' cases, and schemes, bases and sizes vary within a kind. The
+name's first part is the description that conftest.py deals tests to workers by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import refode
+from refode import bases, evaluate, fields, games
+from refode.densities import Empirical, Gaussian, GaussianMixture
+
+Array = np.ndarray
+Found = dict[str, Array]
+Draw = np.random.Generator
+T_SPAN, INNER = (-0.3, 1.7), (1.4, 0.07)  # the second runs backwards within the first
+MANY, EVERY = 700, 61  # several blocks, no multiple of 8; of those every 61st sample is kept
+CASES: dict[str, Callable[[Draw], Found]] = {}
+
+NARROW, WIDE = fields.Shallow(2, 7, time=True), fields.Shallow(5, 6)
+ANTISYMMETRIC = fields.Antisymmetric(3, gamma=0.4, activation="sine")
+MLP = fields.MLP(2, (3, 4), "softplus", time=True)
+PARABOLIC = fields.Parabolic(3, 2, time=True)
+HAMILTONIAN = fields.Hamiltonian(4, time=True)
+LEAPFROG = fields.Leapfrog(4, 3, "softplus", time=True)
+
+
+def case(name: str) -> Callable[[Callable[[Draw], Found]], Callable[[Draw], Found]]:
+    """Register a case under a name."""
+
+    def register(function: Callable[[Draw], Found]) -> Callable[[Draw], Found]:
+        assert name not in CASES, name
+        CASES[name] = function
+        return function
+
+    return register
+
+
+def thinned(a: Array, n: int) -> Array:
+    """Of an array over many samples (..., n, d) or (n,) some; all of a few."""
+    if n < 64:
+        return a
+    return a[::EVERY] if a.ndim == 1 else a[..., ::EVERY, :]
+
+
+def prefixed(prefix: str, found: Found) -> Found:
+    """The same arrays under longer names."""
+    return {f"{prefix.strip()} {name}": a for name, a in found.items()}
+
+
+# --- neural ODEs -------------------------------------------------------------------------------
+def solved(
+    rng: Draw, field: Any, scheme: str, basis: Any, n: int, memory: str = "store",
+    tangent: bool = True, log_det: bool = True,
+) -> Found:  # fmt: skip
+    """Everything a NeuralODE computes, along its own interval and backwards within it."""
+    ode = refode.NeuralODE(field, scheme, 3, T_SPAN, basis, memory)
+    theta, x = 0.6 * rng.standard_normal(ode.n_parameters), rng.standard_normal((n, ode.dim))
+    z_bar, path_bar = rng.standard_normal(x.shape), rng.standard_normal((4, *x.shape))
+    found = {
+        "solve": thinned(ode.solve(theta, x, t_span=INNER), n),
+        "trajectory": thinned(ode.trajectory(theta, x), n),
+    }
+    end = ode.adjoint(theta, x, z_bar, t_span=INNER, times=True)
+    path = ode.adjoint(theta, x, path_bar, times=True)
+    found |= {"end theta": end[0], "end x": thinned(end[1], n), "end times": end[2]}
+    found |= {"path theta": path[0], "path x": thinned(path[1], n), "path times": path[2]}
+    if tangent:
+        dots = rng.standard_normal(theta.size), rng.standard_normal(x.shape)
+        found["tangent"] = thinned(ode.tangent(theta, x, *dots), n)
+    if log_det:
+        l_bar = rng.standard_normal(n)
+        z, l = ode.log_det(theta, x, t_span=INNER)  # noqa: E741
+        bars = ode.log_det_adjoint(theta, x, z_bar, l_bar, times=True)
+        found |= {"log_det z": thinned(z, n), "log_det l": thinned(l, n)}
+        found |= {"log_det theta": bars[0], "log_det x": thinned(bars[1], n)}
+        found["log_det times"] = bars[2]
+    return prefixed(f"{scheme} {type(basis).__name__} {memory} {n}", found)
+
+
+@case("NarrowShallowSpec-ode")
+def narrow_ode(rng: Draw) -> Found:
+    """Every basis, memory and sort of scheme, from one sample to several blocks."""
+    return (
+        solved(rng, NARROW, "rk4", bases.Constant(), 1)
+        | solved(rng, NARROW, "dopri5", bases.Legendre(3), 13)
+        | solved(rng, NARROW, "euler", bases.PiecewiseConstant(3), MANY, "steps")
+        | solved(rng, NARROW, "rk4", bases.BSpline(5), 9, "steps")
+        | solved(rng, fields.Shallow(2, 4), "heun", bases.PiecewiseLinear(4), MANY)
+    )
+
+
+@case("ShallowSpec-ode")
+def wide_ode(rng: Draw) -> Found:
+    return solved(rng, WIDE, "rk4", bases.PiecewiseLinear(3), 5) | solved(
+        rng, fields.Shallow(5, 7, time=True), "dopri5", bases.Constant(), 300, "steps"
+    )
+
+
+@case("AffineSpec-ode")
+def affine_ode(rng: Draw) -> Found:
+    return solved(rng, fields.Affine(2), "rk4", bases.Legendre(2), 1, tangent=False) | solved(
+        rng, fields.Affine(3, time=True), "midpoint", bases.Constant(), 300, tangent=False
+    )
+
+
+@case("HamiltonianSpec-ode")
+def hamiltonian_ode(rng: Draw) -> Found:
+    """The symplectic schemes, with all that may be kept of a path."""
+    return solved(rng, HAMILTONIAN, "verlet", bases.PiecewiseConstant(3), 5, "reverse") | solved(
+        rng, fields.Hamiltonian(6, "sine"), "stormer_verlet", bases.BSpline(5), 300, "steps"
+    )
+
+
+@case("LeapfrogSpec-ode")
+def leapfrog_ode(rng: Draw) -> Found:
+    return solved(
+        rng, LEAPFROG, "verlet", bases.PiecewiseLinear(3), 5, tangent=False
+    ) | solved(
+        rng, LEAPFROG, "stormer_verlet", bases.Constant(), 300, "reverse", tangent=False
+    )  # fmt: skip
+
+
+def by_itself(rng: Draw, field: Any, n: int = 5) -> Found:
+    """Value and adjoint of a field without its trace, which flows have."""
+    w, z = 0.7 * rng.standard_normal(field.n_weights), rng.standard_normal((n, field.dim))
+    bars = evaluate.adjoint(field, w, z, rng.standard_normal(z.shape), t=0.4)
+    found = {"value": evaluate.value(field, w, z, 0.4), "weights": bars[0], "z": bars[1]}
+    return prefixed("field", found | {"t": np.array(bars[2])})
+
+
+@case("PotentialSpec-field")
+def potential(rng: Draw) -> Found:
+    """All four derivatives and their adjoint; as a field of ODEs with its trace."""
+    found: Found = {}
+    for i, args in enumerate([(2, 4, 2), (7, 3, 2, 2), (3, 3, 4, 2), (2, 3, 2, None, "symmetric"),
+                              (7, 3, 3, None, "symmetric"), (2, 3, 1)]):  # fmt: skip
+        field: Any = fields.Potential(*args)
+        w, x = 0.6 * rng.standard_normal(field.n_weights), rng.standard_normal((3 + i, field.dim))
+        four = evaluate.potential(field, w, x, 0.6)
+        bars = [rng.standard_normal(a.shape) for a in four]
+        back = evaluate.potential_adjoint(field, w, x, *bars, t=0.6)
+        named = dict(zip(("phi", "gradient", "time", "laplacian"), four, strict=True))
+        named |= {"weights": back[0], "x": back[1], "t": np.array(back[2])}
+        found |= prefixed(str(args), named)
+    ode = refode.NeuralODE(fields.Potential(2, 4, 2), "rk4", 2, basis=bases.PiecewiseLinear(2))
+    theta, x = 0.4 * rng.standard_normal(ode.n_parameters), rng.standard_normal((130, 2))
+    z, l = ode.log_det(theta, x)  # noqa: E741
+    bars = list(ode.log_det_adjoint(theta, x, x, l, times=True))
+    found |= {"ode z": thinned(z, 130), "ode l": thinned(l, 130), "ode theta": bars[0]}
+    return found | {"ode x": thinned(bars[1], 130), "ode times": bars[2]}
+
+
+# --- supervised learning -----------------------------------------------------------------------
+def learned(
+    rng: Draw, field: Any, scheme: str, basis: Any, n: int, loss: str, m: int = 1,
+    memory: str = "store", second: bool = True, **how: Any,
+) -> Found:  # fmt: skip
+    """Value, gradient and both products with second derivatives."""
+    ode = refode.NeuralODE(field, scheme, 3, T_SPAN, basis, memory)
+    problem = refode.Supervised(ode, loss, m, **how)
+    theta, v = (0.7 * rng.standard_normal(problem.n_parameters) for _ in range(2))
+    x = rng.standard_normal((n, problem.n_inputs))
+    y: Array = rng.standard_normal((n, problem.n_outputs))
+    if loss != "regression":
+        y = rng.integers(2 if loss == "logistic" else problem.n_outputs, size=n)
+    both = problem.value_and_gradient(theta, x, y)
+    found = {"objective": np.array(both[0]), "gradient": both[1]}
+    if second:
+        found["value"] = np.array(problem.value(theta, x, y))
+        found["hessian"] = problem.hessian_vector(theta, v, x, y)
+        found["gauss_newton"] = problem.gauss_newton_vector(theta, v, x, y)
+        found["predict"] = thinned(problem.predict(theta, x), n)
+    given = " ".join(f"{k}={a}" for k, a in how.items())
+    return prefixed(f"{loss} {m} {scheme} {type(basis).__name__} {memory} {n} {given}", found)
+
+
+@case("NarrowShallowSpec-supervised")
+def narrow_supervised(rng: Draw) -> Found:
+    """All losses, with and without readout, padding and either penalty."""
+    linear = bases.PiecewiseLinear(3)
+    return (
+        learned(rng, NARROW, "rk4", bases.PiecewiseConstant(3), MANY, "logistic", augment=1)
+        | learned(rng, NARROW, "heun", linear, 5, "logistic", tikhonov=0.1, smoothness=0.4)
+        | learned(rng, NARROW, "dopri5", bases.Legendre(3), 9, "softmax", 3, "steps",
+                  smoothness=0.5)
+        | learned(rng, NARROW, "euler", bases.Constant(), 1, "softmax", 2, readout=False)
+        | learned(rng, NARROW, "rk4", bases.BSpline(5), 13, "regression", 2, tikhonov=0.3)
+        | learned(rng, NARROW, "rk4", linear, 300, "regression", 2, readout=False)
+    )  # fmt: skip
+
+
+@case("NarrowShallowSpec-supervised-3")
+def three_supervised(rng: Draw) -> Found:
+    """The figures' own kind."""
+    field = fields.Shallow(3, 16)
+    return learned(rng, field, "rk4", bases.PiecewiseConstant(3), MANY, "logistic", second=False,
+                   augment=1, tikhonov=0.01)  # fmt: skip
+
+
+@case("ShallowSpec-supervised")
+def wide_supervised(rng: Draw) -> Found:
+    return learned(
+        rng, WIDE, "rk4", bases.Constant(), 300, "softmax", 4, augment=3, tikhonov=0.1
+    ) | learned(rng, WIDE, "euler", bases.PiecewiseConstant(3), 1, "regression", 5, readout=False)
+
+
+@case("HamiltonianSpec-supervised")
+def hamiltonian_supervised(rng: Draw) -> Found:
+    return learned(rng, HAMILTONIAN, "verlet", bases.PiecewiseConstant(3), 21, "softmax", 3,
+                   "reverse", augment=2, tikhonov=0.1)  # fmt: skip
+
+
+# --- normalizing flows -------------------------------------------------------------------------
+def flowed(
+    rng: Draw, field: Any, scheme: str, basis: Any, n: int, second: bool = False,
+    trace: str = "exact", density: bool = True, memory: str = "store",
+) -> Found:  # fmt: skip
+    """Objective and gradient; densities, inverses and samples where the trace is exact."""
+    ode = refode.NeuralODE(field, scheme, 3, T_SPAN, basis, memory)
+    flow = refode.ContinuousNormalizingFlow(ode, 0.3, 0.1, 0.2, trace)
+    theta, v = (0.5 * rng.standard_normal(flow.n_parameters) for _ in range(2))
+    y = rng.standard_normal((n, flow.dim))
+    both = flow.value_and_gradient(theta, y)
+    found = {"objective": np.array(both[0]), "gradient": both[1]}
+    if second:
+        found["hessian"] = flow.hessian_vector(theta, v, y)
+        found["generate"] = thinned(flow.generate(theta, y), n)
+    if density:
+        found["value"] = np.array(flow.value(theta, y))
+        found["log_density"] = thinned(flow.log_density(theta, y, t=0.9), n)
+        x, log_det = flow.inverse(theta, y)
+        found |= {"inverse": thinned(x, n), "inverse log_det": thinned(log_det, n)}
+    return prefixed(f"{trace} {scheme} {type(basis).__name__} {memory} {n}", found)
+
+
+@case("NarrowShallowSpec-flow")
+def narrow_flow(rng: Draw) -> Found:
+    """The exact trace and both estimates."""
+    return (
+        flowed(rng, NARROW, "rk4", bases.Legendre(3), MANY, second=True)
+        | flowed(rng, fields.Shallow(2, 8), "dopri5", bases.Constant(), 1, second=True)
+        | flowed(rng, NARROW, "euler", bases.PiecewiseConstant(3), 13, memory="steps")
+        | flowed(rng, NARROW, "rk4", bases.PiecewiseLinear(3), 300, trace="gaussian")
+        | flowed(rng, NARROW, "heun", bases.Constant(), 5, trace="rademacher")
+    )
+
+
+@case("ShallowSpec-flow")
+def wide_flow(rng: Draw) -> Found:
+    return flowed(rng, WIDE, "heun", bases.PiecewiseConstant(3), 300, second=True) | flowed(
+        rng, WIDE, "rk4", bases.BSpline(5), 5, trace="rademacher", density=False
+    )
+
+
+@case("MLPSpec-flow")
+def mlp_flow(rng: Draw) -> Found:
+    return by_itself(rng, MLP) | flowed(rng, MLP, "rk4", bases.Legendre(3), 300) | flowed(
+        rng, fields.MLP(2, (5,), "tanh"), "rk4", bases.Constant(), 1
+    )  # fmt: skip
+
+
+@case("AntisymmetricSpec-flow")
+def antisymmetric_flow(rng: Draw) -> Found:
+    found = by_itself(rng, fields.Antisymmetric(3, 0.2, time=True))
+    return found | flowed(rng, ANTISYMMETRIC, "kutta3", bases.PiecewiseLinear(3), 300)
+
+
+@case("ParabolicSpec-flow")
+def parabolic_flow(rng: Draw) -> Found:
+    found = by_itself(rng, fields.Parabolic(2, 3, "sine"))
+    return found | flowed(rng, PARABOLIC, "dopri5", bases.BSpline(5), 300)
+
+
+@case("HamiltonianSpec-flow")
+def hamiltonian_flow(rng: Draw) -> Found:
+    return flowed(rng, HAMILTONIAN, "rk4", bases.Legendre(3), 300)
+
+
+# --- mean field games --------------------------------------------------------------------------
+def density(rng: Draw, d: int, n: int = 1) -> Any:
+    """A Gaussian or a mixture of n with full covariances."""
+    means, B = rng.standard_normal((n, d)), rng.standard_normal((n, d, d))
+    S = 0.5 * np.eye(d) + 0.1 * B @ B.transpose(0, 2, 1)
+    return Gaussian(means[0], S[0]) if n == 1 else GaussianMixture(np.full(n, 1.0 / n), means, S)
+
+
+def played(
+    rng: Draw, network: tuple[Any, ...], game: Any, n: int, second: bool = True, **how: Any
+) -> Found:
+    """Objective, its terms and gradient, second derivatives, value function and densities."""
+    field = fields.Potential(*network)
+    problem = refode.MeanFieldGame(field, game, **how)
+    theta, v = (0.3 * rng.standard_normal(problem.n_parameters) for _ in range(2))
+    x = rng.standard_normal((n, problem.dim))
+    both = problem.value_and_gradient(theta, x)
+    terms = problem.costs(theta, x)
+    found = {"objective": np.array(both[0]), "gradient": both[1]}
+    found |= {"costs": np.array([terms[k] for k in sorted(terms)])}
+    found |= {"value": np.array(problem.value(theta, x))}
+    if second:
+        found["hessian"] = problem.hessian_vector(theta, v, x)
+    phi, gradient, by_time = problem.value_function(theta, 0.7, x)
+    found |= {"phi": thinned(phi, n), "grad phi": thinned(gradient, n)}
+    found |= {"dphi/dt": thinned(by_time, n), "generate": thinned(problem.generate(theta, x), n)}
+    found["log_density"] = thinned(problem.log_density(theta, x, t=0.8), n)
+    given = " ".join(f"{k}={a}" for k, a in how.items())
+    return prefixed(f"{network} {n} {given}", found)
+
+
+BOTH = {"hjb": 1.7, "hjb_terminal": 0.6}
+
+
+@case("GameSpec-transport")
+def transport(rng: Draw) -> Found:
+    """Both quadratics, d above and below twice the width, depth 1 to 3, one sample and many."""
+    line = games.optimal_transport(density(rng, 1), density(rng, 1, 2), alpha=0.7)
+    plane = games.optimal_transport(density(rng, 2), density(rng, 2, 2), alpha=2.0, terminal=5.0)
+    seven = games.optimal_transport(density(rng, 7), density(rng, 7), alpha=1.5, terminal=2.0)
+    return (
+        played(rng, (1, 2, 1), line, 1, n_steps=3, scheme="heun")
+        | played(rng, (2, 3, 2, None, "symmetric"), plane, MANY, n_steps=2, **BOTH)
+        | played(rng, (7, 3, 2, 2), seven, 21, hjb_norm="squared", **BOTH)
+        | played(rng, (7, 2, 3, None, "symmetric"), seven, 5, second=False, **BOTH)
+    )
+
+
+@case("GameSpec-transport-diagonal")
+def diagonal_transport(rng: Draw) -> Found:
+    """The published games' own kind: variances along the axes."""
+    initial, target = Gaussian(np.zeros(2), 0.3), GaussianMixture(
+        np.array([0.4, 0.6]), rng.standard_normal((2, 2)), 0.3
+    )  # fmt: skip
+    game = games.optimal_transport(initial, target, alpha=2.0, terminal=5.0)
+    return played(rng, (2, 16, 2, None, "symmetric"), game, 200, second=False, **BOTH)
+
+
+@case("GameSpec-crowd")
+def crowd(rng: Draw) -> Found:
+    """An obstacle of two parts and an entropy, in both norms."""
+    bump = games.GaussianBump(3.0, np.array([0.2, -0.1]), np.array([[1.0, 0.2], [0.2, 0.5]]))
+    obstacle = bump + games.Quadratic(0.8, 0.3)
+    found: Found = {}
+    for d, network, n, how in (
+        (2, (2, 4, 2, 2), 130, {"n_steps": 2}),
+        (5, (5, 2, 3, 2), 5, {"n_steps": 1, "hjb_norm": "squared", "scheme": "dopri5"}),
+    ):
+        game = games.crowd_motion(density(rng, d, 2), density(rng, d), 1.3, obstacle, 0.2, 2.0)
+        found |= played(rng, network, game, n, **BOTH, **how)
+    return found
+
+
+@case("GameSpec-flow")
+def game_flow(rng: Draw) -> Found:
+    """The cross-entropy by samples alone, with a running cost, and with the target's density."""
+    data = Empirical(rng.standard_normal((130, 2)))
+    alone = games.normalizing_flow(density(rng, 2), data)
+    running = games.normalizing_flow(density(rng, 2, 2), data, alpha=0.6, terminal=2.0)
+    known = games.normalizing_flow(density(rng, 2, 2), density(rng, 2), alpha=0.9, terminal=1.2)
+    return (
+        played(rng, (2, 3, 2), alone, 3)
+        | played(rng, (2, 3, 2, 1), running, 13, second=False, hjb=0.8)
+        | played(rng, (2, 2, 2, 1), known, 9, second=False, n_steps=1, **BOTH)
+    )
