@@ -195,6 +195,17 @@ def test_a_part_keeps_its_arrays_alive():
     assert out[0, :10].tolist() == (np.arange(20.0)[::2] + 0.5).tolist()
 
 
+@pytest.mark.nojit
+@pytest.mark.parametrize("stride", [1, 2])
+def test_arrays_within_parts_are_read_each_time(stride):
+    """Parts within are held from call to call; copies of arrays would not follow them."""
+    x = np.arange(6.0)[::stride]
+    spec = Owner(Listed(x))
+    assert answer(spec) == 0.0
+    x[0] = 5.0
+    assert answer(spec) == 5.0
+
+
 @compiled
 def test_a_part_is_linked_once():
     part = link(THING, OneArray(np.arange(3.0)), float, frozenset([(shows, 0)]))
@@ -246,6 +257,15 @@ def number_answers(inner, x):
     if x is None:
         return inner.k + 0.0j if False else inner.k
     return inner.k * x[0]
+
+
+class Listed(NamedTuple):
+    x: np.ndarray
+
+
+@answers.register(Listed)
+def listed_answers(inner, x):
+    return inner.x[0]
 
 
 @entry([THING, "v"], "s")

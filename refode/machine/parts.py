@@ -152,6 +152,7 @@ class _Writer:
             raise _Unfit(f"an array of {dtype}")
         if not (value.flags.c_contiguous and value.flags.aligned and dtype.isnative):
             value = np.require(value, dtype.newbyteorder("="), ["C", "A"])
+            self.size += _SMALL + 1  # never held: a copy does not follow its original
         self.words.append(value.__array_interface__["data"][0])
         self.words += value.shape
         self.keep.append(value)
