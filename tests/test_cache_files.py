@@ -52,6 +52,7 @@ def compiled(monkeypatch):
 
 def call(x=2.0):
     """What a process that has not met the function before does."""
+    machine._made_here.clear()
     return machine.kernel(half_cubed)(x)
 
 
@@ -103,6 +104,14 @@ def test_code_without_the_function_is_compiled_anew(folder, compiled):
     cache.store(compiled[0], {**facts, "symbol": "nowhere"}, code)
     assert call() == 4.0
     assert len(compiled) == 2
+
+
+def test_symbols_have_the_root_s_own_name(folder, compiled):
+    """Numba's own may be those of another root, compiled in another process."""
+    assert call() == 4.0
+    facts, _ = cache.load(compiled[0])
+    for name in ("symbol", "wrapper", "environment"):
+        assert compiled[0].rpartition("-")[2] in facts[name]
 
 
 # --- where nothing can be written -----------------------------------------------------------

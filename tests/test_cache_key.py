@@ -23,7 +23,7 @@ from users_energy import VALUE, probe, roots
 import refode
 from refode.costs import energies
 from refode.machine import compile as machine
-from refode.machine import parts, sources
+from refode.machine import parts, rooms, sources
 
 PACKAGE = Path(refode.__file__).parent
 pytestmark = pytest.mark.skipif(not machine.JIT, reason="there is no machine code")
@@ -153,7 +153,7 @@ def test_every_kernel_is_in_the_digest_of_a_root():
             reaching.setdefault(function, (start, reach.digest))
     assert len(functions) > 150
     for name in ("refode._linalg.add_column", "refode.activations._expm1_twice",
-                 "refode.fields.unrolled.dot", "refode.machine.parts.described",
+                 "refode.fields.unrolled.dot", "refode.machine.rooms.described",
                  "refode.sweeps.sweep.load"):  # fmt: skip
         assert name in functions
     unreached = {name for name, f in functions.items() if f not in reaching}
@@ -311,8 +311,8 @@ def test_how_functions_are_called_by_address_counts():
         assert digest_of(caller) != before
     finally:
         energies.energy.described = layout
-    other = parts.Room("other").function("Mv")(made("def f(Q, Z, out): pass"))
-    third = parts.Room("other").function("MM")(made("def f(Q, Z, out): pass"))
+    other = rooms.Room("other").function("Mv")(made("def f(Q, Z, out): pass"))
+    third = rooms.Room("other").function("MM")(made("def f(Q, Z, out): pass"))
     assert other.described != third.described
 
 
@@ -336,7 +336,7 @@ def test_compiler_python_and_cpu_are_in_the_name(monkeypatch):
         (machine.platform, "machine", lambda: "abacus"),
         (type(generator), "magic_tuple", lambda self: ("another", "cpu", "+all")),
         (machine.config, "BOUNDSCHECK", 1),
-        (machine, "_NEEDLESS", {"AnnotateTypes"}),
+        (machine, "NEEDLESS", {"AnnotateTypes"}),
     ]:
         with monkeypatch.context() as patch:
             patch.setattr(thing, attribute, value)

@@ -99,8 +99,8 @@ class Root:
         """The function under the root's own name, which its symbols get.
 
         Numba makes symbols of a function's name, its arguments' types as text, and a counter
-        that starts anew in every process: those of two roots may be the same, and whichever
-        is loaded second would get the first one's code.
+        that starts anew in every process: those of two roots could be the same, and only the
+        order of loading would tell them apart.
         """
         f = self.function
         own = python.FunctionType(

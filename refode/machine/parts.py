@@ -92,6 +92,10 @@ def formed(cls: type) -> Callable[[Callable], Callable]:
     return add
 
 
+class _Unfit(Exception):
+    """A value that descriptions cannot have; the message says which."""
+
+
 class _Writer:
     """The words of a description, their types' key, and the arrays behind them."""
 
@@ -113,6 +117,8 @@ class _Writer:
             self.words.append(int(value))
             return "b"
         if kind is int:
+            if not -(2**63) <= value < 2**63:
+                raise _Unfit(f"the integer {value}")
             self.words.append(value)
             return "i"
         if isinstance(value, tuple):
@@ -136,13 +142,16 @@ class _Writer:
             self.write(float(value.real))
             self.write(float(value.imag))
             return "c"
-        raise TypeError(
-            f"description: got a {type(value).__name__} in it, wanted numbers, arrays and tuples"
-        )
+        if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
+            return self.write(np.asarray(value))  # a memory map
+        raise _Unfit(f"a {type(value).__name__}")
 
     def _write_array(self, value: np.ndarray) -> Any:
-        if not value.flags.c_contiguous:
-            value = np.ascontiguousarray(value)
+        dtype = value.dtype
+        if dtype.char not in _NUMBERS:
+            raise _Unfit(f"an array of {dtype}")
+        if not (value.flags.c_contiguous and value.flags.aligned and dtype.isnative):
+            value = np.require(value, dtype.newbyteorder("="), ["C", "A"])
         self.words.append(value.__array_interface__["data"][0])
         self.words += value.shape
         self.keep.append(value)
@@ -165,7 +174,14 @@ class _Writer:
                         wants = frozenset(w for w in wants if type(inside) in w[0].bodies)
                     inside = link(room, inside, char, wants, hold=True)
                     self.size += inside.size
-            keys.append(self.write(inside))
+            try:
+                keys.append(self.write(inside))
+            except _Unfit as error:
+                name = cls._fields[i]  # type: ignore[attr-defined]
+                raise TypeError(
+                    f"{cls.__name__}: {name}: got {error}, wanted numbers, arrays of numbers, "
+                    "None, and tuples of these"
+                ) from None
         return tuple(keys)
 
     def _wants(self, room: Room, how: Member) -> frozenset[Any]:
@@ -182,6 +198,7 @@ class _Writer:
 
 
 _FLOAT, _BITS = struct.Struct("d"), struct.Struct("q")
+_NUMBERS = frozenset("?bBhHiIlLqQfdFD")  # of which arrays may be
 
 
 
@@ -241,6 +258,9 @@ def link(room: Room, spec: Any, dtype: Any, wants: frozenset[Any], hold: bool = 
     given, form = spec, forms.get(type(spec))
     if form is not None:
         spec = form(spec)
+    if not isinstance(spec, tuple):
+        for dispatch, _ in wants:
+            _reach(dispatch, type(spec), frozenset())  # says that it is no description
     writer = _Writer(char, spec, wants)
     key = writer.write(spec)
     head = linked.get((key, char, wants))

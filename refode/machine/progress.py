@@ -62,10 +62,13 @@ def compiling(label: str) -> Iterator[None]:
     start = time.perf_counter()
     waiting = None
     if _state["depth"] == 0 and not _state["told"] and _wanted():
-        waited = _state["seconds"]
-        waiting = threading.Timer(max(PATIENCE - waited, 0.0), _tell, (label,))
-        waiting.daemon = True
-        waiting.start()
+        left = PATIENCE - _state["seconds"]
+        if left > 0.0:
+            waiting = threading.Timer(left, _tell, (label,))
+            waiting.daemon = True
+            waiting.start()
+        else:
+            _tell(label)
     _state["depth"] += 1
     try:
         yield

@@ -122,6 +122,11 @@ class Room:
         def make(stub: Callable) -> Any:
             dispatch = generic(stub)
             codes, optional = _codes(takes)
+            if len(codes) != len(dispatch.names) - 1:
+                raise ValueError(
+                    f"{stub.__name__}: got types of {len(codes)} arguments after the first, "
+                    f"wanted {len(dispatch.names) - 1}"
+                )
             dispatch.room, dispatch.codes, dispatch.optional = self, codes, optional
             dispatch.gives, dispatch.slot = gives, self._taken
             self._taken += 1 if optional is None else 2
@@ -192,7 +197,7 @@ def _make_callable(dispatch: Any, stub: Callable) -> None:
     """How compiled code calls a generic function of a part, and the root that is called."""
     names, plain = ", ".join(dispatch.names), stub.__name__
     typing = _defined(
-        f"def {plain}(typingctx, {names}):\n    return typed(dispatch, ({names},))\n",
+        f"def {plain}(typingctx, {names}):\n    return typed(typingctx, dispatch, ({names},))\n",
         plain, stub.__module__, typed=_typed, dispatch=dispatch,
     )  # fmt: skip
     dispatch.by_address = _defined(
@@ -231,16 +236,27 @@ def _layout(dispatch: Any) -> Any:
     return (dispatch.room.name, dispatch.slot, dispatch.optional, _describe((*arguments, gives)))
 
 
-def _typed(dispatch: Any, given: Any) -> Any:
+def _fits(typing: Any, ty: Any, want: Any) -> bool:
+    """Whether an argument may be passed where a type is wanted: as it is, or a wider number."""
+    ty = types.unliteral(ty)
+    if isinstance(want, types.Array):
+        return isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout) == (
+            want.dtype, want.ndim, "C"
+        )  # fmt: skip
+    order = [types.Boolean, types.Integer, types.Float, types.Complex]
+    kinds = [i for i, kind in enumerate(order) if isinstance(want, kind)]
+    if kinds:
+        return isinstance(ty, tuple(order[: kinds[0] + 1]))
+    return ty == want or typing.can_convert(ty, want) is not None
+
+
+def _typed(typing: Any, dispatch: Any, given: Any) -> Any:
     """Type of a call through an address, and its code."""
     head, *rest = given
     variant = _variant(dispatch, rest)
     wanted, gives = signature_of(dispatch, variant, head.dtype)
     for name, ty, want in zip(dispatch.names[1:], rest, wanted, strict=True):
-        if isinstance(want, types.Array) and not (
-            isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout)
-            == (want.dtype, want.ndim, "C")
-        ):  # fmt: skip
+        if not _fits(typing, ty, want):
             raise TypeError(f"{dispatch.__name__}: {name}: got {ty}, wanted {want}")
     place = 8 * (dispatch.slot + variant)
 
@@ -303,8 +319,8 @@ def _read_array(context: Any, builder: Any, ty: Any, words: Any, at: int) -> tup
         last = builder.mul(last, extent)
     populate_array(
         array_, data=builder.inttoptr(data, array_.data.type),
-        shape=cgutils.pack_array(builder, shape), strides=cgutils.pack_array(builder, strides),
-        itemsize=WORD(size), meminfo=None,
+        shape=cgutils.pack_array(builder, shape, WORD),
+        strides=cgutils.pack_array(builder, strides, WORD), itemsize=WORD(size), meminfo=None,
     )  # fmt: skip
     return array_._getvalue(), at + 1 + ty.ndim
 
