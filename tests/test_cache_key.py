@@ -325,7 +325,12 @@ def name_of(function=abs, arguments=()):
     return root._named("0123")
 
 
-def test_compiler_python_and_cpu_are_in_the_name(monkeypatch):
+def test_compiler_python_and_cpu_are_in_the_name(monkeypatch, tmp_path):
+    text = Path(machine.pipeline.__file__).read_text(encoding="utf-8")
+    edited, noted = tmp_path / "edited.py", tmp_path / "noted.py"
+    edited.write_text(text.replace("is_declaration and", "is_declaration or"))
+    noted.write_text(text.replace("def whole(", "# a remark\ndef whole("))
+    assert len({text, edited.read_text(), noted.read_text()}) == 3
     generator = machine.cpu_target.target_context.codegen()
     names = [name_of()]
     assert name_of() == names[0]
@@ -336,13 +341,15 @@ def test_compiler_python_and_cpu_are_in_the_name(monkeypatch):
         (machine.platform, "machine", lambda: "abacus"),
         (type(generator), "magic_tuple", lambda self: ("another", "cpu", "+all")),
         (machine.config, "BOUNDSCHECK", 1),
-        (machine, "NEEDLESS", {"AnnotateTypes"}),
+        (machine.pipeline, "__file__", str(edited)),
     ]:
         with monkeypatch.context() as patch:
             patch.setattr(thing, attribute, value)
             names.append(name_of())
-    machine._toolchain.cache_clear()
     assert len(set(names)) == len(names) == 8
+    monkeypatch.setattr(machine.pipeline, "__file__", str(noted))
+    assert name_of() == names[0] or sys.version_info >= (3, 13)  # classes know their lines there
+    machine._toolchain.cache_clear()
 
 
 # --- what Numba really compiles -------------------------------------------------------------

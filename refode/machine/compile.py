@@ -19,10 +19,12 @@ import platform
 import sys
 import types as python
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import llvmlite
 import numba
+import numpy as np
 from llvmlite import binding as llvm
 from numba import _dynfunc, types
 from numba.core import compiler, config
@@ -31,19 +33,8 @@ from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.runtime import rtsys
 
-from refode.machine import cache, progress
-from refode.machine.pipeline import (
-    NEEDLESS,
-    NUMPY_MAKERS,
-    Counting,
-    Inner,
-    NoEnvironment,
-    Pipeline,
-    Whole,
-    link_called,
-    options,
-    whole,
-)
+from refode.machine import cache, pipeline, progress
+from refode.machine.pipeline import Pipeline, Whole, options, whole
 from refode.machine.sources import Reach, code_text
 
 JIT = not config.DISABLE_JIT
@@ -169,16 +160,13 @@ class Root:
         return address, result.entry_point
 
 
-_OURS: list[Any] = [options, link_called, whole.__wrapped__, Root._compiled]  # type: ignore[attr-defined]
-for _cls in (NoEnvironment, Inner, Whole, Pipeline, Counting):
-    _OURS += [f for f in vars(_cls).values() if isinstance(f, python.FunctionType)]
-
-
 @functools.cache
 def _toolchain() -> tuple[Any, ...]:
     """What makes machine code of sources: this module, compiler, its settings, and the CPU."""
+    text = Path(pipeline.__file__).read_text(encoding="utf-8")
+    pipeline_code = compile(text, "pipeline", "exec")
     return (
-        [code_text(f.__code__) for f in _OURS], sorted(NEEDLESS), sorted(NUMPY_MAKERS),
+        code_text(Root._compiled.__code__), code_text(pipeline_code), np.__version__,
         numba.__version__, llvmlite.__version__, sys.version_info[:2], platform.machine(),
         cpu_target.target_context.codegen().magic_tuple(),
         [(name, getattr(config, name, None)) for name in _SETTINGS],
