@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
-    from refode import steps as steps
     from refode import tableaus as tableaus
     from refode import training as training
     from refode import verify as verify
-    from refode.problems.mean_field_game import MeanFieldGame as MeanFieldGame
+    from refode.machine.threads import get_num_threads as get_num_threads
+    from refode.machine.threads import set_num_threads as set_num_threads
+    from refode.ode import evaluate as evaluate
+    from refode.ode import steps as steps
+    from refode.ode.neural_ode import NeuralODE as NeuralODE
+    from refode.problems.game import MeanFieldGame as MeanFieldGame
     from refode.problems.normalizing_flow import (
         ContinuousNormalizingFlow as ContinuousNormalizingFlow,
     )
     from refode.problems.supervised import Supervised as Supervised
-    from refode.solvers import evaluate as evaluate
-    from refode.solvers.neural_ode import NeuralODE as NeuralODE
-    from refode.solvers.parallel import get_num_threads as get_num_threads
-    from refode.solvers.parallel import set_num_threads as set_num_threads
     from refode.training import train as train
     from refode.training import train_multilevel as train_multilevel
     from refode.training import train_resampled as train_resampled
@@ -46,11 +46,11 @@ _MODULES = {
     "cuda": "refode.cuda",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
-    "evaluate": "refode.solvers.evaluate",
+    "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
     "reference": "refode.reference",
-    "steps": "refode.steps",
+    "steps": "refode.ode.steps",
     "tableaus": "refode.tableaus",
     "training": "refode.training",
     "verify": "refode.verify",
@@ -58,11 +58,11 @@ _MODULES = {
 
 _HOMES = {
     "ContinuousNormalizingFlow": "refode.problems.normalizing_flow",
-    "MeanFieldGame": "refode.problems.mean_field_game",
-    "NeuralODE": "refode.solvers.neural_ode",
+    "MeanFieldGame": "refode.problems.game",
+    "NeuralODE": "refode.ode.neural_ode",
     "Supervised": "refode.problems.supervised",
-    "get_num_threads": "refode.solvers.parallel",
-    "set_num_threads": "refode.solvers.parallel",
+    "get_num_threads": "refode.machine.threads",
+    "set_num_threads": "refode.machine.threads",
     "train": "refode.training",
     "train_multilevel": "refode.training",
     "train_resampled": "refode.training",

@@ -270,7 +270,8 @@ Job = Callable[[Path], bool]
 
 
 def _reproduction(target: str, progress: bool) -> Job:
-    return lambda out: importlib.import_module(f"refode.reports.{target}").run(out, progress)
+    module = f"refode.reports.figures.{target}"
+    return lambda out: importlib.import_module(module).run(out, progress)
 
 
 def _validation(quick: bool, full: bool) -> Job:

@@ -358,7 +358,7 @@ def test_info_gpu(monkeypatch, tmp_path, script, rows):
 
 
 def test_info_threads_are_what_refode_uses(monkeypatch):
-    from refode.solvers import parallel
+    from refode.machine import threads as parallel
 
     monkeypatch.setenv("REFODE_NUM_THREADS", "7")
     for n, text in ((1, "1 thread"), (3, "3 threads")):
@@ -371,7 +371,7 @@ def test_info_threads_are_what_refode_uses(monkeypatch):
 
 
 def test_a_wrong_setting_of_threads_fails_info(monkeypatch, capsys):
-    from refode.solvers import parallel
+    from refode.machine import threads as parallel
 
     def refuse():
         raise ValueError("REFODE_NUM_THREADS: got 'two', wanted a positive integer")

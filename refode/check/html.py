@@ -10,7 +10,7 @@ from html import escape
 import refode
 from refode.check import plots
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Outcome, Row
-from refode.check.report import (
+from refode.check.wording import (
     WHOLE,
     clean,
     counted,

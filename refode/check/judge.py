@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -188,3 +188,12 @@ def _compared(case: str, name: str, truth: Truth, got: Array, precision: str) ->
 def explained_by(error: float, allowed: dict[str, float]) -> str:
     """The finest precision whose rounding explains an error; "" where none does."""
     return next((p for p in PRECISIONS if error <= allowed[p]), "")
+
+
+@dataclass
+class Judged:
+    """One case with what was said of it."""
+
+    document: Document
+    answer: Answer
+    rows: list[Row] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Outcome, Row
-from refode.check.report import WHOLE, clean, lines, said
+from refode.check.wording import WHOLE, clean, lines, said
 
 
 def document(outcome: Outcome) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from refode import plotting
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Outcome, Row
-from refode.check.report import WHOLE, Line, clean, lines, ratio
+from refode.check.wording import WHOLE, Line, clean, lines, ratio
 
 #: Rows of the heatmap; more cases than that are put together.
 MOST_ROWS = 80

@@ -143,7 +143,7 @@ class CaseItem(pytest.Item):
 
     def _told(self, rows: list[Any]) -> str:
         from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG
-        from refode.check.report import counted, said, short
+        from refode.check.wording import counted, said, short
 
         count = {v: sum(r.verdict == v for r in rows) for v in (RIGHT, WRONG, INVALID, SKIPPED)}
         compared = count[RIGHT] + count[WRONG] + count[INVALID]

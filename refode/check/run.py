@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from refode import _validate
-from refode.check.judge import Judge
+from refode.check.judge import Judge, Judged
 from refode.check.outcome import EPS, INVALID, Outcome, Row
-from refode.check.protocol import Answer
 from refode.check.targets import Folder, Target, open_target
 from refode.reference import files
 
@@ -19,15 +17,6 @@ Document = dict[str, Any]
 Progress = Callable[[str, int, int], None]
 
 __all__ = ["Judged", "check", "chosen", "judged_case"]
-
-
-@dataclass
-class Judged:
-    """One case with what was said of it."""
-
-    document: Document
-    answer: Answer
-    rows: list[Row] = field(default_factory=list)
 
 
 def check(

@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode._jit import kernel
-from refode._linalg import band, fill, row, sign
 from refode.costs.contract import observe
 from refode.costs.targets import log_density
-from refode.fields.potential_kernels import PHI, POTENTIAL, derivatives, derivatives_adjoint
+from refode.fields.potential.kernels import PHI, POTENTIAL, derivatives, derivatives_adjoint
+from refode.machine.blocks import fill, sign
+from refode.machine.compile import kernel
 from refode.machine.parts import Member, members
+from refode.machine.views import band, row
 
 KULLBACK_LEIBLER, CROSS_ENTROPY = range(2)
 

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
 from refode._fixed import Fixed
-from refode.activations import sigmoid, softplus
+from refode.machine.activations import sigmoid, softplus
 from refode.machine.parts import Room, entry, link
 
 __all__ = ["Logistic", "Loss", "Regression", "Softmax"]

@@ -12,20 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode._jit import kernel
-from refode._linalg import (
-    add_column,
-    add_outer,
-    add_row_sums,
-    add_transposed_product,
-    axpy,
-    band,
-    copy,
-    matrix,
-    multiply,
-)
 from refode.costs.contract import observe
 from refode.costs.losses import loss
+from refode.machine.blas import add_outer, add_transposed_product, multiply
+from refode.machine.blocks import add_column, add_row_sums, axpy, copy
+from refode.machine.compile import kernel
+from refode.machine.views import band, matrix
 
 
 class SupervisedCost(NamedTuple):

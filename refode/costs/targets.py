@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode._jit import kernel
-from refode._linalg import band, fill, multiply, multiply_transposed
 from refode.densities import Density, Gaussian, GaussianMixture
+from refode.machine.blas import multiply, multiply_transposed
+from refode.machine.blocks import fill
+from refode.machine.compile import kernel
 from refode.machine.parts import Room
+from refode.machine.views import band
 
 Array = np.ndarray
 _known: weakref.WeakKeyDictionary[Density, Any] = weakref.WeakKeyDictionary()

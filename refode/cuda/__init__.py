@@ -3,9 +3,11 @@
 Asked for by ``device="cuda"``; the package numba-cuda is imported then and not before.
 """
 
+import importlib
 from typing import Any
 
 from refode.cuda.registry import register as register
+from refode.ode import placement
 
 __all__ = ["bytes_of", "calibrate", "register", "release", "settings"]
 
@@ -36,3 +38,11 @@ def release() -> None:
     from refode.cuda import rooms
 
     rooms.release()
+
+
+def _module(name: str) -> Any:
+    """A module of this room, imported when the first sweep asks for it."""
+    return importlib.import_module(f"refode.cuda.{name}")
+
+
+placement.register(_module)

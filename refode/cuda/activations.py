@@ -1,4 +1,5 @@
-"""Activations of one number on the device: twin of refode/activations.py, real numbers only."""
+"""Activations of one number on the device: twin of refode/machine/activations.py, real numbers
+only."""
 
 from __future__ import annotations
 
@@ -6,8 +7,8 @@ import math
 
 from numba import cuda
 
-from refode.activations import SINE, SOFTPLUS, TANH
 from refode.cuda.ops import sigmoid, softplus
+from refode.machine.activations import SINE, SOFTPLUS, TANH
 
 
 @cuda.jit(device=True)

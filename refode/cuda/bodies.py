@@ -24,9 +24,9 @@ from refode.cuda.registry import BY_SAMPLE, found, plain, register
 from refode.cuda.shallow import shallow
 from refode.cuda.targets import DenseOnDevice, target_bodies
 from refode.fields.mlp import MLPSpec
-from refode.fields.potential_layout import PotentialSpec
+from refode.fields.potential.layout import PotentialSpec
 from refode.fields.shallow import NarrowShallowSpec, ShallowSpec
-from refode.solvers.placement import Resident
+from refode.ode.placement import Resident
 from refode.sweeps.dynamics import Flow, Hutchinson, LogDet, Plain
 from refode.sweeps.game_dynamics import Game
 

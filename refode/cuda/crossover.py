@@ -1,26 +1,23 @@
 """From which width on launches beat tiles: measured on the device in use, and remembered.
 
 ``calibrate`` times both ways over growing widths, and keeps what it finds beside the cache of
-machine code, a number for each device and number type. Until somebody calls it, ``layout.WIDE``
+machine code, a number for each device and number type. Until somebody calls it, ``widths.WIDE``
 stands, an estimate. It is never measured unasked: the bits of results depend on the choice.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refode import _validate
 from refode.cuda import device, layout
-from refode.machine.cache import cache_root
-from refode.solvers.placement import DTYPES, TooLarge
+from refode.cuda.widths import _keep
+from refode.ode.placement import DTYPES, TooLarge
 
 WIDTHS = tuple((d, width) for d in (4, 64) for width in (16, 64, 128, 256, 512, 1024))
 
@@ -31,48 +28,6 @@ class Point(NamedTuple):
     entries: int  # of the largest matrix
     tile: float
     staged: float
-
-
-def store() -> Path:
-    """The file of all devices' numbers."""
-    return cache_root() / "devices.json"
-
-
-@functools.cache
-def _known() -> dict[str, dict[str, float]]:
-    """What the file says; nothing where there is none.
-
-    Raises
-    ------
-    ValueError
-        A file of another form.
-    """
-    try:
-        found = json.loads(store().read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ValueError(_spoilt(error)) from error
-    rows = found.values() if isinstance(found, dict) else [None]
-    if not all(isinstance(r, dict) and all(_is_size(n) for n in r.values()) for r in rows):
-        raise ValueError(_spoilt("not numbers of entries by device and number type"))
-    return found
-
-
-def _is_size(n: Any) -> bool:
-    return isinstance(n, int | float) and not isinstance(n, bool) and n > 0
-
-
-def _spoilt(why: Any) -> str:
-    return (
-        f"devices: got a file that cannot be read, {store()} ({why}), wanted what "
-        "refode.cuda.calibrate writes; delete it to return to the estimate"
-    )
-
-
-def wide(dtype: str) -> float:
-    """Entries from which sweeps are staged on this device: measured, else ``layout.WIDE``."""
-    return _known().get(device.name(), {}).get(dtype, layout.WIDE)
 
 
 def best(points: Sequence[Any]) -> float:
@@ -181,15 +136,3 @@ def _calls(d: int, width: int, n: int, dtype: str) -> dict[str, Callable[[], Any
         return call
 
     return {mode: in_mode(mode) for mode in ("tile", "staged")}
-
-
-def _keep(dtype: str, entries: float) -> None:
-    """Add a number to the file, which is replaced as a whole."""
-    known = {name: dict(row) for name, row in _known().items()}
-    known.setdefault(device.name(), {})[dtype] = entries
-    path = store()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(known, indent=1))
-    beside.replace(path)
-    _known.cache_clear()

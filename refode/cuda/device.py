@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from refode.solvers.placement import TooLarge
+from refode.ode.placement import TooLarge
 
 SIMULATED_PROCESSORS = 1
 #: Bytes of shared memory that a block gets without asking, and what the simulator has.

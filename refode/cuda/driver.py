@@ -1,4 +1,4 @@
-"""From arrays to launches and back: twin of refode/solvers/driver.py.
+"""From arrays to launches and back: twin of refode/ode/driver.py.
 
 ``forward`` and ``gradient`` take what the CPU's do, so that whoever describes a sweep need not
 know where it runs. Samples that do not fit into the device's memory go in slices. What a call
@@ -18,8 +18,8 @@ from refode.cuda import bodies, device, layout, rooms, sweeps
 from refode.cuda.layout import Layout, settings
 from refode.cuda.ops import staged
 from refode.cuda.sweeps import forward_kernel, gradient_kernel, walks
-from refode.solvers.driver import Gradient, Sweep
-from refode.solvers.placement import Resident, TooLarge
+from refode.ode.driver import Gradient, Sweep
+from refode.ode.placement import Resident, TooLarge
 from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import STORE
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.cuda import bodies, device
+from refode.cuda import bodies, device, widths
 from refode.cuda.ops import Ops, staged, tile
 from refode.cuda.sweeps import Placed, Shape, even, table_size
-from refode.solvers.driver import Sweep
+from refode.ode.driver import Sweep
 from refode.sweeps.sweep import STORE
 
 MODES = ("auto", "tile", "staged")
@@ -26,9 +26,6 @@ SHARING = ((4, 128), (2, 256), (1, 256))
 REGISTERS, MOST_REGISTERS = 64 * 1024, 255
 #: Entries of the largest matrix from which a thread takes many places of a product.
 MANY = 4 * 1024
-#: Entries of the largest matrix from which products are staged, unless crossover.py has measured
-#: it: an estimate.
-WIDE = 64 * 1024
 #: The share of the free memory that a slice of samples may take.
 SHARE = 0.8
 
@@ -109,10 +106,8 @@ class Layout(NamedTuple):
 
 def is_staged(sweep: Sweep) -> bool:
     """Whether a sweep's operations are launches of their own."""
-    from refode.cuda import crossover  # which lays sweeps out itself
-
     mode = current().mode
-    return sweep.widest >= crossover.wide(sweep.dtype) if mode == "auto" else mode == "staged"
+    return sweep.widest >= widths.wide(sweep.dtype) if mode == "auto" else mode == "staged"
 
 
 def layout(sweep: Sweep, n: int, weights: tuple[int, int], cost: Any, n_cost: int = 0) -> Layout:

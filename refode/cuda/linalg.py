@@ -1,4 +1,6 @@
-"""Products and sums over samples, for tiles and for launches: twin of refode/_linalg.py.
+"""Products and sums over samples, for tiles and for launches.
+
+Twin of refode/machine/blas.py and refode/machine/blocks.py.
 
 Matrices of weights lie in flat vectors, row after row, from entry ``at`` on. ``D`` says that a
 row of A meets D rows of X at a time, X (columns D, S) standing for (columns, D S): 1 for plain

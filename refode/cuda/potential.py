@@ -1,4 +1,4 @@
-"""The potential network on the device: twin of refode/fields/potential_kernels.py.
+"""The potential network on the device: twin of refode/fields/potential/kernels.py.
 
 The steps [1], ..., [7] and their names are explained there.
 """

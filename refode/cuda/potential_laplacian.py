@@ -1,4 +1,4 @@
-"""The Laplacian, steps [5] and [6], on the device: twin of refode/fields/potential_laplacian.py.
+"""The Laplacian, steps [5] and [6], on the device: twin of refode/fields/potential/laplacian.py.
 
 A tile's J_i and T_i are (m D, S): row k D + i holds the i-th derivative of unit k, so that a
 layer is one product for all samples and directions.

@@ -1,4 +1,4 @@
-"""Where the potential keeps what, by the formulas of its twin refode/fields/potential_layout.py.
+"""Where the potential keeps what, by the formulas of its twin refode/fields/potential/layout.py.
 
 And what the potential's files need beside linalg.py.
 """
@@ -9,12 +9,7 @@ import functools
 from typing import Any, NamedTuple
 
 from refode.cuda.ops import Ops
-from refode.fields.potential_layout import (
-    count_pairs,
-    length_of_step,
-    place_rows,
-    place_weights,
-)
+from refode.fields.potential.layout import count_pairs, length_of_step, place_rows, place_weights
 
 
 class Layout(NamedTuple):

@@ -1,4 +1,4 @@
-"""The symmetric quadratic s . S s/2 on the device: twin of refode/fields/potential_quadratic.py.
+"""The symmetric quadratic s . S s/2 on the device: twin of refode/fields/potential/quadratic.py.
 
 S lies among the effective weights in three parts: S_xx (d, d), S_xt (d,) and S_tt. It is
 symmetric; cotangents are those of S_xx as a full matrix and of 2 S_xt, S_tt as they enter.

@@ -1,4 +1,4 @@
-"""The potential's value, step [7], on the device: twin of refode/fields/potential_kernels.py."""
+"""The potential's value, step [7], on the device: twin of refode/fields/potential/kernels.py."""
 
 from __future__ import annotations
 

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode._linalg import matrix, row_sum
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
 from refode.fields.layer import affine, affine_adjoint
+from refode.machine.blocks import row_sum
+from refode.machine.views import matrix
 
 
 class AffineSpec(NamedTuple):

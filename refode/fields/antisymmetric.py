@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode._linalg import copy, matrix
-from refode.activations import add_curvature
 from refode.fields.contract import Array, Field, activation_code, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer
+from refode.machine.activations import add_curvature
+from refode.machine.blocks import copy
+from refode.machine.views import matrix
 
 
 class AntisymmetricSpec(NamedTuple):

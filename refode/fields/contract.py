@@ -28,7 +28,7 @@ import numpy as np
 
 from refode import _validate
 from refode._fixed import Fixed
-from refode.activations import CODES
+from refode.machine.activations import CODES
 from refode.machine.parts import Room
 from refode.packing import Layout
 

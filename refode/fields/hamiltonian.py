@@ -13,16 +13,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 from refode import _validate
-from refode._linalg import (
-    add_outer,
-    add_product,
-    axpy,
-    copy,
-    matrix,
-    multiply,
-    multiply_transposed,
-)
-from refode.activations import activate
 from refode.fields.contract import (
     Field,
     activation_code,
@@ -32,6 +22,10 @@ from refode.fields.contract import (
     rhs_adjoint,
 )
 from refode.fields.layer import affine_adjoint, bias_adjoint, layer, scale_by
+from refode.machine.activations import activate
+from refode.machine.blas import add_outer, add_product, multiply, multiply_transposed
+from refode.machine.blocks import axpy, copy
+from refode.machine.views import matrix
 
 
 class HamiltonianSpec(NamedTuple):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from refode._jit import kernel
-from refode._linalg import (
-    add_column,
-    add_outer,
-    add_transposed_product,
-    multiply,
-    row_sum,
-)
-from refode.activations import activate
+from refode.machine.activations import activate
+from refode.machine.blas import add_outer, add_transposed_product, multiply
+from refode.machine.blocks import add_column, row_sum
+from refode.machine.compile import kernel
 
 
 @kernel(cache=False)

@@ -20,21 +20,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode._jit import kernel
-from refode._linalg import (
-    add_column,
-    add_outer,
-    add_row_sums,
-    copy,
-    fill,
-    matrix,
-    multiply,
-    multiply_transposed,
-    row_sum,
-)
-from refode.activations import add_curvature
 from refode.fields.contract import Array, Field, activation_code, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer, scale_by
+from refode.machine.activations import add_curvature
+from refode.machine.blas import add_outer, multiply, multiply_transposed
+from refode.machine.blocks import add_column, add_row_sums, copy, fill, row_sum
+from refode.machine.compile import kernel
+from refode.machine.views import matrix
 
 
 class MLPSpec(NamedTuple):

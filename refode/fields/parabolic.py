@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode._linalg import add_outer, matrix, multiply, multiply_transposed
-from refode.activations import add_curvature
 from refode.fields.contract import Array, Field, activation_code, rhs, rhs_adjoint
 from refode.fields.layer import (
     affine_adjoint,
@@ -22,6 +20,9 @@ from refode.fields.layer import (
     weighted_sum,
     weighted_sum_adjoint,
 )
+from refode.machine.activations import add_curvature
+from refode.machine.blas import add_outer, multiply, multiply_transposed
+from refode.machine.views import matrix
 
 
 class ParabolicSpec(NamedTuple):

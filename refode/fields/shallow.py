@@ -15,22 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode._jit import kernel
-from refode._linalg import (
-    add_column,
-    add_outer,
-    add_row_sums,
-    add_transposed_product,
-    matrix,
-    multiply,
-    multiply_transposed,
-    row,
-    segment,
-)
-from refode.activations import tanh_rows
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
 from refode.fields.layer import bias_adjoint
-from refode.fields.unrolled import at, disjoint, dot, entries, plus, put, rows_of, zeros
+from refode.machine.activations import tanh_rows
+from refode.machine.blas import add_outer, add_transposed_product, multiply, multiply_transposed
+from refode.machine.blocks import add_column, add_row_sums
+from refode.machine.compile import kernel
+from refode.machine.registers import at, disjoint, dot, entries, plus, put, rows_of, zeros
+from refode.machine.views import matrix, row, segment
 
 NARROW = 3  # the largest d whose adjoint is unrolled, docs/performance.md
 

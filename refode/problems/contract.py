@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refode import _validate
+from refode.ode.neural_ode import TINY, NeuralODE
+from refode.ode.placement import TooLarge
+from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.paths import kept_with
-from refode.solvers.neural_ode import TINY, NeuralODE
-from refode.solvers.placement import TooLarge
-from refode.steps import Steps
 
 Array = np.ndarray
 Sampler = Callable[[int, int], Any]

@@ -10,13 +10,13 @@ import numpy as np
 from refode import _validate
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
+from refode.ode import driver
+from refode.ode.neural_ode import NeuralODE, Plan
+from refode.ode.placement import Resident, hosted, moved, samples, send
+from refode.ode.steps import Steps
 from refode.problems.contract import WithODE, with_total
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
-from refode.solvers import driver
-from refode.solvers.neural_ode import NeuralODE, Plan
-from refode.solvers.placement import Resident, hosted, moved, samples, send
-from refode.steps import Steps
 from refode.sweeps.dynamics import Flow, Hutchinson
 from refode.sweeps.symplectic import Partitioned
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from refode import steps
-from refode.solvers.neural_ode import NeuralODE
+from refode.ode import steps
+from refode.ode.neural_ode import NeuralODE
 
 Array = np.ndarray
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from refode import _validate
 from refode._fixed import Fixed
-from refode.solvers.neural_ode import NeuralODE
+from refode.ode.neural_ode import NeuralODE
 
 Array = np.ndarray
 

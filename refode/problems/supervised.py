@@ -9,13 +9,13 @@ import numpy as np
 from refode import _validate
 from refode.costs.losses import NAMED, Loss, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
+from refode.ode import driver
+from refode.ode.neural_ode import TINY, NeuralODE
+from refode.ode.placement import Resident, hosted, moved, resident, samples, send
+from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.contract import WithODE, with_total
 from refode.problems.regularisers import Regularised, Regulariser
-from refode.solvers import driver
-from refode.solvers.neural_ode import TINY, NeuralODE
-from refode.solvers.placement import Resident, hosted, moved, resident, samples, send
-from refode.steps import Steps
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray

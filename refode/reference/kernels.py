@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 import refode
 from refode import bases, fields, games, tableaus
 from refode.densities import Density, Empirical, Gaussian, GaussianMixture
+from refode.ode import evaluate
 from refode.problems.regularisers import Regulariser
 from refode.reference.files import arrays
-from refode.solvers import evaluate
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]

@@ -61,7 +61,7 @@ def _versions() -> Rows:
 
 
 def _threads() -> Rows:
-    from refode.solvers import parallel
+    from refode.machine import threads as parallel
 
     setting = os.environ.get("REFODE_NUM_THREADS")
     try:

@@ -13,7 +13,8 @@ import numpy
 import scipy
 
 import refode
-from refode.reports import flows, games_checks, gradients, invariants, mutations, orders
+from refode.check import mutants
+from refode.reports.proofs import flows, games_checks, gradients, invariants, mutations, orders
 from refode.reports.section import Section, plain, table, verdict
 
 Part = Callable[[Path, bool], Section]
@@ -35,11 +36,15 @@ def run(
     parts : sequence of callables, optional
         ``part(folder, quick) -> Section``.
     full : bool, optional
-        Plant bugs in the kernels besides, to see that ``refode check`` catches and names them.
+        Plant bugs in the kernels besides, where the sources are, to see that ``refode check``
+        catches and names them.
     """
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     rows, failed, record = [], [], {}
+    if full and not mutants.there():
+        print(f"mutations: skipped: {mutants.MISSING}")
+    full = full and mutants.there()
     for part in (*parts, *([mutations.run] if full else [])):
         began = time.perf_counter()
         section = part(folder, quick)

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode._jit import kernel
 from refode.fields.contract import half, half_adjoint, rhs, rhs_adjoint
+from refode.machine.compile import kernel
 from refode.machine.parts import Member, members
 from refode.sweeps.contract import half_slope, half_slope_adjoint, slope, slope_adjoint
 

@@ -23,10 +23,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from refode._jit import kernel
-from refode._linalg import band, fill, row, sign
 from refode.costs.energies import energy, energy_gradient
-from refode.fields.potential_kernels import (
+from refode.fields.potential.kernels import (
     GRADIENT,
     LAPLACIAN,
     PHI,
@@ -34,7 +32,10 @@ from refode.fields.potential_kernels import (
     derivatives,
     derivatives_adjoint,
 )
+from refode.machine.blocks import fill, sign
+from refode.machine.compile import kernel
 from refode.machine.parts import Member, members
+from refode.machine.views import band, row
 from refode.sweeps.contract import slope, slope_adjoint
 
 

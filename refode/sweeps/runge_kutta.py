@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode._jit import kernel
-from refode._linalg import axpy, copy, fill, inner
+from refode.machine.blocks import axpy, copy, fill, inner
+from refode.machine.compile import kernel
 from refode.sweeps.contract import slope, slope_adjoint, step, step_adjoint, undo
 
 Array = np.ndarray

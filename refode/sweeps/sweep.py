@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode._jit import hold, kernel, take, uncounted
-from refode._linalg import copy, fill, matrix, stack
 from refode.costs.contract import COST, Moment, observe
+from refode.machine.blocks import copy, fill
+from refode.machine.compile import kernel
+from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
+from refode.machine.views import matrix, stack
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,

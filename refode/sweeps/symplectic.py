@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode._linalg import axpy, copy, fill, inner
+from refode.machine.blocks import axpy, copy, fill, inner
 from refode.sweeps.contract import half_slope, half_slope_adjoint, step, step_adjoint, undo
 
 Array = np.ndarray

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import refode
+from refode.ode.placement import hosted
 from refode.problems.contract import Problem
-from refode.solvers.placement import hosted
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refode.machine import progress as compiler
+from refode.machine.threads import single_threaded_blas
 from refode.problems.contract import Problem
-from refode.solvers.parallel import single_threaded_blas
 from refode.training import checkpoint as files
 from refode.training import records
 from refode.training.options import METHODS, Options

@@ -26,7 +26,7 @@ from refode.check.targets import Target
 from refode.reference.files import without_results
 
 if TYPE_CHECKING:
-    from refode.check.run import Judged
+    from refode.check.judge import Judged
 
 #: What variants' values may be off by, relative: their own rounding; second derivatives are
 #: differences of first ones.

@@ -1,0 +1,168 @@
+"""Mean field games (18): where agents start, and what they pay."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refode import _validate
+from refode._fixed import Fixed
+from refode.costs.energies import Energy
+from refode.densities import Density, Empirical
+from refode.games.costs import (
+    CrossEntropy,
+    Entropy,
+    KullbackLeibler,
+    RunningCost,
+    _answer,
+    _log_density,
+)
+
+Float64 = NDArray[np.float64]
+
+
+class Game(Fixed):
+    """A potential mean field game (18): where agents start, and what they pay.
+
+    Parameters
+    ----------
+    initial : Density
+        Where agents start, with samples and a log-density.
+    terminal_cost : KullbackLeibler or CrossEntropy
+    alpha : float, optional
+        Weight of |v|^2/2; 0 for a cross-entropy alone.
+    obstacle : Energy, optional
+        Q.
+    entropy : float, optional
+        Weight of int rho log rho.
+
+    Attributes
+    ----------
+    initial, target : Density
+    running_cost : RunningCost
+    interaction : Entropy
+    terminal_cost : KullbackLeibler or CrossEntropy
+    alpha, entropy, terminal : float
+    energy : Energy
+    dim : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted; dimensions that disagree.
+    """
+
+    def __init__(
+        self, initial: Density, terminal_cost: KullbackLeibler | CrossEntropy,
+        alpha: float = 1.0, obstacle: Energy | None = None, entropy: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.initial = _validate.instance("initial", initial, Density)
+        if isinstance(initial, Empirical):
+            raise ValueError("initial: got an Empirical density, wanted one with a log-density")
+        self.terminal_cost = _validate.instance(
+            "terminal_cost", terminal_cost, (KullbackLeibler, CrossEntropy)
+        )
+        self.dim = _dimension("initial", initial)
+        self.target = terminal_cost.target
+        if _dimension("target", self.target) != self.dim:
+            raise ValueError(
+                f"target: got dim {self.target.dim}, wanted the initial density's {self.dim}"
+            )
+        self.running_cost = RunningCost(alpha, obstacle)
+        self.alpha, self.energy = self.running_cost.alpha, self.running_cost.energy
+        if self.alpha == 0.0 and not isinstance(terminal_cost, CrossEntropy):
+            raise ValueError(f"alpha: got {alpha}, wanted a positive number")
+        self.energy.check_dim(self.dim)
+        self.interaction = Entropy(entropy)
+        self.entropy, self.terminal = self.interaction.weight, terminal_cost.weight
+        self._ask_densities()
+
+    def _ask_densities(self) -> None:
+        """Whether one's own densities answer in the shapes that kernels read, at some points."""
+        n = self.dim + 1  # tells (n, d) from (d, n)
+        x = _answer("initial", "sample", self.initial.sample(n, seed=0), (n, self.dim))
+        crossed = isinstance(self.terminal_cost, CrossEntropy)
+        asked = [("initial", self.initial, crossed)]  # the flow from y ends in its score
+        if not crossed:
+            asked.append(("target", self.target, True))
+        for name, density, score in asked:
+            _log_density(name, density, x)
+            if score:
+                gradient = density.log_density_gradient(x)
+                _answer(name, "log_density_gradient", gradient, x.shape)
+
+    def __repr__(self) -> str:
+        return (
+            f"Game({self.initial!r}, {self.terminal_cost!r}, alpha={self.alpha}, "
+            f"obstacle={self.energy!r}, entropy={self.entropy})"
+        )
+
+
+def optimal_transport(
+    initial: Density, target: Density, alpha: float = 1.0, terminal: float = 1.0
+) -> Game:
+    """Relaxed dynamic optimal transport: L = alpha/2 |v|^2, terminal * KL(rho, target).
+
+    Parameters
+    ----------
+    initial, target : Density
+    alpha, terminal : float, optional
+        Positive.
+
+    Returns
+    -------
+    Game
+    """
+    return Game(initial, KullbackLeibler(target, terminal), alpha)
+
+
+def crowd_motion(
+    initial: Density, target: Density, alpha: float = 1.0, obstacle: Energy | None = None,
+    entropy: float = 0.0, terminal: float = 1.0,
+) -> Game:  # fmt: skip
+    """Crowd motion: transport past an obstacle, L = alpha/2 |v|^2 + Q(x), with an entropy.
+
+    Parameters
+    ----------
+    initial, target : Density
+    alpha : float, optional
+        Positive.
+    obstacle : Energy, optional
+        Q: a `GaussianBump`, a `Quadratic`, a sum, or one's own.
+    entropy : float, optional
+        Weight of int rho log rho dx.
+    terminal : float, optional
+        Weight of KL(rho, target), positive.
+
+    Returns
+    -------
+    Game
+    """
+    return Game(initial, KullbackLeibler(target, terminal), alpha, obstacle, entropy)
+
+
+def normalizing_flow(
+    initial: Density, target: Density, alpha: float = 0.0, terminal: float = 1.0
+) -> Game:
+    """Density estimation: terminal * E_y[-log rho(y)], with alpha/2 |v|^2 where alpha > 0.
+
+    Parameters
+    ----------
+    initial : Density
+        Reference density, with a log-density.
+    target : Density
+        Where the data come from; `Empirical` for data alone.
+    alpha : float, optional
+        Not negative.
+    terminal : float, optional
+        Positive.
+
+    Returns
+    -------
+    Game
+    """
+    return Game(initial, CrossEntropy(target, terminal), alpha)
+
+
+def _dimension(name: str, density: Density) -> int:
+    return _validate.positive_int(f"{name}.dim", getattr(density, "dim", None))

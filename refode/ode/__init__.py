@@ -1,0 +1,1 @@
+"""Neural ODEs: where a solver steps, what it computes, on which device."""

@@ -1,0 +1,167 @@
+"""From arrays to kernels and back: buffers, chunks, sums in fixed order.
+
+Twin on the device: refode/cuda/driver.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from refode.costs.contract import COST, everywhere, observe
+from refode.machine import threads as parallel
+from refode.machine.parts import link
+from refode.ode import placement
+from refode.sweeps.contract import (
+    DYNAMICS,
+    SCHEME,
+    half_slope,
+    half_slope_adjoint,
+    slope,
+    slope_adjoint,
+    step,
+    step_adjoint,
+    undo,
+)
+from refode.sweeps.dynamics import extra_rows, has_trace
+from refode.sweeps.sweep import REVERSE, STORE, Grid, forward_chunks, gradient_chunks
+from refode.sweeps.symplectic import Partitioned
+
+Array = np.ndarray
+
+
+class Sweep(NamedTuple):
+    """What a sweep is over: dynamics, scheme, time grid and the sizes of a block's rows."""
+
+    dynamics: Any
+    scheme: Any
+    grid: Grid
+    rows: int
+    tape: int
+    scratch: int
+    block: int
+    memory: int = STORE
+    device: str = "cpu"
+    dtype: str = "float64"  # of the device; the CPU's is that of the weights
+    widest: int = 0  # entries of the field's largest matrix
+
+    @classmethod
+    def of(
+        cls, field: Any, scheme: Any, grid: Grid, dynamics: Any, dtype: Any, memory: int = STORE,
+        place: placement.Placement = placement.CPU,
+    ) -> Sweep:  # fmt: skip
+        """Sweep of a field within a class of ``dynamics``, in a number type."""
+        if dtype == np.complex128:
+            grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
+        tape, scratch = field.rows(has_trace(dynamics))
+        rows = field.dim + extra_rows(dynamics, field.dim)
+        within = dynamics(field.description())
+        widest = max(field.layout.sizes.values())
+        return cls(
+            within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest
+        )
+
+    def runs_on_device(self, E: Array) -> bool:
+        """Whether a sweep with these weights leaves the CPU: complex steps do not."""
+        return self.device != "cpu" and E.dtype == np.float64
+
+
+class Gradient(NamedTuple):
+    """Value and cotangents of a cost."""
+
+    value: Any
+    E_bar: Array
+    cost_bar: Array
+    x_bar: Array
+    time_bar: Array
+
+
+#: What sweeps forward, and there and back, ask of dynamics and schemes.
+_SLOPES = {
+    (False, False): frozenset([(slope, 0)]),
+    (False, True): frozenset([(slope, 0), (slope_adjoint, 0)]),
+    (True, False): frozenset([(half_slope, 0)]),
+    (True, True): frozenset([(half_slope, 0), (half_slope_adjoint, 0)]),
+}
+_STEPS = {
+    (False, False): frozenset([(step, 0)]),
+    (True, False): frozenset([(step, 0)]),
+    (False, True): frozenset([(step, 0), (step_adjoint, 0)]),
+    (True, True): frozenset([(step, 0), (step_adjoint, 0), (undo, 0)]),
+}
+_OBSERVE = frozenset([(observe, 0)])
+
+
+def _parts(sweep: Sweep, dtype: Any, back: bool) -> tuple[Any, Any]:
+    """Dynamics and scheme for compiled code, forward or there and back."""
+    slopes = _SLOPES[isinstance(sweep.scheme, Partitioned), back]
+    steps = _STEPS[sweep.memory == REVERSE, back]
+    return (
+        link(DYNAMICS, sweep.dynamics, dtype, slopes, hold=True),
+        link(SCHEME, sweep.scheme, dtype, steps, hold=True),
+    )
+
+
+def _blocks(sweep: Sweep, n_samples: int) -> tuple[int, Array]:
+    """Samples a block, and the chunks of blocks."""
+    S = parallel.block_size(n_samples, sweep.block)
+    return S, np.array(parallel.chunks(-(-n_samples // S)))
+
+
+def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
+    """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows)."""
+    if sweep.runs_on_device(E):
+        return placement.room("driver").forward(sweep, E, x, whole)
+    if sweep.device != "cpu":  # a complex step
+        x = placement.hosted(x)
+    X = np.ascontiguousarray(x, dtype=E.dtype)
+    n_points = len(sweep.grid.t) + 1 if whole else 1
+    out = np.empty((n_points, len(X), sweep.rows), E.dtype)
+    S, runs = _blocks(sweep, len(X))
+    dynamics, scheme = _parts(sweep, E.dtype, back=False)
+    solve, grid = forward_chunks.of(E.dtype), sweep.grid
+    counter = np.zeros(1, dtype=np.int64)
+
+    def work() -> None:
+        solve(
+            dynamics, scheme, grid.t, grid.h, grid.slots, E, X, runs, counter,
+            S, sweep.rows, max(sweep.tape, 1), out,
+        )  # fmt: skip
+
+    parallel.together(work, len(runs))
+    return out
+
+
+def gradient(
+    sweep: Sweep, E: Array, x: Array, cost: Any, n_cost: int = 0, cost_rows: int = 0,
+    want_x: bool = False,
+) -> Gradient:  # fmt: skip
+    """Value of a cost and its cotangents, by one forward and one adjoint sweep a block."""
+    if sweep.runs_on_device(E):
+        return placement.room("driver").gradient(sweep, E, x, cost, n_cost, cost_rows, want_x)
+    if sweep.device != "cpu":  # a complex step
+        x, cost = placement.hosted(x), placement.hosted(cost)
+    X = np.ascontiguousarray(x, dtype=E.dtype)
+    S, runs = _blocks(sweep, len(X))
+    dynamics, scheme = _parts(sweep, E.dtype, back=True)
+    charge = link(COST, cost, E.dtype, _OBSERVE)
+    solve, grid = gradient_chunks.of(E.dtype), sweep.grid
+    n, counter = len(runs), np.zeros(1, dtype=np.int64)
+    values = np.empty(n, E.dtype)
+    E_bars = np.zeros((n, *E.shape), E.dtype)
+    cost_bars = np.zeros((n, n_cost), E.dtype)
+    time_bars = np.zeros((n, len(sweep.grid.t), 2), E.dtype)
+    X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
+
+    def work() -> None:
+        solve(
+            dynamics, scheme, charge, grid.t, grid.h, grid.slots, E, X, runs, counter,
+            S, sweep.rows, max(sweep.tape, 1), max(sweep.scratch, cost_rows, 1), sweep.memory,
+            everywhere(cost), values, E_bars, cost_bars, X_bar, time_bars,
+        )  # fmt: skip
+
+    parallel.together(work, n)
+    value = sum(values.tolist())  # in order, as all sums over chunks
+    total = np.add.reduce  # over the first axis
+    return Gradient(value, total(E_bars), total(cost_bars), X_bar, total(time_bars))

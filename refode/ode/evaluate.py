@@ -1,0 +1,188 @@
+"""A field by itself: value, trace, tangent and adjoint at given points; a potential too.
+
+The same kernels as the sweeps', through the scheme that takes no step, so that what
+is checked here is what runs there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refode import _validate
+from refode.costs.contract import Cotangent
+from refode.fields.contract import Field
+from refode.fields.potential import Potential
+from refode.ode import driver
+from refode.sweeps.dynamics import LogDet, Plain
+from refode.sweeps.game_dynamics import Derivatives
+from refode.sweeps.runge_kutta import Evaluate
+from refode.sweeps.sweep import Grid
+
+Array = np.ndarray
+TINY = 1e-200
+_ONCE = Evaluate(np.ones(1))
+
+
+def value(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
+    """f(z, t), (N, d), for one weight set ``weights`` (field.n_weights,) and z (N, d)."""
+    weights, z, t = _arguments(field, weights, z, t)
+    return _run(field, weights, z, t, trace=False)
+
+
+def trace(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
+    """Exact trace of df/dz, (N,)."""
+    weights, z, t = _arguments(field, weights, z, t)
+    return np.ascontiguousarray(_run(field, weights, z, t, trace=True)[:, -1])
+
+
+def tangent(
+    field: Field, weights: Array, z: Array, weights_dot: Array, z_dot: Array, t: float = 0.0
+) -> tuple[Array, Array]:
+    """Derivatives of value (N, d) and trace (N,) in a direction, by the complex step."""
+    weights, z, t = _arguments(field, weights, z, t)
+    weights_dot = _validate.real_vector("weights_dot", weights_dot, field.n_weights)
+    z_dot = _validate.real_array("z_dot", z_dot, z.shape)
+    size = max(np.abs(weights_dot).max(), np.abs(z_dot).max())
+    if size == 0.0:
+        return np.zeros_like(z), np.zeros(len(z))
+    step = 1j * TINY / size
+    y = _run(field, weights + step * weights_dot, z + step * z_dot, t, trace=True)
+    y_dot = y.imag * (size / TINY)
+    return np.ascontiguousarray(y_dot[:, :-1]), np.ascontiguousarray(y_dot[:, -1])
+
+
+def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
+    """df/dz, (N, d, d), by d tangents."""
+    weights, z, t = _arguments(field, weights, z, t)
+    columns = [
+        _run(field, weights.astype(complex), z + 1j * TINY * e, t, trace=False).imag / TINY
+        for e in np.eye(field.dim)
+    ]
+    return np.stack(columns, axis=2)
+
+
+def adjoint(
+    field: Field, weights: Array, z: Array, f_bar: Array,
+    trace_bar: Array | None = None, t: float = 0.0,
+) -> tuple[Array, Array, float]:  # fmt: skip
+    """Cotangents of the weights (n_weights,), of z (N, d) and of t.
+
+    Parameters
+    ----------
+    field : Field
+    weights : (field.n_weights,)
+    z : (N, d)
+    f_bar : (N, d)
+        Cotangent of the value.
+    trace_bar : (N,), optional
+        Cotangent of the trace; without it the trace is not computed.
+    t : float, optional
+    """
+    weights, z, t = _arguments(field, weights, z, t)
+    bars = [_validate.real_array("f_bar", f_bar, z.shape)]
+    if trace_bar is not None:
+        bars.append(_validate.real_vector("trace_bar", trace_bar, len(z))[:, None])
+    cost = Cotangent(np.concatenate(bars, axis=1)[None])
+    with_trace = trace_bar is not None
+    rows = weights[None]
+    E = field.prepare(rows, with_trace)
+    result = driver.gradient(_sweep(field, t, with_trace, E.dtype), E, z, cost, want_x=True)
+    weights_bar = field.prepare_adjoint(rows, with_trace, result.E_bar)[0]
+    return np.ascontiguousarray(weights_bar), result.x_bar, float(result.time_bar[0, 0])
+
+
+def potential(
+    field: Potential, weights: Array, x: Array, t: float = 0.0
+) -> tuple[Array, Array, Array, Array]:
+    """Phi (N,), grad_x Phi (N, d), dPhi/dt (N,) and Lap_x Phi (N,), (D90)-(D93).
+
+    Parameters
+    ----------
+    field : refode.fields.Potential
+    weights : (field.n_weights,)
+    x : (N, d)
+    t : float, optional
+    """
+    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
+    return _four(_derivatives(field, weights, x, t), field.dim)
+
+
+def potential_tangent(
+    field: Potential, weights: Array, x: Array, weights_dot: Array, x_dot: Array,
+    t: float = 0.0, t_dot: float = 0.0,
+) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    """Derivatives of all four in a direction, by the complex step."""
+    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
+    weights_dot = _validate.real_vector("weights_dot", weights_dot, field.n_weights)
+    x_dot = _validate.real_array("x_dot", x_dot, x.shape)
+    t_dot = _validate.real_number("t_dot", t_dot)
+    size = max(np.abs(weights_dot).max(), np.abs(x_dot).max(), abs(t_dot))
+    step = 1j * TINY / (size or 1.0)
+    moved = _derivatives(field, weights + step * weights_dot, x + step * x_dot, t + step * t_dot)
+    return _four(moved.imag / abs(step), field.dim)
+
+
+def potential_adjoint(
+    field: Potential, weights: Array, x: Array, phi_bar: Array, gradient_bar: Array,
+    time_bar: Array, laplacian_bar: Array, t: float = 0.0,
+) -> tuple[Array, Array, float]:  # fmt: skip
+    """Cotangents of the weights (n_weights,), of x (N, d) and of t, (D94)-(D97).
+
+    Parameters
+    ----------
+    field : refode.fields.Potential
+    weights : (field.n_weights,)
+    x : (N, d)
+    phi_bar, time_bar, laplacian_bar : (N,)
+    gradient_bar : (N, d)
+    t : float, optional
+    """
+    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
+    bars = [_validate.real_array("gradient_bar", gradient_bar, x.shape)]
+    for name, bar in (
+        ("phi_bar", phi_bar), ("time_bar", time_bar), ("laplacian_bar", laplacian_bar)
+    ):  # fmt: skip
+        bars.append(_validate.real_vector(name, bar, len(x))[:, None])
+    rows = weights[None]
+    E = field.prepare(rows, True)
+    sweep = _with_derivatives(field, t, E.dtype)
+    start = np.concatenate([x, np.zeros((len(x), 3))], axis=1)
+    cost = Cotangent(np.concatenate(bars, axis=1)[None])
+    result = driver.gradient(sweep, E, start, cost, want_x=True)
+    weights_bar = field.prepare_adjoint(rows, True, result.E_bar)[0]
+    x_bar = np.ascontiguousarray(result.x_bar[:, : field.dim])
+    return np.ascontiguousarray(weights_bar), x_bar, float(result.time_bar[0, 0])
+
+
+def _derivatives(field: Potential, weights: Array, x: Array, t: Any) -> Array:
+    """grad_x Phi, Phi, dPhi/dt, Lap Phi side by side, (N, d+3)."""
+    E = field.prepare(weights[None], True)
+    return driver.forward(_with_derivatives(field, t, E.dtype), E, x)[0]
+
+
+def _with_derivatives(field: Potential, t: Any, dtype: np.dtype) -> driver.Sweep:
+    within = Derivatives(field.description())
+    return _sweep(field, t, True, dtype)._replace(dynamics=within, rows=field.dim + 3)
+
+
+def _four(found: Array, d: int) -> tuple[Array, Array, Array, Array]:
+    """Phi, gradient, time derivative and Laplacian, each an array of its own."""
+    return found[:, d].copy(), found[:, :d].copy(), found[:, d + 1].copy(), found[:, d + 2].copy()
+
+
+def _arguments(field: Field, weights: Array, z: Array, t: float) -> tuple[Array, Array, float]:
+    _validate.instance("field", field, Field)
+    weights = _validate.real_vector("weights", weights, field.n_weights)
+    return weights, _validate.samples("z", z, field.dim), _validate.real_number("t", t)
+
+
+def _sweep(field: Field, t: Any, with_trace: bool, dtype: np.dtype) -> driver.Sweep:
+    grid = Grid(np.array([t]), np.ones(1), np.zeros((1, 1), dtype=np.int64))
+    return driver.Sweep.of(field, _ONCE, grid, LogDet if with_trace else Plain, dtype)
+
+
+def _run(field: Field, weights: Array, z: Array, t: float, trace: bool) -> Array:
+    E = field.prepare(weights[None], trace)
+    return driver.forward(_sweep(field, t, trace, E.dtype), E, z)[0]

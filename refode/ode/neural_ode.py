@@ -1,0 +1,450 @@
+"""``NeuralODE``: eq. (4), a field with weights in time, solved by a Runge-Kutta scheme."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refode import _validate, bases, tableaus
+from refode._fixed import Fixed
+from refode.costs.contract import Cotangent, check_cost, everywhere, work_rows
+from refode.fields.contract import Field
+from refode.ode import driver, placement
+from refode.ode import steps as stepping
+from refode.ode.placement import Placement
+from refode.sweeps.dynamics import LogDet, Plain
+from refode.sweeps.runge_kutta import RungeKutta
+from refode.sweeps.sweep import MEMORY, Grid
+from refode.sweeps.symplectic import Partitioned
+
+Array = np.ndarray
+TINY = 1e-200  # the complex step: its square is below the smallest number
+
+# name: (which half moves, fraction of h, at which fraction of the step)
+SYMPLECTIC = {
+    "verlet": ([1, 0], [1.0, 1.0], [0.0, 1.0]),
+    "stormer_verlet": ([1, 0, 1], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]),
+}
+
+
+class Plan(NamedTuple):
+    """A time grid with the weights that its stages read."""
+
+    scheme: Any
+    grid: Grid
+    s: Array  # normalised time of each slot, within the ode's own t_span
+    along: Array  # the same within the interval integrated over
+    shares: tuple[Array, Array]  # of each step's start and length in it
+    P: Any
+    dP: Any
+    identity: bool
+
+
+class NeuralODE(Fixed):
+    """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
+
+    Parameters
+    ----------
+    field : Field
+        Right-hand side, from ``refode.fields``.
+    scheme : str or Tableau, optional
+        Explicit Runge-Kutta scheme (``refode.tableaus.names()``); for partitioned
+        fields also "verlet", which is [HR17]'s, and "stormer_verlet".
+    n_steps : int or Steps, optional
+        Number of equal steps, 10 by default; or steps from ``refode.steps``.
+    t_span : (float, float), optional
+        Interval on which theta(t) lives, and the default one of integration; (0.0, 1.0) by
+        default.
+    basis : Basis, optional
+        Weights in time, from ``refode.bases``; constant by default.
+    memory : {"store", "steps", "reverse"}, optional
+        What the adjoint sweep keeps of a block's path: every stage; the start of every
+        step (a third more work); or nothing, the path being recomputed backwards from
+        its end (symplectic schemes only, where that is exact but for rounding).
+    device : {"cpu", "cuda"}, optional
+        Where sweeps run, docs/cuda.md; complex steps (tangents, Hessian-vector products) and
+        the cotangents of times are the CPU's in any case.
+    dtype : {"float64", "float32"}, optional
+        Number type on the GPU; results are float64.
+    grid : array_like (n_steps+1,), optional
+        In place of n_steps and t_span: the times to step at, rising or falling throughout; its
+        ends are t_span. Other intervals are stepped through as ``refode.steps.Given`` says.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted.
+    RuntimeError
+        With device="cuda": the package numba-cuda, the driver or the device is missing.
+
+    Notes
+    -----
+    theta is flat, name by name; each name's array is (J, ...), the J basis
+    coefficients first. All quantities are dimensionless. Attributes are set once: for other
+    steps there is ``with_steps``, for everything else a new ode.
+
+    Examples
+    --------
+    Short steps where the solution changes quickly:
+
+    >>> import numpy as np, refode
+    >>> field = refode.fields.Shallow(dim=2, width=8)
+    >>> ode = refode.NeuralODE(field, grid=[0.0, 0.01, 0.05, 0.2, 0.5, 1.0])
+    >>> ode.n_steps, ode.t_span
+    (5, (0.0, 1.0))
+    >>> ode.trajectory(ode.initial(), np.ones((3, 2))).shape
+    (6, 3, 2)
+    >>> ode.with_steps(20).steps
+    Equal(20)
+    """
+
+    def __init__(
+        self,
+        field: Field,
+        scheme: str | tableaus.Tableau = "rk4",
+        n_steps: int | stepping.Steps | None = None,
+        t_span: tuple[float, float] | None = None,
+        basis: bases.Basis | None = None,
+        memory: str = "store",
+        device: str = "cpu",
+        dtype: Any = "float64",
+        *,
+        grid: ArrayLike | None = None,
+    ) -> None:
+        self.field = _validate.instance("field", field, Field)
+        self.steps, self.t_span = stepping.resolved(n_steps, t_span, grid, default=10)
+        self.n_steps = self.steps.n_steps
+        self.basis = _validate.instance(
+            "basis", bases.Constant() if basis is None else basis, bases.Basis
+        )
+        self._named_scheme = scheme
+        self.scheme, self._scheme = _scheme(scheme, field)
+        self.memory = _validate.choice("memory", memory, tuple(MEMORY))
+        if self.memory == "reverse" and not isinstance(self._scheme, Partitioned):
+            raise ValueError(
+                f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
+                f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
+            )
+        self.placement = Placement.of(device, dtype)
+        if self.placement.device != "cpu" and isinstance(self._scheme, Partitioned):
+            raise ValueError(
+                f"scheme: got {self.scheme!r} with device={device!r}, wanted a Runge-Kutta scheme"
+            )
+        self.layout = field.layout.stacked(self.basis.n_coefficients)
+        J, n = self.basis.n_coefficients, field.n_weights
+        rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
+        self._order = np.concatenate([rows[:, p].ravel() for p in field.layout.slices.values()])
+        self._plans: dict[tuple[float, float], Plan] = {}
+        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = {}
+
+    def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
+        """The same field, weights in time and scheme with other steps: so many equal ones."""
+        return self._copied(stepping.of(n_steps), self.placement)
+
+    def on(self, device: str, dtype: Any = "float64") -> NeuralODE:
+        """The same ode with its sweeps on another device."""
+        return self._copied(self.steps, Placement(device, dtype))
+
+    def _copied(self, steps: stepping.Steps, place: Placement) -> NeuralODE:
+        return NeuralODE(
+            self.field, self._named_scheme, steps, self.t_span, self.basis, self.memory, *place
+        )
+
+    # --- parameters --------------------------------------------------------------------
+    @property
+    def dim(self) -> int:
+        """Dimension d of the state."""
+        return self.field.dim
+
+    @property
+    def n_parameters(self) -> int:
+        """Length p of theta."""
+        return self.layout.size
+
+    def initial(self, seed: int = 0) -> Array:
+        """Random theta (p,): one weight set, the same at all times.
+
+        Matrices are N(0, 1/columns), vectors zero; see the field's ``initial``.
+        """
+        rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
+        return self.constant_in_time(self.field.initial(rng))
+
+    def constant_in_time(self, weights: dict[str, Array]) -> Array:
+        """Theta (p,) with theta(t) equal to one weight set at all times."""
+        one = bases.Constant().prolongation(self.basis).toarray()[:, 0]
+        flat = self.field.layout.unpack(self.field.layout.pack(weights))
+        return self.layout.pack({n: np.multiply.outer(one, w) for n, w in flat.items()})
+
+    def unpack(self, theta: Array) -> dict[str, Array]:
+        """Views of theta by name, each (J, ...)."""
+        return self.layout.unpack(theta)
+
+    def pack(self, arrays: dict[str, Array]) -> Array:
+        """The inverse of ``unpack``: theta (p,)."""
+        return self.layout.pack(arrays)
+
+    # --- solutions ---------------------------------------------------------------------
+    def solve(self, theta: Array, x: Array, t_span: tuple[float, float] | None = None) -> Array:
+        """z(T) for z(t0) = x.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        t_span : (float, float), optional
+            Interval of integration, in either direction; theta(t) stays where the
+            ode's own ``t_span`` put it. Steps of one's own are stretched, and walked
+            backwards in the other direction.
+
+        Returns
+        -------
+        (N, d)
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        return self._forward(theta, x, self.plan(t_span))[0]
+
+    def trajectory(
+        self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
+    ) -> Array:
+        """States at all grid points, (n_steps+1, N, d); the first is x."""
+        theta, x = self._parameters(theta), self._states(x)
+        return self._forward(theta, x, self.plan(t_span), whole=True)
+
+    def log_det(
+        self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
+    ) -> tuple[Array, Array]:
+        """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages."""
+        theta, x = self._parameters(theta), self._states(x)
+        plan = self.plan(t_span)
+        if isinstance(plan.scheme, Partitioned):  # each substep is a shear: no volume changes
+            return self._forward(theta, x, plan)[0], np.zeros(len(x))
+        y = self._forward(theta, x, plan, trace=True)[0]
+        return np.ascontiguousarray(y[:, :-1]), np.ascontiguousarray(y[:, -1])
+
+    # --- derivatives -------------------------------------------------------------------
+    def tangent(
+        self, theta: Array, x: Array, theta_dot: Array, x_dot: Array,
+        t_span: tuple[float, float] | None = None,
+    ) -> Array:  # fmt: skip
+        """Derivative of ``solve`` in a direction, z_dot (N, d).
+
+        By the complex step through the forward sweep, which is exact to rounding
+        (docs/equations.md).
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        theta_dot = _validate.real_vector("theta_dot", theta_dot, self.n_parameters)
+        x_dot = _validate.real_array("x_dot", x_dot, x.shape)
+        return self._tangent(theta, x, theta_dot, x_dot, self.plan(t_span), trace=False)
+
+    def adjoint(
+        self, theta: Array, x: Array, z_bar: Array,
+        t_span: tuple[float, float] | None = None, times: bool = False,
+    ) -> tuple[Array, ...]:  # fmt: skip
+        """Discrete adjoint of ``solve``, or of ``trajectory``.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        z_bar : (N, d) or (n_steps+1, N, d)
+            Cotangent of z(T), or of every state of the trajectory (a loss at
+            intermediate times: the adjoint jumps there).
+        t_span : (float, float), optional
+            As in ``solve``.
+        times : bool, optional
+            Also return the cotangent (2,) of the ends (t0, T) of the interval.
+
+        Returns
+        -------
+        theta_bar : (p,)
+        x_bar : (N, d)
+        times_bar : (2,), if asked for
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        _validate.instance("times", times, bool)
+        shape = (self.n_steps + 1, *x.shape) if _validate.n_axes(z_bar) == 3 else x.shape
+        z_bar = _validate.real_array("z_bar", z_bar, shape).reshape(-1, *x.shape)
+        return self._adjoint(theta, x, z_bar, self.plan(t_span), times, trace=False)
+
+    def log_det_adjoint(
+        self, theta: Array, x: Array, z_bar: Array, l_bar: Array,
+        t_span: tuple[float, float] | None = None, times: bool = False,
+    ) -> tuple[Array, ...]:  # fmt: skip
+        """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,)."""
+        theta, x = self._parameters(theta), self._states(x)
+        z_bar = _validate.real_array("z_bar", z_bar, x.shape)
+        l_bar = _validate.real_vector("l_bar", l_bar, len(x))
+        plan = self.plan(t_span)
+        if isinstance(plan.scheme, Partitioned):
+            return self._adjoint(theta, x, z_bar[None], plan, times, trace=False)
+        y_bar = np.concatenate([z_bar, l_bar[:, None]], axis=1)[None]
+        return self._adjoint(theta, x, y_bar, plan, times, trace=True)
+
+    def cost_and_gradient(
+        self, theta: Array, x: Array, cost: Any, t_span: tuple[float, float] | None = None
+    ) -> tuple[float, Array, Array]:
+        """Value of a cost of one's own along the path, and its discrete adjoint.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        cost : NamedTuple
+            Of a class with a body registered for ``refode.costs.contract.observe``,
+            docs/adding_a_loss.md; read at z(T) alone, or at every point of the grid.
+        t_span : (float, float), optional
+            As in ``solve``.
+
+        Returns
+        -------
+        value : float
+        theta_bar : (p,)
+        x_bar : (N, d)
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what was wanted.
+        """
+        theta, x = self._parameters(theta), self._states(x)
+        check_cost("cost", cost)
+        if everywhere(cost) and self.placement.device != "cpu":
+            raise ValueError(
+                f"cost: got a {type(cost).__name__}, which reads the whole path, with device="
+                f"{self.placement.device!r}, wanted one that reads its end alone, or device='cpu'"
+            )
+        plan = self.plan(t_span)
+        result, weights_bar = self._charged(theta, x, cost, plan, trace=False)
+        return float(result.value), self.stage_weights_adjoint(weights_bar, plan), result.x_bar
+
+    # --- what problems build on --------------------------------------------------------
+    def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
+        """Grid, slots and basis matrices for an interval (kept for the next call)."""
+        span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
+        if span not in self._plans:
+            if len(self._plans) > 32:
+                self._plans.clear()
+            self._plans[span] = self._new_plan(span)
+        return self._plans[span]
+
+    def _new_plan(self, span: tuple[float, float]) -> Plan:
+        t0, T = span
+        nodes, h = self.steps.nodes((t0, T)), self.steps.sizes((t0, T))
+        start, length = self.t_span[0], self.t_span[1] - self.t_span[0]
+        s = (nodes - start) / length
+        table = self.basis.stage_table(s[:-1], s[1:], self._scheme.c)
+        P, dP = table.P, table.dP
+        if P.shape[0] * P.shape[1] <= 4096:  # small: dense products are quicker
+            P, dP = P.toarray(), dP.toarray()
+        # as many slots as coefficients: the first cells alone are an identity's upper rows
+        identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(P.shape[1]))
+        along = (table.s * length + start - t0) / (T - t0)
+        grid = Grid(nodes[:-1].copy(), h, table.slots)
+        shares = self.steps.shares(span)
+        return Plan(self._scheme, grid, table.s, along, shares, P, dP, identity)
+
+    def stage_weights(self, theta: Array, plan: Plan) -> Array:
+        """Weights of every slot, (n_slots, n_weights): P theta."""
+        Theta = self._coefficients(theta)
+        return Theta if plan.identity else plan.P @ Theta
+
+    def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
+        """theta_bar (p,) = P^T weights_bar."""
+        Theta_bar = weights_bar if plan.identity else plan.P.T @ weights_bar
+        return Theta_bar.reshape(-1)[self._order]
+
+    def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
+        """Description of a sweep for the driver; ``dynamics`` is a class of sweeps/."""
+        key = (id(plan), dynamics, np.dtype(dtype).char)
+        plan_of, sweep = self._sweeps.get(key, (None, None))
+        if sweep is None or plan_of is not plan:
+            sweep = driver.Sweep.of(
+                self.field, plan.scheme, plan.grid, dynamics, dtype, MEMORY[self.memory],
+                self.placement,
+            )  # fmt: skip
+            if len(self._sweeps) > 64:
+                self._sweeps.clear()
+            self._sweeps[key] = plan, sweep
+        return sweep
+
+    def _forward(
+        self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
+    ) -> Array:
+        E = self.field.prepare(self.stage_weights(theta, plan), trace)
+        out = driver.forward(self.sweep(plan, LogDet if trace else Plain, E.dtype), E, x, whole)
+        return out if whole else out[:1]
+
+    def _tangent(
+        self, theta: Array, x: Array, theta_dot: Array, x_dot: Array, plan: Plan, trace: bool
+    ) -> Array:
+        size = max(np.abs(theta_dot).max(), np.abs(x_dot).max())
+        if size == 0.0:
+            return np.zeros((len(x), self.dim + trace))
+        step, x = TINY / size, placement.hosted(x)
+        y = self._forward(theta + 1j * step * theta_dot, x + 1j * step * x_dot, plan, trace)
+        return y[0].imag / step
+
+    def _adjoint(
+        self, theta: Array, x: Array, y_bar: Array, plan: Plan, times: bool, trace: bool
+    ) -> tuple[Array, ...]:
+        result, weights_bar = self._charged(theta, x, Cotangent(y_bar), plan, trace, times)
+        theta_bar = self.stage_weights_adjoint(weights_bar, plan)
+        if not times:
+            return theta_bar, result.x_bar
+        return theta_bar, result.x_bar, self._times_bar(theta, plan, result.time_bar, weights_bar)
+
+    def _charged(
+        self, theta: Array, x: Array, cost: Any, plan: Plan, trace: bool, times: bool = False
+    ) -> tuple[driver.Gradient, Array]:
+        """Value and cotangents of a cost, and the cotangent of the stage weights."""
+        weights = self.stage_weights(theta, plan)
+        E = self.field.prepare(weights, trace)
+        sweep = self.sweep(plan, LogDet if trace else Plain, E.dtype)
+        if times:  # the device knows no cotangent of t
+            sweep, x = sweep._replace(device="cpu"), placement.hosted(x)
+        result = driver.gradient(sweep, E, x, cost, cost_rows=work_rows(cost), want_x=True)
+        return result, self.field.prepare_adjoint(weights, trace, result.E_bar)
+
+    def _times_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
+        """Cotangent of (t0, T), eq. (D24): t_n = t0 + alpha_n (T - t0), h_n = w_n (T - t0)."""
+        alpha, w = plan.shares
+        t_bar, h_bar = time_bar[:, 0], (w * time_bar[:, 1]).sum()
+        ends = np.array([((1 - alpha) * t_bar).sum() - h_bar, (alpha * t_bar).sum() + h_bar])
+        theta_dot = plan.dP @ self._coefficients(theta)  # theta' at every slot
+        slot_bar = (theta_dot * weights_bar).sum(axis=1) / (self.t_span[1] - self.t_span[0])
+        return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])
+
+    def _coefficients(self, theta: Array) -> Array:
+        """theta as rows, one a basis coefficient: (J, n_weights)."""
+        J = self.basis.n_coefficients
+        return np.concatenate(
+            [theta[place].reshape(J, -1) for place in self.layout.slices.values()], axis=1
+        )
+
+    def _parameters(self, theta: Array) -> Array:
+        return _validate.real_vector("theta", theta, self.n_parameters)
+
+    def _states(self, x: Any) -> Any:
+        return placement.samples(self.placement, "x", x, self.dim)
+
+    def __repr__(self) -> str:
+        place = self.placement
+        where = "" if place.device == "cpu" else f", device={place.device!r}, dtype={place.dtype!r}"
+        return (
+            f"NeuralODE({self.field!r}, scheme={self.scheme!r}, "
+            f"{stepping.described(self.steps, self.t_span)}, basis={self.basis!r}{where})"
+        )
+
+
+def _scheme(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
+    """Name and kernel description of a scheme."""
+    if isinstance(scheme, tableaus.Tableau):
+        return scheme.name, RungeKutta(*scheme.propagating().as_floats())
+    known = tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
+    name = _validate.choice("scheme", scheme, known)
+    if name in SYMPLECTIC:
+        which, b, c = SYMPLECTIC[name]
+        return name, Partitioned(np.array(which), np.array(b), np.array(c))
+    return name, RungeKutta(*tableaus.get(name).propagating().as_floats())

@@ -1,0 +1,392 @@
+"""Potential mean field games by one scalar network, eqs. (17)-(25)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refode import _validate
+from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
+from refode.costs.targets import GivenTarget, rows, target_of
+from refode.densities import Empirical
+from refode.fields.potential import Potential
+from refode.games import CrossEntropy, Game
+from refode.ode import driver
+from refode.ode import steps as stepping
+from refode.ode.neural_ode import NeuralODE, Plan
+from refode.ode.placement import hosted, send
+from refode.problems.agents import Controlled, Started, constant, quietly, with_zero
+from refode.problems.contract import with_total
+from refode.problems.paths import all_finite
+
+Array = np.ndarray
+NORMS = ("absolute", "squared")
+TERMS = ("L", "F", "G", "hjb", "hjb_terminal")
+
+
+class MeanFieldGame(Controlled):
+    """A potential mean field game solved for its value function Phi, eq. (25).
+
+    Agents start at x ~ ``game.initial`` and move by the feedback (22), z' = -grad Phi/alpha.
+    The objective is the mean over samples x of
+
+    int L + F dt + G + hjb int |r| dt + hjb_terminal |Phi(z(T), T) - G'|
+
+    with r the residual of the HJB equation (24) along the path and G' the L2 derivative of the
+    terminal cost; log rho along the path is part of the state, (21).
+
+    Parameters
+    ----------
+    potential : refode.fields.Potential
+        Phi, of the game's dimension.
+    game : refode.games.Game
+        Costs and densities.
+    hjb, hjb_terminal : float, optional
+        Weights of the two penalties; both 0 where the game has alpha = 0.
+    hjb_norm : {"absolute", "squared"}, optional
+        |r| as in [ROL+20], with subgradient 0 at 0, or r^2; for both penalties.
+    scheme : str or Tableau, optional
+        Explicit Runge-Kutta scheme.
+    n_steps : int or Steps, optional
+        Number of equal steps, 2 by default; or steps from ``refode.steps``.
+    t_span : (float, float), optional
+        (t0, T) with t0 < T; (0.0, 1.0) by default.
+    device : {"cpu", "cuda"}, optional
+        Where sweeps run, docs/cuda.md; second derivatives and the value function at given
+        points are the CPU's in any case.
+    dtype : {"float64", "float32"}, optional
+        Number type on the GPU; results are float64.
+    grid : array_like (n_steps+1,), optional
+        In place of n_steps and t_span: the times to step at, rising, as for ``NeuralODE``.
+    basis : refode.bases.Constant, optional
+        No other: time is an input of Phi already, and weights that move in time too would add
+        dPhi/dtheta theta'(t) to the dPhi/dt that the HJB equation (24) reads.
+    memory : {"store", "steps"}, optional
+        What the adjoint sweep keeps of a block's path, as for ``NeuralODE``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted.
+    RuntimeError
+        With device="cuda": the package numba-cuda, the driver or the device is missing.
+
+    Notes
+    -----
+    theta is flat, with the potential's names and shapes. All quantities are dimensionless,
+    logarithms natural.
+    """
+
+    n_data = (1, 2)
+
+    def __init__(
+        self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
+        hjb_norm: str = "absolute", scheme: Any = "rk4",
+        n_steps: int | stepping.Steps | None = None, t_span: tuple[float, float] | None = None,
+        device: str = "cpu", dtype: Any = "float64", *, grid: ArrayLike | None = None,
+        basis: Any = None, memory: str = "store",
+    ) -> None:  # fmt: skip
+        self.potential = _validate.instance("potential", potential, Potential)
+        self.game = _validate.instance("game", game, Game)
+        if potential.dim != game.dim:
+            raise ValueError(
+                f"potential: got dim {potential.dim}, wanted the game's dim {game.dim}"
+            )
+        self.hjb = _validate.nonnegative("hjb", hjb)
+        self.hjb_terminal = _validate.nonnegative("hjb_terminal", hjb_terminal)
+        self.hjb_norm = _validate.choice("hjb_norm", hjb_norm, NORMS)
+        if n_steps is None and grid is None:
+            n_steps = 2
+        self.ode = NeuralODE(
+            potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype, grid=grid
+        )  # fmt: skip
+        self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
+        if self.t_span[0] >= self.t_span[1]:
+            if grid is not None:
+                raise ValueError(f"grid: got times from {self.t_span[0]} to {self.t_span[1]}, "
+                                 "wanted times that rise")  # fmt: skip
+            raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
+        self._check_penalties()
+        self.layout, self._odes = potential.layout, {}
+        self._starts, self._draws, self._sweeps = [], [], {}
+
+    def _check_penalties(self) -> None:
+        for name in ("hjb", "hjb_terminal"):
+            weight = getattr(self, name)
+            if weight > 0.0 and self.game.alpha == 0.0:
+                raise ValueError(
+                    f"{name}: got {weight} with a game of alpha=0, wanted 0 (without a running "
+                    "cost there is no Hamiltonian)"
+                )
+        if self.hjb_terminal > 0.0 and isinstance(self.game.target, Empirical):
+            raise ValueError(
+                f"hjb_terminal: got {self.hjb_terminal} with an Empirical target, wanted 0 "
+                "(the terminal condition reads the target's density)"
+            )
+
+    def with_steps(self, n_steps: int | stepping.Steps) -> MeanFieldGame:
+        """The same game and potential with other steps: so many equal ones."""
+        return MeanFieldGame(
+            self.potential, self.game, self.hjb, self.hjb_terminal, self.hjb_norm,
+            self.ode._named_scheme, stepping.of(n_steps), self.t_span, *self.ode.placement,
+            memory=self.ode.memory,
+        )  # fmt: skip
+
+    def to_device(self, x: Array, y: Array | None = None) -> Any:
+        """Send samples once, for many calls: what these take in place of x, or of x and y.
+
+        Parameters
+        ----------
+        x : (N, d)
+            Samples of ``game.initial``; its log-density at x goes with them.
+        y : (M, d), optional
+            Samples of the target, for the cross-entropy alone.
+
+        Returns
+        -------
+        x, or x and y
+            For ``value``, ``value_and_gradient``, ``hessian_vector``, ``costs``, ``generate``,
+            ``trajectory`` and ``states``; y for ``inverse`` and ``log_density`` too.
+
+        Raises
+        ------
+        TypeError, ValueError
+            With device="cpu", with y where the terminal cost reads x alone, or with too little
+            memory on the device; and as for ``value_and_gradient``.
+        """
+        self._reads(y)
+        x, place = _validate.samples("x", x, self.dim), self.ode.placement
+        start = np.column_stack([x, self.game.initial.log_density(x)])
+        sent = Started(send(place, start).there, start, self.game.initial)
+        if y is None:
+            return sent
+        start = with_zero(_validate.samples("y", y, self.dim))
+        return sent, Started(send(place, start).there, start)
+
+    # --- objective ---------------------------------------------------------------------
+    def value(self, theta: Array, x: Array, y: Array | None = None) -> float:
+        """Objective (25); not finite where a path is not."""
+        theta, x, y = self._arguments(theta, x, y)
+        return sum(self._terms(theta, x, y, self.ode).values())
+
+    def value_and_gradient(
+        self, theta: Array, x: Array, y: Array | None = None
+    ) -> tuple[float, Array]:
+        """Objective (25) and its gradient (p,), by the discrete adjoint, (D98)-(D102).
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+            Samples of ``game.initial``, or what ``to_device`` made of them; y likewise.
+        y : (M, d), optional
+            Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
+            by default, else N draws with seed 0.
+        """
+        return super().value_and_gradient(theta, x, y)
+
+    def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        return super().hessian_vector(theta, v, x, y)
+
+    def costs(
+        self, theta: Array, x: Array, y: Array | None = None, n_steps: int | None = None
+    ) -> dict[str, float]:
+        """Weighted terms of the objective: L, F, G, hjb, hjb_terminal, and their sum, total.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d)
+        y : (M, d), optional
+            As in ``value_and_gradient``.
+        n_steps : int, optional
+            Steps of this evaluation; the problem's own by default.
+
+        Raises
+        ------
+        ValueError
+            Also where a path leaves the finite range, with the sample's index.
+        """
+        theta, x, y = self._arguments(theta, x, y)
+        terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
+        return with_total(terms)
+
+    @quietly
+    def single_agent_cost(
+        self, theta: Array, x: Array, t: float | None = None, n_steps: int | None = None
+    ) -> Array:
+        """J_t of (20), (N,): what an agent at x pays from t (t0 by default) to T.
+
+        It follows the feedback among a population that does the same, so it pays F and G
+        at the density around it. At the equilibrium it is Phi(t, x).
+        """
+        if isinstance(self.game.target, Empirical):
+            raise ValueError(
+                "game: got an Empirical target, wanted one with a log-density (what an agent "
+                "pays at the end reads it)"
+            )
+        theta = self._parameters(theta)
+        x = hosted(self._samples("x", x, self.game.initial))
+        t0, T = self.t_span
+        t = t0 if t is None else self._time(t)
+        start, log_det = self._inverse("x", theta, x, n_steps, t)
+        log_rho = self.game.initial.log_density(start) + log_det
+        end = np.column_stack([x, log_rho, np.zeros((len(x), 3))])
+        if t < T:
+            plan = self._ode(n_steps).plan((t, T))
+            end = all_finite("x", self._forward(theta, end[:, : self.dim + 1], plan)[0])
+        d, game = self.dim, self.game
+        running = (end[:, d + 1] if game.alpha else 0.0) + end[:, d + 2] + game.entropy * (T - t)
+        return running + game.terminal_cost.derivative(end[:, :d], end[:, d])
+
+    # --- insides -----------------------------------------------------------------------
+    @quietly
+    def _value_and_gradient(self, theta: Array, x: Array, y: Array | None) -> tuple[Any, Array]:
+        """Objective and gradient, theta real or complex."""
+        plan = self.ode.plan()
+        weights = self.ode.stage_weights(theta, plan)
+        E = self.potential.prepare(weights, True)
+        E_bar, value = np.zeros_like(E), 0.0
+        if self._has_paths():
+            cost, n_rows = self._cost(theta, E, x, plan)
+            sweep = self._sweep(plan, E.dtype)
+            result = driver.gradient(sweep, E, self._start(x), cost, E.shape[1], n_rows)
+            value = result.value
+            E_bar += result.E_bar
+            E_bar[0] += result.cost_bar
+        if y is not None:
+            back = self.ode.plan(self.t_span[::-1])
+            inverse, n_rows = self._inverse_cost(theta, y, back)
+            sweep = self._sweep(back, E.dtype)
+            result = driver.gradient(sweep, E, with_zero(y), inverse, 0, n_rows)
+            value = value + result.value
+            E_bar += result.E_bar
+        weights_bar = self.potential.prepare_adjoint(weights, True, E_bar)
+        return value, self.ode.stage_weights_adjoint(weights_bar, plan)
+
+    def _has_paths(self) -> bool:
+        """Whether anything but the cross-entropy is charged."""
+        game = self.game
+        free = game.alpha == 0.0 and game.entropy == 0.0 and not game.energy
+        return not (free and isinstance(game.terminal_cost, CrossEntropy))
+
+    def _cost(self, theta: Array, E: Array, x: Array, plan: Plan) -> tuple[GameCost, int]:
+        game, field = self.game, self.potential
+        crossed = isinstance(game.terminal_cost, CrossEntropy)
+        tape, scratch = field.rows(False)
+        if crossed and self.hjb_terminal == 0.0:  # nobody asks for the target's density
+            target: Any = GivenTarget(np.zeros(1), np.zeros((1, self.dim)))
+        else:
+            target = self._in_kernel(game.target, E.dtype, lambda: self._ends(theta, x, plan))
+        cost = GameCost(
+            self._sweep(plan, E.dtype).dynamics.field, E[0], self.t_span[1], target,
+            CROSS_ENTROPY if crossed else KULLBACK_LEIBLER, 1.0 if game.alpha else 0.0,
+            self.hjb, game.terminal, self.hjb_terminal, self.hjb_norm == "squared",
+            1.0 / len(x), tape, scratch,
+        )  # fmt: skip
+        return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
+
+    def _inverse_cost(self, theta: Array, y: Array, plan: Plan) -> tuple[InverseCost, int]:
+        initial = self._in_kernel(
+            self.game.initial, theta.dtype, lambda: self._backward(theta.real, y, plan)[0]
+        )
+        cost = InverseCost(self.dim, initial, self.game.terminal, 1.0 / len(y))
+        return cost, 1 + self.dim + rows(initial, self.dim)
+
+    def _in_kernel(self, density: Any, dtype: Any, ends: Any) -> Any:
+        """The density's form for kernels; or its values where the paths end, by its methods."""
+        known = target_of(density, dtype)
+        if known is not None:
+            return known
+        points = ends()
+        if not np.isfinite(points).all():
+            return GivenTarget(np.full(len(points), np.nan), np.full(points.shape, np.nan))
+        return GivenTarget(density.log_density(points), density.log_density_gradient(points))
+
+    def _ends(self, theta: Array, x: Array, plan: Plan) -> Array:
+        end = self._forward(theta.real, self._start(x), plan)[0]
+        return np.ascontiguousarray(end[:, : self.dim])
+
+    @quietly
+    def _terms(
+        self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
+    ) -> dict[str, float]:
+        """The weighted terms, by a forward sweep."""
+        terms, game, d = dict.fromkeys(TERMS, 0.0), self.game, self.dim
+        if self._has_paths():
+            end = self._forward(theta, self._start(x), ode.plan())[0]
+            if finite:
+                all_finite("x", end)
+            elif not np.isfinite(end).all():
+                return dict.fromkeys(TERMS, np.nan)
+            z, log_rho = np.ascontiguousarray(end[:, :d]), end[:, d]
+            L, F, R = end[:, d + 1 :].mean(axis=0).tolist()
+            terms |= {"L": L if game.alpha else 0.0, "F": F, "hjb": self.hjb * R}
+            if y is None:
+                terms["G"] = float(game.terminal_cost.functional(z, log_rho))
+            if self.hjb_terminal:
+                r = self.value_function(theta, self.t_span[1], z)[0]
+                r -= game.terminal_cost.derivative(z, log_rho)
+                size = r**2 if self.hjb_norm == "squared" else np.abs(r)
+                if finite:
+                    all_finite("x", size)
+                terms["hjb_terminal"] = self.hjb_terminal * float(size.mean())
+        if y is not None:
+            w, q = self._backward(theta, y, ode.plan(self.t_span[::-1]))
+            if finite:
+                all_finite("y", np.column_stack([w, q]))
+            elif not np.isfinite(w).all():
+                return dict.fromkeys(TERMS, np.nan)
+            log_rho_y = game.initial.log_density(w) - q
+            terms["G"] = -game.terminal * float(np.mean(log_rho_y))
+        return terms
+
+    def _arguments(
+        self, theta: Array, x: Array, y: Array | None
+    ) -> tuple[Array, Array, Array | None]:
+        """theta, x, and y for the cross-entropy, None otherwise."""
+        theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
+        if not self._reads(y):
+            return theta, x, None
+        if y is None:
+            return theta, x, self._drawn(len(x))
+        return theta, x, self._samples("y", y)
+
+    def _check_products(self, x: Array, y: Array | None) -> None:
+        needed = [] if y is None else [self.game.initial]
+        needed += [self.game.target] if y is None or self.hjb_terminal else []
+        for density in needed:
+            if target_of(density) is None:
+                raise ValueError(
+                    f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
+                    "for second derivatives"
+                )
+
+    def _reads(self, y: Any) -> bool:
+        """Whether the terminal cost reads samples y; ValueError where some came in vain."""
+        crossed = isinstance(self.game.terminal_cost, CrossEntropy)
+        if y is not None and not crossed:
+            raise ValueError("y: got samples, wanted None (the terminal cost reads x alone)")
+        return crossed
+
+    def _drawn(self, n: int) -> Array:
+        """The target's own samples, or n draws, kept for the next call with the same n."""
+        target = self.game.target
+        if isinstance(target, Empirical):
+            return target.samples
+        kept = self._draws[-1:]
+        if not kept or len(kept[0]) != n:
+            kept = [target.sample(n, seed=0)]
+            self._draws[:] = kept
+        return kept[0]
+
+    def __repr__(self) -> str:
+        kept = "" if self.ode.memory == "store" else f", memory={self.ode.memory!r}"
+        return (
+            f"MeanFieldGame({self.potential!r}, {self.game!r}, hjb={self.hjb}, "
+            f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}, "
+            f"{stepping.described(self.ode.steps, self.t_span)}{kept})"
+        )

@@ -1,0 +1,1 @@
+"""What ``refode validate`` proves, a part a module."""

@@ -1,1 +1,0 @@
-"""Sweeps over any field and scheme, the threads they run on, and ``NeuralODE``."""

@@ -1,0 +1,34 @@
+"""All planted bugs, docs/mutations.md."""
+
+from __future__ import annotations
+
+from validation.mutants.fields import FIELD
+from validation.mutants.games import GAMES
+from validation.mutants.mutant import Mutant
+from validation.mutants.problems import PROBLEMS
+from validation.mutants.solvers import SOLVERS
+from validation.mutants.times import TIME
+
+MUTANTS: tuple[Mutant, ...] = (*SOLVERS, *TIME, *FIELD, *PROBLEMS, *GAMES)
+
+#: No bug: the same numbers but for rounding, to show that a mutant can survive.
+EQUIVALENT = Mutant(
+    "equivalent", "k/2 (x - q) (x - q) multiplied in another order", "costs.energies",
+    "            out[s] += 0.5 * Q.k * (Z[i, s] - q) * (Z[i, s] - q)\n",
+    "            out[s] += (Z[i, s] - q) * (Z[i, s] - q) * Q.k * 0.5\n", (),
+)  # fmt: skip
+
+
+def catalogue() -> dict[str, Mutant]:
+    """All mutants by name, and the one that is none, last.
+
+    Raises
+    ------
+    ValueError
+        Two have the same name.
+    """
+    known = (*MUTANTS, EQUIVALENT)
+    found = {m.name: m for m in known}
+    if len(found) < len(known):
+        raise ValueError(f"names: got one twice among {[m.name for m in known]}")
+    return found
