@@ -1,0 +1,1 @@
+"""The former place of refode.ode and refode.sweeps."""

@@ -1,0 +1,19 @@
+"""The former place of refode.sweeps.game_dynamics."""
+
+from refode.sweeps.game_dynamics import (
+    Derivatives,
+    Game,
+    derivatives_slope,
+    derivatives_slope_adjoint,
+    game_slope,
+    game_slope_adjoint,
+)
+
+__all__ = [
+    "Derivatives",
+    "Game",
+    "derivatives_slope",
+    "derivatives_slope_adjoint",
+    "game_slope",
+    "game_slope_adjoint",
+]
