@@ -33,7 +33,8 @@ def reports(monkeypatch):
         return types.SimpleNamespace(run=run)
 
     for name in (*cli.TARGETS, "validate"):
-        monkeypatch.setitem(sys.modules, f"refode.reports.{name}", stand_in(name))
+        room = "refode.reports" if name == "validate" else "refode.reports.figures"
+        monkeypatch.setitem(sys.modules, f"{room}.{name}", stand_in(name))
     return types.SimpleNamespace(calls=calls, behaviour=behaviour)
 
 
