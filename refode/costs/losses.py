@@ -260,4 +260,9 @@ def loss_of(value: Any) -> Loss:
     """A loss as it is, or the one of a name; TypeError or ValueError for anything else."""
     if isinstance(value, Loss):
         return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"loss: got {value!r} ({type(value).__name__}), wanted a Loss or one of "
+            f"{', '.join(map(repr, NAMED))}"
+        )
     return NAMED[_validate.choice("loss", value, tuple(NAMED))]

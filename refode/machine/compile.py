@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import platform
 import sys
 import types as python
@@ -43,6 +44,13 @@ _SETTINGS = ("OPT", "BOUNDSCHECK", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVM
 
 # --- roots -----------------------------------------------------------------------------------
 _made_here: dict[str, tuple[int, Any]] = {}  # by name; two threads may ask for the same
+
+if hasattr(os, "register_at_fork"):  # a fork would wait for ever for a thread that it has not
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 class Root:

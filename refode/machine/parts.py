@@ -30,6 +30,7 @@ from refode.machine.rooms import (
     held_parts,
     linked,
     matching,
+    missing,
     number_type,
     rooms,
     signature_of,
@@ -165,8 +166,8 @@ class _Writer:
             return (tuple, *map(self.write, value))
         keys: list[Any] = [cls]
         for i, inside in enumerate(value):
-            if isinstance(inside, tuple):
-                how = _members.get(cls, _NOTHING).get(cls._fields[i], _PLAIN)  # type: ignore[attr-defined]
+            how = _members.get(cls, _NOTHING).get(cls._fields[i], _PLAIN)  # type: ignore[attr-defined]
+            if isinstance(inside, tuple) or how.room is not None:
                 room = None if how.inline else how.room or _room_of(inside)
                 if room is not None:
                     char = "D" if how.complex else self.char
@@ -235,10 +236,7 @@ def _reach(dispatch: Any, cls: type, classes: frozenset[type]) -> Reach:
     if key not in linked:
         body = dispatch.bodies.get(cls)
         if body is None:
-            raise TypeError(
-                f"{dispatch.room.name}: got a {cls.__name__}, for which {dispatch.__name__} has "
-                "no body, wanted one registered for it"
-            )
+            raise missing(dispatch, cls)
         linked[key] = Reach([dispatch.root, body], classes)
     return linked[key]
 

@@ -139,6 +139,15 @@ class Room:
         return make
 
 
+def missing(dispatch: Any, cls: type) -> TypeError:
+    """What is said of a description for which a generic function has no body."""
+    kind = dispatch.__name__ if dispatch.room is None else dispatch.room.name
+    return TypeError(
+        f"{kind}: got a {cls.__name__}, for which {dispatch.__name__} has no body, wanted one "
+        "registered for it"
+    )
+
+
 def generic(stub: Callable) -> Any:
     """A function that dispatches on the class of its first argument.
 
@@ -151,7 +160,10 @@ def generic(stub: Callable) -> Any:
         form = forms.get(type(args[0]))
         if form is not None:
             args = (form(args[0]), *args[1:])
-        return bodies[type(args[0])](*args)
+        body = bodies.get(type(args[0]))
+        if body is None:
+            raise missing(dispatch, type(args[0]))
+        return body(*args)
 
     def choose(*args: Any) -> Callable | None:
         head = args[0]

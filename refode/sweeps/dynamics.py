@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode.fields.contract import half, half_adjoint, rhs, rhs_adjoint
+from refode.fields.contract import FIELD, half, half_adjoint, rhs, rhs_adjoint
 from refode.machine.compile import kernel
 from refode.machine.parts import Member, members
 from refode.sweeps.contract import half_slope, half_slope_adjoint, slope, slope_adjoint
@@ -65,9 +65,10 @@ def has_trace(dynamics: Any) -> bool:
     return dynamics in (LogDet, Flow)
 
 
-members(LogDet, field=Member(variant=1))
-members(Flow, field=Member(variant=1))
-members(Hutchinson, field=Member(complex_=True))
+members(Plain, field=Member(room=FIELD))
+members(LogDet, field=Member(room=FIELD, variant=1))
+members(Flow, field=Member(room=FIELD, variant=1))
+members(Hutchinson, field=Member(room=FIELD, complex_=True))
 
 
 @slope.register(Plain)
