@@ -37,9 +37,7 @@ def calls() -> dict[str, Call]:
         "solve": Call(ode.solve, {**at, "t_span": span}),
         "trajectory": Call(ode.trajectory, {**at, "t_span": span}),
         "log_det": Call(ode.log_det, {**at, "t_span": span}),
-        "tangent": Call(
-            ode.tangent, {**at, "theta_dot": theta, "x_dot": z_bar, "t_span": span}
-        ),
+        "tangent": Call(ode.tangent, {**at, "theta_dot": theta, "x_dot": z_bar, "t_span": span}),
         "adjoint": Call(ode.adjoint, {**at, "z_bar": z_bar, "t_span": span}),
         "log_det_adjoint": Call(ode.log_det_adjoint, {**at, "z_bar": z_bar, "l_bar": l_bar}),
         "unpack": Call(ode.unpack, {"theta": theta}),
@@ -66,9 +64,7 @@ def calls() -> dict[str, Call]:
         found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "y": x})
     for name in ("generate", "trajectory"):
         found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "x": x})
-    found["flow.hessian_vector"] = Call(
-        flow.hessian_vector, {"theta": theta, "v": theta, "y": x}
-    )
+    found["flow.hessian_vector"] = Call(flow.hessian_vector, {"theta": theta, "v": theta, "y": x})
     w = {"weights": FIELD.layout.pack(FIELD.initial(rng)), "z": x}
     found["evaluate.value"] = Call(evaluate.value, {"field": FIELD, **w, "t": 0.3})
     found["evaluate.trace"] = Call(evaluate.trace, {"field": FIELD, **w, "t": 0.3})
@@ -87,6 +83,7 @@ CALLS = calls()
 
 def put(value: Any) -> Callable[[np.ndarray, Any], Any]:
     """A copy with `value` somewhere."""
+
     def spoil(a: np.ndarray, rng: Any) -> np.ndarray:
         a = a.astype(float)
         a[tuple(rng.integers(n) for n in a.shape)] = value
@@ -170,8 +167,10 @@ SPANS = [(0.0, 0.0), (np.nan, 1.0), (0.0, np.inf), (0.0,), (0.0, 0.5, 1.0), 1.0,
          ("0", "1"), (0j, 1.0), {0.0, 1.0}]  # fmt: skip
 
 
-@given(span=st.sampled_from(SPANS),
-       name=st.sampled_from([n for n, c in CALLS.items() if "t_span" in c.arguments]))
+@given(
+    span=st.sampled_from(SPANS),
+    name=st.sampled_from([n for n, c in CALLS.items() if "t_span" in c.arguments]),
+)
 @settings(deadline=None)
 def test_spoiled_intervals_are_refused(span, name):
     with pytest.raises((TypeError, ValueError), match=r"^t_span"):
@@ -275,3 +274,32 @@ def test_spoiled_packs_are_refused_by_name(data, seed):
         bad = good | {name: SPOILERS[how](good[name], rng)}
     with pytest.raises((TypeError, ValueError), match=re.escape(name)):
         target.pack(bad)
+
+
+class _NoBody(fields.Affine):
+    """A field whose kernels were forgotten."""
+
+    def description(self) -> Any:
+        return self._given
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(2)
+        self._given = given
+
+
+class _Forgotten(NamedTuple):
+    d: int = 2
+
+
+@pytest.mark.parametrize("given, name", [(_Forgotten(), "_Forgotten"), (None, "NoneType")])
+def test_a_field_without_a_body_is_named(given: Any, name: str) -> None:
+    field = _NoBody(given)
+    with pytest.raises(TypeError, match=f"field: got a {name}, for which rhs has no body"):
+        evaluate.value(field, np.ones(6), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("loss", [3, None, int])
+def test_a_loss_that_is_none_is_met_with_what_is(loss: Any) -> None:
+    ode = refode.NeuralODE(fields.Affine(2))
+    with pytest.raises(TypeError, match="loss: got .* wanted a Loss or one of 'regression', 'log"):
+        refode.Supervised(ode, loss=loss)

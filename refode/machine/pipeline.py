@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core import codegen, compiler, errors
+from numba.core import codegen, compiler, errors, ir, typed_passes
+from numba.core.compiler_machinery import AnalysisPass, register_pass
 
 from refode.machine import progress
 
@@ -124,6 +125,40 @@ NUMPY_MAKERS = {*dir(np), *dir(np.ndarray)} - {
 }  # fmt: skip
 
 
+@register_pass(mutates_CFG=False, analysis_only=True)
+class WithoutCounts(AnalysisPass):
+    """Stops, before any code is made, where arithmetic of whole arrays makes new ones.
+
+    Names do not tell ``-F_bar`` or ``np.exp(Z)`` of arrays, and a failure is remembered.
+    """
+
+    _name = "without_counts"
+
+    def __init__(self) -> None:
+        AnalysisPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        """Look at all expressions, now that they have types."""
+        for block in state.func_ir.blocks.values():
+            for made in block.find_insts(ir.Assign):
+                if isinstance(made.value, ir.Expr) and _allocates(made, state.typemap):
+                    raise errors.UnsupportedError("an array is made", made.loc)
+        return False
+
+
+def _allocates(made: Any, types_: dict[str, Any]) -> bool:
+    """Whether an assignment of an expression makes an array, or a list, of its own."""
+    op = made.value.op
+    if op in ("build_list", "build_map", "build_set"):
+        return True
+    if not isinstance(types_.get(made.target.name), types.Array):
+        return False
+    if op == "call":
+        called = types_.get(made.value.func.name)
+        return isinstance(getattr(called, "typing_key", None), np.ufunc)
+    return op in ("unary", "binop", "arrayexpr")
+
+
 class Pipeline(compiler.CompilerBase):
     """Numba's passes but for those that kernels have no use for.
 
@@ -166,6 +201,8 @@ class Pipeline(compiler.CompilerBase):
         else:
             needless -= {"MakeFunctionToJitFunction"}
         passes.passes = [p for p in passes.passes if p[0].__name__ not in needless]
+        if self._again is not None:
+            passes.add_pass_after(WithoutCounts, typed_passes.NopythonTypeInference)
         passes.finalize()
         return [passes]
 
