@@ -37,7 +37,9 @@ def calls() -> dict[str, Call]:
         "solve": Call(ode.solve, {**at, "t_span": span}),
         "trajectory": Call(ode.trajectory, {**at, "t_span": span}),
         "log_det": Call(ode.log_det, {**at, "t_span": span}),
-        "tangent": Call(ode.tangent, {**at, "theta_dot": theta, "x_dot": z_bar, "t_span": span}),
+        "tangent": Call(
+            ode.tangent, {**at, "theta_dot": theta, "x_dot": z_bar, "t_span": span}
+        ),
         "adjoint": Call(ode.adjoint, {**at, "z_bar": z_bar, "t_span": span}),
         "log_det_adjoint": Call(ode.log_det_adjoint, {**at, "z_bar": z_bar, "l_bar": l_bar}),
         "unpack": Call(ode.unpack, {"theta": theta}),
@@ -64,7 +66,9 @@ def calls() -> dict[str, Call]:
         found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "y": x})
     for name in ("generate", "trajectory"):
         found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "x": x})
-    found["flow.hessian_vector"] = Call(flow.hessian_vector, {"theta": theta, "v": theta, "y": x})
+    found["flow.hessian_vector"] = Call(
+        flow.hessian_vector, {"theta": theta, "v": theta, "y": x}
+    )
     w = {"weights": FIELD.layout.pack(FIELD.initial(rng)), "z": x}
     found["evaluate.value"] = Call(evaluate.value, {"field": FIELD, **w, "t": 0.3})
     found["evaluate.trace"] = Call(evaluate.trace, {"field": FIELD, **w, "t": 0.3})
@@ -83,7 +87,6 @@ CALLS = calls()
 
 def put(value: Any) -> Callable[[np.ndarray, Any], Any]:
     """A copy with `value` somewhere."""
-
     def spoil(a: np.ndarray, rng: Any) -> np.ndarray:
         a = a.astype(float)
         a[tuple(rng.integers(n) for n in a.shape)] = value
@@ -167,10 +170,8 @@ SPANS = [(0.0, 0.0), (np.nan, 1.0), (0.0, np.inf), (0.0,), (0.0, 0.5, 1.0), 1.0,
          ("0", "1"), (0j, 1.0), {0.0, 1.0}]  # fmt: skip
 
 
-@given(
-    span=st.sampled_from(SPANS),
-    name=st.sampled_from([n for n, c in CALLS.items() if "t_span" in c.arguments]),
-)
+@given(span=st.sampled_from(SPANS),
+       name=st.sampled_from([n for n, c in CALLS.items() if "t_span" in c.arguments]))
 @settings(deadline=None)
 def test_spoiled_intervals_are_refused(span, name):
     with pytest.raises((TypeError, ValueError), match=r"^t_span"):
@@ -291,7 +292,7 @@ class _Forgotten(NamedTuple):
     d: int = 2
 
 
-@pytest.mark.parametrize("given, name", [(_Forgotten(), "_Forgotten"), (None, "NoneType")])
+@pytest.mark.parametrize(("given", "name"), [(_Forgotten(), "_Forgotten"), (None, "NoneType")])
 def test_a_field_without_a_body_is_named(given: Any, name: str) -> None:
     field = _NoBody(given)
     with pytest.raises(TypeError, match=f"field: got a {name}, for which rhs has no body"):

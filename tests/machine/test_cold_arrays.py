@@ -61,7 +61,7 @@ def printed(tmp_path, script):
 
 
 @pytest.mark.parametrize(
-    "made, value", [("-Z", -1.0), ("Q.height * Z + Z", 3.0), ("np.sign(Z)", 1.0)]
+    ("made", "value"), [("-Z", -1.0), ("Q.height * Z + Z", 3.0), ("np.sign(Z)", 1.0)]
 )
 def test_an_own_body_may_make_arrays(tmp_path, made, value):
     assert float(printed(tmp_path, ENERGY.format(made=made))) == value
