@@ -28,7 +28,7 @@ from refode.fields.potential.layout import PotentialSpec
 from refode.fields.shallow import NarrowShallowSpec, ShallowSpec
 from refode.ode.placement import Resident
 from refode.sweeps.dynamics import Flow, Hutchinson, LogDet, Plain
-from refode.sweeps.game_dynamics import Game
+from refode.sweeps.game_dynamics import GameDynamics
 
 register("field", ShallowSpec)(shallow)
 register("field", NarrowShallowSpec)(shallow)
@@ -93,7 +93,7 @@ def _frozen(made: FieldBodies, f: Any) -> FieldBodies:
 
 def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:
     """Bodies of a right-hand side."""
-    if isinstance(description, Game):
+    if isinstance(description, GameDynamics):
         return game_dynamics.game(ops, energy_bodies(ops, description.energy))
     make = found("dynamics", description)
     field = field_bodies(ops, description.field)

@@ -16,7 +16,7 @@ from refode.ode.placement import Resident, hosted, resident
 from refode.problems.contract import WithODE
 from refode.problems.paths import all_finite
 from refode.sweeps.dynamics import LogDet
-from refode.sweeps.game_dynamics import Game
+from refode.sweeps.game_dynamics import GameDynamics
 
 Array = np.ndarray
 # what is not finite is named, or is the answer: no warnings of how it came about
@@ -144,7 +144,7 @@ class Controlled(Fixed, WithODE):
         of, found = self._sweeps.get(id(sweep), (sweep, None))
         if found is None or of is not sweep:
             game = self.game
-            dynamics = Game(
+            dynamics = GameDynamics(
                 self.potential.description(), game.alpha or 1.0, game.energy.description(),
                 game.entropy, self.hjb_norm == "squared",
             )  # fmt: skip

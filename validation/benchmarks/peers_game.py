@@ -112,7 +112,7 @@ def jax_peer(c: Case, form: str, loop: str = "unrolled", n_blocks: int = 1) -> p
     from validation.models import jax_games as jg
 
     w = c.workload
-    game = jg.Game(
+    game = jg.JaxGame(
         None, jg.Mixture([1.0], [np.zeros(w.d)], [VARIANCE * np.eye(w.d)]), alpha=2.0,
         terminal=5.0, hjb=3.0, hjb_terminal=3.0, n_steps=w.n_steps,
     )  # fmt: skip

@@ -171,7 +171,7 @@ def theirs(case: Case, problem: Any, theta: Any, v: Any, x: Any, y: Any) -> dict
     n = numbers(case)
     made = [jg.Bump(*n["bump"]) if e == "bump" else jg.Spring(*n["spring"])
             for e in case.energies]  # fmt: skip
-    game = jg.Game(
+    game = jg.JaxGame(
         jg.Mixture(*n["initial"]), None if case.target == "samples" else jg.Mixture(*n["target"]),
         case.alpha, 1.5, tuple(made), case.entropy, case.cross, case.hjb, case.hjb_terminal,
         case.squared, case.scheme, case.n_steps, case.t_span, case.wrong,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain.game import Game
+from refode.check.plain.game import GameFormulas
 from refode.check.plain.mistakes import Mistakes
 from refode.check.plain.problems import Flow, Ode, Problem, Supervised
 
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 Blocks = dict[str, Array]
 
 KINDS: dict[str, type[Problem]] = {
-    "ode": Ode, "supervised": Supervised, "flow": Flow, "game": Game,
+    "ode": Ode, "supervised": Supervised, "flow": Flow, "game": GameFormulas,
 }  # fmt: skip
 #: No mistake.
 RIGHT = Mistakes()

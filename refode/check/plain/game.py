@@ -47,7 +47,7 @@ def energy(parts: list[dict[str, Any]], x: Array, m: Mistakes) -> Array:
     return total
 
 
-class Game(Problem):
+class GameFormulas(Problem):
     """Eqs. (17)-(25)."""
 
     extras = 4

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from refode.check.case import Case
 from refode.check.plain import KINDS, RIGHT
-from refode.check.plain.game import Game
+from refode.check.plain.game import GameFormulas
 from refode.check.plain.paths import Blocks, Clock, Path, combined, runge_kutta
 from refode.check.plain.problems import Flow, Problem, Supervised
 
@@ -84,7 +84,7 @@ def _stages(problem: Problem, theta: Blocks, path: Path) -> Results:
         "stages": problem.at_stages(path, lambda s: s.y[0, :, :d]),
         "slopes": problem.at_stages(path, lambda s: s.k[0, :, :d]),
     }
-    if isinstance(problem, Game):
+    if isinstance(problem, GameFormulas):
         w = {k: v[:1, 0] for k, v in theta.items()}
         names = ("phi", "phi_gradient", "phi_time", "phi_laplacian")
         for i, name in enumerate(names):
@@ -104,7 +104,7 @@ def _made(problem: Problem, theta: Blocks, values: Mapping[str, Array]) -> Resul
         found["total"] = np.array(sum(values[name] for name in terms))
     if "trace" in values:
         found["log_det"] = _integral(problem, values["trace"]).sum(0)
-    by_kind = {Supervised: _supervised, Flow: _flow, Game: _game}
+    by_kind = {Supervised: _supervised, Flow: _flow, GameFormulas: _game}
     for kind, make in by_kind.items():
         if isinstance(problem, kind):
             found |= make(problem, theta, values)
