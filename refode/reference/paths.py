@@ -15,13 +15,13 @@ from refode.reference.formulas import Vector
 from refode.reference.rings import Number, Series, Tape, Var, add, dot, is_zero, plain
 
 Results = dict[str, Any]
-Case = dict[str, Any]
+Document = dict[str, Any]
 
 
 class Inputs:
     """A case's inputs as numbers: theta and x on a tape, along the given direction."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Document) -> None:
         self.case, self.problem, self.field = case, case["problem"], case["field"]
         self.tape = Tape()
         self.variables: dict[str, list[Var]] = {}

@@ -13,7 +13,7 @@ from refode.reference import formulas
 from refode.reference.arithmetic import constant
 from refode.reference.formulas import Vector
 from refode.reference.paths import (
-    Case,
+    Document,
     Inputs,
     Path,
     Results,
@@ -29,7 +29,7 @@ from refode.reference.paths import (
 from refode.reference.rings import Number, absolute, add, dot, is_zero, multiply, plain
 
 
-def quantities(case: Case) -> Results:
+def quantities(case: Document) -> Results:
     """Every quantity of a case as nested lists of scalars, by name."""
     kind = case["problem"]["type"]
     return {"ode": _ode, "supervised": _supervised, "flow": _flow, "game": _game}[kind](

@@ -22,7 +22,7 @@ ALPHA = 0.3  # of the transport cost (15)
 
 
 @dataclass(frozen=True)
-class Case:
+class FlowCase:
     """A flow with weights and data; its kind of field is a key of `KINDS`."""
 
     kind: str
@@ -34,17 +34,17 @@ class Case:
 
 def make(
     kind: str, field: Field, scheme: str, basis: bases.Basis, seed: int, trace: str = "exact"
-) -> Case:
+) -> FlowCase:
     """A case with theta (p,) and y (N, d) drawn from `seed`, alpha > 0 and both regularisers."""
     ode = NeuralODE(field, scheme, N_STEPS, T_SPAN, basis)
     flow = ContinuousNormalizingFlow(ode, ALPHA, tikhonov=0.1, smoothness=0.2, trace=trace)
     rng = np.random.default_rng((seed, 12))
     theta = 0.6 * rng.standard_normal(flow.n_parameters)
     name = f"{field_name(field)}, {scheme}, {basis!r}" + ("" if trace == "exact" else f", {trace}")
-    return Case(kind, name, flow, theta, rng.standard_normal((N_SAMPLES, flow.dim)))
+    return FlowCase(kind, name, flow, theta, rng.standard_normal((N_SAMPLES, flow.dim)))
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool) -> list[FlowCase]:
     """Quick: one; full: every kind of field, and the shallow one in every basis.
 
     Schemes and bases take turns, so that nearly all schemes are met.

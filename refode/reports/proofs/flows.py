@@ -23,7 +23,7 @@ from refode.costs.contract import Cotangent
 from refode.ode.neural_ode import TINY, NeuralODE
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
 from refode.reports.proofs.examined import Row, Study, derivatives, same_bits
-from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, Case, cases, make
+from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, FlowCase, cases, make
 from refode.reports.proofs.flows_plot import draw
 from refode.reports.section import Section, table, verdict
 from refode.verify import DotReport, GradientReport
@@ -40,7 +40,7 @@ QUANTITIES = (GAP, BACK, DENSITY)
 
 
 def run(
-    out: Path, quick: bool, chosen: Sequence[Case] | None = None,
+    out: Path, quick: bool, chosen: Sequence[FlowCase] | None = None,
     schemes: Sequence[str] | None = None,
 ) -> Section:  # fmt: skip
     """Check everything, print the tables, draw the orders.
@@ -51,7 +51,7 @@ def run(
         Folder for the picture.
     quick : bool
         One case, three schemes; no estimated trace.
-    chosen : sequence of Case, optional
+    chosen : sequence of FlowCase, optional
         Cases whose derivatives to check instead.
     schemes : sequence of str, optional
         Schemes whose orders to measure instead.
@@ -78,12 +78,12 @@ def run(
 # --- derivatives ---------------------------------------------------------------------------
 
 
-def examine(case: Case) -> Row:
+def examine(case: FlowCase) -> Row:
     """Check the derivatives of one case."""
     return Row(case, dot_of_ends(case), objective(case))
 
 
-def dot_of_ends(case: Case) -> DotReport:
+def dot_of_ends(case: FlowCase) -> DotReport:
     """Adjoint of (w, l, v) in theta and y, against the complex step through the sweep."""
     flow, theta, y = case.flow, case.theta, case.y
     plan = flow.ode.plan(flow.ode.t_span[::-1])
@@ -104,7 +104,7 @@ def dot_of_ends(case: Case) -> DotReport:
     )  # fmt: skip
 
 
-def objective(case: Case) -> GradientReport:
+def objective(case: FlowCase) -> GradientReport:
     """Gradient and Hessian-vector product; of an estimate the gradient alone, by differences."""
     flow, y, exact = case.flow, case.y, case.flow.trace == "exact"
 

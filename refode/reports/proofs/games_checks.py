@@ -23,7 +23,7 @@ from refode.ode import driver, evaluate
 from refode.ode.neural_ode import TINY
 from refode.reports.proofs import games_independent, games_solutions
 from refode.reports.proofs.examined import Row, Study, derivatives, same_bits
-from refode.reports.proofs.game_cases import SPAN, Case, cases, make, setting
+from refode.reports.proofs.game_cases import SPAN, GameCase, cases, make, setting
 from refode.reports.proofs.games_checks_plot import draw
 from refode.reports.section import Section, table, verdict
 from refode.verify import DotReport, GradientReport
@@ -39,7 +39,7 @@ STATE = ("z", "log rho", "L", "F", "R")
 
 
 def run(
-    out: Path, quick: bool, chosen: Sequence[Case] | None = None,
+    out: Path, quick: bool, chosen: Sequence[GameCase] | None = None,
     schemes: Sequence[str] | None = None, train: bool = True,
 ) -> Section:  # fmt: skip
     """Check everything, print the tables, draw the orders and the trained game.
@@ -50,7 +50,7 @@ def run(
         Folder for the pictures.
     quick : bool
         Three cases, one second opinion, two schemes.
-    chosen : sequence of Case, optional
+    chosen : sequence of GameCase, optional
         Cases whose derivatives to check instead.
     schemes : sequence of str, optional
         Schemes whose orders to measure instead.
@@ -79,12 +79,12 @@ def run(
 # --- derivatives ---------------------------------------------------------------------------
 
 
-def examine(case: Case) -> Row:
+def examine(case: GameCase) -> Row:
     """Check the derivatives of one case."""
     return Row(case, dot_of_state(case), objective(case))
 
 
-def dot_of_state(case: Case) -> DotReport:
+def dot_of_state(case: GameCase) -> DotReport:
     """Adjoint of (z, log rho, L, F, R) at T in theta and the start, against the complex step."""
     p, theta = case.problem, case.theta
     plan, field, start = p.ode.plan(), p.potential, p._start(case.x)
@@ -108,7 +108,7 @@ def dot_of_state(case: Case) -> DotReport:
     )  # fmt: skip
 
 
-def objective(case: Case) -> GradientReport:
+def objective(case: GameCase) -> GradientReport:
     """Gradient, by block, and Hessian-vector product."""
     p, samples = case.problem, case.samples
     y = case.y
@@ -146,7 +146,7 @@ def _laplacians(section: Section) -> None:
                 f"{worst:.1e} off", f"< {EXACT:.0e}")  # fmt: skip
 
 
-def opinion(case: Case) -> dict[str, float]:
+def opinion(case: GameCase) -> dict[str, float]:
     """Relative distance of terms and slope from those of the independent code."""
     p = case.problem
     w, y = p.unpack(case.theta), case.x if case.y is None else case.y

@@ -69,7 +69,7 @@ KINDS: dict[str, tuple[Callable[[], Field], ...]] = {
 
 
 @dataclass(frozen=True)
-class Case:
+class GradientCase:
     """A problem with weights, samples and targets.
 
     Attributes
@@ -110,7 +110,9 @@ def schemes_of(field: Field) -> tuple[str, ...]:
     return tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
 
 
-def make(kind: str, field: Field, scheme: Any, basis: bases.Basis, loss: str, seed: int) -> Case:
+def make(
+    kind: str, field: Field, scheme: Any, basis: bases.Basis, loss: str, seed: int
+) -> GradientCase:
     """A case with theta, x and y drawn from `seed`; regularisers, one padded zero, a readout.
 
     A potential, whose weights have the readout's names, goes without.
@@ -131,7 +133,8 @@ def make(kind: str, field: Field, scheme: Any, basis: bases.Basis, loss: str, se
         "softmax": lambda: rng.integers(0, m, N_SAMPLES),
     }[loss]()
     name = f"{field_name(field)}, {ode.scheme}, {basis!r}, {loss}"
-    return Case(kind, name, problem, theta, x, y, rng.standard_normal((N_SAMPLES, field.dim)))
+    x_bar = rng.standard_normal((N_SAMPLES, field.dim))
+    return GradientCase(kind, name, problem, theta, x, y, x_bar)
 
 
 def field_name(field: Field) -> str:
@@ -157,7 +160,7 @@ QUICK = (
 )
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool) -> list[GradientCase]:
     """Quick: eleven; full: each kind of field with every basis and loss.
 
     Schemes and variants of the field take turns: in the full list every kind of field meets
@@ -185,7 +188,7 @@ def cases(quick: bool) -> list[Case]:
 class Row:
     """All that was found about one case."""
 
-    case: Case
+    case: GradientCase
     dots: tuple[DotReport, ...]
     gradient: GradientReport
     ends: GradientReport | None

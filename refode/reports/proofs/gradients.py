@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from refode import fields, verify
-from refode.reports.proofs.gradient_cases import SMOOTH, Case, Row, cases
+from refode.reports.proofs.gradient_cases import SMOOTH, GradientCase, Row, cases
 from refode.reports.proofs.gradients_plot import draw
 from refode.reports.section import Section, table, verdict
 from refode.sweeps.symplectic import Partitioned
@@ -32,12 +32,12 @@ Array = np.ndarray
 INSIDE = (0.2, 0.85)  # ends of the interval, inside t_span so that they can move both ways
 
 
-def examine(case: Case, n_directions: int = 3) -> Row:
+def examine(case: GradientCase, n_directions: int = 3) -> Row:
     """Run all checks of one case."""
     return Row(case, dot_tests(case), objective(case, n_directions), ends(case))
 
 
-def dot_tests(case: Case) -> tuple[DotReport, ...]:
+def dot_tests(case: GradientCase) -> tuple[DotReport, ...]:
     """Adjoint against complex step: of the trajectory, and of (z(T), l) where there is a trace."""
     ode, theta, z = case.ode, case.theta_ode, case.states
     plan, n = ode.plan(), ode.n_steps
@@ -71,7 +71,7 @@ def _states(both: Array, like: Array) -> Array:
     return both[-like.size :].reshape(like.shape)
 
 
-def _log_det_tangent(case: Case, theta_dot: Array, x_dot: Array) -> tuple[Array, Array]:
+def _log_det_tangent(case: GradientCase, theta_dot: Array, x_dot: Array) -> tuple[Array, Array]:
     ode, theta, z = case.ode, case.theta_ode, case.states
     y_dot = verify.complex_step(
         lambda both: ode._forward(both[: theta.size], _states(both, z), ode.plan(), trace=True)[0],
@@ -82,7 +82,7 @@ def _log_det_tangent(case: Case, theta_dot: Array, x_dot: Array) -> tuple[Array,
     return y_dot[:, :-1], y_dot[:, -1]
 
 
-def objective(case: Case, n_directions: int) -> GradientReport:
+def objective(case: GradientCase, n_directions: int) -> GradientReport:
     """Value, gradient and Hessian-vector product of the supervised objective."""
     problem, x, y = case.problem, case.x, case.y
     targets = problem._targets(y, len(x))
@@ -104,7 +104,7 @@ def objective(case: Case, n_directions: int) -> GradientReport:
     )
 
 
-def ends(case: Case) -> GradientReport | None:
+def ends(case: GradientCase) -> GradientReport | None:
     """Gradient in (t0, T) of a functional of the trajectory; None where theta(t) bends."""
     ode, theta, z = case.ode, case.theta_ode, case.states
     if not isinstance(ode.basis, SMOOTH):
@@ -124,13 +124,13 @@ def ends(case: Case) -> GradientReport | None:
     )  # fmt: skip
 
 
-def without_case(chosen: Sequence[Case]) -> str:
+def without_case(chosen: Sequence[GradientCase]) -> str:
     """Names of the fields that no case is about."""
     met = {type(case.ode.field).__name__ for case in chosen}
     return ", ".join(sorted(set(fields.__all__) - {"Field"} - met))
 
 
-def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section:
+def run(out: Path, quick: bool, chosen: Sequence[GradientCase] | None = None) -> Section:
     """Examine all cases, print a table, draw errors beside what could have been seen.
 
     Parameters
@@ -139,7 +139,7 @@ def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section
         Folder for the pictures.
     quick : bool
         Eleven cases instead of all fields with all bases and losses.
-    chosen : sequence of Case, optional
+    chosen : sequence of GradientCase, optional
         Cases to examine instead.
     """
     section = Section("gradients")

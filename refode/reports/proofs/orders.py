@@ -33,7 +33,7 @@ PRINTED_DIGITS = Fraction(5, 10**15)
 # two solvers at a relative tolerance of 1e-13, some ten times that reaches the end
 SECOND_OPINION = 1e-11
 
-Case = tuple[str, Any, int]  # name, scheme, order
+KnownScheme = tuple[str, Any, int]  # name, scheme, order
 
 
 class Conditions(NamedTuple):
@@ -62,12 +62,12 @@ def conditions(tableau: tableaus.Tableau) -> Conditions:
     return Conditions(t.name, t.order, t.n_stages, len(left), worst, found, t.exact)
 
 
-def known_schemes() -> list[Case]:
+def known_schemes() -> list[KnownScheme]:
     """Every tableau with its order."""
     return [(name, name, tableaus.get(name).order) for name in tableaus.names()]
 
 
-def explicit(cases: Sequence[Case]) -> list[Study]:
+def explicit(cases: Sequence[KnownScheme]) -> list[Study]:
     """Explicit schemes on theta(t) that fades with its degree."""
     return [study(name, scheme, p, fading(p)) for name, scheme, p in cases]
 
@@ -138,7 +138,7 @@ def second_opinion(setup: Setup) -> dict[str, float]:
     return worst
 
 
-def run(out: Path, quick: bool, cases: Sequence[Case] | None = None) -> Section:
+def run(out: Path, quick: bool, cases: Sequence[KnownScheme] | None = None) -> Section:
     """Check conditions and orders, print the tables, draw the errors.
 
     Parameters
