@@ -22,7 +22,7 @@ from refode import bases, fields, tableaus, verify
 from refode.costs.contract import Cotangent
 from refode.ode.neural_ode import TINY, NeuralODE
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
-from refode.reports.proofs.examined import Row, Study, derivatives, same_bits
+from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
 from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, FlowCase, cases, make
 from refode.reports.proofs.flows_plot import draw
 from refode.reports.section import Section, table, verdict
@@ -78,9 +78,9 @@ def run(
 # --- derivatives ---------------------------------------------------------------------------
 
 
-def examine(case: FlowCase) -> Row:
+def examine(case: FlowCase) -> ExaminedRow:
     """Check the derivatives of one case."""
-    return Row(case, dot_of_ends(case), objective(case))
+    return ExaminedRow(case, dot_of_ends(case), objective(case))
 
 
 def dot_of_ends(case: FlowCase) -> DotReport:

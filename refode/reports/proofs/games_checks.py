@@ -22,7 +22,7 @@ from refode.costs.contract import Cotangent
 from refode.ode import driver, evaluate
 from refode.ode.neural_ode import TINY
 from refode.reports.proofs import games_independent, games_solutions
-from refode.reports.proofs.examined import Row, Study, derivatives, same_bits
+from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
 from refode.reports.proofs.game_cases import SPAN, GameCase, cases, make, setting
 from refode.reports.proofs.games_checks_plot import draw
 from refode.reports.section import Section, table, verdict
@@ -79,9 +79,9 @@ def run(
 # --- derivatives ---------------------------------------------------------------------------
 
 
-def examine(case: GameCase) -> Row:
+def examine(case: GameCase) -> ExaminedRow:
     """Check the derivatives of one case."""
-    return Row(case, dot_of_state(case), objective(case))
+    return ExaminedRow(case, dot_of_state(case), objective(case))
 
 
 def dot_of_state(case: GameCase) -> DotReport:

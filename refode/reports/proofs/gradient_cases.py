@@ -185,7 +185,7 @@ def cases(quick: bool) -> list[GradientCase]:
 
 
 @dataclass(frozen=True)
-class Row:
+class GradientRow:
     """All that was found about one case."""
 
     case: GradientCase

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from refode import fields, verify
-from refode.reports.proofs.gradient_cases import SMOOTH, GradientCase, Row, cases
+from refode.reports.proofs.gradient_cases import SMOOTH, GradientCase, GradientRow, cases
 from refode.reports.proofs.gradients_plot import draw
 from refode.reports.section import Section, table, verdict
 from refode.sweeps.symplectic import Partitioned
@@ -32,9 +32,9 @@ Array = np.ndarray
 INSIDE = (0.2, 0.85)  # ends of the interval, inside t_span so that they can move both ways
 
 
-def examine(case: GradientCase, n_directions: int = 3) -> Row:
+def examine(case: GradientCase, n_directions: int = 3) -> GradientRow:
     """Run all checks of one case."""
-    return Row(case, dot_tests(case), objective(case, n_directions), ends(case))
+    return GradientRow(case, dot_tests(case), objective(case, n_directions), ends(case))
 
 
 def dot_tests(case: GradientCase) -> tuple[DotReport, ...]:
@@ -170,7 +170,7 @@ def run(out: Path, quick: bool, chosen: Sequence[GradientCase] | None = None) ->
     return section
 
 
-def _entries(rows: Sequence[Row]) -> list[str]:
+def _entries(rows: Sequence[GradientRow]) -> list[str]:
     """Worst errors, and the largest of the errors just visible; how far slopes are from 2."""
     worst = max(rows, key=lambda r: r.gradient.relative_error).gradient
     blind = max(r.gradient.smallest_detectable for r in rows)
@@ -201,14 +201,14 @@ COLUMNS = (
 TITLE = "Derivatives: relative errors found, and the smallest that would have been visible"
 
 
-def _table(rows: Sequence[Row]) -> None:
+def _table(rows: Sequence[GradientRow]) -> None:
     table(
         TITLE, ["case", *COLUMNS],
         [(row.case.name, *_entries([row]), verdict(row.passed)) for row in rows],
     )  # fmt: skip
 
 
-def _table_by_kind(rows: Sequence[Row]) -> None:
+def _table_by_kind(rows: Sequence[GradientRow]) -> None:
     kinds = list(dict.fromkeys(row.case.kind for row in rows))
     lines = []
     for kind in kinds:
@@ -221,7 +221,7 @@ def _table_by_kind(rows: Sequence[Row]) -> None:
             print(f"FAILED {row.case.name}: {'; '.join(row.failures)}")
 
 
-def _numbers(row: Row) -> dict[str, Any]:
+def _numbers(row: GradientRow) -> dict[str, Any]:
     g, h, e = row.gradient, row.gradient.hessian, row.ends
     return {
         "name": row.case.name, "parameters": row.case.theta.size, "passed": row.passed,
