@@ -133,8 +133,8 @@ def make(
         "softmax": lambda: rng.integers(0, m, N_SAMPLES),
     }[loss]()
     name = f"{field_name(field)}, {ode.scheme}, {basis!r}, {loss}"
-    x_bar = rng.standard_normal((N_SAMPLES, field.dim))
-    return GradientCase(kind, name, problem, theta, x, y, x_bar)
+    states = rng.standard_normal((N_SAMPLES, field.dim))
+    return GradientCase(kind, name, problem, theta, x, y, states)
 
 
 def field_name(field: Field) -> str:
