@@ -20,10 +20,10 @@ def settings(**how: Any) -> Any:
 
 
 def bytes_of(problem: Any, n: int) -> int:
-    """See `refode.cuda.driver.bytes_of`."""
-    from refode.cuda import driver
+    """See `refode.cuda.launching.bytes_of`."""
+    from refode.cuda import launching
 
-    return driver.bytes_of(problem, n)
+    return launching.bytes_of(problem, n)
 
 
 def calibrate(**how: Any) -> float:

@@ -26,7 +26,7 @@ from numba.cuda.typing.typeof import Purpose, typeof
 
 import refode
 from refode import bases, fields
-from refode.cuda import device, driver, rooms
+from refode.cuda import device, launching, rooms
 from refode.densities import Gaussian
 from refode.games import CrossEntropy, Game, GaussianBump, KullbackLeibler, Quadratic
 
@@ -87,7 +87,7 @@ def no_device(monkeypatch):
     monkeypatch.setattr(device, "on_device", lambda a: isinstance(a, Array))
     compiled.clear()
     rooms.release()
-    driver._kept_bytes.cache_clear()
+    launching._kept_bytes.cache_clear()
 
 
 def ran(mode, problem, *arguments):

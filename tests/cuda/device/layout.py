@@ -13,7 +13,7 @@ from supervised import CASES, drawn
 
 import refode
 from refode import bases, fields
-from refode.cuda import device, driver, layout, rooms
+from refode.cuda import device, launching, layout, rooms
 from refode.cuda.sweeps import Placed
 from refode.ode import placement
 
@@ -61,13 +61,13 @@ def test_slices_by_memory(monkeypatch):
     """With little memory, the samples are halved until a slice fits."""
     here, there, theta, x, y = drawn(*CASES[5])
     seen = []
-    run = driver._Run.gradient
+    run = launching._Run.gradient
 
     def noted(self, X, *rest):
         seen.append(X.shape[0])
         return run(self, X, *rest)
 
-    monkeypatch.setattr(driver._Run, "gradient", noted)
+    monkeypatch.setattr(launching._Run, "gradient", noted)
     with laid_out("staged"):
         sweep, E, cost = swept(there, theta, x, y)
         n_cost = there.n_parameters - there.ode.n_parameters
@@ -119,11 +119,11 @@ def test_memory_runs_out(monkeypatch):
     def full(*how):
         raise RuntimeError("Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr(driver._Run, "room", full)
+    monkeypatch.setattr(launching._Run, "room", full)
     for call in (lambda: there.value_and_gradient(theta, x, y), lambda: there.predict(theta, x)):
         with pytest.raises(ValueError, match=r"memory: the device could not allocate \d+ bytes"):
             call()
-    monkeypatch.setattr(driver._Run, "room", lambda *how: 1 / 0)
+    monkeypatch.setattr(launching._Run, "room", lambda *how: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         there.value_and_gradient(theta, x, y)
 
@@ -159,8 +159,8 @@ def test_shared_memory(shared, monkeypatch):
     """The tableau alone, the rows of a stage, the weights too, or the tape as well."""
     here, there, theta, x, y = drawn(*CASES[1])
     placed = []
-    kernel = driver.gradient_kernel
-    monkeypatch.setattr(driver, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a))
+    kernel = launching.gradient_kernel
+    monkeypatch.setattr(launching, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a))
     with laid_out(shared=shared):
         close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
         close(there.predict(theta, x), here.predict(theta, x))
