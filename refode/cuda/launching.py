@@ -89,52 +89,52 @@ class _Run:
         dynamics = bodies.on_device(self.sweep.dynamics, self.send)
         return _kept(table), _kept(times), _kept(slots), dynamics
 
-    def forward(self, X: Any, found: Layout, whole: bool) -> Array:
+    def forward(self, X: Any, laid: Layout, whole: bool) -> Array:
         n, points = X.shape[0], len(self.sweep.grid.t) + 1 if whole else 1
-        out = self.room("points", points, n, found.shape.rows)
-        dynamics = bodies.dynamics_bodies(found.ops, self.sweep.dynamics)
-        if found.placed is None:
-            walk, _ = walks(staged, dynamics, None, found.shape)
-            walk(*self.tables, self.E, X, 0, n, self.room("near", found.near, found.S), out)
+        out = self.room("points", points, n, laid.shape.rows)
+        dynamics = bodies.dynamics_bodies(laid.ops, self.sweep.dynamics)
+        if laid.placed is None:
+            walk, _ = walks(staged, dynamics, None, laid.shape)
+            walk(*self.tables, self.E, X, 0, n, self.room("near", laid.near, laid.S), out)
         else:
-            room = self.room("rooms", found.blocks * found.placed.room())
-            kernel = forward_kernel(dynamics, found.shape, found.placed)
-            _launch(kernel, found, *self.tables, self.E, X, room, out)
+            room = self.room("rooms", laid.blocks * laid.placed.room())
+            kernel = forward_kernel(dynamics, laid.shape, laid.placed)
+            _launch(kernel, laid, *self.tables, self.E, X, room, out)
         return out.copy_to_host().astype(np.float64, copy=False)
 
-    def gradient(self, X: Any, found: Layout, cost: Any, want_x: bool) -> tuple[Array, Array]:
+    def gradient(self, X: Any, laid: Layout, cost: Any, want_x: bool) -> tuple[Array, Array]:
         """Sums: E_bar, the cost's cotangent and the value; x_bar."""
         n, store = X.shape[0], self.sweep.memory == STORE
         there = bodies.on_device(cost, self.send)
-        dynamics = bodies.dynamics_bodies(found.ops, self.sweep.dynamics)
-        made = bodies.cost_bodies(found.ops, cost)
+        dynamics = bodies.dynamics_bodies(laid.ops, self.sweep.dynamics)
+        made = bodies.cost_bodies(laid.ops, cost)
         X_bar = self.room("x_bar", n, X.shape[1]) if want_x else self._nothing()
-        if found.placed is None:
-            _, walk = walks(staged, dynamics, made, found.shape, store)
-            near, far = (self.room(name, rows, found.S)
-                         for name, rows in (("near", found.near), ("far", found.far)))  # fmt: skip
+        if laid.placed is None:
+            _, walk = walks(staged, dynamics, made, laid.shape, store)
+            near, far = (self.room(name, rows, laid.S)
+                         for name, rows in (("near", laid.near), ("far", laid.far)))  # fmt: skip
             E_bar = self._zeros(*self.E.shape)
-            cost_bar = self._zeros(found.sums - self.E.size)
+            cost_bar = self._zeros(laid.sums - self.E.size)
             walk(*self.tables, there, self.E, X, 0, n, near, far, E_bar, cost_bar, want_x, X_bar)
             sums = np.concatenate([E_bar.copy_to_host().ravel(), cost_bar.copy_to_host()])
         else:
-            room = self.room("rooms", found.blocks * found.placed.room())
-            blocks = self.room("sums", found.blocks * found.sums)
+            room = self.room("rooms", laid.blocks * laid.placed.room())
+            blocks = self.room("sums", laid.blocks * laid.sums)
             kernel = gradient_kernel(
-                dynamics, made, found.shape, store, found.ops.wide, found.placed
+                dynamics, made, laid.shape, store, laid.ops.wide, laid.placed
             )
-            _launch(kernel, found, *self.tables, there, self.E, X, room, blocks, want_x, X_bar)
-            sums = self._added(blocks, found)
+            _launch(kernel, laid, *self.tables, there, self.E, X, room, blocks, want_x, X_bar)
+            sums = self._added(blocks, laid)
         x_bar = X_bar.copy_to_host() if want_x else np.zeros((0, X.shape[1]))
         return sums.astype(np.float64, copy=False), x_bar.astype(np.float64, copy=False)
 
-    def _added(self, blocks: Any, found: Layout) -> Array:
+    def _added(self, blocks: Any, laid: Layout) -> Array:
         """The sum of the blocks' sums."""
-        out = rooms.exact("out", found.sums, self.dtype)
+        out = rooms.exact("out", laid.sums, self.dtype)
         across, down = sweeps.SIMULATED_ADDING if device.simulated() else sweeps.ADDING
-        grid = -(-found.sums // across)
+        grid = -(-laid.sums // across)
         sweeps.add_blocks(across, down)[grid, (across, down)](
-            blocks, found.blocks, found.sums, out
+            blocks, laid.blocks, laid.sums, out
         )  # fmt: skip
         return out.copy_to_host()
 
@@ -146,13 +146,13 @@ class _Run:
         return self.cuda.to_device(np.zeros(shape, self.dtype))
 
 
-def _launch(kernel: Any, found: Layout, *arguments: Any) -> None:
+def _launch(kernel: Any, laid: Layout, *arguments: Any) -> None:
     """Over tiles, with as much shared memory as was planned."""
-    placed = found.placed
+    placed = laid.placed
     assert placed is not None
     size = placed.shared() * np.dtype(str(placed.dtype)).itemsize
     device.admit(kernel, arguments, size)
-    kernel[found.blocks, placed.threads, 0, size](*arguments)
+    kernel[laid.blocks, placed.threads, 0, size](*arguments)
 
 
 def _kept(array: Array) -> Any:
@@ -181,9 +181,9 @@ def forward(sweep: Sweep, E: Array, x: Any, whole: bool = False) -> Array:
         slices = _slices(sweep, x.shape[0], E.shape, columns, None, 0)
         run, parts = _Run(sweep, E), []
         for a, z in slices:
-            found = layout.layout(sweep, z - a, E.shape, None)
+            laid = layout.layout(sweep, z - a, E.shape, None)
             with device.allocating(layout.memory(sweep, z - a, E.shape, columns)):
-                parts.append(run.forward(run.send(x[a:z]), found, whole))
+                parts.append(run.forward(run.send(x[a:z]), laid, whole))
             run.senders.forget(run.sent)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
@@ -204,9 +204,9 @@ def gradient(
         run = _Run(sweep, E)
         for a, z in slices:
             part = cost if len(slices) == 1 else bodies.of_samples(cost, a, z)
-            found = layout.layout(sweep, z - a, E.shape, cost, n_cost)
+            laid = layout.layout(sweep, z - a, E.shape, cost, n_cost)
             with device.allocating(layout.memory(sweep, z - a, E.shape, columns, cost, n_cost)):
-                one, x_bar = run.gradient(run.send(x[a:z]), found, part, want_x)
+                one, x_bar = run.gradient(run.send(x[a:z]), laid, part, want_x)
             run.senders.forget(run.sent)
             sums += one
             x_bars.append(x_bar)

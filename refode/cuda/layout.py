@@ -189,5 +189,5 @@ def memory(sweep: Sweep, n: int, weights: tuple[int, int], columns: int, cost: A
            n_cost: int = 0) -> int:  # fmt: skip
     """Bytes on the device for n samples of ``columns`` numbers, and (slots, q) weights."""
     itemsize = np.dtype(sweep.dtype).itemsize
-    found = layout(sweep, n, weights, cost, n_cost)
-    return bytes_of_layout(found, itemsize, weights[0] * weights[1], n * columns)
+    laid = layout(sweep, n, weights, cost, n_cost)
+    return bytes_of_layout(laid, itemsize, weights[0] * weights[1], n * columns)

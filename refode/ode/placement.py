@@ -36,12 +36,12 @@ class Placement(NamedTuple):
             name = np.dtype(dtype).name
         except TypeError:
             raise TypeError(f"dtype: got {dtype!r}, wanted 'float64' or 'float32'") from None
-        found = cls(device, _validate.choice("dtype", name, DTYPES))
-        if device == "cpu" and found.dtype != "float64":
+        placement = cls(device, _validate.choice("dtype", name, DTYPES))
+        if device == "cpu" and placement.dtype != "float64":
             raise ValueError(f"dtype: got {name!r} with device='cpu', wanted 'float64'")
         if device != "cpu":
             room("device").require()
-        return found
+        return placement
 
 
 _paths: list[Callable[[str], Any]] = []  # the GPU path, once it has been imported

@@ -50,11 +50,11 @@ BOTH: Document = {"hjb": 1.75, "hjb_terminal": 0.625}
 
 def cases() -> list[Document]:
     """All cases, inputs alone."""
-    found = [*_odes(), *_supervised(), *_flows(), *_games()]
-    names = [case["name"] for case in found]
+    listed = [*_odes(), *_supervised(), *_flows(), *_games()]
+    names = [case["name"] for case in listed]
     if len(set(names)) < len(names):
         raise ValueError(f"names: got one twice among {names}")
-    return found
+    return listed
 
 
 def _odes() -> list[Document]:

@@ -89,10 +89,10 @@ def shapes(f: Document) -> dict[str, Shape]:
         return {"W0": (k, columns), "b0": (k,), "W1": (d, k), "b1": (d,)}
     if f["type"] == "MLP":
         sizes = [columns, *f["widths"], d]
-        found: dict[str, Shape] = {}
+        layers: dict[str, Shape] = {}
         for i in range(len(sizes) - 1):
-            found |= {f"W{i}": (sizes[i + 1], sizes[i]), f"b{i}": (sizes[i + 1],)}
-        return found
+            layers |= {f"W{i}": (sizes[i + 1], sizes[i]), f"b{i}": (sizes[i + 1],)}
+        return layers
     if f["type"] == "Parabolic":
         return {"K": (k, columns), "b0": (k,)}
     if f["type"] == "Potential":
@@ -105,11 +105,11 @@ def shapes(f: Document) -> dict[str, Shape]:
 
 def _potential_shapes(f: Document) -> dict[str, Shape]:
     m, D = f["width"], f["dim"] + 1
-    found: dict[str, Shape] = {"K0": (m, D), "b0": (m,)}
+    blocks: dict[str, Shape] = {"K0": (m, D), "b0": (m,)}
     for i in range(1, f["depth"]):
-        found |= {f"K{i}": (m, m), f"b{i}": (m,)}
+        blocks |= {f"K{i}": (m, m), f"b{i}": (m,)}
     rows = D if f["quadratic"] == "symmetric" else f["rank"]
-    return found | {"w": (m,), "A": (rows, D), "b": (D,), "c": ()}
+    return blocks | {"w": (m,), "A": (rows, D), "b": (D,), "c": ()}
 
 
 def scheme(name: str) -> Document:

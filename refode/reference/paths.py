@@ -85,12 +85,12 @@ class Inputs:
         """Gradient and Hessian-vector product of an objective, by block."""
         names = list(self.variables)
         flat = [v for name in names for v in self.variables[name]]
-        found = iter(self.tape.gradient(objective, flat))
+        gradients = iter(self.tape.gradient(objective, flat))
         first: Results = {}
         second: Results = {}
         for name in names:
             shape = self.case["inputs"]["theta"].get(name, self.case["inputs"].get("x"))["shape"]
-            entries = [next(found) for _ in self.variables[name]]
+            entries = [next(gradients) for _ in self.variables[name]]
             first[name] = nested([coefficient(g, 0) for g in entries], shape)
             second[name] = nested([coefficient(g, 1) for g in entries], shape)
         return {"gradient": first, "hessian_vector": second}

@@ -110,16 +110,16 @@ class Recorder:
         """Value and gradient at theta; the same theta within an iteration costs nothing."""
         theta = np.array(theta, dtype=np.float64)
         digest = _digest(theta)
-        found = self.recent.get(digest)
-        if found is None:
+        evaluation = self.recent.get(digest)
+        if evaluation is None:
             _check_finite(theta, "SciPy's step", Lost)
             call = self._answer(EVALUATION, digest, theta)
-            found = Evaluation(theta, call.value, call.vector)
+            evaluation = Evaluation(theta, call.value, call.vector)
             self.evaluations += 1
-            self.recent[digest] = found
-            if self.best is None or found.value < self.best.value:
-                self.best = found
-        return found
+            self.recent[digest] = evaluation
+            if self.best is None or evaluation.value < self.best.value:
+                self.best = evaluation
+        return evaluation
 
     def value(self, theta: Float64) -> float:
         """For SciPy's ``fun``."""
@@ -144,9 +144,9 @@ class Recorder:
     def redraw(self, data: tuple[Any, ...], theta: Float64) -> Evaluation:
         """Go on with other samples, from theta; what is best counts anew, as values changed."""
         self.data, self.recent = self.problem.placed(data), {}
-        found = self.evaluate(theta)
-        self.best = found
-        return found
+        first = self.evaluate(theta)
+        self.best = first
+        return first
 
     def _answer(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
         if self.replaying:

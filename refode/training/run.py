@@ -75,9 +75,9 @@ class Run:
         if options.path is not None:
             self.settings = files.settings_of(problem, data, self._how(seed))
             if options.resume:
-                found = files.load(options.path)
-                files.compare(options.path, found, self.settings, theta0)
-                self.before, self.seen, calls = found.elapsed, found.history, found.calls
+                stored = files.load(options.path)
+                files.compare(options.path, stored, self.settings, theta0)
+                self.before, self.seen, calls = stored.elapsed, stored.history, stored.calls
         self.recorder = Recorder(problem, data, calls, keep=options.path is not None)
         self.began = time.perf_counter() - compiler.seconds()
 
@@ -220,8 +220,8 @@ class Run:
         """A row's other columns; `known` is the stored row, where there is one."""
         if not self.options.terms:
             return {}
-        found = self._terms_at(evaluation) if known is None else known
-        return {name: float(found[name]) for name in self._names_of_terms()}
+        terms = self._terms_at(evaluation) if known is None else known
+        return {name: float(terms[name]) for name in self._names_of_terms()}
 
     def _names_of_terms(self) -> tuple[str, ...]:
         return (self.dtype.names or ())[len(self.columns.names or ()) :]

@@ -95,10 +95,10 @@ def flow_row(
     curve: list[Any] = []
 
     def watch(current: Any) -> None:
-        found = -float(flow.log_density(current.x, held).mean()) - white.log_det
-        curve.append((current.iteration, current.fun - white.log_det, found))
-        if found < best["held"]:
-            best.update(theta=current.x, held=found)
+        loss = -float(flow.log_density(current.x, held).mean()) - white.log_det
+        curve.append((current.iteration, current.fun - white.log_det, loss))
+        if loss < best["held"]:
+            best.update(theta=current.x, held=loss)
 
     result = train(flow, y, theta0=start, max_iter=max_iter, progress=progress, callback=watch)
     if result.status == INTERRUPTED:

@@ -144,7 +144,7 @@ def checks_of(plain: Fit, moved: Fit) -> list[tuple[str, bool]]:
     """What must hold for one density."""
     name, bound, both = plain.name, entropy(plain.name), (plain, moved)
     gauss = gaussian_likelihood(name)
-    found = [
+    checks = [
         (f"{name}: both flows beat the Gaussian", all(f.likelihood < gauss for f in both)),
         (f"{name}: quadrature and slogdet agree to 0.01", all(f.determinants < 0.01 for f in both)),
         (f"{name}: density integrates to 1 within 0.01", all(abs(f.mass - 1) < 0.01 for f in both)),
@@ -154,8 +154,8 @@ def checks_of(plain: Fit, moved: Fit) -> list[tuple[str, bool]]:
     ]
     if bound is not None:
         near = all(bound - 0.03 < f.likelihood < bound + 0.25 for f in both)
-        found.append((f"{name}: within 0.25 nats of the entropy {bound:.3f}, not below", near))
-    return found
+        checks.append((f"{name}: within 0.25 nats of the entropy {bound:.3f}, not below", near))
+    return checks
 
 
 def run(

@@ -53,11 +53,11 @@ def cases(quick: bool) -> list[FlowCase]:
         return [make("Shallow", fields.Shallow(3, 5, time=True), "rk4", bases.Legendre(3), 0)]
     pairs = [(kind, turn) for turn, kind in enumerate(KINDS) if kind != "Shallow"]
     pairs += [("Shallow", turn) for turn in range(len(BASES))]
-    schemes, found = tableaus.names(), []
+    schemes, chosen = tableaus.names(), []
     for seed, (kind, turn) in enumerate(pairs):
         field, basis = KINDS[kind][turn % len(KINDS[kind])](), BASES[turn % len(BASES)]()
-        found.append(make(kind, field, schemes[seed % len(schemes)], basis, seed))
-    return found
+        chosen.append(make(kind, field, schemes[seed % len(schemes)], basis, seed))
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ class AffineFlow:
     @cached_property
     def generators(self) -> list[Array]:
         """(A_j, c_j; 0, 0), each (d+1, d+1), in order of time."""
-        w, found = self.flow("rk4", 3).unpack(self.theta), []
+        w, matrices = self.flow("rk4", 3).unpack(self.theta), []
         for A, c in zip(w["A"], w["c"], strict=True):
             made = np.zeros((4, 4))
             made[:3, :3], made[:3, 3] = A, c
-            found.append(made)
-        return found
+            matrices.append(made)
+        return matrices
 
     @cached_property
     def density(self) -> Gaussian:

@@ -247,12 +247,12 @@ def errors(scheme: str, n_steps: int) -> dict[str, float]:
     x, log_det = flow.inverse(theta, y)
     z, forth = flow.ode.log_det(theta, y)
     forward = -0.5 * np.sum(y**2, axis=1) - flow._constant - forth
-    found = {
+    by_quantity = {
         GAP: log_det - flow.log_det_exact(theta, y),
         BACK: flow.generate(theta, x) - y,
         DENSITY: flow.log_density(theta, z) - forward,
     }
-    return {name: float(np.sqrt(np.mean(e**2))) for name, e in found.items()}
+    return {name: float(np.sqrt(np.mean(e**2))) for name, e in by_quantity.items()}
 
 
 def study(scheme: str, order: int | None = None) -> Study:
@@ -263,10 +263,10 @@ def study(scheme: str, order: int | None = None) -> Study:
     """
     p = tableaus.get(scheme).order if order is None else order
     steps = 2 ** np.arange(3, 11)
-    found = [errors(scheme, int(n)) for n in steps]
+    by_steps = [errors(scheme, int(n)) for n in steps]
     reports = {
         name: verify.observed_order(
-            [e[name] for e in found], 1.0 / steps, expected=p if name == GAP else p + 1 - p % 2,
+            [e[name] for e in by_steps], 1.0 / steps, expected=p if name == GAP else p + 1 - p % 2,
             floor=FLOOR,
         )
         for name in QUANTITIES

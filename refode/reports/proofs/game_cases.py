@@ -91,13 +91,13 @@ def cases(quick: bool) -> list[GameCase]:
             make("transport", "symmetric", "absolute"), make("crowd", "lowrank", "squared", 3, 3),
             make("flow", "lowrank", "squared"),
         ]  # fmt: skip
-    found = [
+    chosen = [
         make(kind, quadratic, norm)
         for kind in ("transport", "crowd", "flow")
         for quadratic in ("lowrank", "symmetric")
         for norm in ("absolute", "squared")
     ]
-    return found + [
+    return chosen + [
         make("crowd", "lowrank", "squared", 3, 4), make("crowd", "symmetric", "squared", 10),
         make("crowd", "lowrank", "absolute", 2, 1),
     ]  # fmt: skip

@@ -171,7 +171,7 @@ def cases(quick: bool) -> list[GradientCase]:
             make(kind, KINDS[kind][variant](), scheme, BASES[basis](), loss, seed)
             for seed, (kind, variant, scheme, basis, loss) in enumerate(QUICK)
         ]
-    found = []
+    chosen = []
     for kind, variants in KINDS.items():
         pairs = [(basis, loss) for basis in BASES for loss in LOSSES]
         for turn, (basis, loss) in enumerate(pairs):
@@ -180,8 +180,8 @@ def cases(quick: bool) -> list[GradientCase]:
                 field = fields.Potential(1, 4)
             schemes = schemes_of(field)
             scheme = schemes[turn % len(schemes)]
-            found.append(make(kind, field, scheme, basis(), loss, seed=turn))
-    return found
+            chosen.append(make(kind, field, scheme, basis(), loss, seed=turn))
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -50,21 +50,21 @@ def dot_tests(case: GradientCase) -> tuple[DotReport, ...]:
         )
 
     shapes: list[Any] = [theta.shape, z.shape]
-    found = [
+    reports = [
         verify.dot_test(
             trajectory, lambda z_bars: ode.adjoint(theta, z, z_bars),
             shapes, (n + 1, *z.shape), name="adjoint of the trajectory",
         )
     ]  # fmt: skip
     if not ode.field.divergence_free and not isinstance(plan.scheme, Partitioned):
-        found.append(
+        reports.append(
             verify.dot_test(
                 lambda theta_dot, x_dot: _log_det_tangent(case, theta_dot, x_dot),
                 lambda z_bar, l_bar: ode.log_det_adjoint(theta, z, z_bar, l_bar),
                 shapes, [z.shape, (len(z),)], name="adjoint of the log-determinant",
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(reports)
 
 
 def _states(both: Array, like: Array) -> Array:
