@@ -34,10 +34,10 @@ def calibrate(**how: Any) -> float:
 
 
 def release() -> None:
-    """See `refode.cuda.rooms.release`."""
-    from refode.cuda import rooms
+    """See `refode.cuda.buffers.release`."""
+    from refode.cuda import buffers
 
-    rooms.release()
+    buffers.release()
 
 
 def _module(name: str) -> Any:

@@ -40,7 +40,7 @@ class Placement(NamedTuple):
         if device == "cpu" and placement.dtype != "float64":
             raise ValueError(f"dtype: got {name!r} with device='cpu', wanted 'float64'")
         if device != "cpu":
-            room("device").require()
+            gpu_module("device").require()
         return placement
 
 
@@ -52,7 +52,7 @@ def register(modules: Callable[[str], Any]) -> None:
     _paths[:] = [modules]
 
 
-def room(module: str) -> Any:
+def gpu_module(module: str) -> Any:
     """A module of the GPU path."""
     if not _paths:
         importlib.import_module("refode.cuda")
@@ -126,9 +126,9 @@ def resident(placement: Placement, name: str, x: Any, shape: tuple[Any, ...], dt
     if placement.device == "cpu":
         raise TypeError(f"{name}: got an array on a device, wanted device='cuda' for it")
     if isinstance(x, Resident):
-        room("device").taken(name, x.there, np.dtype(dtype), shape)
+        gpu_module("device").taken(name, x.there, np.dtype(dtype), shape)
         return x
-    return Resident(room("device").taken(name, x, np.dtype(dtype), shape))
+    return Resident(gpu_module("device").taken(name, x, np.dtype(dtype), shape))
 
 
 def moved(ode: Any, device: str | None, dtype: Any) -> Any:
@@ -144,7 +144,7 @@ def send(placement: Placement, array: Array) -> Resident:
     if placement.device == "cpu":
         raise ValueError("device: got 'cpu', wanted 'cuda' to send samples to")
     kind = placement.dtype if array.dtype.kind == "f" else np.int64
-    device = room("device")
+    device = gpu_module("device")
     sent = np.ascontiguousarray(array, dtype=kind)
     device.check_memory(sent.nbytes)
     return Resident(device.require().to_device(sent), array)
