@@ -186,8 +186,8 @@ def _points(outcome: Outcome, table: list[Line], verdict: str) -> tuple[Any, Any
 
 def _ascii(text: str) -> str:
     """Text that every font has, of bounded length."""
-    plain = clean(text).encode("ascii", "replace").decode()
-    return plain if len(plain) <= 40 else plain[:37] + "..."
+    encoded = clean(text).encode("ascii", "replace").decode()
+    return encoded if len(encoded) <= 40 else encoded[:37] + "..."
 
 
 def _svg(made: Any) -> bytes:

@@ -20,7 +20,7 @@ from refode.cuda.energies import energy_bodies
 from refode.cuda.mlp import mlp
 from refode.cuda.ops import Ops
 from refode.cuda.potential import potential
-from refode.cuda.registry import BY_SAMPLE, found, plain, register
+from refode.cuda.registry import BY_SAMPLE, class_name, found, register
 from refode.cuda.shallow import shallow
 from refode.cuda.targets import DenseOnDevice, target_bodies
 from refode.fields.mlp import MLPSpec
@@ -100,8 +100,8 @@ def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:
     if isinstance(description, Hutchinson) and field.tangent is None:
         raise ValueError(
             f"trace: got Hutchinson's estimate with device='cuda' and the field "
-            f"{plain(type(description.field))}, which has no tangent there, wanted 'exact', or "
-            "device='cpu'"
+            f"{class_name(type(description.field))}, which has no tangent there, wanted 'exact', "
+            "or device='cpu'"
         )
     return make(ops, field)
 

@@ -12,7 +12,7 @@ from typing import Any
 from refode.reference import formulas
 from refode.reference.arithmetic import constant
 from refode.reference.formulas import Vector
-from refode.reference.rings import Number, Series, Tape, Var, add, dot, is_zero, plain
+from refode.reference.rings import Number, Series, Tape, Var, add, dot, is_zero, scalar_of
 
 Results = dict[str, Any]
 Document = dict[str, Any]
@@ -122,7 +122,7 @@ def _combined(p: list[Any], coefficients: list[Any]) -> Any:
 
 def plain_values(value: Any) -> Any:
     """Derivatives dropped, through nested lists."""
-    return [plain_values(v) for v in value] if isinstance(value, list) else plain(value)
+    return [plain_values(v) for v in value] if isinstance(value, list) else scalar_of(value)
 
 
 def mean(values: list[Number]) -> Number:

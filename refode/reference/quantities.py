@@ -26,7 +26,7 @@ from refode.reference.paths import (
     solve,
     trajectory,
 )
-from refode.reference.rings import Number, absolute, add, dot, is_zero, multiply, plain
+from refode.reference.rings import Number, absolute, add, dot, is_zero, multiply, scalar_of
 
 
 def quantities(case: Document) -> Results:
@@ -55,7 +55,7 @@ def _ode(inputs: Inputs) -> Results:
             "slopes": along_paths(paths, "slopes", slice(0, d)),
             "trace": _traces(paths, d),
         }  # fmt: skip
-    results["log_det"] = [plain(end[d]) if not split else 0 for end in ends]
+    results["log_det"] = [scalar_of(end[d]) if not split else 0 for end in ends]
     results["tangent"] = [[coefficient(a, 1) for a in end[:d]] for end in ends]
     bars = inputs.results(_paired(inputs, paths))["gradient"]
     return results | {"x_bar": bars.pop("x"), "theta_bar": bars}
@@ -111,8 +111,8 @@ def _objective(inputs: Inputs, terms: dict[str, Number]) -> Results:
     total: Number = 0
     for term in terms.values():
         total = add(total, term)
-    results: Results = {"terms": {name: plain(term) for name, term in terms.items()}}
-    return results | {"total": plain(total)} | inputs.results(total)
+    results: Results = {"terms": {name: scalar_of(term) for name, term in terms.items()}}
+    return results | {"total": scalar_of(total)} | inputs.results(total)
 
 
 def _supervised(inputs: Inputs) -> Results:
@@ -159,7 +159,7 @@ def _flow(inputs: Inputs) -> Results:
         "slopes": along_paths(paths, "slopes", slice(0, d)),
         "trace": _traces(paths, d),
         "inverse": [plain_values(end[:d]) for end in ends],
-        "log_det": [plain(end[d]) for end in ends],
+        "log_det": [scalar_of(end[d]) for end in ends],
         "log_density": plain_values(densities),
         "transport_cost": plain_values(costs),
     }
@@ -239,7 +239,7 @@ def _game_values(inputs: Inputs, paths: list[Path]) -> Results:
     d = inputs.field["dim"]
     results: Results = {
         "trajectory": trajectory(paths, d),
-        "log_density_path": [[plain(y[d]) for y in states]
+        "log_density_path": [[scalar_of(y[d]) for y in states]
                              for states in zip(*(p.states for p in paths), strict=True)],
         "stages": along_paths(paths, "stages", slice(0, d)),
         "slopes": along_paths(paths, "slopes", slice(0, d)),

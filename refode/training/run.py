@@ -19,7 +19,7 @@ from refode.training import records
 from refode.training.options import METHODS, Options
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
-from refode.training.variables import Plain, Variables
+from refode.training.variables import Unscaled, Variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,8 +83,8 @@ class Run:
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         """What the problem and its data do not say about this run, for the checkpoint."""
-        memory = self.options.memory if self.options.method == "lbfgs" else None
-        how = {"method": self.options.method, "memory": memory, "seed": seed}
+        pairs = self.options.memory if self.options.method == "lbfgs" else None
+        how = {"method": self.options.method, "memory": pairs, "seed": seed}
         return how | ({"terms": True} if self.options.terms else {})
 
     def run(self) -> OptimizeResult:
@@ -141,7 +141,7 @@ class Run:
         raise AssertionError("work ends by an exception")
 
     def _minimise(self) -> None:
-        self._optimise(Plain(self.theta0))
+        self._optimise(Unscaled(self.theta0))
 
     def _optimise(self, variables: Variables) -> None:
         """Run SciPy, which our own `Stop` ends unless it gives up before; then raise `Stop`."""

@@ -285,18 +285,18 @@ def draw_proofs(proofs: list[Proof]) -> Any:
     """Paths in (t, z) of the 1-D ODE, and in the plane of the padded one."""
     figure = plotting.figure(7.2, 2.9)
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    plain, padded = proofs
-    t = np.linspace(0.0, 1.0, len(plain.path))
-    left.plot(t, plain.fan[:, :, 0], color="0.8", lw=0.6)
-    for i, colour in zip(np.argsort(plain.path[0, :, 0]), plotting.CLASSES, strict=True):
-        start = plain.path[0, i, 0]
-        left.plot(t, plain.path[:, i, 0], color=colour, lw=1.6)
+    unpadded, padded = proofs
+    t = np.linspace(0.0, 1.0, len(unpadded.path))
+    left.plot(t, unpadded.fan[:, :, 0], color="0.8", lw=0.6)
+    for i, colour in zip(np.argsort(unpadded.path[0, :, 0]), plotting.CLASSES, strict=True):
+        start = unpadded.path[0, i, 0]
+        left.plot(t, unpadded.path[:, i, 0], color=colour, lw=1.6)
         left.plot(1.0, -start, marker="x", color=colour, ms=7, mew=1.6, clip_on=False)
         right.plot(*padded.path[:, i].T, color=colour, lw=1.6)
         right.plot(*padded.path[0, i], marker="o", color=colour, ms=5)
         right.plot(-start, 0.0, marker="x", color=colour, ms=7, mew=1.6)
     left.set(xlabel="$t$", ylabel="$z(t)$", xlim=(0, 1), ylim=(-2.1, 2.1))
-    left.set_title(f"one dimension: paths cannot cross, loss {plain.loss:.3f}")
+    left.set_title(f"one dimension: paths cannot cross, loss {unpadded.loss:.3f}")
     right.set(xlabel="$z_1$", ylabel="$z_2$ (padded)")
     right.set_aspect("equal", adjustable="datalim")
     right.set_title(f"one padded zero: loss {padded.loss:.0e}")

@@ -349,8 +349,8 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 1000) -> bool:
 
 def _numbers(of: Solved) -> dict[str, Any]:
     named = ("few", "cost", "paths", "residuals")
-    plain = {key: getattr(of, key) for key in ("mass", "mass_pulled", "seconds")}
-    return plain | {key: getattr(of, key)._asdict() for key in named}
+    numbers = {key: getattr(of, key) for key in ("mass", "mass_pulled", "seconds")}
+    return numbers | {key: getattr(of, key)._asdict() for key in named}
 
 
 def show(solved: list[Solved]) -> None:
