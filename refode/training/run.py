@@ -93,8 +93,12 @@ class Run:
         with single_threaded_blas(), shown:
             try:
                 self.progress.open()
-                self.iterate = self._first()
+                self.iterate = self.recorder.evaluate(self.theta0)
+                self._name_terms()
                 ended = self._until_stopped()
+            except records.NonFinite as error:  # later ones only end the training
+                wanted = f"theta0: got a start where {error}, wanted finite numbers"
+                raise ValueError(wanted) from None
             except records.Mismatch as error:
                 raise self._refusal(error) from None
             finally:
@@ -104,14 +108,9 @@ class Run:
         return self._result(ended)
 
     # --- from the start to the end ------------------------------------------------------
-    def _first(self) -> Evaluation:
-        try:
-            first = self.recorder.evaluate(self.theta0)
-        except records.NonFinite as error:
-            raise ValueError(f"theta0: got a start where {error}, wanted finite numbers") from None
+    def _name_terms(self) -> None:
         if self.options.terms:
-            self.dtype = records.with_terms(self.columns, self._terms_at(first))
-        return first
+            self.dtype = records.with_terms(self.columns, self._terms_at(self.iterate))
 
     def _until_stopped(self) -> Stop:
         return self._stopped_by(self._work)
