@@ -41,7 +41,7 @@ def release() -> None:
 
 
 def _module(name: str) -> Any:
-    """A module of this room, imported when the first sweep asks for it."""
+    """A module of this package, imported when the first sweep asks for it."""
     return importlib.import_module(f"refode.cuda.{name}")
 
 

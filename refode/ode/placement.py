@@ -1,6 +1,6 @@
 """Where sweeps run and their arrays lie: on the CPU, or on a GPU where one is asked for.
 
-The GPU path is a room of its own (refode/cuda), imported when the first sweep asks for it;
+The GPU path is a package of its own (refode/cuda), imported when the first sweep asks for it;
 it registers itself here.
 """
 
