@@ -33,7 +33,7 @@ from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.runtime import rtsys
 
-from refode.machine import cache, pipeline, progress
+from refode.machine import cache, former, pipeline, progress
 from refode.machine.pipeline import Pipeline, Whole, options, whole
 from refode.machine.sources import Reach, code_text
 
@@ -73,7 +73,7 @@ class Root:
         self.label = label or function.__qualname__
         self._options = options(reassociate)
         reach = Reach([function], classes) if reach is None else reach
-        self.codes = reach.codes
+        self.codes, self._reach = reach.codes, reach
         self.name = self._named(reach.digest)
         self.address, self.call = self._made()
 
@@ -106,6 +106,7 @@ class Root:
                 found = cache.load(self.name)
                 made = None if found is None else self._loaded(*found)
                 if made is None:
+                    former.forget(self._reach)
                     with progress.compiling(self.label):
                         made = self._compiled()
                 _made_here[self.name] = made

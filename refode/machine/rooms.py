@@ -177,6 +177,7 @@ def generic(stub: Callable) -> Any:
     dispatch.__wrapped__ = stub  # type: ignore[attr-defined]
     dispatch.bodies, dispatch.names = bodies, names  # type: ignore[attr-defined]
     dispatch.register, dispatch.room = register, None  # type: ignore[attr-defined]
+    dispatch.former = {}  # type: ignore[attr-defined]
     choose.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
     if JIT:
         overload(

@@ -42,9 +42,10 @@ class Reach:
     def __init__(self, start: Iterable[Any], classes: frozenset[type]) -> None:
         self._hash = hashlib.sha256()
         self._seen: set[Any] = set()
-        self._classes = classes
+        self.classes = classes
         self.generics: list[Any] = []
         self.codes: list[Any] = []
+        self.kernels: list[Any] = []
         for thing in start:
             self._visit(thing)
 
@@ -88,6 +89,8 @@ class Reach:
     def _visit_function(self, function: Any, thing: Any) -> None:
         if self._met(function):
             return
+        if hasattr(thing, "_reset_overloads"):
+            self.kernels.append(thing)
         code, space = function.__code__, function.__globals__
         self._add(f"function {function.__qualname__}")
         self._visit(getattr(thing, "targetoptions", None))
@@ -121,7 +124,7 @@ class Reach:
             return
         self.generics.append(generic)
         self._add(f"generic {generic.__qualname__} {getattr(generic, 'described', '')}")
-        chosen = self._classes & generic.bodies.keys()
+        chosen = self.classes & generic.bodies.keys()
         for cls in sorted(chosen, key=lambda c: (c.__module__, c.__qualname__)):
             self._add(cls.__qualname__)
             self._visit(generic.bodies[cls])
