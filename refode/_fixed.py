@@ -55,18 +55,18 @@ class Fixed(metaclass=FixedMeta):
 
     def __getstate__(self) -> Any:
         """The attributes, and which of them are read-only arrays: NumPy's pickles forget it."""
-        plain, slots = _parts(super().__getstate__())
-        plain[_READ_ONLY] = [
+        attributes, slots = _parts(super().__getstate__())
+        attributes[_READ_ONLY] = [
             name
-            for name, value in plain.items()
+            for name, value in attributes.items()
             if isinstance(value, np.ndarray) and not value.flags.writeable
         ]
-        return plain, slots
+        return attributes, slots
 
     def __setstate__(self, state: Any) -> None:
-        plain, slots = _parts(state)
-        read_only = plain.pop(_READ_ONLY, ())
-        self.__dict__.update(plain)
+        attributes, slots = _parts(state)
+        read_only = attributes.pop(_READ_ONLY, ())
+        self.__dict__.update(attributes)
         for name in read_only:
             self.__dict__[name].flags.writeable = False
         for name, value in slots.items():
@@ -76,8 +76,8 @@ class Fixed(metaclass=FixedMeta):
 
 def _parts(state: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Attributes in ``__dict__`` and in ``__slots__``, in the forms that ``object`` gives them."""
-    plain, slots = state if isinstance(state, tuple) else (state, None)
-    return dict(plain or {}), dict(slots or {})
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    return dict(attributes or {}), dict(slots or {})
 
 
 def _refused(self: Fixed, name: str, what: str) -> NoReturn:

@@ -61,7 +61,7 @@ class Layout(Fixed):
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         _validate.instance("shapes", shapes, Mapping)
-        found: dict[str, tuple[int, ...]] = {}
+        checked: dict[str, tuple[int, ...]] = {}
         sizes: dict[str, int] = {}
         slices: dict[str, slice] = {}
         end = 0
@@ -70,13 +70,13 @@ class Layout(Fixed):
             _validate.instance(f"shapes[{name!r}]", shape, tuple)
             lengths = tuple(_validate.nonnegative_int(f"shapes[{name!r}]", n) for n in shape)
             start, end = end, end + math.prod(lengths)
-            found[name] = lengths
+            checked[name] = lengths
             sizes[name] = end - start
             slices[name] = slice(start, end)
-        self.shapes: Mapping[str, tuple[int, ...]] = MappingProxyType(found)
+        self.shapes: Mapping[str, tuple[int, ...]] = MappingProxyType(checked)
         self.sizes: Mapping[str, int] = MappingProxyType(sizes)
         self.slices: Mapping[str, slice] = MappingProxyType(slices)
-        self.names: tuple[str, ...] = tuple(found)
+        self.names: tuple[str, ...] = tuple(checked)
         self.size: int = end
         self._places = tuple((n, self.slices[n], self.shapes[n]) for n in self.names)
 

@@ -8,6 +8,7 @@ go to one worker, across files; every other file goes to one worker as a whole.
 from __future__ import annotations
 
 import re
+import signal
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ import pytest
 pytest_plugins = ["pytester"]
 
 DESCRIPTION = re.compile(r"\[(?:.*-)?([A-Z][A-Za-z]*Spec)-")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C be heard, by children too, where whoever started the tests ignores it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist may be missing

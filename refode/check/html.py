@@ -192,10 +192,10 @@ def _pictures(outcome: Outcome) -> list[str]:
 
 def _size(svg: bytes) -> tuple[int, int]:
     """Width and height in pixels, from those in points."""
-    found = re.search(rb'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', svg)
-    if found is None:
+    sides = re.search(rb'<svg [^>]*?width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+    if sides is None:
         raise ValueError("svg: got no width and height in points, wanted a picture of matplotlib")
-    width, height = (round(float(number) * 4 / 3) for number in found.groups())
+    width, height = (round(float(number) * 4 / 3) for number in sides.groups())
     return width, height
 
 

@@ -90,9 +90,9 @@ class Judge:
         return self._last[1]
 
     def _live(self, document: Document) -> Truth:
-        found = self.oracle().call("judge", document)
-        values = {k: v for k, v in found.items() if ":" not in k}
-        changes = {p: {k: float(found[f"{p}:{k}"]) for k in values} for p in PRECISIONS}
+        answer = self.oracle().call("judge", document)
+        values = {k: v for k, v in answer.items() if ":" not in k}
+        changes = {p: {k: float(answer[f"{p}:{k}"]) for k in values} for p in PRECISIONS}
         return Truth(values, tolerances(document["problem"], values, changes))
 
     def values(self, document: Document) -> dict[str, Array]:

@@ -47,12 +47,12 @@ def _counts(rows: list[Row]) -> dict[str, str]:
 
 
 def _hints(outcome: Outcome) -> dict[tuple[str, str], list[str]]:
-    found: dict[tuple[str, str], list[str]] = {}
+    hints: dict[tuple[str, str], list[str]] = {}
     for finding in outcome.findings:
         sure = "" if finding.certain else " (by the shape of the error)"
         for case, quantity in finding.explained:
-            found.setdefault((case, quantity), []).append(f"{finding.sentence}{sure}")
-    return found
+            hints.setdefault((case, quantity), []).append(f"{finding.sentence}{sure}")
+    return hints
 
 
 def _test(

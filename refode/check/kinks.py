@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from refode.check.case import Case
 from refode.check.plain import RIGHT
-from refode.check.plain.game import Game, energy
+from refode.check.plain.game import GameFormulas, energy
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, Array]
@@ -50,7 +50,7 @@ def near_kink(document: Document, found: Arrays) -> float:
 
 def residual(document: Document, found: Arrays) -> Array:
     """Terms of the HJB residual (24) at the stages, (4, n_steps, n_stages, N)."""
-    game = Game(Case.of(document), RIGHT)
+    game = GameFormulas(Case.of(document), RIGHT)
     square = (found["phi_gradient"] ** 2).sum(axis=-1)
     Q = energy(game.setting["energy"], found["stages"], RIGHT)
     log_rho = _log_density_at_stages(game, found)
@@ -59,14 +59,14 @@ def residual(document: Document, found: Arrays) -> Array:
 
 def terminal_gap(document: Document, found: Arrays) -> Array:
     """Phi and -G' at the paths' ends, (2, N)."""
-    game = Game(Case.of(document), RIGHT)
+    game = GameFormulas(Case.of(document), RIGHT)
     z, log_rho = found["trajectory"][-1], found["log_density_path"][-1]
     theta = {name: value[None, None] for name, value in game.case.theta.items()}
     phi, derivative = game.lacking(theta, np.column_stack([z, log_rho])[None])
     return np.stack([phi[0], -derivative[0]])
 
 
-def _log_density_at_stages(game: Game, found: Arrays) -> Array:
+def _log_density_at_stages(game: GameFormulas, found: Arrays) -> Array:
     """log rho, whose slope is Lap Phi / alpha, (n_steps, n_stages, N)."""
     slopes = found["phi_laplacian"] / game.alpha("d")
     moved = np.einsum("ij,njk->nik", game.case.scheme.A, slopes)

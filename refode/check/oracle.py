@@ -88,11 +88,11 @@ def labels_moved(document: Document, rng: Any, draws: int) -> dict[str, float]:
     most: dict[str, float] = {}
     for _ in range(draws):
         F_bar = one_hot * rng.choice([-1.0, 1.0], (len(y), 1)) / len(y)
-        found = {name: largest(v) for name, v in kernels.of_outputs(document, F_bar).items()}
-        slope = found.pop("outputs_dot")
-        for name, change in found.items():
+        sizes = {name: largest(v) for name, v in kernels.of_outputs(document, F_bar).items()}
+        slope = sizes.pop("outputs_dot")
+        for name, change in sizes.items():
             if name.startswith("hessian_vector/"):
-                change += slope * found["gradient/" + name.partition("/")[2]]
+                change += slope * sizes["gradient/" + name.partition("/")[2]]
             most[name] = max(most.get(name, 0.0), change)
     return most
 
@@ -175,10 +175,10 @@ class Oracle:
 
     def judge(self, document: Document) -> dict[str, Any]:
         """Right values, and the largest change of each at every precision."""
-        found: dict[str, Any] = dict(truth(document))
+        values: dict[str, Any] = dict(truth(document))
         for precision, by_name in both_changes(document).items():
-            found |= {f"{precision}:{name}": value for name, value in by_name.items()}
-        return found
+            values |= {f"{precision}:{name}": value for name, value in by_name.items()}
+        return values
 
 
 oracle = Oracle()

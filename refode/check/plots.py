@@ -100,12 +100,12 @@ def rows_of(outcome: Outcome, most: int = MOST_ROWS) -> dict[str, list[Row]]:
 
 def _cells(rows: list[Row], columns: list[str]) -> list[tuple[float, str]]:
     """For each column the fewest digits, NaN for none, and the gravest verdict, "" for none."""
-    found: dict[str, list[Row]] = {}
+    by_column: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.name or WHOLE, []).append(row)
+        by_column.setdefault(row.name or WHOLE, []).append(row)
     cells = []
     for column in columns:
-        mine = found.get(column, [])
+        mine = by_column.get(column, [])
         verdicts = {row.verdict for row in mine}
         known = [r.digits for r in mine if r.verdict in (RIGHT, WRONG) and r.digits == r.digits]
         verdict = next((v for v in (INVALID, WRONG, RIGHT, SKIPPED) if v in verdicts), "")
@@ -186,8 +186,8 @@ def _points(outcome: Outcome, table: list[Line], verdict: str) -> tuple[Any, Any
 
 def _ascii(text: str) -> str:
     """Text that every font has, of bounded length."""
-    plain = clean(text).encode("ascii", "replace").decode()
-    return plain if len(plain) <= 40 else plain[:37] + "..."
+    encoded = clean(text).encode("ascii", "replace").decode()
+    return encoded if len(encoded) <= 40 else encoded[:37] + "..."
 
 
 def _svg(made: Any) -> bytes:

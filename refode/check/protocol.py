@@ -152,14 +152,14 @@ def _together(whole: Any, case: Case, answer: Answer) -> Mapping[str, Any]:
 
 def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
     """Names such as "gradient/W0" gathered into dicts."""
-    found: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
     for key, value in given.items():
         name, _, block = str(key).partition("/")
         if block:
-            found.setdefault(name, {})[block] = value
+            nested.setdefault(name, {})[block] = value
         else:
-            found[name] = value
-    return found
+            nested[name] = value
+    return nested
 
 
 def _take(answer: Answer, quantity: str, value: Any) -> None:

@@ -91,10 +91,10 @@ def tame(document: Document, results: Results = kernels.results) -> bool:
     All results are finite and below 1e3, and no absolute value is within a hundredth of its kink,
     where rounding would decide on the sign of what follows.
     """
-    found = results(document)
-    if not all(np.all(np.abs(value) < LARGEST) for value in found.values()):  # nor NaN
+    values = results(document)
+    if not all(np.all(np.abs(value) < LARGEST) for value in values.values()):  # nor NaN
         return False
-    return near_kink(document, found) >= NEAREST
+    return near_kink(document, values) >= NEAREST
 
 
 def _document(one: One, kinds: Sequence[str]) -> Document:
@@ -142,16 +142,16 @@ def _sizes(one: One, name: str) -> Document:
         if one(("symmetric", "lowrank")) == "symmetric":  # first, having less to draw
             return {**shape, "quadratic": "symmetric"}
         return {**shape, "rank": one((1, 2, 3)), "quadratic": "lowrank"}
-    found: Document = {"time": one((False, True))}
+    settings: Document = {"time": one((False, True))}
     if name not in ("Affine", "Shallow"):
-        found["activation"] = one(("identity", "tanh", "softplus", "sine"))
+        settings["activation"] = one(("identity", "tanh", "softplus", "sine"))
     if name in ("Shallow", "Parabolic", "Leapfrog"):
-        found["width"] = one((1, 2, 3, 4))
+        settings["width"] = one((1, 2, 3, 4))
     if name == "MLP":
-        found["widths"] = [one((1, 2, 3, 4)) for _ in range(one((0, 1, 2, 3)))]
+        settings["widths"] = [one((1, 2, 3, 4)) for _ in range(one((0, 1, 2, 3)))]
     if name == "Antisymmetric":
-        found["gamma"] = one(("0", "0.25", "0.5", "1"))
-    return found
+        settings["gamma"] = one(("0", "0.25", "0.5", "1"))
+    return settings
 
 
 def steps(basis: str, J: int) -> tuple[int, ...]:

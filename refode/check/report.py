@@ -149,11 +149,11 @@ def write(outcome: Outcome, folder: str | Path) -> list[Path]:
     target.mkdir(parents=True, exist_ok=True)
     texts = {
         "report.html": html.page(outcome),
-        "report.json": json.dumps(plain(outcome.record()), indent=1, allow_nan=False) + "\n",
+        "report.json": json.dumps(as_json(outcome.record()), indent=1, allow_nan=False) + "\n",
         "junit.xml": junit.document(outcome),
     }
     if outcome.shrunk is not None:
-        texts["smallest.json"] = text(plain(outcome.shrunk))
+        texts["smallest.json"] = text(as_json(outcome.shrunk))
     else:  # one of an earlier check would be taken for this one's
         (target / "smallest.json").unlink(missing_ok=True)
     for name, content in texts.items():
@@ -161,16 +161,16 @@ def write(outcome: Outcome, folder: str | Path) -> list[Path]:
     return [target / name for name in texts]
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Return `value` as JSON can hold it: NaN and infinity as text, arrays as lists."""
     if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
+        return {str(key): as_json(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
+        return [as_json(entry) for entry in value]
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return as_json(value.tolist())
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return as_json(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

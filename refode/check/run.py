@@ -80,8 +80,8 @@ def check(
         if isinstance(opened, Folder):
             outcome.rows += [_unknown(name) for name in opened.unknown]
         if n_random:
-            found, outcome.shrunk = _random(opened, judge, asked, n_random, seed, progress)
-            judged += found
+            failing, outcome.shrunk = _random(opened, judge, asked, n_random, seed, progress)
+            judged += failing
         outcome.rows[:0] = [row for one in judged for row in one.rows]
         if diagnose and not outcome.passed:
             from refode.check.diagnose.diagnosis import diagnosed
@@ -140,9 +140,9 @@ def _random(
         judged.append(judged_case(document, target, judge, precision))
         return any(row.failed for row in judged[-1].rows)
 
-    found = search(wrong, n, seed, results=lambda document: judge.truth(document).values)
+    failing = search(wrong, n, seed, results=lambda document: judge.truth(document).values)
     # what was tried while shrinking tells no more than the first failure and the smallest one
-    kept = judged[: found.tried]
-    if found.smallest is not None:
-        kept.append(judged_case(found.smallest, target, judge, precision))
-    return kept, found.smallest
+    kept = judged[: failing.tried]
+    if failing.smallest is not None:
+        kept.append(judged_case(failing.smallest, target, judge, precision))
+    return kept, failing.smallest

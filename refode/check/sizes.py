@@ -43,19 +43,19 @@ def sizes(problem: Mapping[str, Any], values: Mapping[str, Array]) -> dict[str, 
         that reads it has log rho times its size: this is how far rounding moves an exponential.
         What is 0 altogether counts as of size 1, the size of the cases' numbers.
     """
-    found = {name: largest(v) for name, v in values.items()}
+    by_name = {name: largest(v) for name, v in values.items()}
     for quantity in OF_WEIGHTS:
-        blocks = [name for name in found if name.startswith(f"{quantity}/")]
-        found |= dict.fromkeys(blocks, max((found[b] for b in blocks), default=0.0))
+        blocks = [name for name in by_name if name.startswith(f"{quantity}/")]
+        by_name |= dict.fromkeys(blocks, max((by_name[b] for b in blocks), default=0.0))
     if problem["type"] == "supervised":
-        _at_least(found, "terms/loss", found.get("outputs", 0.0))
+        _at_least(by_name, "terms/loss", by_name.get("outputs", 0.0))
     if problem["type"] == "flow":
-        _at_least(found, "terms/likelihood", found.get("log_density", 0.0))
+        _at_least(by_name, "terms/likelihood", by_name.get("log_density", 0.0))
     if problem["type"] == "game":
-        _game(problem, found)
-    terms = [name for name in found if name.startswith("terms/")]
-    _at_least(found, "total", max((found[name] for name in terms), default=0.0))
-    return {name: size or 1.0 for name, size in found.items()}
+        _game(problem, by_name)
+    terms = [name for name in by_name if name.startswith("terms/")]
+    _at_least(by_name, "total", max((by_name[name] for name in terms), default=0.0))
+    return {name: size or 1.0 for name, size in by_name.items()}
 
 
 def _game(problem: Mapping[str, Any], found: dict[str, float]) -> None:

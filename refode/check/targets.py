@@ -62,9 +62,9 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         known = set(files.names())
-        found = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".npz")]
-        self.files = {p.stem: p for p in found if p.stem in known}
-        self.unknown = [p.name for p in found if p.stem not in known and p.name != "schema.json"]
+        paths = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".npz")]
+        self.files = {p.stem: p for p in paths if p.stem in known}
+        self.unknown = [p.name for p in paths if p.stem not in known and p.name != "schema.json"]
         if not self.files:
             raise ValueError(
                 f"target: got the folder {folder} without any file named as a golden case, "
@@ -112,13 +112,13 @@ def _from_json(path: Path, name: str) -> list[tuple[str, Any]]:
             raise ValueError(f"{key}: got {document[key]!r}, wanted {wanted!r}")
     if "inputs" in document:
         raise ValueError(_GOLDEN)
-    found: list[tuple[str, Any]] = []
+    arrays: list[tuple[str, Any]] = []
     for quantity, value in document["results"].items():
         if quantity in BLOCKED and isinstance(value, dict):
-            found += [(f"{quantity}/{block}", v) for block, v in value.items()]
+            arrays += [(f"{quantity}/{block}", v) for block, v in value.items()]
         else:
-            found.append((quantity, value))
-    return found
+            arrays.append((quantity, value))
+    return arrays
 
 
 def _from_npz(path: Path, name: str) -> list[tuple[str, Any]]:

@@ -102,8 +102,8 @@ def ratio(row: Row) -> float:
 
 
 def _seen_from(rows: Iterable[Row]) -> tuple[float, float]:
-    found = [r.smallest for r in rows if r.verdict == RIGHT and math.isfinite(r.smallest)]
-    return (min(found), max(found)) if found else (math.nan, math.nan)
+    smallest = [r.smallest for r in rows if r.verdict == RIGHT and math.isfinite(r.smallest)]
+    return (min(smallest), max(smallest)) if smallest else (math.nan, math.nan)
 
 
 def _model(rows: Iterable[Row]) -> str:
@@ -192,14 +192,14 @@ def reasons(outcome: Outcome) -> list[tuple[str, str]]:
         if row.verdict == SKIPPED:
             why.setdefault(row.name or WHOLE, []).append(row)
     names = [n for n in QUANTITIES if n in why] + [n for n in why if n not in QUANTITIES]
-    found = []
+    sentences = []
     for name in names:
         rows = why[name]
         (first, times), *others = Counter(row.reason for row in rows).most_common()
         more = f" ({times:,} times, and {counted(len(others), 'other reason')})" if others else ""
         cases = counted(len({row.case for row in rows}), "case")
-        found.append((name, f"{cases}: {short(first, 100) or NO_REASON}{more}"))
-    return found
+        sentences.append((name, f"{cases}: {short(first, 100) or NO_REASON}{more}"))
+    return sentences
 
 
 def headline(outcome: Outcome) -> str:

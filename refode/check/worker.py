@@ -38,15 +38,15 @@ def load(target: str) -> Any:
     if not colon or not module_name or not name:
         raise ValueError(f"target: got {target!r}, wanted a folder or module:adapter")
     try:
-        found: Any = importlib.import_module(module_name)
+        target_object: Any = importlib.import_module(module_name)
     except Exception as error:
         what = f"target: importing {module_name} failed with {described(error)}"
         raise ImportError(what) from error
     for part in name.split("."):
-        if not hasattr(found, part):
+        if not hasattr(target_object, part):
             raise ValueError(f"target: got {target!r}, and {module_name} has no {name}")
-        found = getattr(found, part)
-    made = found() if isinstance(found, type) else found
+        target_object = getattr(target_object, part)
+    made = target_object() if isinstance(target_object, type) else target_object
     return adapter_of(made, f" of {target}")
 
 
@@ -88,8 +88,8 @@ def main() -> None:
 
 def _reply(adapter: Any, request: dict[str, Any]) -> dict[str, Any]:
     if "call" in request:
-        found = getattr(adapter, request["call"])(*request["arguments"])
-        return {"values": {k: np.asarray(v) for k, v in found.items()}}
+        answer = getattr(adapter, request["call"])(*request["arguments"])
+        return {"values": {k: np.asarray(v) for k, v in answer.items()}}
     return vars(answered(adapter, request["document"], tuple(request["wanted"])))
 
 

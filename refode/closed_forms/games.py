@@ -334,13 +334,13 @@ def _coordinates(named: dict[str, ArrayLike]) -> list[Float64]:
     vectors = {name: _validate.n_axes(value) for name, value in named.items()}
     first = next((name for name, axes in vectors.items() if axes), None)
     d = 1 if first is None else len(_validate.real_array(first, named[first], ("d",)))
-    found = []
+    vectors_of = []
     for name, value in named.items():
         if vectors[name]:
-            found.append(_validate.real_array(name, value, (d,)))
+            vectors_of.append(_validate.real_array(name, value, (d,)))
         else:
-            found.append(np.full(d, _validate.real_number(name, value)))
-    return found
+            vectors_of.append(np.full(d, _validate.real_number(name, value)))
+    return vectors_of
 
 
 def _order(derivative: int) -> int:

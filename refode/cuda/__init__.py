@@ -20,10 +20,10 @@ def settings(**how: Any) -> Any:
 
 
 def bytes_of(problem: Any, n: int) -> int:
-    """See `refode.cuda.driver.bytes_of`."""
-    from refode.cuda import driver
+    """See `refode.cuda.launching.bytes_of`."""
+    from refode.cuda import launching
 
-    return driver.bytes_of(problem, n)
+    return launching.bytes_of(problem, n)
 
 
 def calibrate(**how: Any) -> float:
@@ -34,14 +34,14 @@ def calibrate(**how: Any) -> float:
 
 
 def release() -> None:
-    """See `refode.cuda.rooms.release`."""
-    from refode.cuda import rooms
+    """See `refode.cuda.buffers.release`."""
+    from refode.cuda import buffers
 
-    rooms.release()
+    buffers.release()
 
 
 def _module(name: str) -> Any:
-    """A module of this room, imported when the first sweep asks for it."""
+    """A module of this package, imported when the first sweep asks for it."""
     return importlib.import_module(f"refode.cuda.{name}")
 
 

@@ -20,7 +20,7 @@ from refode.cuda.energies import energy_bodies
 from refode.cuda.mlp import mlp
 from refode.cuda.ops import Ops
 from refode.cuda.potential import potential
-from refode.cuda.registry import BY_SAMPLE, found, plain, register
+from refode.cuda.registry import BY_SAMPLE, class_name, found, register
 from refode.cuda.shallow import shallow
 from refode.cuda.targets import DenseOnDevice, target_bodies
 from refode.fields.mlp import MLPSpec
@@ -28,7 +28,7 @@ from refode.fields.potential.layout import PotentialSpec
 from refode.fields.shallow import NarrowShallowSpec, ShallowSpec
 from refode.ode.placement import Resident
 from refode.sweeps.dynamics import Flow, Hutchinson, LogDet, Plain
-from refode.sweeps.game_dynamics import Game
+from refode.sweeps.game_dynamics import GameDynamics
 
 register("field", ShallowSpec)(shallow)
 register("field", NarrowShallowSpec)(shallow)
@@ -93,15 +93,15 @@ def _frozen(made: FieldBodies, f: Any) -> FieldBodies:
 
 def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:
     """Bodies of a right-hand side."""
-    if isinstance(description, Game):
+    if isinstance(description, GameDynamics):
         return game_dynamics.game(ops, energy_bodies(ops, description.energy))
     make = found("dynamics", description)
     field = field_bodies(ops, description.field)
     if isinstance(description, Hutchinson) and field.tangent is None:
         raise ValueError(
             f"trace: got Hutchinson's estimate with device='cuda' and the field "
-            f"{plain(type(description.field))}, which has no tangent there, wanted 'exact', or "
-            "device='cpu'"
+            f"{class_name(type(description.field))}, which has no tangent there, wanted 'exact', "
+            "or device='cpu'"
         )
     return make(ops, field)
 

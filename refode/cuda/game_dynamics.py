@@ -1,4 +1,4 @@
-"""The state of a mean field game on the device: twin of ``Game`` in
+"""The state of a mean field game on the device: twin of ``GameDynamics`` in
 refode/sweeps/game_dynamics.py.
 """
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from numba import cuda
 
-from refode.cuda import device, rooms
+from refode.cuda import buffers, device
 from refode.cuda.ops import launch_shape
 
 #: Threads a side of a block, and entries a side that a thread computes.
@@ -60,38 +60,38 @@ def sums() -> tuple[Any, ...]:
         rows, columns, S = U.shape[0] // D, X.shape[0] // D, U.shape[1]
         side, each = _shape()[:2]
         parts = -(-D * S // part)
-        room = _room(parts * rows * columns, bar.dtype)
+        buffer = _buffer(parts * rows * columns, bar.dtype)
         grid = (-(-columns // (side * each)), -(-rows // (side * each)), parts)
-        outer[grid, (side, side)](U, X, D, part, room)
-        collect[launch_shape()](room, parts, rows * columns, bar, at, 1, 1.0)
+        outer[grid, (side, side)](U, X, D, part, buffer)
+        collect[launch_shape()](buffer, parts, rows * columns, bar, at, 1, 1.0)
 
     def row_sums(bar: Any, at: int, U: Any, factor: float) -> None:
         column_sums(bar, at, 1, U, factor)
 
     def column_sums(bar: Any, at: int, step: int, U: Any, factor: float) -> None:
         parts = -(-U.shape[1] // part)
-        room = _room(parts * U.shape[0], bar.dtype)
-        row_parts[(U.shape[0], parts), threads](U, part, room)
-        collect[launch_shape()](room, parts, U.shape[0], bar, at, step, factor)
+        buffer = _buffer(parts * U.shape[0], bar.dtype)
+        row_parts[(U.shape[0], parts), threads](U, part, buffer)
+        collect[launch_shape()](buffer, parts, U.shape[0], bar, at, step, factor)
 
     def row_products(bar: Any, at: int, U: Any, v: Any, factor: float) -> None:
         parts = -(-U.shape[1] // part)
-        room = _room(parts * U.shape[0], bar.dtype)
-        product_parts[(U.shape[0], parts), threads](U, v, part, room)
-        collect[launch_shape()](room, parts, U.shape[0], bar, at, 1, factor)
+        buffer = _buffer(parts * U.shape[0], bar.dtype)
+        product_parts[(U.shape[0], parts), threads](U, v, part, buffer)
+        collect[launch_shape()](buffer, parts, U.shape[0], bar, at, 1, factor)
 
     def total(bar: Any, at: int, v: Any, factor: float) -> None:
         parts = -(-v.shape[0] // part)
-        room = _room(parts, bar.dtype)
-        total_parts[(1, parts), threads](v, part, room)
-        collect[launch_shape()](room, parts, 1, bar, at, 1, factor)
+        buffer = _buffer(parts, bar.dtype)
+        total_parts[(1, parts), threads](v, part, buffer)
+        collect[launch_shape()](buffer, parts, 1, bar, at, 1, factor)
 
     return product, product_transposed, outer_add, row_sums, row_products, total, column_sums
 
 
-def _room(size: int, dtype: Any) -> Any:
+def _buffer(size: int, dtype: Any) -> Any:
     """Room for parts of sums: launches follow one another."""
-    return rooms.room("parts", size, dtype)
+    return buffers.buffer("parts", size, dtype)
 
 
 @functools.cache

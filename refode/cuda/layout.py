@@ -163,10 +163,10 @@ def _place(
     table, both = itemsize * table_size(n_stages), 2 * itemsize * even(weights)
     limit = current().shared or device.shared_memory()
     for sharing, threads in SHARING:
-        room = limit // sharing
-        if table + near <= room:
-            with_weights = table + near + both <= room
-            with_tape = with_weights and table + near + both + far <= room
+        share = limit // sharing
+        if table + near <= share:
+            with_weights = table + near + both <= share
+            with_tape = with_weights and table + near + both + far <= share
             return sharing, threads, (True, with_weights, with_tape)
     return SHARING[1][0], SHARING[1][1], (False, False, False)
 
@@ -178,16 +178,16 @@ def _numba_type(dtype: np.dtype) -> Any:
 
 
 # --- bytes ---------------------------------------------------------------------------------
-def bytes_of_layout(found: Layout, itemsize: int, weights: int, columns: int) -> int:
-    """Of the blocks' rooms and sums, of the weights, of the samples themselves."""
-    placed = found.placed
-    room = found.S * (found.near + found.far) if placed is None else placed.room()
-    return itemsize * (found.blocks * (room + found.sums) + weights + found.sums + columns)
+def bytes_of_layout(laid: Layout, itemsize: int, weights: int, columns: int) -> int:
+    """Of the blocks' buffers and sums, of the weights, of the samples themselves."""
+    placed = laid.placed
+    work = laid.S * (laid.near + laid.far) if placed is None else placed.global_numbers()
+    return itemsize * (laid.blocks * (work + laid.sums) + weights + laid.sums + columns)
 
 
-def memory(sweep: Sweep, n: int, weights: tuple[int, int], columns: int, cost: Any = None,
-           n_cost: int = 0) -> int:  # fmt: skip
+def bytes_needed(sweep: Sweep, n: int, weights: tuple[int, int], columns: int, cost: Any = None,
+                 n_cost: int = 0) -> int:  # fmt: skip
     """Bytes on the device for n samples of ``columns`` numbers, and (slots, q) weights."""
     itemsize = np.dtype(sweep.dtype).itemsize
-    found = layout(sweep, n, weights, cost, n_cost)
-    return bytes_of_layout(found, itemsize, weights[0] * weights[1], n * columns)
+    laid = layout(sweep, n, weights, cost, n_cost)
+    return bytes_of_layout(laid, itemsize, weights[0] * weights[1], n * columns)

@@ -1,6 +1,6 @@
 """Two ways to run the same formulas on a device: a tile a block, or a launch an operation.
 
-The fields, schemes and costs of this room are written once, against an ``Ops``:
+The fields, schemes and costs of this package are written once, against an ``Ops``:
 
 ``tile(S, threads)``  a block of threads takes a tile of S samples through the whole trajectory;
                       every operation is a function on the device, shared by the block's threads.

@@ -69,7 +69,7 @@ def found(kind: str, description: Any) -> Callable[..., Any]:
     """What makes the bodies of a description; ValueError where the device has none."""
     table = TABLES[kind]
     if type(description) not in table:
-        wanted = ", ".join(sorted({plain(known) for known in table}))
+        wanted = ", ".join(sorted({class_name(known) for known in table}))
         raise ValueError(
             f"device: got 'cuda' with the {kind} {type(description).__name__}, wanted one of "
             f"{wanted}, or device='cpu'"
@@ -77,6 +77,6 @@ def found(kind: str, description: Any) -> Callable[..., Any]:
     return table[type(description)]
 
 
-def plain(cls: type) -> str:
+def class_name(cls: type) -> str:
     """The name of a class of descriptions as messages have it."""
     return cls.__name__.removesuffix("Spec")

@@ -63,7 +63,7 @@ class Placed(NamedTuple):
     registers: int
 
     def starts(self) -> tuple[int, int, int, int]:
-        """Where E, E's cotangent, near and far begin, in shared memory or in a block's room."""
+        """Where E, E's cotangent, near and far begin, in shared memory or in a block's buffer."""
         both = even(self.slots * self.q)
         E = table_size(self.n_stages)
         near = E + 2 * both if self.weights_shared else E
@@ -79,7 +79,7 @@ class Placed(NamedTuple):
         rows = self.near * self.near_shared + self.far * self.far_shared
         return table_size(self.n_stages) + 2 * both * self.weights_shared + rows * length
 
-    def room(self) -> int:
+    def global_numbers(self) -> int:
         """Numbers of a block in global memory."""
         length = self.S + 1
         return length * (
@@ -174,7 +174,7 @@ def walks(
 def forward_kernel(dynamics: DynamicsBodies, shape: Shape, placed: Placed) -> Any:
     """A launch of ``forward`` over tiles."""
     forward, _ = walks(tile(placed.S, placed.threads), dynamics, None, shape)
-    prepare, room_size = _prepare(placed), placed.room()
+    prepare, room_size = _prepare(placed), placed.global_numbers()
     S, length, n_near, n_stages = placed.S, placed.S + 1, placed.near, placed.n_stages
     near_shared, near_at, kind = placed.near_shared, placed.starts()[2], placed.dtype
 
@@ -211,7 +211,8 @@ def gradient_kernel(
     n_slots, q, kind = placed.slots, placed.q, placed.dtype
     near_shared, weights_shared, far_shared = placed[8:11]
     E_at, E_bar_at, near_at, far_at = placed.starts()
-    room_size, size, n_weights = placed.room(), n_slots * q + placed.n_cost + 1, n_slots * q
+    room_size, n_weights = placed.global_numbers(), n_slots * q
+    size = n_weights + placed.n_cost + 1
     prepare, load_weights, keep_weights = _prepare(placed), *_weights(placed)
 
     @launched(placed.registers)

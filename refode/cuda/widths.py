@@ -30,15 +30,15 @@ def _known() -> dict[str, dict[str, float]]:
         A file of another form.
     """
     try:
-        found = json.loads(store().read_text())
+        stored = json.loads(store().read_text())
     except FileNotFoundError:
         return {}
     except ValueError as error:
         raise ValueError(_spoilt(error)) from error
-    rows = found.values() if isinstance(found, dict) else [None]
+    rows = stored.values() if isinstance(stored, dict) else [None]
     if not all(isinstance(r, dict) and all(_is_size(n) for n in r.values()) for r in rows):
         raise ValueError(_spoilt("not numbers of entries by device and number type"))
-    return found
+    return stored
 
 
 def _is_size(n: Any) -> bool:

@@ -1,6 +1,6 @@
 """From arrays to kernels and back: buffers, chunks, sums in fixed order.
 
-Twin on the device: refode/cuda/driver.py.
+Twin on the device: refode/cuda/launching.py.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _blocks(sweep: Sweep, n_samples: int) -> tuple[int, Array]:
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows)."""
     if sweep.runs_on_device(E):
-        return placement.room("driver").forward(sweep, E, x, whole)
+        return placement.gpu_module("launching").forward(sweep, E, x, whole)
     if sweep.device != "cpu":  # a complex step
         x = placement.hosted(x)
     X = np.ascontiguousarray(x, dtype=E.dtype)
@@ -139,7 +139,8 @@ def gradient(
 ) -> Gradient:  # fmt: skip
     """Value of a cost and its cotangents, by one forward and one adjoint sweep a block."""
     if sweep.runs_on_device(E):
-        return placement.room("driver").gradient(sweep, E, x, cost, n_cost, cost_rows, want_x)
+        twin = placement.gpu_module("launching")
+        return twin.gradient(sweep, E, x, cost, n_cost, cost_rows, want_x)
     if sweep.device != "cpu":  # a complex step
         x, cost = placement.hosted(x), placement.hosted(cost)
     X = np.ascontiguousarray(x, dtype=E.dtype)

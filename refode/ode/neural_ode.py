@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,32 +14,13 @@ from refode.fields.contract import Field
 from refode.ode import driver, placement
 from refode.ode import steps as stepping
 from refode.ode.placement import Placement
+from refode.ode.plan import SYMPLECTIC, Plan, ends_bar, planned, scheme_of
 from refode.sweeps.dynamics import LogDet, Plain
-from refode.sweeps.runge_kutta import RungeKutta
-from refode.sweeps.sweep import MEMORY, Grid
+from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
 TINY = 1e-200  # the complex step: its square is below the smallest number
-
-# name: (which half moves, fraction of h, at which fraction of the step)
-SYMPLECTIC = {
-    "verlet": ([1, 0], [1.0, 1.0], [0.0, 1.0]),
-    "stormer_verlet": ([1, 0, 1], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]),
-}
-
-
-class Plan(NamedTuple):
-    """A time grid with the weights that its stages read."""
-
-    scheme: Any
-    grid: Grid
-    s: Array  # normalised time of each slot, within the ode's own t_span
-    along: Array  # the same within the interval integrated over
-    shares: tuple[Array, Array]  # of each step's start and length in it
-    P: Any
-    dP: Any
-    identity: bool
 
 
 class NeuralODE(Fixed):
@@ -120,7 +101,7 @@ class NeuralODE(Fixed):
             "basis", bases.Constant() if basis is None else basis, bases.Basis
         )
         self._named_scheme = scheme
-        self.scheme, self._scheme = _scheme(scheme, field)
+        self.scheme, self._scheme = scheme_of(scheme, field)
         self.memory = _validate.choice("memory", memory, tuple(MEMORY))
         if self.memory == "reverse" and not isinstance(self._scheme, Partitioned):
             raise ValueError(
@@ -326,24 +307,10 @@ class NeuralODE(Fixed):
         if span not in self._plans:
             if len(self._plans) > 32:
                 self._plans.clear()
-            self._plans[span] = self._new_plan(span)
+            self._plans[span] = planned(
+                self.steps, self.basis, self._scheme, self.t_span, span
+            )
         return self._plans[span]
-
-    def _new_plan(self, span: tuple[float, float]) -> Plan:
-        t0, T = span
-        nodes, h = self.steps.nodes((t0, T)), self.steps.sizes((t0, T))
-        start, length = self.t_span[0], self.t_span[1] - self.t_span[0]
-        s = (nodes - start) / length
-        table = self.basis.stage_table(s[:-1], s[1:], self._scheme.c)
-        P, dP = table.P, table.dP
-        if P.shape[0] * P.shape[1] <= 4096:  # small: dense products are quicker
-            P, dP = P.toarray(), dP.toarray()
-        # as many slots as coefficients: the first cells alone are an identity's upper rows
-        identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(P.shape[1]))
-        along = (table.s * length + start - t0) / (T - t0)
-        grid = Grid(nodes[:-1].copy(), h, table.slots)
-        shares = self.steps.shares(span)
-        return Plan(self._scheme, grid, table.s, along, shares, P, dP, identity)
 
     def stage_weights(self, theta: Array, plan: Plan) -> Array:
         """Weights of every slot, (n_slots, n_weights): P theta."""
@@ -393,7 +360,7 @@ class NeuralODE(Fixed):
         theta_bar = self.stage_weights_adjoint(weights_bar, plan)
         if not times:
             return theta_bar, result.x_bar
-        return theta_bar, result.x_bar, self._times_bar(theta, plan, result.time_bar, weights_bar)
+        return theta_bar, result.x_bar, self._ends_bar(theta, plan, result.time_bar, weights_bar)
 
     def _charged(
         self, theta: Array, x: Array, cost: Any, plan: Plan, trace: bool, times: bool = False
@@ -407,14 +374,9 @@ class NeuralODE(Fixed):
         result = driver.gradient(sweep, E, x, cost, cost_rows=work_rows(cost), want_x=True)
         return result, self.field.prepare_adjoint(weights, trace, result.E_bar)
 
-    def _times_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
-        """Cotangent of (t0, T), eq. (D24): t_n = t0 + alpha_n (T - t0), h_n = w_n (T - t0)."""
-        alpha, w = plan.shares
-        t_bar, h_bar = time_bar[:, 0], (w * time_bar[:, 1]).sum()
-        ends = np.array([((1 - alpha) * t_bar).sum() - h_bar, (alpha * t_bar).sum() + h_bar])
-        theta_dot = plan.dP @ self._coefficients(theta)  # theta' at every slot
-        slot_bar = (theta_dot * weights_bar).sum(axis=1) / (self.t_span[1] - self.t_span[0])
-        return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])
+    def _ends_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
+        length = self.t_span[1] - self.t_span[0]
+        return ends_bar(plan, length, time_bar, weights_bar, self._coefficients(theta))
 
     def _coefficients(self, theta: Array) -> Array:
         """theta as rows, one a basis coefficient: (J, n_weights)."""
@@ -436,15 +398,3 @@ class NeuralODE(Fixed):
             f"NeuralODE({self.field!r}, scheme={self.scheme!r}, "
             f"{stepping.described(self.steps, self.t_span)}, basis={self.basis!r}{where})"
         )
-
-
-def _scheme(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
-    """Name and kernel description of a scheme."""
-    if isinstance(scheme, tableaus.Tableau):
-        return scheme.name, RungeKutta(*scheme.propagating().as_floats())
-    known = tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
-    name = _validate.choice("scheme", scheme, known)
-    if name in SYMPLECTIC:
-        which, b, c = SYMPLECTIC[name]
-        return name, Partitioned(np.array(which), np.array(b), np.array(c))
-    return name, RungeKutta(*tableaus.get(name).propagating().as_floats())

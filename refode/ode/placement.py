@@ -1,6 +1,6 @@
 """Where sweeps run and their arrays lie: on the CPU, or on a GPU where one is asked for.
 
-The GPU path is a room of its own (refode/cuda), imported when the first sweep asks for it;
+The GPU path is a package of its own (refode/cuda), imported when the first sweep asks for it;
 it registers itself here.
 """
 
@@ -36,12 +36,12 @@ class Placement(NamedTuple):
             name = np.dtype(dtype).name
         except TypeError:
             raise TypeError(f"dtype: got {dtype!r}, wanted 'float64' or 'float32'") from None
-        found = cls(device, _validate.choice("dtype", name, DTYPES))
-        if device == "cpu" and found.dtype != "float64":
+        placement = cls(device, _validate.choice("dtype", name, DTYPES))
+        if device == "cpu" and placement.dtype != "float64":
             raise ValueError(f"dtype: got {name!r} with device='cpu', wanted 'float64'")
         if device != "cpu":
-            room("device").require()
-        return found
+            gpu_module("device").require()
+        return placement
 
 
 _paths: list[Callable[[str], Any]] = []  # the GPU path, once it has been imported
@@ -52,7 +52,7 @@ def register(modules: Callable[[str], Any]) -> None:
     _paths[:] = [modules]
 
 
-def room(module: str) -> Any:
+def gpu_module(module: str) -> Any:
     """A module of the GPU path."""
     if not _paths:
         importlib.import_module("refode.cuda")
@@ -126,9 +126,9 @@ def resident(placement: Placement, name: str, x: Any, shape: tuple[Any, ...], dt
     if placement.device == "cpu":
         raise TypeError(f"{name}: got an array on a device, wanted device='cuda' for it")
     if isinstance(x, Resident):
-        room("device").taken(name, x.there, np.dtype(dtype), shape)
+        gpu_module("device").taken(name, x.there, np.dtype(dtype), shape)
         return x
-    return Resident(room("device").taken(name, x, np.dtype(dtype), shape))
+    return Resident(gpu_module("device").taken(name, x, np.dtype(dtype), shape))
 
 
 def moved(ode: Any, device: str | None, dtype: Any) -> Any:
@@ -144,7 +144,7 @@ def send(placement: Placement, array: Array) -> Resident:
     if placement.device == "cpu":
         raise ValueError("device: got 'cpu', wanted 'cuda' to send samples to")
     kind = placement.dtype if array.dtype.kind == "f" else np.int64
-    device = room("device")
+    device = gpu_module("device")
     sent = np.ascontiguousarray(array, dtype=kind)
     device.check_memory(sent.nbytes)
     return Resident(device.require().to_device(sent), array)

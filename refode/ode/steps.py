@@ -203,22 +203,22 @@ def resolved(
         Naming the argument; a grid besides n_steps, or besides another t_span.
     """
     if grid is None:
-        found = of(default if n_steps is None else n_steps)
+        steps = of(default if n_steps is None else n_steps)
     elif n_steps is not None:
         raise ValueError(f"grid: got times and n_steps={n_steps!r}, wanted one of the two")
     else:
-        found = Given(grid)
-    if found.t_span is None:
-        return found, _validate.interval("t_span", (0.0, 1.0) if t_span is None else t_span)
-    start, end = span = found.t_span
+        steps = Given(grid)
+    if steps.t_span is None:
+        return steps, _validate.interval("t_span", (0.0, 1.0) if t_span is None else t_span)
+    start, end = span = steps.t_span
     if t_span is not None and _validate.interval("t_span", t_span) != span:
         raise ValueError(
             f"grid: got times from {start} to {end} and t_span={t_span!r}, wanted no t_span, or "
             "the grid's ends"
         )
-    equal = Equal(found.n_steps)
-    same = np.array_equal(found.nodes(span), equal.nodes(span))
-    return (equal if same else found), span
+    equal = Equal(steps.n_steps)
+    same = np.array_equal(steps.nodes(span), equal.nodes(span))
+    return (equal if same else steps), span
 
 
 def described(steps: Steps, t_span: Span) -> str:

@@ -16,7 +16,7 @@ from refode.ode.placement import Resident, hosted, resident
 from refode.problems.contract import WithODE
 from refode.problems.paths import all_finite
 from refode.sweeps.dynamics import LogDet
-from refode.sweeps.game_dynamics import Game
+from refode.sweeps.game_dynamics import GameDynamics
 
 Array = np.ndarray
 # what is not finite is named, or is the answer: no warnings of how it came about
@@ -141,18 +141,18 @@ class Controlled(Fixed, WithODE):
 
     def _sweep(self, plan: Plan, dtype: Any) -> driver.Sweep:
         sweep = self.ode.sweep(plan, LogDet, dtype)
-        of, found = self._sweeps.get(id(sweep), (sweep, None))
-        if found is None or of is not sweep:
+        of, of_game = self._sweeps.get(id(sweep), (sweep, None))
+        if of_game is None or of is not sweep:
             game = self.game
-            dynamics = Game(
+            dynamics = GameDynamics(
                 self.potential.description(), game.alpha or 1.0, game.energy.description(),
                 game.entropy, self.hjb_norm == "squared",
             )  # fmt: skip
-            found = sweep._replace(dynamics=dynamics, rows=self.dim + 4)
+            of_game = sweep._replace(dynamics=dynamics, rows=self.dim + 4)
             if len(self._sweeps) > 64:
                 self._sweeps.clear()
-            self._sweeps[id(sweep)] = sweep, found
-        return found
+            self._sweeps[id(sweep)] = sweep, of_game
+        return of_game
 
     @quietly
     def _derivatives(self, theta: Array, t: float, x: Array) -> tuple[Array, ...]:

@@ -38,8 +38,8 @@ class Wrapped(Problem):
         self.layout = getattr(of, "layout", None)
 
     def _method(self, name: str) -> Callable[..., Any] | None:
-        found = getattr(self.of, name, None)
-        return found if callable(found) else None
+        method = getattr(self.of, name, None)
+        return method if callable(method) else None
 
     # --- what there is -------------------------------------------------------------------
     @property
@@ -61,8 +61,8 @@ class Wrapped(Problem):
     def sampler(self) -> Sampler | None:
         """``game.initial.sample``, if there is one."""
         initial = getattr(getattr(self.of, "game", None), "initial", None)
-        found = getattr(initial, "sample", None)
-        return found if callable(found) else None
+        sample = getattr(initial, "sample", None)
+        return sample if callable(sample) else None
 
     # --- parameters ----------------------------------------------------------------------
     @property
@@ -78,12 +78,12 @@ class Wrapped(Problem):
 
     def initial(self, seed: int = 0) -> Any:
         """The object's start; TypeError where it has none."""
-        found = self._method("initial")
-        if found is None:
+        start = self._method("initial")
+        if start is None:
             raise TypeError(
                 f"theta0: got None and {self.kind} without a method initial, wanted a start"
             )
-        return found(seed)
+        return start(seed)
 
     def unpack(self, theta: Array) -> dict[str, Array]:
         """The object's."""

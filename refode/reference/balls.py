@@ -6,14 +6,14 @@ Needs python-flint, ``pip install refode[certify]``.
 from __future__ import annotations
 
 from refode.reference.arithmetic import Balls, using
-from refode.reference.paths import Case, Results
+from refode.reference.paths import Document, Results
 from refode.reference.quantities import quantities
 
 #: Bits of the balls' midpoints: 25 digits need 84, the rest is for what arithmetic loses.
 PRECISION = 256
 
 
-def evaluate(case: Case) -> Results:
+def evaluate(case: Document) -> Results:
     """Every quantity of a case as nested lists of balls, by name.
 
     Parameters

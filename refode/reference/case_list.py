@@ -6,7 +6,7 @@ from typing import Any
 
 from refode.reference.cases import field, flow, game, mixture, ode, rules, supervised
 
-Case = dict[str, Any]
+Document = dict[str, Any]
 
 SMALL = field("Shallow", 2, width=3, time=True)
 LINE = field("Shallow", 1, width=3)
@@ -39,24 +39,25 @@ TO_3 = mixture("1", ["-0.5 0.25 0.5"], [EYE_3])
 ROWS_5 = ["1 0 0 0 0", "0 1 0 0 0", "0 0 0.5 0.25 0", "0 0 0.25 0.5 0", "0 0 0 0 1"]
 IN_5 = mixture("1", ["0.25 0 -0.5 0 1"], [ROWS_5])
 
-BUMP: Case = {"type": "GaussianBump", "height": "3", "mean": ["0.25", "-0.125"],
-              "covariance": [["1", "0.25"], ["0.25", "0.5"]]}  # fmt: skip
-BOWL: Case = {"type": "Quadratic", "stiffness": "0.75", "centre": ["0.25", "0.25"]}
-BOWL_3: Case = {"type": "Quadratic", "stiffness": "0.5", "centre": ["0.25", "0", "-0.5"]}
-BOWL_5: Case = {"type": "Quadratic", "stiffness": "0.5", "centre": ["0.25", "0", "-0.5", "1", "0"]}
-BOTH: Case = {"hjb": 1.75, "hjb_terminal": 0.625}
+BUMP: Document = {"type": "GaussianBump", "height": "3", "mean": ["0.25", "-0.125"],
+                  "covariance": [["1", "0.25"], ["0.25", "0.5"]]}  # fmt: skip
+BOWL: Document = {"type": "Quadratic", "stiffness": "0.75", "centre": ["0.25", "0.25"]}
+BOWL_3: Document = {"type": "Quadratic", "stiffness": "0.5", "centre": ["0.25", "0", "-0.5"]}
+BOWL_5: Document = {"type": "Quadratic", "stiffness": "0.5",
+                    "centre": ["0.25", "0", "-0.5", "1", "0"]}
+BOTH: Document = {"hjb": 1.75, "hjb_terminal": 0.625}
 
 
-def cases() -> list[Case]:
+def cases() -> list[Document]:
     """All cases, inputs alone."""
-    found = [*_odes(), *_supervised(), *_flows(), *_games()]
-    names = [case["name"] for case in found]
+    listed = [*_odes(), *_supervised(), *_flows(), *_games()]
+    names = [case["name"] for case in listed]
     if len(set(names)) < len(names):
         raise ValueError(f"names: got one twice among {names}")
-    return found
+    return listed
 
 
-def _odes() -> list[Case]:
+def _odes() -> list[Document]:
     back = (1.25, -0.25)
     return [
         ode("ode-euler-affine", "Euler on a linear field: the map is (I + hA)^n", 1, AFFINE,
@@ -110,7 +111,7 @@ def _odes() -> list[Case]:
     ]  # fmt: skip
 
 
-def _supervised() -> list[Case]:
+def _supervised() -> list[Document]:
     return [
         supervised("supervised-regression", "two outputs", 31, SMALL, "regression", 2,
                    basis="PiecewiseConstant 2", tikhonov=0.25),
@@ -142,7 +143,7 @@ def _supervised() -> list[Case]:
     ]  # fmt: skip
 
 
-def _flows() -> list[Case]:
+def _flows() -> list[Document]:
     return [
         flow("flow-shallow", "likelihood alone", 51, SMALL, n=3),
         flow("flow-transport", "with transport cost", 52, SMALL, transport=0.375, n=3,
@@ -175,9 +176,9 @@ def _flows() -> list[Case]:
     ]  # fmt: skip
 
 
-def _games() -> list[Case]:
-    crowd: Case = {"entropy": 0.25, "energy": (BUMP, BOWL)}
-    squared: Case = {"hjb_norm": "squared"}
+def _games() -> list[Document]:
+    crowd: Document = {"entropy": 0.25, "energy": (BUMP, BOWL)}
+    squared: Document = {"hjb_norm": "squared"}
     return [
         game("game-transport", "[ROL+20]'s symmetric quadratic, all terms", 71, SYMMETRIC,
              rules("kl", STANDARD, TILTED, 2, 5, **BOTH)),

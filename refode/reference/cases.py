@@ -18,7 +18,7 @@ from typing import Any
 
 from refode import tableaus
 
-Case = dict[str, Any]
+Document = dict[str, Any]
 Shape = tuple[int, ...]
 
 #: Largest weights, samples, cotangents and directions, in sixteenths.
@@ -26,7 +26,7 @@ WEIGHTS, SAMPLES, POTENTIAL = 14, 20, 8
 SIXTEENTH = Fraction(1, 16)
 #: Noise of Hutchinson's estimator: random signs, or sixteenths as everything else.
 NOISE = {"signs": (1, Fraction(1)), "sixteenths": (SAMPLES, SIXTEENTH)}
-SYMPLECTIC: dict[str, Case] = {
+SYMPLECTIC: dict[str, Document] = {
     "verlet": {"half": [1, 0], "b": ["1", "1"], "c": ["0", "1"]},
     "stormer_verlet": {"half": [1, 0, 1], "b": ["0.5", "1", "0.5"], "c": ["0", "0.5", "1"]},
 }
@@ -44,17 +44,17 @@ class Draws:
         self.state = 48271 * self.state % (2**31 - 1)
         return self.state
 
-    def array(self, shape: Shape, largest: int, unit: Fraction = SIXTEENTH) -> Case:
+    def array(self, shape: Shape, largest: int, unit: Fraction = SIXTEENTH) -> Document:
         """An array of decimals in C order."""
         draws = [self._next() % (2 * largest) - largest for _ in range(math.prod(shape))]
         return array(shape, [unit * (r if r < 0 else r + 1) for r in draws])
 
-    def labels(self, n: int, classes: int) -> Case:
+    def labels(self, n: int, classes: int) -> Document:
         """Integers from 0 to classes - 1."""
         return array((n,), [Fraction(self._next() // 7 % classes) for _ in range(n)])
 
 
-def array(shape: Shape, values: list[Fraction]) -> Case:
+def array(shape: Shape, values: list[Fraction]) -> Document:
     """Shape and decimals."""
     return {"shape": list(shape), "data": [decimal(v) for v in values]}
 
@@ -71,15 +71,15 @@ def decimal(value: Fraction) -> str:
 # --- fields ----------------------------------------------------------------------------------
 
 
-def field(kind: str, dim: int, **settings: Any) -> Case:
+def field(kind: str, dim: int, **settings: Any) -> Document:
     """A field's description; ``time`` and, where there is one, ``activation`` have defaults."""
-    defaults: Case = {} if kind == "Potential" else {"time": False}
+    defaults: Document = {} if kind == "Potential" else {"time": False}
     if kind not in ("Potential", "Affine", "Shallow"):
         defaults["activation"] = "tanh"
     return {"type": kind, "dim": dim, **defaults, **settings}
 
 
-def shapes(f: Case) -> dict[str, Shape]:
+def shapes(f: Document) -> dict[str, Shape]:
     """Names and shapes of one weight set, in the order of theta."""
     d, k = f["dim"], f.get("width", 0)
     columns = d + bool(f.get("time"))
@@ -89,10 +89,10 @@ def shapes(f: Case) -> dict[str, Shape]:
         return {"W0": (k, columns), "b0": (k,), "W1": (d, k), "b1": (d,)}
     if f["type"] == "MLP":
         sizes = [columns, *f["widths"], d]
-        found: dict[str, Shape] = {}
+        layers: dict[str, Shape] = {}
         for i in range(len(sizes) - 1):
-            found |= {f"W{i}": (sizes[i + 1], sizes[i]), f"b{i}": (sizes[i + 1],)}
-        return found
+            layers |= {f"W{i}": (sizes[i + 1], sizes[i]), f"b{i}": (sizes[i + 1],)}
+        return layers
     if f["type"] == "Parabolic":
         return {"K": (k, columns), "b0": (k,)}
     if f["type"] == "Potential":
@@ -103,16 +103,16 @@ def shapes(f: Case) -> dict[str, Shape]:
     return {"K": n, "b0": (n[0],)} | ({"tau": (n[0],)} if f["time"] else {})
 
 
-def _potential_shapes(f: Case) -> dict[str, Shape]:
+def _potential_shapes(f: Document) -> dict[str, Shape]:
     m, D = f["width"], f["dim"] + 1
-    found: dict[str, Shape] = {"K0": (m, D), "b0": (m,)}
+    blocks: dict[str, Shape] = {"K0": (m, D), "b0": (m,)}
     for i in range(1, f["depth"]):
-        found |= {f"K{i}": (m, m), f"b{i}": (m,)}
+        blocks |= {f"K{i}": (m, m), f"b{i}": (m,)}
     rows = D if f["quadratic"] == "symmetric" else f["rank"]
-    return found | {"w": (m,), "A": (rows, D), "b": (D,), "c": ()}
+    return blocks | {"w": (m,), "A": (rows, D), "b": (D,), "c": ()}
 
 
-def scheme(name: str) -> Case:
+def scheme(name: str) -> Document:
     """The coefficients, as fractions in text."""
     if name in SYMPLECTIC:
         return {"name": name, **SYMPLECTIC[name]}
@@ -125,7 +125,7 @@ def scheme(name: str) -> Case:
     }
 
 
-def basis(text: str) -> Case:
+def basis(text: str) -> Document:
     """``"Legendre 3"`` -> type and number of coefficients."""
     kind, _, J = text.partition(" ")
     return {"type": kind, "J": int(J or 1)}
@@ -134,7 +134,9 @@ def basis(text: str) -> Case:
 # --- problems --------------------------------------------------------------------------------
 
 
-def _case(name: str, about: str, seed: int, problem: Case, f: Case, how: Case) -> Case:
+def _case(
+    name: str, about: str, seed: int, problem: Document, f: Document, how: Document
+) -> Document:
     """What all cases have; ``how``: scheme, n_steps, t_span, along, basis."""
     span = [decimal(Fraction(t)) for t in how["t_span"]]
     along = [decimal(Fraction(t)) for t in how["along"]]
@@ -146,22 +148,22 @@ def _case(name: str, about: str, seed: int, problem: Case, f: Case, how: Case) -
     }  # fmt: skip
 
 
-def _theta(draws: Draws, f: Case, J: int, largest: int) -> Case:
+def _theta(draws: Draws, f: Document, J: int, largest: int) -> Document:
     return {name: draws.array((J, *shape) if J else shape, largest)
             for name, shape in shapes(f).items()}  # fmt: skip
 
 
-def _how(how: Case, backward: bool = False) -> Case:
-    full: Case = {"scheme": "rk4", "n_steps": 2, "t_span": (-0.25, 1.25), "basis": "Constant"}
+def _how(how: Document, backward: bool = False) -> Document:
+    full: Document = {"scheme": "rk4", "n_steps": 2, "t_span": (-0.25, 1.25), "basis": "Constant"}
     full |= how
     ends = tuple(full["t_span"])
     return {"along": ends[::-1] if backward else ends} | full
 
 
 def ode(
-    name: str, about: str, seed: int, f: Case, n: int = 2, observed: tuple[int, ...] = (),
+    name: str, about: str, seed: int, f: Document, n: int = 2, observed: tuple[int, ...] = (),
     **how: Any,
-) -> Case:  # fmt: skip
+) -> Document:  # fmt: skip
     """States, log-determinants, their tangent and adjoint.
 
     Cotangents are of the end and the log-determinant, or of the states that are ``observed``.
@@ -186,9 +188,9 @@ def ode(
 
 
 def supervised(
-    name: str, about: str, seed: int, f: Case, loss: str, outputs: int = 1, n: int = 3,
+    name: str, about: str, seed: int, f: Document, loss: str, outputs: int = 1, n: int = 3,
     augment: int = 0, readout: bool = True, tikhonov: float = 0, smoothness: float = 0, **how: Any,
-) -> Case:  # fmt: skip
+) -> Document:  # fmt: skip
     """Eq. (8): loss, regularisers, gradient, Hessian-vector product."""
     problem = {
         "type": "supervised", "loss": loss, "n_outputs": outputs, "augment": augment,
@@ -212,9 +214,9 @@ def supervised(
 
 
 def flow(
-    name: str, about: str, seed: int, f: Case, n: int = 2, transport: float = 0,
+    name: str, about: str, seed: int, f: Document, n: int = 2, transport: float = 0,
     tikhonov: float = 0, smoothness: float = 0, noise: str = "", **how: Any,
-) -> Case:  # fmt: skip
+) -> Document:  # fmt: skip
     """Eqs. (13)-(15): likelihood, transport cost; x are data, carried from T to t0.
 
     With ``noise``, a key of `NOISE`, the trace is Hutchinson's estimate.
@@ -237,9 +239,9 @@ def flow(
 
 
 def game(
-    name: str, about: str, seed: int, f: Case, rules: Case, n: int = 2, n_targets: int = 0,
+    name: str, about: str, seed: int, f: Document, rules: Document, n: int = 2, n_targets: int = 0,
     **how: Any,
-) -> Case:  # fmt: skip
+) -> Document:  # fmt: skip
     """Eq. (25) of a game; ``rules`` are its costs and densities."""
     case = _case(name, about, seed, {"type": "game", **rules}, f, _how({"t_span": (0, 1)} | how))
     draws = Draws(seed)
@@ -253,10 +255,10 @@ def game(
 
 
 def rules(
-    kind: str, initial: Case, target: Case | None, alpha: float, terminal: float = 1,
-    entropy: float = 0, energy: tuple[Case, ...] = (), hjb: float = 0, hjb_terminal: float = 0,
+    kind: str, initial: Document, target: Document | None, alpha: float, terminal: float = 1,
+    entropy: float = 0, energy: tuple[Document, ...] = (), hjb: float = 0, hjb_terminal: float = 0,
     hjb_norm: str = "absolute",
-) -> Case:  # fmt: skip
+) -> Document:  # fmt: skip
     """A game's costs: ``kind`` is "kl" or "cross_entropy"."""
     numbers = {"alpha": alpha, "terminal": terminal, "entropy": entropy, "hjb": hjb,
                "hjb_terminal": hjb_terminal}  # fmt: skip
@@ -266,7 +268,7 @@ def rules(
     }  # fmt: skip
 
 
-def mixture(weights: str, means: list[str], covariances: list[list[str]]) -> Case:
+def mixture(weights: str, means: list[str], covariances: list[list[str]]) -> Document:
     """A Gaussian mixture; vectors and rows are text with spaces between the numbers."""
     return {
         "weights": weights.split(),

@@ -66,10 +66,10 @@ def certified(case: dict[str, Any]) -> dict[str, Any]:
     """The case with its results: arrays of proven digits."""
     from flint import ctx
 
-    found = evaluate(case)
+    results = evaluate(case)
     before, ctx.prec = ctx.prec, PRECISION
     try:
-        return {**case, "results": {name: _stored(value) for name, value in found.items()}}
+        return {**case, "results": {name: _stored(value) for name, value in results.items()}}
     finally:
         ctx.prec = before
 

@@ -62,12 +62,12 @@ def errors(name: str, condition: bool = True) -> list[Error]:
         No such case; a quantity of the case that the kernels do not give, or not in its shape.
     """
     document = case(name)
-    found = kernels.results(document)
+    results = kernels.results(document)
     inputs = arrays(document, "inputs")
-    moved = _conditions(document, inputs, found) if condition else dict.fromkeys(found, 1.0)
+    moved = _conditions(document, inputs, results) if condition else dict.fromkeys(results, 1.0)
     rows = []
     for quantity, truth in stored(document["results"]):
-        got = found.get(quantity)
+        got = results.get(quantity)
         if got is None or list(got.shape) != truth["shape"]:
             what = "nothing" if got is None else f"shape {got.shape}"
             raise ValueError(f"{name}: got {what} for {quantity}, wanted shape {truth['shape']}")

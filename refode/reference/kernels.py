@@ -18,12 +18,12 @@ from refode.reference.files import arrays
 
 Array = NDArray[np.float64]
 Arrays = dict[str, Array]
-Case = dict[str, Any]
+Document = dict[str, Any]
 #: What makes a supervised problem, beside its ode and penalties.
 HOW = ("loss", "n_outputs", "augment", "readout")
 
 
-def results(case: Case, inputs: Arrays | None = None) -> Arrays:
+def results(case: Document, inputs: Arrays | None = None) -> Arrays:
     """All quantities of a case by name, in the shapes of its results.
 
     Parameters
@@ -34,7 +34,7 @@ def results(case: Case, inputs: Arrays | None = None) -> Arrays:
         Other numbers for its inputs, as `refode.reference.arrays` gives them.
     """
     given = arrays(case, "inputs") if inputs is None else inputs
-    by_kind: dict[str, Callable[[Case, Arrays], Arrays]] = {
+    by_kind: dict[str, Callable[[Document, Arrays], Arrays]] = {
         "ode": _ode, "supervised": _supervised, "flow": _flow, "game": _game,
     }  # fmt: skip
     return by_kind[case["problem"]["type"]](case, given)
@@ -44,7 +44,7 @@ def _number(text: str) -> float:
     return float(Fraction(text))
 
 
-def field_of(case: Case) -> fields.Field:
+def field_of(case: Document) -> fields.Field:
     """The field that a case describes."""
     f = {k: v for k, v in case["field"].items() if k != "type"}
     if "gamma" in f:
@@ -59,7 +59,7 @@ class _Described(tableaus.Tableau):
         return self
 
 
-def scheme_of(case: Case) -> str | tableaus.Tableau:
+def scheme_of(case: Document) -> str | tableaus.Tableau:
     """The scheme that a case describes by its coefficients; symplectic ones by name."""
     s = case["scheme"]
     if "half" in s:
@@ -67,7 +67,7 @@ def scheme_of(case: Case) -> str | tableaus.Tableau:
     return _Described(s["name"], s["A"], s["b"], s["c"], order=1, reference="the document")
 
 
-def ode_of(case: Case) -> refode.NeuralODE:
+def ode_of(case: Document) -> refode.NeuralODE:
     """The ODE that a case describes."""
     b = case["basis"]
     kind = getattr(bases, b["type"])
@@ -105,43 +105,43 @@ def _stages(
             w, at = weights[plan.grid.slots[n, i]], t + c[i] * h
             y = path[n] + h * sum((A[i, j] * slopes[j] for j in range(i)), np.zeros(path[n].shape))
             slopes.append(evaluate.value(field, w, y, at))
-            found = {"stages": y, "slopes": slopes[-1], "trace": _trace(field, w, y, at, noise)}
-            for name, value in found.items():
+            results = {"stages": y, "slopes": slopes[-1], "trace": _trace(field, w, y, at, noise)}
+            for name, value in results.items():
                 kept.setdefault(name, []).append(value)
     return {name: np.reshape(v, (ode.n_steps, len(b), *v[0].shape)) for name, v in kept.items()}
 
 
-def _ode(case: Case, given: Arrays) -> Arrays:
+def _ode(case: Document, given: Arrays) -> Arrays:
     ode = ode_of(case)
     theta, theta_dot = ode.pack(_blocks(given, "theta")), ode.pack(_blocks(given, "direction"))
     along = (_number(case["along"][0]), _number(case["along"][1]))
     x = given["x"]
-    found = {"trajectory": ode.trajectory(theta, x, along)}
+    results = {"trajectory": ode.trajectory(theta, x, along)}
     if "half" not in case["scheme"]:
-        found |= _stages(ode, theta, found["trajectory"], along)
-    found["log_det"] = ode.log_det(theta, x, along)[1]
-    found["tangent"] = ode.tangent(theta, x, theta_dot, given["x_direction"], along)
+        results |= _stages(ode, theta, results["trajectory"], along)
+    results["log_det"] = ode.log_det(theta, x, along)[1]
+    results["tangent"] = ode.tangent(theta, x, theta_dot, given["x_direction"], along)
     if "path_bar" in given:
         bars = ode.adjoint(theta, x, given["path_bar"], along)
     else:
         bars = ode.log_det_adjoint(theta, x, given["z_bar"], given["l_bar"], along)
-    return found | {"x_bar": bars[1], **_named("theta_bar", ode.unpack(bars[0]))}
+    return results | {"x_bar": bars[1], **_named("theta_bar", ode.unpack(bars[0]))}
 
 
 def _derivatives(problem: Any, given: Arrays, terms: dict[str, float], *data: Array) -> Arrays:
     """The terms, their sum, gradient and Hessian-vector product."""
     theta = problem.pack(_blocks(given, "theta"))
     value, gradient = problem.value_and_gradient(theta, *data)
-    found = {f"terms/{name}": np.array(term) for name, term in terms.items()}
-    found |= {"total": np.array(value), **_named("gradient", problem.unpack(gradient))}
+    results = {f"terms/{name}": np.array(term) for name, term in terms.items()}
+    results |= {"total": np.array(value), **_named("gradient", problem.unpack(gradient))}
     if isinstance(problem, _Estimated):
-        return found
+        return results
     v = problem.pack(_blocks(given, "direction"))
     product = problem.hessian_vector(theta, v, *data)
-    return found | _named("hessian_vector", problem.unpack(product))
+    return results | _named("hessian_vector", problem.unpack(product))
 
 
-def _penalties(p: Case, ode: refode.NeuralODE, theta: Array) -> dict[str, float]:
+def _penalties(p: Document, ode: refode.NeuralODE, theta: Array) -> dict[str, float]:
     tikhonov, smoothness = _number(p["tikhonov"]), _number(p["smoothness"])
     return {
         "tikhonov": Regulariser(ode, tikhonov, 0.0)(theta)[0],
@@ -149,27 +149,27 @@ def _penalties(p: Case, ode: refode.NeuralODE, theta: Array) -> dict[str, float]
     }
 
 
-def _supervised(case: Case, given: Arrays) -> Arrays:
+def _supervised(case: Document, given: Arrays) -> Arrays:
     p, ode = case["problem"], ode_of(case)
-    how: Case = {k: p[k] for k in HOW}
-    penalties: Case = {k: _number(p[k]) for k in ("tikhonov", "smoothness")}
+    how: Document = {k: p[k] for k in HOW}
+    penalties: Document = {k: _number(p[k]) for k in ("tikhonov", "smoothness")}
     problem = refode.Supervised(ode, **how, **penalties)
     theta, x, y = problem.pack(_blocks(given, "theta")), given["x"], given["y"]
     if p["loss"] != "regression":
         y = y.astype(np.int64)
     inner = theta[: ode.n_parameters]
     padded = np.concatenate([x, np.zeros((len(x), p["augment"]))], axis=1)
-    found = {"trajectory": ode.trajectory(inner, padded)}
+    results = {"trajectory": ode.trajectory(inner, padded)}
     if "half" not in case["scheme"]:
-        stages = _stages(ode, inner, found["trajectory"], None)
-        found |= {k: stages[k] for k in ("stages", "slopes")}
-    found["outputs"] = problem.predict(theta, x)
+        stages = _stages(ode, inner, results["trajectory"], None)
+        results |= {k: stages[k] for k in ("stages", "slopes")}
+    results["outputs"] = problem.predict(theta, x)
     loss = refode.Supervised(ode, **how).value(theta, x, y)
     terms = {"loss": loss, **_penalties(p, ode, theta)}
-    return found | _derivatives(problem, given, terms, x, y)
+    return results | _derivatives(problem, given, terms, x, y)
 
 
-def of_outputs(case: Case, F_bar: Array) -> Arrays:
+def of_outputs(case: Document, F_bar: Array) -> Arrays:
     """Gradient and Hessian-vector product of the sum of ``F_bar * F``, F (N, m) the outputs.
 
     Also ``outputs_dot``, the derivative of F in the direction. It and the product are central
@@ -179,10 +179,10 @@ def of_outputs(case: Case, F_bar: Array) -> Arrays:
     problem = refode.Supervised(ode_of(case), **{k: case["problem"][k] for k in HOW})
     theta, v = (problem.pack(_blocks(given, part)) for part in ("theta", "direction"))
     ends = [problem._outputs_adjoint(theta + h * v, given["x"], F_bar) for h in (-1e-5, 0.0, 1e-5)]
-    found = _named("gradient", problem.unpack(ends[1]))
+    results = _named("gradient", problem.unpack(ends[1]))
     moved = [problem.predict(theta + h * v, given["x"]) for h in (-1e-5, 1e-5)]
-    found["outputs_dot"] = (moved[1] - moved[0]) / 2e-5
-    return found | _named("hessian_vector", problem.unpack((ends[2] - ends[0]) / 2e-5))
+    results["outputs_dot"] = (moved[1] - moved[0]) / 2e-5
+    return results | _named("hessian_vector", problem.unpack((ends[2] - ends[0]) / 2e-5))
 
 
 class _Estimated(refode.ContinuousNormalizingFlow):
@@ -199,10 +199,10 @@ class _Estimated(refode.ContinuousNormalizingFlow):
         return self._backward(theta, y, self.ode, None)
 
 
-def flow_of(case: Case, noise: Array | None = None) -> refode.ContinuousNormalizingFlow:
+def flow_of(case: Document, noise: Array | None = None) -> refode.ContinuousNormalizingFlow:
     """The flow that a case describes; the noise is that of its estimated trace."""
     p = case["problem"]
-    numbers: Case = {k: _number(p[k]) for k in ("transport", "tikhonov", "smoothness")}
+    numbers: Document = {k: _number(p[k]) for k in ("transport", "tikhonov", "smoothness")}
     if p.get("trace", "exact") == "exact":
         return refode.ContinuousNormalizingFlow(ode_of(case), **numbers)
     if noise is None:
@@ -210,25 +210,25 @@ def flow_of(case: Case, noise: Array | None = None) -> refode.ContinuousNormaliz
     return _Estimated(ode_of(case), noise, **numbers)
 
 
-def _flow(case: Case, given: Arrays) -> Arrays:
+def _flow(case: Document, given: Arrays) -> Arrays:
     p, flow = case["problem"], flow_of(case, given.get("noise"))
     ode = flow.ode
     theta, y = flow.pack(_blocks(given, "theta")), given["x"]
-    found = {"trajectory": flow.trajectory(theta, y, inverse=True)}
+    results = {"trajectory": flow.trajectory(theta, y, inverse=True)}
     noise = given.get("noise") if isinstance(flow, _Estimated) else None
-    found |= _stages(ode, theta, found["trajectory"], ode.t_span[::-1], noise)
-    found["inverse"], found["log_det"] = flow.inverse(theta, y)
-    found["log_density"] = flow.log_density(theta, y)
-    found["transport_cost"] = flow.transport_cost(theta, y)
+    results |= _stages(ode, theta, results["trajectory"], ode.t_span[::-1], noise)
+    results["inverse"], results["log_det"] = flow.inverse(theta, y)
+    results["log_density"] = flow.log_density(theta, y)
+    results["transport_cost"] = flow.transport_cost(theta, y)
     terms = {
-        "likelihood": -float(found["log_density"].mean()),
-        "transport": flow.transport * float(found["transport_cost"].mean()),
+        "likelihood": -float(results["log_density"].mean()),
+        "transport": flow.transport * float(results["transport_cost"].mean()),
         **_penalties(p, ode, theta),
     }
-    return found | _derivatives(flow, given, terms, y)
+    return results | _derivatives(flow, given, terms, y)
 
 
-def density_of(rho: Case) -> Density:
+def density_of(rho: Document) -> Density:
     """The density that a case describes: a Gaussian where there is one component."""
     means = np.array(rho["means"], dtype=float)
     covariances = np.array(rho["covariances"], dtype=float)
@@ -237,7 +237,7 @@ def density_of(rho: Case) -> Density:
     return GaussianMixture(np.array(rho["weights"], dtype=float), means, covariances)
 
 
-def _energy(parts: list[Case]) -> games.Energy:
+def _energy(parts: list[Document]) -> games.Energy:
     total: games.Energy = games.Nothing()
     for q in parts:
         if q["type"] == "GaussianBump":
@@ -249,7 +249,7 @@ def _energy(parts: list[Case]) -> games.Energy:
     return total
 
 
-def game_of(case: Case, y: Array | None = None) -> refode.MeanFieldGame:
+def game_of(case: Document, y: Array | None = None) -> refode.MeanFieldGame:
     """The game that a case describes; y are samples where the target is known by them."""
     p = case["problem"]
     target = Empirical(y) if p["target"] is None and y is not None else density_of(p["target"])
@@ -268,19 +268,20 @@ def game_of(case: Case, y: Array | None = None) -> refode.MeanFieldGame:
     )  # fmt: skip
 
 
-def _game(case: Case, given: Arrays) -> Arrays:
+def _game(case: Document, given: Arrays) -> Arrays:
     problem = game_of(case, given.get("y"))
     theta, x = problem.pack(_blocks(given, "theta")), given["x"]
     data = (x, given["y"]) if "y" in given else (x,)
     states = problem.states(theta, x)
-    found = {"trajectory": problem.trajectory(theta, x), "log_density_path": states[:, :, -4]}
-    found |= _game_stages(problem, theta, found["trajectory"], _number(case["problem"]["alpha"]))
+    results = {"trajectory": problem.trajectory(theta, x), "log_density_path": states[:, :, -4]}
+    alpha = _number(case["problem"]["alpha"])
+    results |= _game_stages(problem, theta, results["trajectory"], alpha)
     if "y" in given:
-        found["inverse"] = problem.inverse(theta, given["y"])[0]
-        found["log_density"] = problem.log_density(theta, given["y"])
+        results["inverse"] = problem.inverse(theta, given["y"])[0]
+        results["log_density"] = problem.log_density(theta, given["y"])
     terms = problem.costs(theta, *data)
     del terms["total"]
-    return found | _derivatives(problem, given, terms, *data)
+    return results | _derivatives(problem, given, terms, *data)
 
 
 def _game_stages(problem: Any, theta: Array, path: Array, alpha: float) -> Arrays:

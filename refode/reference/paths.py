@@ -12,16 +12,16 @@ from typing import Any
 from refode.reference import formulas
 from refode.reference.arithmetic import constant
 from refode.reference.formulas import Vector
-from refode.reference.rings import Number, Series, Tape, Var, add, dot, is_zero, plain
+from refode.reference.rings import Number, Series, Tape, Var, add, dot, is_zero, scalar_of
 
 Results = dict[str, Any]
-Case = dict[str, Any]
+Document = dict[str, Any]
 
 
 class Inputs:
     """A case's inputs as numbers: theta and x on a tape, along the given direction."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Document) -> None:
         self.case, self.problem, self.field = case, case["problem"], case["field"]
         self.tape = Tape()
         self.variables: dict[str, list[Var]] = {}
@@ -85,12 +85,12 @@ class Inputs:
         """Gradient and Hessian-vector product of an objective, by block."""
         names = list(self.variables)
         flat = [v for name in names for v in self.variables[name]]
-        found = iter(self.tape.gradient(objective, flat))
+        gradients = iter(self.tape.gradient(objective, flat))
         first: Results = {}
         second: Results = {}
         for name in names:
             shape = self.case["inputs"]["theta"].get(name, self.case["inputs"].get("x"))["shape"]
-            entries = [next(found) for _ in self.variables[name]]
+            entries = [next(gradients) for _ in self.variables[name]]
             first[name] = nested([coefficient(g, 0) for g in entries], shape)
             second[name] = nested([coefficient(g, 1) for g in entries], shape)
         return {"gradient": first, "hessian_vector": second}
@@ -122,7 +122,7 @@ def _combined(p: list[Any], coefficients: list[Any]) -> Any:
 
 def plain_values(value: Any) -> Any:
     """Derivatives dropped, through nested lists."""
-    return [plain_values(v) for v in value] if isinstance(value, list) else plain(value)
+    return [plain_values(v) for v in value] if isinstance(value, list) else scalar_of(value)
 
 
 def mean(values: list[Number]) -> Number:

@@ -13,7 +13,7 @@ from refode.reference import formulas
 from refode.reference.arithmetic import constant
 from refode.reference.formulas import Vector
 from refode.reference.paths import (
-    Case,
+    Document,
     Inputs,
     Path,
     Results,
@@ -26,10 +26,10 @@ from refode.reference.paths import (
     solve,
     trajectory,
 )
-from refode.reference.rings import Number, absolute, add, dot, is_zero, multiply, plain
+from refode.reference.rings import Number, absolute, add, dot, is_zero, multiply, scalar_of
 
 
-def quantities(case: Case) -> Results:
+def quantities(case: Document) -> Results:
     """Every quantity of a case as nested lists of scalars, by name."""
     kind = case["problem"]["type"]
     return {"ode": _ode, "supervised": _supervised, "flow": _flow, "game": _game}[kind](
@@ -48,17 +48,17 @@ def _ode(inputs: Inputs) -> Results:
     paths = [solve(inputs, slope, [*x, *([] if split else [0])], inputs.along)
              for x in inputs.x]  # fmt: skip
     ends = [p.states[-1] for p in paths]
-    found: Results = {"trajectory": trajectory(paths, d)}
+    results: Results = {"trajectory": trajectory(paths, d)}
     if not split:
-        found |= {
+        results |= {
             "stages": along_paths(paths, "stages", slice(0, d)),
             "slopes": along_paths(paths, "slopes", slice(0, d)),
             "trace": _traces(paths, d),
         }  # fmt: skip
-    found["log_det"] = [plain(end[d]) if not split else 0 for end in ends]
-    found["tangent"] = [[coefficient(a, 1) for a in end[:d]] for end in ends]
+    results["log_det"] = [scalar_of(end[d]) if not split else 0 for end in ends]
+    results["tangent"] = [[coefficient(a, 1) for a in end[:d]] for end in ends]
     bars = inputs.results(_paired(inputs, paths))["gradient"]
-    return found | {"x_bar": bars.pop("x"), "theta_bar": bars}
+    return results | {"x_bar": bars.pop("x"), "theta_bar": bars}
 
 
 def _paired(inputs: Inputs, paths: list[Path]) -> Number:
@@ -111,8 +111,8 @@ def _objective(inputs: Inputs, terms: dict[str, Number]) -> Results:
     total: Number = 0
     for term in terms.values():
         total = add(total, term)
-    found: Results = {"terms": {name: plain(term) for name, term in terms.items()}}
-    return found | {"total": plain(total)} | inputs.results(total)
+    results: Results = {"terms": {name: scalar_of(term) for name, term in terms.items()}}
+    return results | {"total": scalar_of(total)} | inputs.results(total)
 
 
 def _supervised(inputs: Inputs) -> Results:
@@ -124,18 +124,18 @@ def _supervised(inputs: Inputs) -> Results:
 
     paths = [solve(inputs, slope, [*x, *zeros], inputs.along) for x in inputs.x]
     outputs = [p.states[-1] for p in paths]
-    found: Results = {"trajectory": trajectory(paths, inputs.field["dim"])}
+    results: Results = {"trajectory": trajectory(paths, inputs.field["dim"])}
     if "half" not in inputs.case["scheme"]:
-        found["stages"] = along_paths(paths, "stages", slice(None))
-        found["slopes"] = along_paths(paths, "slopes", slice(None))
+        results["stages"] = along_paths(paths, "stages", slice(None))
+        results["slopes"] = along_paths(paths, "slopes", slice(None))
     if problem["readout"]:
         W, b = inputs.theta["W"], inputs.theta["b"]
         outputs = [formulas.affine(W, z, b) for z in outputs]
     y = inputs.rational("y")
     losses = [formulas.loss(problem["loss"], v, t if isinstance(t, list) else [t])
               for v, t in zip(outputs, y, strict=True)]  # fmt: skip
-    found["outputs"] = plain_values(outputs)
-    return found | _objective(inputs, {"loss": mean(losses), **_regularisers(inputs)})
+    results["outputs"] = plain_values(outputs)
+    return results | _objective(inputs, {"loss": mean(losses), **_regularisers(inputs)})
 
 
 def _flow(inputs: Inputs) -> Results:
@@ -153,20 +153,20 @@ def _flow(inputs: Inputs) -> Results:
     alpha = Fraction(inputs.problem["transport"])
     terms = {"likelihood": -mean(densities)}
     terms["transport"] = constant(alpha) * mean(costs) if alpha else 0
-    found: Results = {
+    results: Results = {
         "trajectory": trajectory(paths, d),
         "stages": along_paths(paths, "stages", slice(0, d)),
         "slopes": along_paths(paths, "slopes", slice(0, d)),
         "trace": _traces(paths, d),
         "inverse": [plain_values(end[:d]) for end in ends],
-        "log_det": [plain(end[d]) for end in ends],
+        "log_det": [scalar_of(end[d]) for end in ends],
         "log_density": plain_values(densities),
         "transport_cost": plain_values(costs),
     }
-    found |= _objective(inputs, {**terms, **_regularisers(inputs)})
+    results |= _objective(inputs, {**terms, **_regularisers(inputs)})
     if estimated:  # refode has no second derivatives of the estimate to compare with
-        del found["hessian_vector"]
-    return found
+        del results["hessian_vector"]
+    return results
 
 
 def _flow_slope(inputs: Inputs, noise: Vector | None) -> Slope:
@@ -195,18 +195,18 @@ def _game(inputs: Inputs) -> Results:
         "L": mean([end[d + 1] for end in ends]) if alpha else 0,
         "F": mean([end[d + 2] for end in ends]) if game["energy"] or entropy else 0,
     }
-    found = _game_values(inputs, paths)
+    results = _game_values(inputs, paths)
     terminal = constant(game["terminal"])
     if game["kind"] == "kl":
         gaps = [end[d] - formulas.log_density(game["target"], end[:d]) for end in ends]
         terms["G"] = terminal * mean(gaps)
     else:
-        log_rho = _arrived(inputs, slope, found)
+        log_rho = _arrived(inputs, slope, results)
         terms["G"] = -(terminal * mean(log_rho))
     hjb = Fraction(game["hjb"])
     terms["hjb"] = constant(hjb) * mean([end[d + 3] for end in ends]) if hjb else 0
     terms["hjb_terminal"] = _terminal_penalty(inputs, ends)
-    return found | _objective(inputs, terms)
+    return results | _objective(inputs, terms)
 
 
 def _game_slope(inputs: Inputs) -> Slope:
@@ -237,9 +237,9 @@ def _measured(r: Number, norm: str) -> Number:
 
 def _game_values(inputs: Inputs, paths: list[Path]) -> Results:
     d = inputs.field["dim"]
-    found: Results = {
+    results: Results = {
         "trajectory": trajectory(paths, d),
-        "log_density_path": [[plain(y[d]) for y in states]
+        "log_density_path": [[scalar_of(y[d]) for y in states]
                              for states in zip(*(p.states for p in paths), strict=True)],
         "stages": along_paths(paths, "stages", slice(0, d)),
         "slopes": along_paths(paths, "slopes", slice(0, d)),
@@ -251,8 +251,8 @@ def _game_values(inputs: Inputs, paths: list[Path]) -> Results:
         return formulas.potential(inputs.field, theta, plain_values(y[:d]), constant(t))
 
     for name, value in zip(names, every_stage(paths, four), strict=True):
-        found[name] = value
-    return found
+        results[name] = value
+    return results
 
 
 def _arrived(inputs: Inputs, slope: Slope, found: Results) -> list[Number]:

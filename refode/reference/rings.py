@@ -191,11 +191,11 @@ cosine: Function = _elementary("cos", lambda u, v: -sine(u))
 
 def log_sum_exp(v: Sequence[Number], weights: Sequence[Number], less: Number = 0) -> Number:
     """log sum_i w_i e^{v_i} - less, the largest v_i taken out so that nothing overflows."""
-    top = max((plain(a) for a in v), key=float)
+    top = max((scalar_of(a) for a in v), key=float)
     return log(dot(weights, [exp(a - top) for a in v])) + (top - less)
 
 
-def plain(u: Number) -> Any:
+def scalar_of(u: Number) -> Any:
     """The scalar itself: no derivatives."""
     while isinstance(u, Series | Var):
         u = u.c[0] if isinstance(u, Series) else u.value
@@ -204,6 +204,6 @@ def plain(u: Number) -> Any:
 
 def absolute(u: Number) -> Number:
     """|u| by its sign, 0 with subgradient 0 at 0; ArithmeticError where it is not certain."""
-    scalar = plain(u)
+    scalar = scalar_of(u)
     sign = active().sign(constant(0) if is_zero(scalar) else scalar)
     return (u if sign > 0 else -u) if sign else 0

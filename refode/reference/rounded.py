@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from refode import _validate
 from refode.reference.arithmetic import using
-from refode.reference.paths import Case, Results, leaves, shape
+from refode.reference.paths import Document, Results, leaves, shape
 from refode.reference.quantities import quantities
 
 Rounding = Callable[[float], float]
@@ -182,7 +182,7 @@ ARITHMETICS = {
 }
 
 
-def evaluate(document: Case, precision: str) -> dict[str, NDArray[np.float64]]:
+def evaluate(document: Document, precision: str) -> dict[str, NDArray[np.float64]]:
     """Every quantity of a case, computed at a precision.
 
     Parameters

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from refode.check.report import plain as plain
+from refode.check.report import as_json as as_json
 
 
 @dataclass(frozen=True)

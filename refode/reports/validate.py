@@ -15,7 +15,7 @@ import scipy
 import refode
 from refode.check import mutants
 from refode.reports.proofs import flows, games_checks, gradients, invariants, mutations, orders
-from refode.reports.section import Section, plain, table, verdict
+from refode.reports.section import Section, as_json, table, verdict
 
 Part = Callable[[Path, bool], Section]
 PARTS: tuple[Part, ...] = (gradients.run, orders.run, invariants.run, flows.run, games_checks.run)
@@ -63,7 +63,7 @@ def run(
     passed = not failed and all(entry["passed"] for entry in record.values())
     record_file = folder / "validate.json"
     settings = {"passed": passed, "quick": quick, "full": full, "versions": _versions()}
-    record_file.write_text(json.dumps(plain(settings | record), indent=2) + "\n")
+    record_file.write_text(json.dumps(as_json(settings | record), indent=2) + "\n")
     table(f"Summary: {'all holds' if passed else 'FAILED'}",
           ["part", "checks passed", "seconds", "verdict"], rows)  # fmt: skip
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")

@@ -2,12 +2,12 @@
 
 from refode.sweeps.game_dynamics import (
     Derivatives,
-    Game,
     derivatives_slope,
     derivatives_slope_adjoint,
     game_slope,
     game_slope_adjoint,
 )
+from refode.sweeps.game_dynamics import GameDynamics as Game
 
 __all__ = [
     "Derivatives",

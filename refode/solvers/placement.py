@@ -11,10 +11,10 @@ from refode.ode.placement import (
     moved,
     register,
     resident,
-    room,
     samples,
     send,
 )
+from refode.ode.placement import gpu_module as room
 
 __all__ = [
     "CPU",

@@ -1,17 +1,17 @@
 """Right-hand sides built on a potential: its derivatives, and the state of a mean field game.
 
-===============  ===========================  ==============================================
-dynamics         state                        slope
-===============  ===========================  ==============================================
-``Derivatives``  (x, ., ., .)                 (grad Phi, Phi, dPhi/dt, Lap Phi), no dynamics
-``Game``         (z, log rho, L, F, R)        (24), (25) with the control -grad Phi/alpha
-===============  ===========================  ==============================================
+================  ===========================  ==============================================
+dynamics          state                        slope
+================  ===========================  ==============================================
+``Derivatives``   (x, ., ., .)                 (grad Phi, Phi, dPhi/dt, Lap Phi), no dynamics
+``GameDynamics``  (z, log rho, L, F, R)        (24), (25) with the control -grad Phi/alpha
+================  ===========================  ==============================================
 
 With g = grad Phi(t, z) and the residual of the HJB equation (24)
 
     r = -dPhi/dt + |g|^2/(2 alpha) - Q(z) - lambda (log rho + 1)
 
-the slopes of ``Game`` are (D98)
+the slopes of ``GameDynamics`` are (D98)
 
     z' = -g/alpha,  (log rho)' = Lap Phi/alpha,  L' = |g|^2/(2 alpha),
     F' = Q(z) + lambda log rho,  R' = |r| or r^2.
@@ -45,7 +45,7 @@ class Derivatives(NamedTuple):
     field: tuple
 
 
-class Game(NamedTuple):
+class GameDynamics(NamedTuple):
     """A potential's control in a game: the state's rows are z, log rho, L, F, R."""
 
     field: tuple
@@ -56,7 +56,7 @@ class Game(NamedTuple):
 
 
 members(Derivatives, field=Member(room=POTENTIAL))
-members(Game, field=Member(room=POTENTIAL))
+members(GameDynamics, field=Member(room=POTENTIAL))
 
 
 @slope.register(Derivatives)
@@ -80,7 +80,7 @@ def derivatives_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, s
     )  # fmt: skip
 
 
-@slope.register(Game)
+@slope.register(GameDynamics)
 def game_slope(dynamics, e, t, Y, F, tape):
     """(D98); the tape's first rows keep dPhi/dt and r."""
     d = Y.shape[0] - 4
@@ -120,7 +120,7 @@ def _residual(log_rho, F, d, Phi_t, entropy, squared, r):
         F[d + 3, s] = r[s] * r[s] if squared else r[s] * sign(r[s])
 
 
-@slope_adjoint.register(Game)
+@slope_adjoint.register(GameDynamics)
 def game_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
     """(D99): all cotangents of the potential's derivatives, then the potential's own adjoint."""
     d = Y.shape[0] - 4

@@ -10,7 +10,7 @@ time, steps or samples, ``train_resampled`` one with samples redrawn now and the
 from __future__ import annotations
 
 from refode.training.checkpoint import CheckpointNotFoundError, read_checkpoint
-from refode.training.driver import train
+from refode.training.door import train
 from refode.training.multilevel import prolong, train_multilevel
 from refode.training.options import METHODS
 from refode.training.records import (

@@ -196,13 +196,13 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
     path = Path(checkpoint)
     if not path.exists():
         raise CheckpointNotFoundError(f"checkpoint: got {str(path)!r}, but there is no such file")
-    found = load(path)
-    kinds = [call.kind for call in found.calls]
+    stored = load(path)
+    kinds = [call.kind for call in stored.calls]
     return OptimizeResult(
-        x=found.best.theta, fun=found.best.value, jac=found.best.gradient,
-        gradient_norm=norm(found.best.gradient), nit=int(found.history["iteration"][-1]),
-        nfev=kinds.count(EVALUATION), nhev=kinds.count(PRODUCT), history=found.history,
-        theta0=found.theta0, settings=found.settings,
+        x=stored.best.theta, fun=stored.best.value, jac=stored.best.gradient,
+        gradient_norm=norm(stored.best.gradient), nit=int(stored.history["iteration"][-1]),
+        nfev=kinds.count(EVALUATION), nhev=kinds.count(PRODUCT), history=stored.history,
+        theta0=stored.theta0, settings=stored.settings,
     )  # fmt: skip
 
 

@@ -244,16 +244,18 @@ def _check_pair(coarse: Problem, fine: Problem) -> None:
 
 def _check_parameters(coarse: Problem, fine: Problem) -> None:
     """Of problems without a basis: whether one's theta can be the other's."""
-    found = []
+    parametrisations = []
     for name, problem in (("coarse", coarse), ("fine", fine)):
         if problem.parametrisation is None:
             raise TypeError(
                 f"{name}: got {problem.kind}, wanted a problem with a NeuralODE, or "
                 "with n_parameters"
             )
-        found.append(problem.parametrisation)
-    if found[0] != found[1]:
-        raise ValueError(f"fine: got the parameters {found[1]}, wanted {found[0]}")
+        parametrisations.append(problem.parametrisation)
+    if parametrisations[0] != parametrisations[1]:
+        raise ValueError(
+            f"fine: got the parameters {parametrisations[1]}, wanted {parametrisations[0]}"
+        )
 
 
 def _data(problems: list[Problem], x: Any, y: Any) -> list[tuple[Any, ...]]:

@@ -69,21 +69,21 @@ class Options:
 
     def admit(self, problem: Any) -> Problem:
         """The problem as training asks it; TypeError unless it has what these options call."""
-        found = problem_of(problem)
-        needed = {"value_and_gradient": found.has_gradient}
+        admitted = problem_of(problem)
+        needed = {"value_and_gradient": admitted.has_gradient}
         if self.with_products:
-            needed["hessian_vector"] = found.has_hessian
+            needed["hessian_vector"] = admitted.has_hessian
         for name, there in needed.items():
             if not there:
                 raise TypeError(
-                    f"problem: got {found.kind} without a method {name}, which training by "
+                    f"problem: got {admitted.kind} without a method {name}, which training by "
                     f"method={self.method!r} calls"
                 )
-        if self.terms and not found.has_costs:
+        if self.terms and not admitted.has_costs:
             raise TypeError(
-                f"problem: got {found.kind} without a method costs, which terms=True calls"
+                f"problem: got {admitted.kind} without a method costs, which terms=True calls"
             )
-        return found
+        return admitted
 
 
 def start(problem: Problem, theta0: Any, seed: Any) -> Float64:

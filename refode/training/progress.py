@@ -97,13 +97,13 @@ class Progress:
             return []
         began = time.monotonic() - compiler.seconds()
         try:
-            found = [f"{name} {float(value):.4g}" for name, value in terms().items()]
+            words = [f"{name} {float(value):.4g}" for name, value in terms().items()]
         except Exception as error:  # no reason to stop training
             self.with_terms = False
             self.say(f"terms: none, as costs raised {type(error).__name__}: {error}")
             return []
         self.seconds_of_terms = time.monotonic() - compiler.seconds() - began
-        return ["  ".join(found)]
+        return ["  ".join(words)]
 
     def _print(self, line: str) -> None:
         if self.stream is None:

@@ -110,16 +110,16 @@ class Recorder:
         """Value and gradient at theta; the same theta within an iteration costs nothing."""
         theta = np.array(theta, dtype=np.float64)
         digest = _digest(theta)
-        found = self.recent.get(digest)
-        if found is None:
+        evaluation = self.recent.get(digest)
+        if evaluation is None:
             _check_finite(theta, "SciPy's step", Lost)
             call = self._answer(EVALUATION, digest, theta)
-            found = Evaluation(theta, call.value, call.vector)
+            evaluation = Evaluation(theta, call.value, call.vector)
             self.evaluations += 1
-            self.recent[digest] = found
-            if self.best is None or found.value < self.best.value:
-                self.best = found
-        return found
+            self.recent[digest] = evaluation
+            if self.best is None or evaluation.value < self.best.value:
+                self.best = evaluation
+        return evaluation
 
     def value(self, theta: Float64) -> float:
         """For SciPy's ``fun``."""
@@ -144,43 +144,49 @@ class Recorder:
     def redraw(self, data: tuple[Any, ...], theta: Float64) -> Evaluation:
         """Go on with other samples, from theta; what is best counts anew, as values changed."""
         self.data, self.recent = self.problem.placed(data), {}
-        found = self.evaluate(theta)
-        self.best = found
-        return found
+        first = self.evaluate(theta)
+        self.best = first
+        return first
 
     def _answer(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
-        if self.replaying:
-            return self._play_back(kind, digest, *arguments)
-        call = self._ask(kind, digest, *arguments)
-        if self.keep:
-            self.calls.append(call)  # one statement, so that Ctrl-C leaves all of it or nothing
-        return call
+        """The problem's, logged; or the stored one, and the problem's besides at both ends."""
+        stored = self._stored(kind, digest) if self.replaying else None
+        if stored is None or self.played in (0, self._last[kind]):
+            copies = [argument.copy() for argument in arguments]  # it may write into them
+            problem = cast(SecondOrder, self.problem)  # for products, by the options' check
+            ask = problem.hessian_vector if kind == PRODUCT else problem.value_and_gradient
+            fresh = _call(kind, digest, ask(*copies, *self.data), arguments[0].shape)
+            if stored is None:
+                if self.keep:
+                    self.calls.append(fresh)  # one statement: Ctrl-C leaves all or nothing
+                return fresh
+            # the problem's repr may not tell everything about it
+            if fresh.value != stored.value or fresh.vector.tobytes() != stored.vector.tobytes():
+                i = self.played + 1
+                raise Mismatch(f"the problem no longer answers call {i} with the same bits")
+        self.played += 1
+        return stored
 
-    def _play_back(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
+    def _stored(self, kind: int, digest: bytes) -> Call:
+        """The next one to play back; Mismatch where it is of another call."""
         i, call = self.played, self.calls[self.played]
         if (call.kind, call.digest) != (kind, digest):
             raise Mismatch(f"call {i + 1} of the stored run was another one than this run makes")
-        if i in (0, self._last[kind]):  # the problem's repr may not tell everything about it
-            fresh = self._ask(kind, digest, *arguments)
-            if fresh.value != call.value or fresh.vector.tobytes() != call.vector.tobytes():
-                raise Mismatch(f"the problem no longer answers call {i + 1} with the same bits")
-        self.played += 1
         return call
 
-    def _ask(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
-        copies = [argument.copy() for argument in arguments]  # the problem may write into them
-        shape = arguments[0].shape
-        if kind == PRODUCT:
-            problem = cast(SecondOrder, self.problem)  # by the options' check
-            vector = _copied(problem.hessian_vector(*copies, *self.data), shape)
-            _check_finite(vector, "a Hessian-vector product")
-            return Call(kind, digest, 0.0, vector)
-        value, gradient = self.problem.value_and_gradient(*copies, *self.data)
-        value, vector = float(value), _copied(gradient, shape)
-        if not np.isfinite(value):
-            raise NonFinite(f"the value is {value}")
-        _check_finite(vector, "the gradient")
-        return Call(kind, digest, value, vector)
+
+def _call(kind: int, digest: bytes, answer: Any, shape: tuple[int, ...]) -> Call:
+    """A problem's answer, checked."""
+    if kind == PRODUCT:
+        vector = _copied(answer, shape)
+        _check_finite(vector, "a Hessian-vector product")
+        return Call(kind, digest, 0.0, vector)
+    value, gradient = answer
+    value, vector = float(value), _copied(gradient, shape)
+    if not np.isfinite(value):
+        raise NonFinite(f"the value is {value}")
+    _check_finite(vector, "the gradient")
+    return Call(kind, digest, value, vector)
 
 
 def with_terms(columns: np.dtype, names: Any) -> np.dtype:

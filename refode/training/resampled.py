@@ -16,7 +16,7 @@ from refode.training import records
 from refode.training.options import Callback, Options, start
 from refode.training.records import RESAMPLED, Evaluation, Float64
 from refode.training.run import BROKEN_OFF, Run, Stop
-from refode.training.variables import Pair, Plain, Preconditioned, ProductForm, curved
+from refode.training.variables import Pair, Preconditioned, ProductForm, Unscaled, curved
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -226,9 +226,9 @@ class Periods(Run):
                     self.pairs.clear()
             self._begin_period()
 
-    def _variables(self) -> Plain | Preconditioned:
+    def _variables(self) -> Unscaled | Preconditioned:
         if not self.pairs:
-            return Plain(self.iterate.theta)
+            return Unscaled(self.iterate.theta)
         return Preconditioned.at(self.iterate.theta, self.iterate.gradient, ProductForm(self.pairs))
 
     def _begin_period(self) -> None:

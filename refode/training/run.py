@@ -19,7 +19,7 @@ from refode.training import records
 from refode.training.options import METHODS, Options
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
-from refode.training.variables import Plain, Variables
+from refode.training.variables import Unscaled, Variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,16 +75,16 @@ class Run:
         if options.path is not None:
             self.settings = files.settings_of(problem, data, self._how(seed))
             if options.resume:
-                found = files.load(options.path)
-                files.compare(options.path, found, self.settings, theta0)
-                self.before, self.seen, calls = found.elapsed, found.history, found.calls
+                stored = files.load(options.path)
+                files.compare(options.path, stored, self.settings, theta0)
+                self.before, self.seen, calls = stored.elapsed, stored.history, stored.calls
         self.recorder = Recorder(problem, data, calls, keep=options.path is not None)
         self.began = time.perf_counter() - compiler.seconds()
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         """What the problem and its data do not say about this run, for the checkpoint."""
-        memory = self.options.memory if self.options.method == "lbfgs" else None
-        how = {"method": self.options.method, "memory": memory, "seed": seed}
+        pairs = self.options.memory if self.options.method == "lbfgs" else None
+        how = {"method": self.options.method, "memory": pairs, "seed": seed}
         return how | ({"terms": True} if self.options.terms else {})
 
     def run(self) -> OptimizeResult:
@@ -93,8 +93,12 @@ class Run:
         with single_threaded_blas(), shown:
             try:
                 self.progress.open()
-                self.iterate = self._first()
+                self.iterate = self.recorder.evaluate(self.theta0)
+                self._name_terms()
                 ended = self._until_stopped()
+            except records.NonFinite as error:  # later ones only end the training
+                wanted = f"theta0: got a start where {error}, wanted finite numbers"
+                raise ValueError(wanted) from None
             except records.Mismatch as error:
                 raise self._refusal(error) from None
             finally:
@@ -104,14 +108,9 @@ class Run:
         return self._result(ended)
 
     # --- from the start to the end ------------------------------------------------------
-    def _first(self) -> Evaluation:
-        try:
-            first = self.recorder.evaluate(self.theta0)
-        except records.NonFinite as error:
-            raise ValueError(f"theta0: got a start where {error}, wanted finite numbers") from None
+    def _name_terms(self) -> None:
         if self.options.terms:
-            self.dtype = records.with_terms(self.columns, self._terms_at(first))
-        return first
+            self.dtype = records.with_terms(self.columns, self._terms_at(self.iterate))
 
     def _until_stopped(self) -> Stop:
         return self._stopped_by(self._work)
@@ -141,7 +140,7 @@ class Run:
         raise AssertionError("work ends by an exception")
 
     def _minimise(self) -> None:
-        self._optimise(Plain(self.theta0))
+        self._optimise(Unscaled(self.theta0))
 
     def _optimise(self, variables: Variables) -> None:
         """Run SciPy, which our own `Stop` ends unless it gives up before; then raise `Stop`."""
@@ -220,8 +219,8 @@ class Run:
         """A row's other columns; `known` is the stored row, where there is one."""
         if not self.options.terms:
             return {}
-        found = self._terms_at(evaluation) if known is None else known
-        return {name: float(found[name]) for name in self._names_of_terms()}
+        terms = self._terms_at(evaluation) if known is None else known
+        return {name: float(terms[name]) for name in self._names_of_terms()}
 
     def _names_of_terms(self) -> tuple[str, ...]:
         return (self.dtype.names or ())[len(self.columns.names or ()) :]

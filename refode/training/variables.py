@@ -30,7 +30,7 @@ class Variables(Protocol):
         """The gradient by xi from the one by theta."""
 
 
-class Plain(NamedTuple):
+class Unscaled(NamedTuple):
     """Theta itself."""
 
     start: Float64

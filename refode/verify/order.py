@@ -151,10 +151,10 @@ def _floor(scale: float | None, floor: float | None) -> float:
 
 def _last_run(usable: np.ndarray, n_last: int) -> tuple[int, int]:
     """Return first and last row of the finest run of usable ones, n_last refinements at most."""
-    found = np.flatnonzero(usable)
-    if not found.size:
+    places = np.flatnonzero(usable)
+    if not places.size:
         return 0, 0
-    last = first = int(found[-1])
+    last = first = int(places[-1])
     while first > 0 and usable[first - 1] and last - first < n_last:
         first -= 1
     return first, last

@@ -101,12 +101,12 @@ def elementary_weight(A: Sequence[Sequence[Number]], b: Sequence[Number], tree: 
 def _residuals_at(
     A: Sequence[Sequence[Number]], b: Sequence[Number], order: int, known: dict[Tree, list[Number]]
 ) -> dict[Tree, Number]:
-    found = {}
+    residuals_of = {}
     for tree in rooted_trees(order):
         phi = _stage_weights(A, tree, known)
         weight = sum(b_i * phi_i for b_i, phi_i in zip(b, phi, strict=True) if b_i)
-        found[tree] = weight - Fraction(1, density(tree))
-    return found
+        residuals_of[tree] = weight - Fraction(1, density(tree))
+    return residuals_of
 
 
 def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int) -> dict[Tree, Number]:

@@ -58,7 +58,7 @@ class Point:
         return 2.0 ** np.ceil(np.log2(max(1.0, float(np.linalg.norm(self.x)))))
 
 
-class Row(NamedTuple):
+class TaylorRow(NamedTuple):
     """Remainders at one step `h`, on both sides of x0.
 
     `e0`, `e1`, `e2` are those ahead of x0 and `back` is e1 behind it. With the signed first-order
@@ -133,7 +133,7 @@ def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True
     for_slope : bool
         Whether to go on until E1 is lost in rounding; else only until the odd part is.
     """
-    rows: list[Row] = []
+    rows: list[TaylorRow] = []
     h, unclear, settled = point.first_step, 0, 0
     least = 64.0 * EPS * float(np.linalg.norm(point.x))
     while h > least and len(rows) < _MAX_DOWN:
@@ -148,7 +148,7 @@ def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True
     return Sweep(*np.array(rows).T)
 
 
-def _extend_upwards(rows: list[Row], point: Point, v: Array, vhv: float) -> None:
+def _extend_upwards(rows: list[TaylorRow], point: Point, v: Array, vhv: float) -> None:
     # a function that bends only over large distances needs larger steps to show that it does
     clear = sum(not _unclear(row) and np.isfinite(row.e1) for row in rows)
     for _ in range(_MAX_UP):
@@ -161,7 +161,7 @@ def _extend_upwards(rows: list[Row], point: Point, v: Array, vhv: float) -> None
         clear += not _unclear(row)
 
 
-def _row(point: Point, v: Array, vhv: float, h: float) -> Row:
+def _row(point: Point, v: Array, vhv: float, h: float) -> TaylorRow:
     slope = float(point.g @ v)
     ahead, behind = point.value.far(point.x + h * v), point.value.far(point.x - h * v)
     with np.errstate(all="ignore"):
@@ -170,7 +170,7 @@ def _row(point: Point, v: Array, vhv: float, h: float) -> Row:
         sizes = 2.0 * abs(point.f0) + abs(ahead) + abs(behind)
         products = h * float(np.abs(point.g) @ np.abs(v))
         noise = point.noise + 2.0 * EPS * (abs(point.f0) + abs(ahead) + products)
-        return Row(
+        return TaylorRow(
             h=h,
             e0=abs(ahead - point.f0),
             e1=abs(r),
@@ -183,13 +183,13 @@ def _row(point: Point, v: Array, vhv: float, h: float) -> Row:
         )
 
 
-def _only_noise(row: Row, finer: Row) -> bool:
+def _only_noise(row: TaylorRow, finer: TaylorRow) -> bool:
     # rounding explains the change of the odd part, and a smaller step makes it worse
     explained = 3.0 * (row.odd_noise + finer.odd_noise)
     return bool(abs(finer.odd - row.odd) <= explained and finer.odd_noise > 1.5 * row.odd_noise)
 
 
-def _unclear(row: Row) -> bool:
+def _unclear(row: TaylorRow) -> bool:
     # on both sides of x0, for one of them may be straight
     return bool(np.isfinite(row.noise) and max(row.e1, row.back) <= CLEAR * row.noise)
 

@@ -50,15 +50,15 @@ def compare(
     method, truth, truth_error, error = "Richardson", gv + off, off_error, abs(off)
     remark = None
     if complex_step is not False:
-        found = _by_complex_step(point, v, rng)
-        if found is None:
+        stepped = _by_complex_step(point, v, rng)
+        if stepped is None:
             if complex_step:
                 raise TypeError(
                     "fun: does not carry complex input through to a complex number, "
                     "wanted complex_step='auto' or False"
                 )
         else:
-            value, value_error = found
+            value, value_error = stepped
             doubt = abs(value - truth) - SAFETY * (off_error + value_error)
             believed = not doubt > ROUNDING * EPS * float(np.abs(point.g) @ np.abs(v))
             if not believed:
@@ -105,14 +105,14 @@ def _by_complex_step(
     point: Point, v: Array, rng: np.random.Generator
 ) -> tuple[float, float] | None:
     # the rounding in it is measured: a few more at points that differ by rounding only
-    found = []
+    slopes = []
     for k in range(_NUDGES + 1):
         x = point.x if k == 0 else nudged(point.x, rng)
         imaginary = point.value.imaginary(x + 1j * STEP * v)
         if imaginary is None:
             return None
-        found.append(imaginary / STEP)
-    return found[0], float(np.max(np.abs(np.subtract(found, found[0]))))
+        slopes.append(imaginary / STEP)
+    return slopes[0], float(np.max(np.abs(np.subtract(slopes, slopes[0]))))
 
 
 def detectable(tolerance: float, truth: float) -> float:
@@ -199,10 +199,10 @@ def _hessian_truth(
     truth = hv + off
     if complex_step is False:
         return truth, error, "Richardson"
-    found = [gradient.imaginary(x + 1j * STEP * v) for x in (point.x, *nearby)]
-    if any(one is None for one in found):
+    products = [gradient.imaginary(x + 1j * STEP * v) for x in (point.x, *nearby)]
+    if any(one is None for one in products):
         return truth, error, "Richardson"
-    stack = np.array(found) / STEP
+    stack = np.array(products) / STEP
     spread = float(np.max(np.linalg.norm(stack - stack[0], axis=1)))
     doubt = float(np.linalg.norm(stack[0] - truth)) - SAFETY * (error + spread)
     if doubt > ROUNDING * EPS * float(np.linalg.norm(hv)):

@@ -19,7 +19,7 @@ DIMS = [2, 6]
 LOSSES = ["regression", "logistic", "softmax"]
 
 
-class Case:
+class ThreeCells:
     """A shallow net in three cells of time, and the same for the oracle."""
 
     def __init__(self, dim: int, loss: str = "regression", time: bool = False) -> None:
@@ -65,7 +65,7 @@ def close(a, b):
 @pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_value_and_gradient(dim, loss):
-    case = Case(dim, loss)
+    case = ThreeCells(dim, loss)
     value, gradient = case.problem.value_and_gradient(case.theta, case.x, case.y)
     close(value, case.objective(case.theta))
     close(gradient, oracle.complex_gradient(case.objective, case.theta))
@@ -74,7 +74,7 @@ def test_value_and_gradient(dim, loss):
 @pytest.mark.parametrize("dim", DIMS)
 def test_hessian_vector(dim):
     """The complex step runs every body in complex128 too."""
-    case = Case(dim, "softmax")
+    case = ThreeCells(dim, "softmax")
     v = np.random.default_rng(1).normal(size=case.theta.shape)
     h = 1e-3
 
@@ -93,7 +93,7 @@ def test_hessian_vector(dim):
 @pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("time", [False, True])
 def test_log_det(dim, time):
-    case = Case(dim, time=time)
+    case = ThreeCells(dim, time=time)
     theta = case.theta[: case.ode.n_parameters]
     at, _, _ = case.weights(case.theta)
     x = np.hstack([case.x, np.ones((5, 1))])
@@ -105,7 +105,7 @@ def test_log_det(dim, time):
 
 @pytest.mark.parametrize("dim", DIMS)
 def test_tangent_and_adjoint(dim):
-    case = Case(dim)
+    case = ThreeCells(dim)
     rng = np.random.default_rng(2)
     theta = case.theta[: case.ode.n_parameters]
     x, x_dot, z_bar = rng.normal(size=(3, 5, dim))

@@ -8,7 +8,7 @@ import oracle
 import pytest
 import tolerances as tol
 from contract import close, same
-from flow_cases import FIELDS, T_SPAN, Case, cases, over
+from flow_cases import FIELDS, T_SPAN, FlowCase, cases, over
 from sweep_oracle import Twin
 
 import refode
@@ -17,10 +17,10 @@ from refode.costs.contract import Cotangent
 
 CASES = cases()
 ESTIMATED = [
-    Case("small", basis=bases.PiecewiseLinear(3), trace="gaussian"),
-    Case("wide", "heun", trace="rademacher"),
-    Case("mlp", trace="rademacher"),
-    Case("hamiltonian", "heun", trace="gaussian"),
+    FlowCase("small", basis=bases.PiecewiseLinear(3), trace="gaussian"),
+    FlowCase("wide", "heun", trace="rademacher"),
+    FlowCase("mlp", trace="rademacher"),
+    FlowCase("hamiltonian", "heun", trace="gaussian"),
 ]
 
 
@@ -66,7 +66,7 @@ def test_complex_step_taylor_and_hessian(case):
     assert report.relative_error <= tol.FLOW_GRADIENT
 
 
-@over([Case(name, basis=bases.Legendre(3), n=9) for name in ("small", "mlp", "hamiltonian")])
+@over([FlowCase(name, basis=bases.Legendre(3), n=9) for name in ("small", "mlp", "hamiltonian")])
 def test_dot_test_of_states_log_det_and_transport(case):
     flow, (theta, y, _) = case.flow, case.draw()
     plan = flow.ode.plan(T_SPAN[::-1])
@@ -159,8 +159,8 @@ def test_log_det_exact_is_the_maps_own(case):
 
 
 @over([
-    Case("small", "rk4", bases.Legendre(3)), Case("mlp", "rk4"), Case("small", "heun"),
-    Case("small", "kutta3"),
+    FlowCase("small", "rk4", bases.Legendre(3)), FlowCase("mlp", "rk4"), FlowCase("small", "heun"),
+    FlowCase("small", "kutta3"),
 ])  # fmt: skip
 def test_quadrature_and_inverse_converge(case):
     """The trace's quadrature to the map's own determinant at the scheme's order p; F^{-1} F to
@@ -185,7 +185,7 @@ def test_quadrature_and_inverse_converge(case):
         assert report, (error.__name__, report)
 
 
-@over([Case("small", "rk4", bases.Legendre(3)), Case("affine", "dopri5")])
+@over([FlowCase("small", "rk4", bases.Legendre(3)), FlowCase("affine", "dopri5")])
 def test_forward_and_backward_densities_agree(case):
     """log N(x) - l along F from x, and log_density at F(x); fine steps, so up to rounding."""
     flow, (theta, y, _) = case.flow, case.draw()
@@ -217,7 +217,7 @@ def test_hutchinson(case):
             twin = Estimated(*field)
             Estimated.eps = eps
             FIELDS["estimated"] = (FIELDS[case.field][0], twin)
-            single = Case(
+            single = FlowCase(
                 "estimated", case.scheme, case.basis, case.transport, case.tikhonov,
                 case.smoothness,
             )  # fmt: skip
@@ -237,7 +237,7 @@ def test_hutchinson(case):
         flow.hessian_vector(theta, theta, y)
 
 
-@over([Case("wide", trace="rademacher", n=1)])
+@over([FlowCase("wide", trace="rademacher", n=1)])
 def test_hutchinson_is_unbiased(case):
     """Over all 2^d signs the mean is the trace, to rounding."""
     flow, (theta, y, _) = case.flow, case.draw()
@@ -257,7 +257,7 @@ def test_hutchinson_is_unbiased(case):
     close(gradient, want_gradient, tol.FLOW_GRADIENT)
 
 
-@over([Case("small", n=9)])
+@over([FlowCase("small", n=9)])
 def test_threads_and_blocks_do_not_matter(case):
     flow, (theta, _, rng) = case.flow, case.draw()
     y = rng.standard_normal((1000, 2))

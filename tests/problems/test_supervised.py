@@ -9,7 +9,7 @@ import oracle
 import pytest
 import tolerances as tol
 from contract import close, same
-from supervised_cases import CASES, FIELDS, SCALAR, T_SPAN, Case
+from supervised_cases import CASES, FIELDS, SCALAR, T_SPAN, SupervisedCase
 from sweep_oracle import Twin
 
 import refode
@@ -83,7 +83,8 @@ def test_regularisers_alone(case, part):
             for o in (options, rest)
         )
         got = both.value(theta, x, y) - one.value(theta, x, y)
-        alone = Case(case.field, case.loss, case.m, basis=case.basis, **{part: options[part]})
+        only = {part: options[part]}
+        alone = SupervisedCase(case.field, case.loss, case.m, basis=case.basis, **only)
         want = alone.penalty(theta).real
         assert want > 0
         assert abs(got - want) <= tol.SUPERVISED_VALUE * both.value(theta, x, y)
@@ -188,7 +189,7 @@ def test_losses_far_out(case):
         P = problem.predict_proba(theta, x)
         assert np.all((P >= 0) & (P <= 1))
     if case.loss == "logistic":  # softplus(-v) = e^-v where v is large, not 0
-        sure = Case(case.field, "logistic", n=1, augment=case.augment).problem
+        sure = SupervisedCase(case.field, "logistic", n=1, augment=case.augment).problem
         flat = np.zeros(sure.n_parameters)
         sure.unpack(flat)["b"][...] = 60.0
         value, gradient = sure.value_and_gradient(flat, x[:1], np.array([1]))

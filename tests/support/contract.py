@@ -25,7 +25,7 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Case:
+class FieldCase:
     """A field, the oracle's twin, how many samples, at what time.
 
     ``trace_is`` says whether it "varies" with weights and states, is "constant" or "zero".
@@ -87,76 +87,77 @@ def field_classes() -> dict[str, type[Field]]:
     }
 
 
-def _affine() -> Iterator[Case]:
+def _affine() -> Iterator[FieldCase]:
     F = refode.fields.Affine
-    yield Case("d1", F(1), oracle.affine(), n=1)
-    yield Case("d3", F(3), oracle.affine(), n=5)
-    yield Case("d4-time", F(4, time=True), oracle.affine(time=True))
+    yield FieldCase("d1", F(1), oracle.affine(), n=1)
+    yield FieldCase("d3", F(3), oracle.affine(), n=5)
+    yield FieldCase("d4-time", F(4, time=True), oracle.affine(time=True))
     blocks = F(2, time=True)
-    yield Case("d2-time-blocks", blocks, oracle.affine(time=True), n=blocks.block() + 3)
+    yield FieldCase("d2-time-blocks", blocks, oracle.affine(time=True), n=blocks.block() + 3)
 
 
-def _shallow() -> Iterator[Case]:
+def _shallow() -> Iterator[FieldCase]:
     F = refode.fields.Shallow
     for d in (1, 2, 3, 4):
-        yield Case(f"d{d}", F(d, 4), oracle.shallow(), n=9)
-        yield Case(f"d{d}-time", F(d, 3, time=True), oracle.shallow(time=True), n=2)
-    yield Case("d3-one-unit-one-sample", F(3, 1), oracle.shallow(), n=1)
-    yield Case("d5", F(5, 4), oracle.shallow(), n=9)
-    yield Case("d6-time", F(6, 3, time=True), oracle.shallow(time=True), n=1)
+        yield FieldCase(f"d{d}", F(d, 4), oracle.shallow(), n=9)
+        yield FieldCase(f"d{d}-time", F(d, 3, time=True), oracle.shallow(time=True), n=2)
+    yield FieldCase("d3-one-unit-one-sample", F(3, 1), oracle.shallow(), n=1)
+    yield FieldCase("d5", F(5, 4), oracle.shallow(), n=9)
+    yield FieldCase("d6-time", F(6, 3, time=True), oracle.shallow(time=True), n=1)
     for blocks in (F(2, 2, time=True), F(5, 2, time=True)):
         name, n = f"d{blocks.dim}-blocks", blocks.block() + 3
-        yield Case(name, blocks, oracle.shallow(time=True), n=n)
+        yield FieldCase(name, blocks, oracle.shallow(time=True), n=n)
 
 
-def _mlp() -> Iterator[Case]:
+def _mlp() -> Iterator[FieldCase]:
     F = refode.fields.MLP
-    yield Case("no-hidden-layer", F(3, ()), oracle.mlp())
-    yield Case("no-hidden-layer-time", F(2, (), time=True), oracle.mlp(time=True))
-    yield Case("d1", F(1, (2, 1)), oracle.mlp(), n=1)
+    yield FieldCase("no-hidden-layer", F(3, ()), oracle.mlp())
+    yield FieldCase("no-hidden-layer-time", F(2, (), time=True), oracle.mlp(time=True))
+    yield FieldCase("d1", F(1, (2, 1)), oracle.mlp(), n=1)
     for i, name in enumerate(ACTIVATIONS):
         field = F(2, (3, 4), activation=name, time=i % 2 == 1)
-        yield Case(f"two-{name}", field, oracle.mlp(name, time=field.time))
-    yield Case("one-softplus", F(3, (4,), "softplus", time=True), oracle.mlp("softplus", True), n=9)
-    yield Case("three-sine", F(3, (2, 5, 3), "sine"), oracle.mlp("sine"))
-    yield Case("narrow-wide", F(5, (2, 6, 1, 3), time=True), oracle.mlp(time=True), n=2)
+        yield FieldCase(f"two-{name}", field, oracle.mlp(name, time=field.time))
+    softplus = oracle.mlp("softplus", True)
+    yield FieldCase("one-softplus", F(3, (4,), "softplus", time=True), softplus, n=9)
+    yield FieldCase("three-sine", F(3, (2, 5, 3), "sine"), oracle.mlp("sine"))
+    yield FieldCase("narrow-wide", F(5, (2, 6, 1, 3), time=True), oracle.mlp(time=True), n=2)
 
 
-def _antisymmetric() -> Iterator[Case]:
+def _antisymmetric() -> Iterator[FieldCase]:
     F = refode.fields.Antisymmetric
-    yield Case("d1", F(1, gamma=0.4), oracle.antisymmetric(0.4), n=1)
+    yield FieldCase("d1", F(1, gamma=0.4), oracle.antisymmetric(0.4), n=1)
     for i, name in enumerate(ACTIVATIONS):
         field = F(3, gamma=0.3, activation=name, time=i % 2 == 0)
         twin = oracle.antisymmetric(0.3, name, field.time)
-        yield Case(name, field, twin, trace_is="constant" if name == "identity" else "varies")
-    yield Case("undamped", F(4), oracle.antisymmetric(), n=9, trace_is="zero")
+        yield FieldCase(name, field, twin, trace_is="constant" if name == "identity" else "varies")
+    yield FieldCase("undamped", F(4), oracle.antisymmetric(), n=9, trace_is="zero")
 
 
-def _parabolic() -> Iterator[Case]:
+def _parabolic() -> Iterator[FieldCase]:
     F = refode.fields.Parabolic
-    yield Case("d1", F(1), oracle.parabolic(), n=1)
+    yield FieldCase("d1", F(1), oracle.parabolic(), n=1)
     for i, name in enumerate(ACTIVATIONS):
         field = F(3, width=2 + 3 * (i % 2), activation=name, time=i < 2)
-        yield Case(name, field, oracle.parabolic(name, field.time))
-    yield Case("square", F(4), oracle.parabolic(), n=9)
+        yield FieldCase(name, field, oracle.parabolic(name, field.time))
+    yield FieldCase("square", F(4), oracle.parabolic(), n=9)
 
 
-def _hamiltonian() -> Iterator[Case]:
+def _hamiltonian() -> Iterator[FieldCase]:
     F = refode.fields.Hamiltonian
-    yield Case("d2", F(2), oracle.hamiltonian(), n=1, trace_is="zero")
+    yield FieldCase("d2", F(2), oracle.hamiltonian(), n=1, trace_is="zero")
     for i, name in enumerate(ACTIVATIONS):
         field = F(6, activation=name, time=i % 2 == 0)
-        yield Case(name, field, oracle.hamiltonian(name, field.time), trace_is="zero")
-    yield Case("d4", F(4), oracle.hamiltonian(), n=9, trace_is="zero")
+        yield FieldCase(name, field, oracle.hamiltonian(name, field.time), trace_is="zero")
+    yield FieldCase("d4", F(4), oracle.hamiltonian(), n=9, trace_is="zero")
 
 
-def _leapfrog() -> Iterator[Case]:
+def _leapfrog() -> Iterator[FieldCase]:
     F = refode.fields.Leapfrog
-    yield Case("d2", F(2), oracle.second_order(), n=1, trace_is="zero")
+    yield FieldCase("d2", F(2), oracle.second_order(), n=1, trace_is="zero")
     for i, name in enumerate(ACTIVATIONS):
         field = F(4, width=1 + 2 * (i % 2), activation=name, time=i < 2)
-        yield Case(name, field, oracle.second_order(name, field.time), trace_is="zero")
-    yield Case("d6", F(6), oracle.second_order(), n=9, trace_is="zero")
+        yield FieldCase(name, field, oracle.second_order(name, field.time), trace_is="zero")
+    yield FieldCase("d6", F(6), oracle.second_order(), n=9, trace_is="zero")
 
 
 def potential_twin(quadratic: str) -> oracle.Field:
@@ -174,19 +175,19 @@ def potential_twin(quadratic: str) -> oracle.Field:
     return oracle.Field(value, jacobian)
 
 
-def _potential() -> Iterator[Case]:
+def _potential() -> Iterator[FieldCase]:
     F, low, symmetric = refode.fields.Potential, potential_twin("lowrank"), "symmetric"
     full = potential_twin(symmetric)
-    yield Case("d1-one-layer", F(1, 3, 1), low, n=1)
-    yield Case("d2", F(2, 4), low)
-    yield Case("d2-symmetric", F(2, 4, quadratic=symmetric), full, n=9)
-    yield Case("d5-more-than-units", F(5, 2, rank=2), low)
-    yield Case("d5-symmetric-three-layers", F(5, 2, 3, quadratic=symmetric), full, n=2)
-    yield Case("d2-four-layers", F(2, 3, 4, rank=1), low, n=2)
-    yield Case("d3-one-unit", F(3, 1, 2), low, n=1)
+    yield FieldCase("d1-one-layer", F(1, 3, 1), low, n=1)
+    yield FieldCase("d2", F(2, 4), low)
+    yield FieldCase("d2-symmetric", F(2, 4, quadratic=symmetric), full, n=9)
+    yield FieldCase("d5-more-than-units", F(5, 2, rank=2), low)
+    yield FieldCase("d5-symmetric-three-layers", F(5, 2, 3, quadratic=symmetric), full, n=2)
+    yield FieldCase("d2-four-layers", F(2, 3, 4, rank=1), low, n=2)
+    yield FieldCase("d3-one-unit", F(3, 1, 2), low, n=1)
 
 
-FACTORIES: dict[str, Callable[[], Iterator[Case]]] = {
+FACTORIES: dict[str, Callable[[], Iterator[FieldCase]]] = {
     "Affine": _affine,
     "Shallow": _shallow,
     "MLP": _mlp,
@@ -200,7 +201,7 @@ FACTORIES: dict[str, Callable[[], Iterator[Case]]] = {
 CASES = [case for factory in FACTORIES.values() for case in factory()]
 
 
-def over(cases: list[Case]) -> Any:
+def over(cases: list[FieldCase]) -> Any:
     """Parametrise a test by `case`."""
     return pytest.mark.parametrize("case", cases, ids=[f"{c.group}-{c.name}" for c in cases])
 

@@ -40,7 +40,7 @@ BASES = (
 
 
 @dataclass(frozen=True)
-class Case:
+class FlowCase:
     """A flow, random theta and data, and what the oracle makes of them."""
 
     field: str
@@ -104,22 +104,22 @@ class Case:
         return total + self.smoothness * oracle.smoothness(named, stiffness)
 
 
-def cases() -> list[Case]:
+def cases() -> list[FlowCase]:
     """Each field; one field under each scheme and in each basis; three memories; no penalties."""
-    found = [Case(name, basis=BASES[i % 5]) for i, name in enumerate(FIELDS)]
+    found = [FlowCase(name, basis=BASES[i % 5]) for i, name in enumerate(FIELDS)]
     found += [
-        Case("small", scheme, BASES[i % 5]) for i, scheme in enumerate(tableaus.names())
+        FlowCase("small", scheme, BASES[i % 5]) for i, scheme in enumerate(tableaus.names())
         if scheme != "rk4"
     ]  # fmt: skip
-    found += [Case("small", "heun", basis) for basis in BASES]
+    found += [FlowCase("small", "heun", basis) for basis in BASES]
     found += [
-        Case("small", "midpoint", memory="steps"),
-        Case("small", "kutta3", n=1, transport=0.0, tikhonov=0.0, smoothness=0.0),
-        Case("wide", "dopri5", BASES[1], transport=0.0, n=2),
+        FlowCase("small", "midpoint", memory="steps"),
+        FlowCase("small", "kutta3", n=1, transport=0.0, tikhonov=0.0, smoothness=0.0),
+        FlowCase("wide", "dopri5", BASES[1], transport=0.0, n=2),
     ]
     return list({str(c): c for c in found}.values())
 
 
-def over(chosen: list[Case]) -> Any:
+def over(chosen: list[FlowCase]) -> Any:
     """Parametrise a test by `case`."""
     return pytest.mark.parametrize("case", chosen, ids=[str(c) for c in chosen])

@@ -222,7 +222,7 @@ class Quadratic(NamedTuple):
 # --- games, (17)-(25) ---------------------------------------------------------------------
 
 
-class Game(NamedTuple):
+class OracleGame(NamedTuple):
     """Costs of a game: alpha/2 |v|^2 + Q + entropy rho log rho, and a terminal cost."""
 
     initial: Mixture
@@ -257,18 +257,18 @@ def _measured(r: Array, norm: str) -> Array:
     return {"absolute": absolute, "squared": np.square}[norm](r)
 
 
-def velocity(game: Game, value: Value) -> Array:
+def velocity(game: OracleGame, value: Value) -> Array:
     """(22): -grad Phi/alpha, or -grad Phi where there is no running cost."""
     return -value.gradient / (game.alpha or 1.0)
 
 
-def residual(game: Game, value: Value, z: Array, log_rho: Array) -> Array:
+def residual(game: OracleGame, value: Value, z: Array, log_rho: Array) -> Array:
     """(24): -dPhi/dt + |grad Phi|^2/(2 alpha) - Q - entropy (log rho + 1)."""
     hamiltonian = (value.gradient**2).sum(axis=1) / (2.0 * game.alpha) - game.Q(z)
     return -value.time + hamiltonian - game.entropy * (log_rho + 1.0)
 
 
-def slopes(theta: Array, p: Shape, game: Game, norm: str, t: Any, y: State) -> State:
+def slopes(theta: Array, p: Shape, game: OracleGame, norm: str, t: Any, y: State) -> State:
     """Time derivative of the state."""
     value = potential(theta, p, t, y.z)
     v = velocity(game, value)
@@ -289,7 +289,7 @@ def _moved(y: State, h: Any, weights: Any, k: list[State]) -> State:
 
 
 def trajectory(
-    theta: Array, p: Shape, game: Game, start: State, t_span: tuple[Any, Any], n_steps: int,
+    theta: Array, p: Shape, game: OracleGame, start: State, t_span: tuple[Any, Any], n_steps: int,
     tableau: Any = RK4, norm: str = "absolute",
 ) -> list[State]:  # fmt: skip
     """The states at the n_steps + 1 equidistant times of t_span, forward or backward."""
@@ -311,7 +311,7 @@ def begin(x: Array, log_rho: Array | None = None) -> State:
 
 
 def inverse(
-    theta: Array, p: Shape, game: Game, y: Array, t_span: tuple[Any, Any], n_steps: int,
+    theta: Array, p: Shape, game: OracleGame, y: Array, t_span: tuple[Any, Any], n_steps: int,
     tableau: Any = RK4,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Where paths that end at y began, and log rho(T, y) = log rho_0 there less what it gained."""
@@ -320,7 +320,7 @@ def inverse(
 
 
 def costs(
-    theta: Array, p: Shape, game: Game, x: Array, y: Array | None = None, *,
+    theta: Array, p: Shape, game: OracleGame, x: Array, y: Array | None = None, *,
     hjb: float = 0.0, hjb_terminal: float = 0.0, norm: str = "absolute",
     n_steps: int = 2, t_span: tuple[Any, Any] = (0.0, 1.0), tableau: Any = RK4,
 ) -> dict[str, Any]:  # fmt: skip
@@ -340,14 +340,14 @@ def costs(
     return {**terms, "total": sum(terms.values())}
 
 
-def terminal_derivative(game: Game, end: State) -> Array:
+def terminal_derivative(game: OracleGame, end: State) -> Array:
     """G' of (20) at the ends of the paths: terminal (1 + log rho - log rho_Y), or -rho_Y/rho."""
     gap = end.log_rho - game.target.log_density(end.z)
     return game.terminal * (1.0 + gap if game.kind == "kl" else -np.exp(-gap))
 
 
 def single_agent_cost(
-    theta: Array, p: Shape, game: Game, x: Array, log_rho: Array, t_span: tuple[Any, Any],
+    theta: Array, p: Shape, game: OracleGame, x: Array, log_rho: Array, t_span: tuple[Any, Any],
     n_steps: int, tableau: Any = RK4,
 ) -> Array:  # fmt: skip
     """J_t of (20): int L + F' ds + G' from x at t_span[0], where the log-density is log_rho."""
@@ -357,7 +357,7 @@ def single_agent_cost(
 
 
 def gradient_by_complex_step(
-    theta: Array, p: Shape, game: Game, x: Array, y: Array | None = None, term: str = "total",
+    theta: Array, p: Shape, game: OracleGame, x: Array, y: Array | None = None, term: str = "total",
     **how: Any,
 ) -> Array:  # fmt: skip
     """Gradient (p,) of one of the terms of `costs`, true to rounding."""

@@ -39,7 +39,7 @@ def stiffness(basis: Any) -> Array:
 
 
 @dataclass(frozen=True)
-class Case:
+class SupervisedCase:
     """A problem, random theta and data, and the oracle's objective."""
 
     field: str
@@ -104,19 +104,22 @@ class Case:
 
 
 CASES = [
-    Case("small", "regression", 2, tikhonov=0.3, basis=bases.PiecewiseConstant(3)),
-    Case("small", "regression", 1, augment=1, smoothness=0.4, basis=bases.BSpline(5),
-         n=3),
-    Case("small", "regression", readout=False, basis=bases.PiecewiseLinear(3), smoothness=0.2),
-    Case("small", "logistic", augment=1, tikhonov=0.1, smoothness=0.4,
-         basis=bases.PiecewiseLinear(3)),
-    Case("small", "softmax", 3, smoothness=0.5, basis=bases.Legendre(3), scheme="rk4"),
-    Case("small", "softmax", readout=False, tikhonov=0.2, memory="steps"),
-    Case("wide", "regression", 7, augment=2, tikhonov=0.1),
-    Case("wide", "logistic", basis=bases.Legendre(2), n=1),
-    Case("wide", "softmax", 4, augment=3, basis=bases.PiecewiseConstant(3), smoothness=0.3, n=9),
-    Case("wide", "softmax", 5, readout=False),
-    Case("hamiltonian", "softmax", 3, augment=2, scheme="verlet", memory="reverse",
-         basis=bases.PiecewiseConstant(3), tikhonov=0.1),
+    SupervisedCase("small", "regression", 2, tikhonov=0.3, basis=bases.PiecewiseConstant(3)),
+    SupervisedCase("small", "regression", 1, augment=1, smoothness=0.4, basis=bases.BSpline(5),
+                   n=3),
+    SupervisedCase("small", "regression", readout=False, basis=bases.PiecewiseLinear(3),
+                   smoothness=0.2),
+    SupervisedCase("small", "logistic", augment=1, tikhonov=0.1, smoothness=0.4,
+                   basis=bases.PiecewiseLinear(3)),
+    SupervisedCase("small", "softmax", 3, smoothness=0.5, basis=bases.Legendre(3), scheme="rk4"),
+    SupervisedCase("small", "softmax", readout=False, tikhonov=0.2, memory="steps"),
+    SupervisedCase("wide", "regression", 7, augment=2, tikhonov=0.1),
+    SupervisedCase("wide", "logistic", basis=bases.Legendre(2), n=1),
+    SupervisedCase("wide", "softmax", 4, augment=3, basis=bases.PiecewiseConstant(3),
+                   smoothness=0.3, n=9),
+    SupervisedCase("wide", "softmax", 5, readout=False),
+    SupervisedCase("hamiltonian", "softmax", 3, augment=2, scheme="verlet", memory="reverse",
+                   basis=bases.PiecewiseConstant(3), tikhonov=0.1),
 ]  # fmt: skip
-SCALAR = Case("scalar", "logistic", readout=False)  # one more compilation: as plain Python only
+# one more compilation: as plain Python only
+SCALAR = SupervisedCase("scalar", "logistic", readout=False)

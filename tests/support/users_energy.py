@@ -42,7 +42,7 @@ from typing import NamedTuple
 
 import helpers
 import numpy as np
-from refode.machine.blocks import row
+from refode.machine.views import row
 from refode.machine.activations import tanh
 from refode.costs.energies import Energy, energy, energy_gradient
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Case(NamedTuple):
+class FunctionCase(NamedTuple):
     """A function, its gradient, a point, and perhaps blocks and a Hessian-vector product."""
 
     fun: Callable[[Any], Any]
@@ -23,12 +23,12 @@ class Case(NamedTuple):
     hessian_vector: Callable[[Any, Any], Any] | None = None
 
 
-def real_only(case: Case) -> Case:
+def real_only(case: FunctionCase) -> FunctionCase:
     """Return the case with a function that raises TypeError for complex input."""
     return case._replace(fun=lambda x: float(case.fun(x)))
 
 
-def rosenbrock(seed: int) -> Case:
+def rosenbrock(seed: int) -> FunctionCase:
     def fun(x):
         return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
@@ -48,10 +48,10 @@ def rosenbrock(seed: int) -> Case:
 
     rng = np.random.default_rng(seed)
     x0 = rng.standard_normal(int(rng.integers(2, 12)))
-    return Case(fun, gradient, x0, {"first": [0], "rest": slice(1, None)}, hessian_vector)
+    return FunctionCase(fun, gradient, x0, {"first": [0], "rest": slice(1, None)}, hessian_vector)
 
 
-def logistic_regression(seed: int) -> Case:
+def logistic_regression(seed: int) -> FunctionCase:
     rng = np.random.default_rng(seed)
     a, y = rng.standard_normal((40, 6)), rng.choice([-1.0, 1.0], 40)
 
@@ -61,10 +61,10 @@ def logistic_regression(seed: int) -> Case:
     def gradient(w):
         return -(a.T @ (y / (1 + np.exp(y * (a @ w))))) / 40 + 0.02 * w
 
-    return Case(fun, gradient, rng.standard_normal(6))
+    return FunctionCase(fun, gradient, rng.standard_normal(6))
 
 
-def log_sum_exp(seed: int) -> Case:
+def log_sum_exp(seed: int) -> FunctionCase:
     def fun(x):
         top = x.max()
         return top + np.log(np.sum(np.exp(x - top)))
@@ -74,10 +74,10 @@ def log_sum_exp(seed: int) -> Case:
         return e / e.sum()
 
     rng = np.random.default_rng(seed)
-    return Case(fun, gradient, 3 * rng.standard_normal(int(rng.integers(2, 50))))
+    return FunctionCase(fun, gradient, 3 * rng.standard_normal(int(rng.integers(2, 50))))
 
 
-def tanh_net(seed: int) -> Case:
+def tanh_net(seed: int) -> FunctionCase:
     """Least squares of w . tanh(W x + b) + c; W is square, so that its transpose fits too."""
     rng = np.random.default_rng(seed)
     d = int(rng.integers(2, 6))
@@ -102,14 +102,14 @@ def tanh_net(seed: int) -> Case:
 
     ends = {"W": slice(0, cut[0]), "b": slice(cut[0], cut[1])}
     ends |= {"w": slice(cut[1], cut[2]), "c": slice(cut[2], cut[3])}
-    return Case(fun, gradient, rng.standard_normal(cut[-1]), ends)
+    return FunctionCase(fun, gradient, rng.standard_normal(cut[-1]), ends)
 
 
-def badly_scaled(seed: int) -> Case:
+def badly_scaled(seed: int) -> FunctionCase:
     """Entries of x from 1e-5 to 1e5, each with as much influence as the others."""
     rng = np.random.default_rng(seed)
     s = 10.0 ** rng.uniform(-5, 5, 5)
-    return Case(
+    return FunctionCase(
         lambda x: np.sum(np.cos(s * x) + (s * x) ** 2),
         lambda x: s * (2 * s * x - np.sin(s * x)),
         rng.standard_normal(5) / s,
@@ -117,17 +117,17 @@ def badly_scaled(seed: int) -> Case:
     )
 
 
-def linear(seed: int) -> Case:
+def linear(seed: int) -> FunctionCase:
     rng = np.random.default_rng(seed)
     a = rng.standard_normal(7)
-    return Case(lambda x: a @ x + 2, lambda x: a.copy(), rng.standard_normal(7))
+    return FunctionCase(lambda x: a @ x + 2, lambda x: a.copy(), rng.standard_normal(7))
 
 
-def quadratic(seed: int) -> Case:
+def quadratic(seed: int) -> FunctionCase:
     rng = np.random.default_rng(seed)
     b = rng.standard_normal((6, 6))
     a = b + b.T
-    return Case(
+    return FunctionCase(
         lambda x: 0.5 * x @ a @ x,
         lambda x: a @ x,
         rng.standard_normal(6),
@@ -135,105 +135,111 @@ def quadratic(seed: int) -> Case:
     )
 
 
-def periodic(seed: int) -> Case:
+def periodic(seed: int) -> FunctionCase:
     """A period of 1, 1/2, ...: halvings of 1 would all land on the same value."""
     rng = np.random.default_rng(seed)
     k = 2 * np.pi * int(rng.integers(1, 5))
-    return Case(
+    return FunctionCase(
         lambda x: np.sum(np.cos(k * x)), lambda x: -k * np.sin(k * x), rng.standard_normal(1)
     )
 
 
-def rational(seed: int) -> Case:
+def rational(seed: int) -> FunctionCase:
     def gradient(x):
         g = -2 * x / (1 + x @ x) ** 2
         g[0] -= np.exp(-x[0])
         return g
 
     x0 = np.random.default_rng(seed).standard_normal(5)
-    return Case(lambda x: 1 / (1 + x @ x) + np.exp(-x[0]), gradient, x0)
+    return FunctionCase(lambda x: 1 / (1 + x @ x) + np.exp(-x[0]), gradient, x0)
 
 
-def conjugating(seed: int) -> Case:
+def conjugating(seed: int) -> FunctionCase:
     """Takes complex input, but is not analytic: its complex step is wrong."""
     x0 = np.random.default_rng(seed).standard_normal(5)
-    return Case(lambda x: np.vdot(x, x) + np.sum(np.sin(x)), lambda x: 2 * x + np.cos(x), x0)
+    return FunctionCase(
+        lambda x: np.vdot(x, x) + np.sum(np.sin(x)), lambda x: 2 * x + np.cos(x), x0
+    )
 
 
-def norm_power(seed: int) -> Case:
+def norm_power(seed: int) -> FunctionCase:
     x0 = np.random.default_rng(seed).standard_normal(5)
-    return Case(
+    return FunctionCase(
         lambda x: np.linalg.norm(x) ** 1.5, lambda x: 1.5 * np.linalg.norm(x) ** -0.5 * x, x0
     )
 
 
-def product(seed: int) -> Case:
+def product(seed: int) -> FunctionCase:
     rng = np.random.default_rng(seed)
     x0 = rng.uniform(0.5, 2, 6) * rng.choice([-1, 1], 6)
-    return Case(np.prod, lambda x: np.prod(x) / x, x0)
+    return FunctionCase(np.prod, lambda x: np.prod(x) / x, x0)
 
 
-def large_argument(seed: int) -> Case:
+def large_argument(seed: int) -> FunctionCase:
     x0 = 1e12 * np.random.default_rng(seed).standard_normal(4)
-    return Case(
+    return FunctionCase(
         lambda x: np.sum(np.sin(x / 1e12) * x),
         lambda x: np.sin(x / 1e12) + np.cos(x / 1e12) * x / 1e12,
         x0,
     )
 
 
-def long_scale(seed: int) -> Case:
+def long_scale(seed: int) -> FunctionCase:
     """Bends over distances a million times those of x alone."""
     x0 = np.random.default_rng(seed).standard_normal(3)
-    return Case(lambda x: np.sum(np.sin(1 + x / 1e6)), lambda x: np.cos(1 + x / 1e6) / 1e6, x0)
+    return FunctionCase(
+        lambda x: np.sum(np.sin(1 + x / 1e6)), lambda x: np.cos(1 + x / 1e6) / 1e6, x0
+    )
 
 
-def small_argument(seed: int) -> Case:
+def small_argument(seed: int) -> FunctionCase:
     """Overflows at all but tiny steps."""
     x0 = 1e-7 * np.random.default_rng(seed).standard_normal(4)
-    return Case(lambda x: np.sum(np.exp(1e7 * x)), lambda x: 1e7 * np.exp(1e7 * x), x0)
+    return FunctionCase(lambda x: np.sum(np.exp(1e7 * x)), lambda x: 1e7 * np.exp(1e7 * x), x0)
 
 
-def fast(seed: int) -> Case:
+def fast(seed: int) -> FunctionCase:
     """A condition number of a million."""
     x0 = np.random.default_rng(seed).standard_normal(3)
-    return Case(lambda x: np.sum(np.sin(1e6 * x)), lambda x: 1e6 * np.cos(1e6 * x), x0)
+    return FunctionCase(lambda x: np.sum(np.sin(1e6 * x)), lambda x: 1e6 * np.cos(1e6 * x), x0)
 
 
-def offset(seed: int) -> Case:
+def offset(seed: int) -> FunctionCase:
     x0 = np.random.default_rng(seed).standard_normal(4)
-    return Case(lambda x: 1e8 + np.sum(np.exp(x)), np.exp, x0)
+    return FunctionCase(lambda x: 1e8 + np.sum(np.exp(x)), np.exp, x0)
 
 
-def near_optimum(seed: int) -> Case:
+def near_optimum(seed: int) -> FunctionCase:
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((30, 5)), rng.standard_normal(30)
     x0 = np.linalg.lstsq(a, b, rcond=None)[0] + 1e-6 * rng.standard_normal(5)
-    return Case(lambda x: 0.5 * np.sum((a @ x - b) ** 2), lambda x: a.T @ (a @ x - b), x0)
+    return FunctionCase(lambda x: 0.5 * np.sum((a @ x - b) ** 2), lambda x: a.T @ (a @ x - b), x0)
 
 
-def normal_equations(seed: int) -> Case:
+def normal_equations(seed: int) -> FunctionCase:
     """The gradient by another way than the function goes, with more rounding in it."""
     rng = np.random.default_rng(seed)
     a, b = rng.standard_normal((30, 5)), rng.standard_normal(30)
     x0 = np.linalg.lstsq(a, b, rcond=None)[0] + 1e-6 * rng.standard_normal(5)
     square, right = a.T @ a, a.T @ b
-    return Case(lambda x: 0.5 * np.sum((a @ x - b) ** 2), lambda x: square @ x - right, x0)
+    return FunctionCase(lambda x: 0.5 * np.sum((a @ x - b) ** 2), lambda x: square @ x - right, x0)
 
 
-def barrier(seed: int) -> Case:
+def barrier(seed: int) -> FunctionCase:
     """Raises outside its domain."""
     x0 = np.random.default_rng(seed).uniform(0.001, 1, 5)
-    return Case(lambda x: sum(x) - sum(math.log(float(a)) for a in x), lambda x: 1 - 1 / x, x0)
+    return FunctionCase(
+        lambda x: sum(x) - sum(math.log(float(a)) for a in x), lambda x: 1 - 1 / x, x0
+    )
 
 
-def odd_at_zero(seed: int) -> Case:
+def odd_at_zero(seed: int) -> FunctionCase:
     """No curvature at x0."""
     del seed
-    return Case(lambda x: np.sum(np.tanh(x)), lambda x: np.cosh(x) ** -2, np.zeros(4))
+    return FunctionCase(lambda x: np.sum(np.tanh(x)), lambda x: np.cosh(x) ** -2, np.zeros(4))
 
 
-def many_parameters(seed: int) -> Case:
+def many_parameters(seed: int) -> FunctionCase:
     rng = np.random.default_rng(seed)
     a = rng.standard_normal((50, 1000)) / 30
 
@@ -241,32 +247,32 @@ def many_parameters(seed: int) -> Case:
         z = np.tanh(a @ x)
         return a.T @ (2 * z * (1 - z * z))
 
-    return Case(lambda x: np.sum(np.tanh(a @ x) ** 2), gradient, rng.standard_normal(1000))
+    return FunctionCase(lambda x: np.sum(np.tanh(a @ x) ** 2), gradient, rng.standard_normal(1000))
 
 
-def relu(seed: int) -> Case:
+def relu(seed: int) -> FunctionCase:
     rng = np.random.default_rng(seed)
     w0, b, w = rng.standard_normal((20, 5)), rng.standard_normal(20), rng.standard_normal(20)
-    return Case(
+    return FunctionCase(
         lambda x: w @ np.maximum(w0 @ x + b, 0),
         lambda x: w0.T @ (w * (w0 @ x + b > 0)),
         rng.standard_normal(5),
     )
 
 
-def absolute(seed: int) -> Case:
+def absolute(seed: int) -> FunctionCase:
     x0 = np.random.default_rng(seed).standard_normal(5)
-    return Case(lambda x: np.sum(np.abs(x)), np.sign, x0)
+    return FunctionCase(lambda x: np.sum(np.abs(x)), np.sign, x0)
 
 
-def absolute_and_sine(seed: int) -> Case:
+def absolute_and_sine(seed: int) -> FunctionCase:
     x0 = np.random.default_rng(seed).standard_normal(5)
-    return Case(
+    return FunctionCase(
         lambda x: np.sum(np.abs(x)) + np.sum(np.sin(x)), lambda x: np.sign(x) + np.cos(x), x0
     )
 
 
-def single_precision(seed: int) -> Case:
+def single_precision(seed: int) -> FunctionCase:
     """Float32 inside, function and gradient."""
     rng = np.random.default_rng(seed)
     a = rng.standard_normal((6, 4)).astype(np.float32)
@@ -278,11 +284,11 @@ def single_precision(seed: int) -> Case:
         z = np.tanh(a @ np.asarray(x, np.float32))
         return a.T @ (2 * z * (1 - z * z))
 
-    return Case(fun, gradient, rng.standard_normal(4))
+    return FunctionCase(fun, gradient, rng.standard_normal(4))
 
 
-def _named(make: Callable[[int], Case]) -> Callable[[int], Case]:
-    def made(seed: int) -> Case:
+def _named(make: Callable[[int], FunctionCase]) -> Callable[[int], FunctionCase]:
+    def made(seed: int) -> FunctionCase:
         return real_only(make(seed))
 
     made.__name__ = make.__name__ + "_real"

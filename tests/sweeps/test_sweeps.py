@@ -38,7 +38,7 @@ FIELDS = {
 }  # fmt: skip
 
 
-class Case:
+class SweepCase:
     """A NeuralODE with random theta, x and cotangents, and its twin."""
 
     def __init__(self, field, scheme, basis, span, n=2):
@@ -103,7 +103,7 @@ both_ways = pytest.mark.parametrize("span", SPANS)
 @both_ways
 @everything
 def test_states(field, scheme, basis, span):
-    case = Case(field, scheme, basis, span)
+    case = SweepCase(field, scheme, basis, span)
     want = case.twin.states(case.theta, case.x, *case.span)
     got = case.ode.trajectory(case.theta, case.x, t_span=case.span)
     assert np.isrealobj(want) or np.all(want.imag == 0)
@@ -116,7 +116,7 @@ def test_states(field, scheme, basis, span):
 @everything
 def test_tangent_and_adjoint(field, scheme, basis, span):
     """Cotangents of all states at once: the adjoint jumps at every grid point."""
-    case = Case(field, scheme, basis, span)
+    case = SweepCase(field, scheme, basis, span)
     theta_dot, x_dot = case.draw(case.theta.size), case.draw(*case.x.shape)
     both = np.concatenate([case.theta, case.x.ravel()])
 
@@ -139,7 +139,7 @@ def test_tangent_and_adjoint(field, scheme, basis, span):
 @everything
 def test_cotangent_of_the_end_alone(field, scheme, basis):
     """A (N, d) cotangent is that of the last state, and times=False says the same of the rest."""
-    case = Case(field, scheme, basis, "forward")
+    case = SweepCase(field, scheme, basis, "forward")
     z_bar = np.zeros((case.ode.n_steps + 1, *case.x.shape))
     z_bar[-1] = case.draw(*case.x.shape)
     long = case.ode.adjoint(case.theta, case.x, z_bar, t_span=case.span)
@@ -151,7 +151,7 @@ def test_cotangent_of_the_end_alone(field, scheme, basis):
 @both_ways
 @everything
 def test_dot_test(field, scheme, basis, span):
-    case = Case(field, scheme, basis, span, n=9)
+    case = SweepCase(field, scheme, basis, span, n=9)
     ode, theta, x = case.ode, case.theta, case.x
     report = refode.verify.dot_test(
         lambda theta_dot, x_dot: ode.tangent(theta, x, theta_dot, x_dot, t_span=case.span),
@@ -165,7 +165,7 @@ def test_dot_test(field, scheme, basis, span):
 @both_ways
 @each_scheme
 def test_log_det(field, scheme, basis, span):
-    case = Case(field, scheme, basis, span)
+    case = SweepCase(field, scheme, basis, span)
     want_z, want_l = case.twin.log_det(case.theta, case.x, *case.span)
     z, l = case.ode.log_det(case.theta, case.x, t_span=case.span)  # noqa: E741
     close(z, want_z.real, tol.SWEEP_STATE)
@@ -193,7 +193,7 @@ def test_log_det(field, scheme, basis, span):
 )
 def test_log_det_of_a_field_without_divergence(field, scheme, basis):
     """Zero; with a symplectic scheme that is the step's own determinant too."""
-    case = Case(field, scheme, basis, "forward")
+    case = SweepCase(field, scheme, basis, "forward")
     z, l = case.ode.log_det(case.theta, case.x, t_span=case.span)  # noqa: E741
     close(z, case.ode.solve(case.theta, case.x, t_span=case.span), tol.SWEEP_STATE)
     assert l.shape == (2,)
@@ -215,7 +215,7 @@ def test_log_det_of_a_field_without_divergence(field, scheme, basis):
 @spread([("small", "rk4", bases.PiecewiseLinear(3))])
 def test_times_at_a_node(field, scheme, basis, monkeypatch):
     """A stage on a node of the basis: the mean of both sides' derivatives."""
-    case = Case(field, scheme, basis, "forward")
+    case = SweepCase(field, scheme, basis, "forward")
     ode = refode.NeuralODE(SMALL, scheme, n_steps=4, t_span=T_SPAN, basis=basis)
     twin, z_bar = Twin(ode, FIELDS[field][1]), case.draw(*case.x.shape)
     sides = []

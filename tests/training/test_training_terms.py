@@ -158,6 +158,7 @@ def test_a_compiler_in_the_first_costs_delays_no_further_line(capfd, monkeypatch
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.compiler, "seconds", lambda: now[0])  # all of it compiling
 
     class Compiled(Regression):
         def costs(self, theta, x):

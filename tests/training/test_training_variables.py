@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import LbfgsInvHessProduct
 from training_problems import bfgs
 
-from refode.training.variables import Plain, Preconditioned, ProductForm, curved
+from refode.training.variables import Preconditioned, ProductForm, Unscaled, curved
 
 
 def pairs_of(seed, count, p=8, decades=2.0):
@@ -108,9 +108,9 @@ def test_gradients_by_xi_are_those_of_the_function_of_xi():
     assert variables.pull_back(A @ theta) @ direction == pytest.approx(
         slope, rel=tol.TRAINING_FACTOR
     )
-    plain = Plain(origin)
-    assert plain.theta(xi) is xi
-    assert plain.pull_back(xi) is xi
+    unscaled = Unscaled(origin)
+    assert unscaled.theta(xi) is xi
+    assert unscaled.pull_back(xi) is xi
 
 
 def test_curved_is_scipy_s_rule():

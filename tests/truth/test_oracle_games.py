@@ -75,10 +75,11 @@ MIXED = og.Mixture(
 )  # fmt: skip
 ENERGY = (og.Bump(5.0, np.array([0.1]), np.array([[0.3]])), og.Quadratic(0.7, np.array([0.2, 0.4])))
 GAMES = {
-    "transport": og.Game(MIXED, og.gaussian([0.0, 0.0], 0.3), alpha=2.0, terminal=5.0),
-    "crowd": og.Game(og.gaussian([0.0, 1.0], 0.3), MIXED, 1.5, 3.0, energy=ENERGY, entropy=0.2),
-    "flow": og.Game(og.gaussian([0.0, 0.0], 1.0), MIXED, 0.5, 2.0, kind="cross_entropy"),
-    "free": og.Game(og.gaussian([0.0, 0.0], 1.0), None, 0.0, 2.0, kind="cross_entropy"),
+    "transport": og.OracleGame(MIXED, og.gaussian([0.0, 0.0], 0.3), alpha=2.0, terminal=5.0),
+    "crowd": og.OracleGame(
+        og.gaussian([0.0, 1.0], 0.3), MIXED, 1.5, 3.0, energy=ENERGY, entropy=0.2),
+    "flow": og.OracleGame(og.gaussian([0.0, 0.0], 1.0), MIXED, 0.5, 2.0, kind="cross_entropy"),
+    "free": og.OracleGame(og.gaussian([0.0, 0.0], 1.0), None, 0.0, 2.0, kind="cross_entropy"),
 }
 
 
@@ -108,7 +109,7 @@ def test_an_affine_flow_and_its_densities():
     w["A"] = np.sqrt(k) * np.eye(2, 3)
     w["b"] = np.array([0.4, -0.6, 0.3])
     theta = np.concatenate([np.ravel(a) for a in w.values()])
-    game = og.Game(og.gaussian([0.5, 0.0], 0.4), MIXED, alpha, 3.0, entropy=0.3)
+    game = og.OracleGame(og.gaussian([0.5, 0.0], 0.4), MIXED, alpha, 3.0, entropy=0.3)
     x, span = np.array([[0.2, 1.0], [-1.0, 0.3]]), (0.3, 1.5)
     shift = -w["b"][:2] / k
     for n, tolerance in ORACLE_GAME_FLOW:
@@ -130,7 +131,7 @@ def test_an_affine_flow_and_its_densities():
 
 
 def test_the_density_carried_along_integrates_to_one():
-    p, game = og.Shape(1, 4, 2), og.Game(og.gaussian([0.3], 0.5), None, 1.4)
+    p, game = og.Shape(1, 4, 2), og.OracleGame(og.gaussian([0.3], 0.5), None, 1.4)
     y = np.linspace(-12.0, 12.0, 2001)[:, None]
     log_rho = og.inverse(weights(p), p, game, y, (0.0, 1.0), 20)[1]
     assert abs(np.sum(np.exp(log_rho)) * (y[1, 0] - y[0, 0]) - 1.0) < ORACLE_GAME_QUADRATURE

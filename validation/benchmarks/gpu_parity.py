@@ -41,7 +41,7 @@ QUICK = FULL._replace(cases=1, samples=(100, 500))
 TINY = Limits(1, (3, 5), (3, 4), (2, 4), (3, 4), (5, 6), 2, ("euler", "heun"))
 
 
-class Case(NamedTuple):
+class ParityCase(NamedTuple):
     """A problem on the CPU, how to make it on the device, weights and data."""
 
     kind: str
@@ -58,7 +58,7 @@ def small_tiles() -> Any:
 
 
 # --- cases ---------------------------------------------------------------------------------
-def cases(limits: Limits) -> Iterator[Case]:
+def cases(limits: Limits) -> Iterator[ParityCase]:
     """Random ones of every field and problem, and the largest nets."""
     rng = np.random.default_rng(6)
     for problem in (_supervised, _flow):
@@ -125,7 +125,7 @@ def _weights(rng: Any, problem: Any, field: Any) -> Array:
     return start + 0.3 / np.sqrt(widest) * rng.standard_normal(start.size)
 
 
-def _supervised(rng: Any, limits: Limits, field: Any, basis: Any = None) -> Case:
+def _supervised(rng: Any, limits: Limits, field: Any, basis: Any = None) -> ParityCase:
     ode, n = _ode(rng, limits, field, basis), _samples(rng, limits)
     readout = not isinstance(field, fields.Potential)  # whose names are the readout's
     losses = ["regression"] + ["logistic", "softmax"] * readout
@@ -141,14 +141,14 @@ def _supervised(rng: Any, limits: Limits, field: Any, basis: Any = None) -> Case
         y = rng.standard_normal((n, here.n_outputs))
     else:
         y = rng.integers(2 if loss == "logistic" else m, size=n)
-    return Case(
+    return ParityCase(
         "supervised", f"{loss}: {_label(ode, n)}", here,
         lambda dtype: refode.Supervised(ode, **how, device="cuda", dtype=dtype),
         _weights(rng, here, field), (x, y),
     )  # fmt: skip
 
 
-def _flow(rng: Any, limits: Limits, field: Any, basis: Any = None) -> Case:
+def _flow(rng: Any, limits: Limits, field: Any, basis: Any = None) -> ParityCase:
     ode, n = _ode(rng, limits, field, basis), _samples(rng, limits)
     here = refode.ContinuousNormalizingFlow(ode, transport=0.3)
 
@@ -156,10 +156,10 @@ def _flow(rng: Any, limits: Limits, field: Any, basis: Any = None) -> Case:
         return refode.ContinuousNormalizingFlow(ode, transport=0.3, device="cuda", dtype=dtype)
 
     theta, y = _weights(rng, here, field), rng.standard_normal((n, field.dim))
-    return Case("flow", _label(ode, n), here, there, theta, (y,))
+    return ParityCase("flow", _label(ode, n), here, there, theta, (y,))
 
 
-def _game(rng: Any, limits: Limits, make: Callable[..., Any]) -> Case:
+def _game(rng: Any, limits: Limits, make: Callable[..., Any]) -> ParityCase:
     d, m = (_upto(rng, n, 2) for n in limits.potential)
     game, n = make(rng, d), _samples(rng, limits)
     potential = fields.Potential(d, m, quadratic=("lowrank", "symmetric")[rng.integers(2)])
@@ -178,7 +178,7 @@ def _game(rng: Any, limits: Limits, make: Callable[..., Any]) -> Case:
         data += (game.target.sample(n, seed=2),)
     how_many = f"{how['scheme']} x {how['n_steps']}"
     label = f"{make.__name__[1:]}: {potential!r}, {how_many}, N={n}"
-    return Case("game", label, here, there, _weights(rng, here, potential), data)
+    return ParityCase("game", label, here, there, _weights(rng, here, potential), data)
 
 
 def _transport(rng: Any, d: int) -> Any:
@@ -225,7 +225,7 @@ def parity(report: common.Report, quick: bool, n_large: int, tiny: bool) -> dict
     limits = TINY if tiny else QUICK if quick else FULL
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []
-    first: tuple[Case, list[Array]] | None = None
+    first: tuple[ParityCase, list[Array]] | None = None
     for case in cases(limits):
         wanted = _answers(case.here, case.theta, case.data)
         first = first or (case, wanted)
@@ -264,7 +264,7 @@ def parity(report: common.Report, quick: bool, n_large: int, tiny: bool) -> dict
     return {"cases": rows, "left_out": left_out, "many_samples": sliced}
 
 
-def _control(report: common.Report, case: Case, wanted: list[Array]) -> None:
+def _control(report: common.Report, case: ParityCase, wanted: list[Array]) -> None:
     """Weights that are a little off are noticed."""
     with refode.cuda.settings(mode="tile"):
         got = _answers(case.there("float64"), case.theta * (1.0 + NUDGE), case.data)

@@ -29,7 +29,7 @@ MODES = ("tile", "staged")
 TWO_JAX = ("jax.jit scan", "jax.jit unrolled")
 
 
-def on_device(c: peers.Case, dtype: str = "float64") -> Any:
+def on_device(c: peers.PeerCase, dtype: str = "float64") -> Any:
     """The problem of a workload, on the device."""
     ode, w = c.problem.ode, c.workload
     if w.loss == "flow":
@@ -42,7 +42,7 @@ def on_device(c: peers.Case, dtype: str = "float64") -> Any:
     )
 
 
-def refode_peers(c: peers.Case) -> list[peers.Peer]:
+def refode_peers(c: peers.PeerCase) -> list[peers.Peer]:
     """refode in both modes, data on the device."""
     problem = on_device(c)
     given = (c.x,) if c.workload.loss == "flow" else (c.x_unpadded, c.y)
@@ -97,7 +97,7 @@ def _line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
 
-def _jax_makers(c: peers.Case, prototype: bool) -> dict[str, Callable[[], peers.Peer]]:
+def _jax_makers(c: peers.PeerCase, prototype: bool) -> dict[str, Callable[[], peers.Peer]]:
     loops = ("scan", "unrolled")
     if c.workload.loss == "flow":
         made = {f"jax.jit {a}": lambda a=a: peers_flow.jax_flow(c, a) for a in loops}
@@ -110,7 +110,7 @@ def _jax_makers(c: peers.Case, prototype: bool) -> dict[str, Callable[[], peers.
     }  # fmt: skip
 
 
-def eager_flow(c: peers.Case) -> peers.Peer:
+def eager_flow(c: peers.PeerCase) -> peers.Peer:
     """PyTorch eager, the classical RK4 by hand, trace in closed form, autograd."""
     import torch
 
@@ -143,7 +143,7 @@ def eager_flow(c: peers.Case) -> peers.Peer:
     return peers.Peer("torch eager", call, model.read)
 
 
-def _torch_makers(c: peers.Case, prototype: bool) -> dict[str, Callable[[], peers.Peer]]:
+def _torch_makers(c: peers.PeerCase, prototype: bool) -> dict[str, Callable[[], peers.Peer]]:
     from validation.benchmarks import peers_torch
 
     flow = c.workload.loss == "flow"
@@ -177,7 +177,7 @@ def _on_cuda(make: Callable[[], peers.Peer]) -> peers.Peer:
     return peers.Peer(peer.name, call, read, peer.scheme)
 
 
-def others(c: peers.Case, prototype: bool) -> tuple[list[peers.Peer], list[str]]:
+def others(c: peers.PeerCase, prototype: bool) -> tuple[list[peers.Peer], list[str]]:
     """Every other code on this device, and a line for each that is not there."""
     makers: dict[str, Callable[[], peers.Peer]] = {}
     found, missing = [], []
@@ -213,7 +213,7 @@ def tape_bytes(problem: Any, n: int) -> float:
 
 
 def verified(
-    report: common.Report, c: peers.Case, codes: list[peers.Peer], missing: list[str]
+    report: common.Report, c: peers.PeerCase, codes: list[peers.Peer], missing: list[str]
 ) -> tuple[dict[str, peers.Peer], dict[str, float]]:
     """The codes that agree with refode on the CPU, and their differences."""
     truth: dict[str, Any] = {}

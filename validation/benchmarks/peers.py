@@ -61,7 +61,7 @@ def intermediate(d: int) -> Workload:
     return Workload(f"d={d}", d, 4 * d, 2000, 8, "regression", False)
 
 
-class Case(NamedTuple):
+class PeerCase(NamedTuple):
     """A workload's data and weights: what refode and the peers are given."""
 
     workload: Workload
@@ -75,7 +75,7 @@ class Case(NamedTuple):
 
 def case(
     w: Workload, seed: int = 0, scheme: str = "rk4", field: type[Any] = refode.fields.Shallow
-) -> Case:
+) -> PeerCase:
     """Random data and weights of order one; S1's last feature is a zero that was appended."""
     rng = np.random.default_rng(seed)
     logistic = w.loss == "logistic"
@@ -99,7 +99,7 @@ def case(
     x[:, d - augment :] = 0.0
     y = rng.integers(0, 2, w.n_samples) if logistic else rng.standard_normal((w.n_samples, d))
     unpadded = np.ascontiguousarray(x[:, : d - augment])
-    return Case(w, problem, problem.pack(weights), weights, x, unpadded, y)
+    return PeerCase(w, problem, problem.pack(weights), weights, x, unpadded, y)
 
 
 class Peer(NamedTuple):
@@ -111,7 +111,7 @@ class Peer(NamedTuple):
     scheme: str = "rk4"
 
 
-def refode_peer(c: Case, name: str = "refode") -> Peer:
+def refode_peer(c: PeerCase, name: str = "refode") -> Peer:
     """refode, as a user calls it."""
 
     def read(result: Any) -> tuple[float, Named]:
@@ -170,7 +170,7 @@ def _jax_loss(w: Workload, rows: bool) -> Callable[[Any, Any, Any], Any]:
     return logistic if w.loss == "logistic" else regression
 
 
-def jax_peer(c: Case, loop: str, rows: bool = True) -> Peer:
+def jax_peer(c: PeerCase, loop: str, rows: bool = True) -> Peer:
     """Jitted value_and_grad; ``loop`` "scan" or "unrolled", samples in rows or in columns."""
     import jax
     from jax import lax
@@ -195,7 +195,7 @@ def jax_peer(c: Case, loop: str, rows: bool = True) -> Peer:
     return _jax_call(c, name, gradient, rows)
 
 
-def _jax_call(c: Case, name: str, gradient: Callable[..., Any], rows: bool = True) -> Peer:
+def _jax_call(c: PeerCase, name: str, gradient: Callable[..., Any], rows: bool = True) -> Peer:
     import jax
     import jax.numpy as jnp
 
@@ -209,7 +209,7 @@ def _jax_call(c: Case, name: str, gradient: Callable[..., Any], rows: bool = Tru
     return Peer(name, lambda: jax.block_until_ready(gradient(p, x, y)), read)
 
 
-def diffrax_peer(c: Case) -> Peer:
+def diffrax_peer(c: PeerCase) -> Peer:
     """diffrax's equal steps of a classical RK4, recursive checkpointing (its default)."""
     import diffrax
     import jax
@@ -253,7 +253,7 @@ def diffrax_peer(c: Case) -> Peer:
 # --- all of them ---------------------------------------------------------------------------
 
 
-def peers(c: Case) -> tuple[list[Peer], list[str]]:
+def peers(c: PeerCase) -> tuple[list[Peer], list[str]]:
     """Every peer that is installed, and a line for each that is not."""
     if c.workload.loss == "flow":
         from validation.benchmarks import peers_flow
@@ -292,7 +292,7 @@ def disagreement(a: tuple[float, Named], b: tuple[float, Named]) -> float:
     return float(np.max(errors))  # a NaN stays
 
 
-def agreement(c: Case, found: list[Peer]) -> dict[str, float]:
+def agreement(c: PeerCase, found: list[Peer]) -> dict[str, float]:
     """Disagreement of each peer with refode on the same scheme; AssertionError above TOLERANCE."""
     truth, errors = {}, {}
     for peer in found:

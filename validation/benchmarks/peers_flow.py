@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from validation.benchmarks.peers import TRANSPORT, Case, Peer, Workload, _jax_call, have
+from validation.benchmarks.peers import TRANSPORT, Peer, PeerCase, Workload, _jax_call, have
 
 Slope = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -42,7 +42,7 @@ def _loss(w: Workload, z: Any, l: Any, v: Any) -> Any:  # noqa: E741
     return (0.5 * (z * z).sum() - l.sum() - TRANSPORT * v.sum()) / w.n_samples + constant
 
 
-def jax_flow(c: Case, loop: str, trace: str = "closed form") -> Peer:
+def jax_flow(c: PeerCase, loop: str, trace: str = "closed form") -> Peer:
     """Jitted value_and_grad of the flow's objective, samples in rows."""
     import jax
     import jax.numpy as jnp
@@ -81,7 +81,7 @@ def jax_flow(c: Case, loop: str, trace: str = "closed form") -> Peer:
     return _jax_call(c, name, jax.jit(jax.value_and_grad(value)))
 
 
-def diffrax_flow(c: Case) -> Peer:
+def diffrax_flow(c: PeerCase) -> Peer:
     """diffrax's equal steps of the classical RK4, trace by autodiff, its default adjoint."""
     import diffrax
     import jax
@@ -120,7 +120,7 @@ def diffrax_flow(c: Case) -> Peer:
     return _jax_call(c, "diffrax, trace by autodiff", jax.jit(jax.value_and_grad(value)))
 
 
-def torchdiffeq_flow(c: Case) -> Peer:
+def torchdiffeq_flow(c: PeerCase) -> Peer:
     """torchdiffeq's ``rk4`` (the 3/8 rule), trace by one backward pass a dimension."""
     import torch
     from torchdiffeq import odeint
@@ -153,7 +153,7 @@ def torchdiffeq_flow(c: Case) -> Peer:
     return Peer("torchdiffeq rk4, trace by autodiff", call, model.read, scheme="rk4_38")
 
 
-def peers(c: Case) -> tuple[list[Peer], list[str]]:
+def peers(c: PeerCase) -> tuple[list[Peer], list[str]]:
     """Every peer that is installed, and a line for each that is not."""
     found, missing = [], []
     if have("jax"):

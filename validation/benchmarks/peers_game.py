@@ -72,7 +72,7 @@ M1 = Workload("M1", 2, 16, 48**2, 2, 2)
 M2 = Workload("M2", 50, 16, 128**2, 2, 16)
 
 
-class Case(NamedTuple):
+class GamePeerCase(NamedTuple):
     """What refode and the peers are given."""
 
     workload: Workload
@@ -82,7 +82,7 @@ class Case(NamedTuple):
     x: Any
 
 
-def case(w: Workload, seed: int = 0) -> Case:
+def case(w: Workload, seed: int = 0) -> GamePeerCase:
     """The published game; weights of order one, so that no part is negligible."""
     published = transport(w.d)
     problem = published.problem(w.n_steps, w.k)
@@ -93,10 +93,10 @@ def case(w: Workload, seed: int = 0) -> Case:
         weights[name] = rng.standard_normal(a.shape) / np.sqrt(columns)
     theta = problem.pack(weights)
     x = published.game.initial.sample(w.n_samples, seed=seed)
-    return Case(w, problem, theta, weights, x)
+    return GamePeerCase(w, problem, theta, weights, x)
 
 
-def refode_peer(c: Case) -> peers.Peer:
+def refode_peer(c: GamePeerCase) -> peers.Peer:
     """refode, as a user calls it."""
 
     def read(result: Any) -> tuple[float, Any]:
@@ -105,14 +105,14 @@ def refode_peer(c: Case) -> peers.Peer:
     return peers.Peer("refode", lambda: c.problem.value_and_gradient(c.theta, c.x), read)
 
 
-def jax_peer(c: Case, form: str, loop: str = "unrolled", n_blocks: int = 1) -> peers.Peer:
+def jax_peer(c: GamePeerCase, form: str, loop: str = "unrolled", n_blocks: int = 1) -> peers.Peer:
     """Jitted value_and_grad of the whole objective, samples in columns."""
     import jax
 
     from validation.models import jax_games as jg
 
     w = c.workload
-    game = jg.Game(
+    game = jg.JaxGame(
         None, jg.Mixture([1.0], [np.zeros(w.d)], [VARIANCE * np.eye(w.d)]), alpha=2.0,
         terminal=5.0, hjb=3.0, hjb_terminal=3.0, n_steps=w.n_steps,
     )  # fmt: skip
@@ -128,7 +128,7 @@ def jax_peer(c: Case, form: str, loop: str = "unrolled", n_blocks: int = 1) -> p
     return peers.Peer(name, lambda: jax.block_until_ready(both(p, x, log_rho)), read)
 
 
-def found_peers(c: Case) -> tuple[list[peers.Peer], list[str]]:
+def found_peers(c: GamePeerCase) -> tuple[list[peers.Peer], list[str]]:
     """Every peer, or a line that says why there is none."""
     if not peers.have("jax"):
         return [], ["jax is not installed: no jax.jit"]
@@ -140,7 +140,7 @@ def found_peers(c: Case) -> tuple[list[peers.Peer], list[str]]:
     return found, []
 
 
-def agreement(c: Case, found: list[peers.Peer]) -> dict[str, float]:
+def agreement(c: GamePeerCase, found: list[peers.Peer]) -> dict[str, float]:
     """Disagreement of each peer with refode; AssertionError above peers.TOLERANCE."""
     mine, errors = refode_peer(c), {}
     truth = mine.read(mine.call())

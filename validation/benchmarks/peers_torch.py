@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from validation.benchmarks.peers import Case, Named, Peer
+from validation.benchmarks.peers import Named, Peer, PeerCase
 
 NAMES = ("W0", "b0", "W1", "b1")
 
@@ -15,7 +15,7 @@ NAMES = ("W0", "b0", "W1", "b1")
 class _Model:
     """Parameters, data and the loss; ``solve`` is what the two peers differ in."""
 
-    def __init__(self, c: Case) -> None:
+    def __init__(self, c: PeerCase) -> None:
         self.workload = c.workload
         self.p = {k: torch.tensor(a, requires_grad=True) for k, a in c.weights.items()}
         self.x, self.y = torch.tensor(c.x), torch.tensor(c.y, dtype=torch.float64)
@@ -47,7 +47,7 @@ def _f(z: Any, W0: Any, b0: Any, W1: Any, b1: Any) -> Any:
     return torch.nn.functional.linear(hidden, W1, b1)
 
 
-def eager_peer(c: Case) -> Peer:
+def eager_peer(c: PeerCase) -> Peer:
     """Classical RK4 by hand, eager mode, autograd."""
     model, h = _Model(c), 1.0 / c.workload.n_steps
 
@@ -64,7 +64,7 @@ def eager_peer(c: Case) -> Peer:
     return Peer("torch eager", call, model.read)
 
 
-def torchdiffeq_peer(c: Case) -> Peer:
+def torchdiffeq_peer(c: PeerCase) -> Peer:
     """torchdiffeq's ``rk4``, which is Kutta's 3/8 rule, and backpropagation through it.
 
     Time counts steps, so that the grid is exact; ``perturb`` moves the first and the last

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import importlib
 import json
 import statistics
 import subprocess
@@ -28,13 +29,16 @@ BATCH = 0.25  # seconds, about
 # --- in a worker -------------------------------------------------------------------------------
 def prepared(name: str) -> Any:
     """A workload's value and gradient as a call."""
-    from validation.benchmarks import peers
-
-    if name.startswith("M"):
-        from validation.benchmarks import peers_game
-
-        return peers_game.refode_peer(peers_game.case(getattr(peers_game, name))).call
+    peers = _module("peers_game" if name.startswith("M") else "peers")
     return peers.refode_peer(peers.case(getattr(peers, name))).call
+
+
+def _module(name: str) -> Any:
+    """A script of the worker's own checkout, which older ones have in validation/ itself."""
+    try:
+        return importlib.import_module(f"validation.benchmarks.{name}")
+    except ModuleNotFoundError:
+        return importlib.import_module(name)
 
 
 def batch(call: Any, n: int) -> list[tuple[float, float]]:

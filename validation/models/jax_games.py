@@ -235,7 +235,7 @@ class Spring(NamedTuple):
 # --- the game ----------------------------------------------------------------------------
 
 
-class Game(NamedTuple):
+class JaxGame(NamedTuple):
     """A game and how it is solved; ``wrong`` names a sign planted wrongly, for controls."""
 
     initial: Mixture
@@ -258,7 +258,7 @@ class Game(NamedTuple):
         return -1.0 if what == self.wrong else 1.0
 
 
-def slopes(game: Game, derivatives: Derivatives, p: Weights, t: Any, state: Any) -> Any:
+def slopes(game: JaxGame, derivatives: Derivatives, p: Weights, t: Any, state: Any) -> Any:
     """Of (z, log rho, L, F, R)."""
     Z, log_rho = state[:2]
     _, g, g_t, laplacian = derivatives(p, t, Z)
@@ -275,7 +275,7 @@ def slopes(game: Game, derivatives: Derivatives, p: Weights, t: Any, state: Any)
 
 
 def solve(
-    game: Game, derivatives: Derivatives, p: Weights, start: Any, t_span: tuple[float, float],
+    game: JaxGame, derivatives: Derivatives, p: Weights, start: Any, t_span: tuple[float, float],
     loop: str = "unrolled",
 ) -> Any:  # fmt: skip
     """The state at the far end of t_span; ``loop`` "unrolled" or "scan"."""
@@ -306,7 +306,7 @@ def solve(
 
 
 def terms(
-    game: Game, derivatives: Derivatives, p: Weights, x: Any, log_rho: Any, y: Any = None,
+    game: JaxGame, derivatives: Derivatives, p: Weights, x: Any, log_rho: Any, y: Any = None,
     loop: str = "unrolled",
 ) -> dict[str, Any]:  # fmt: skip
     """The weighted terms of (25); x (d, N), log_rho (N,) its log-density, y (d, M)."""
@@ -332,7 +332,9 @@ def terms(
     return found
 
 
-def objective(game: Game, derivatives: Derivatives, loop: str = "unrolled") -> Callable[..., Any]:
+def objective(
+    game: JaxGame, derivatives: Derivatives, loop: str = "unrolled"
+) -> Callable[..., Any]:
     """(p, x, log_rho, y=None) -> the sum of ``terms``."""
 
     def value(p: Weights, x: Any, log_rho: Any, y: Any = None) -> Any:

@@ -102,7 +102,7 @@ SCHEMES: tuple[Mutant, ...] = (
     ),
     Mutant(
         "symplectic-order", "the halves of a Verlet step move in the other order",
-        "ode.neural_ode", '"verlet": ([1, 0], [1.0, 1.0], [0.0, 1.0])',
+        "ode.plan", '"verlet": ([1, 0], [1.0, 1.0], [0.0, 1.0])',
         '"verlet": ([0, 1], [1.0, 1.0], [0.0, 1.0])', (("symplectic-order", ""),), "trajectory",
     ),
     Mutant(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from validation.mutants.mutant import Mutant
 
 _DESCRIBED = '    return _Described(s["name"], s["A"], s["b"], s["c"],'
-_TABLE = "        table = self.basis.stage_table(s[:-1], s[1:], self._scheme.c)\n"
+_TABLE = "    table = basis.stage_table(s[:-1], s[1:], scheme.c)\n"
 _STEP = "        return np.full(self.n_steps, (T - t0) / self.n_steps)\n"
 
 TABLEAUS: tuple[Mutant, ...] = (
@@ -39,19 +39,19 @@ TABLEAUS: tuple[Mutant, ...] = (
 
 TIMES: tuple[Mutant, ...] = (
     Mutant(
-        "forward-time", "integration always runs forward", "ode.neural_ode",
-        "        t0, T = span\n", "        t0, T = sorted(span)\n",
+        "forward-time", "integration always runs forward", "ode.plan",
+        "    t0, T = span\n", "    t0, T = sorted(span)\n",
         (("forward-time", ""),), "trajectory",
     ),
     Mutant(
-        "theta-at-step-start", "theta(t) is read at the step's start", "ode.neural_ode",
-        _TABLE, _TABLE.replace("self._scheme.c", "0.0 * self._scheme.c"),
+        "theta-at-step-start", "theta(t) is read at the step's start", "ode.plan",
+        _TABLE, _TABLE.replace("scheme.c", "0.0 * scheme.c"),
         (("nodes-start-theta", ""),), "slopes",
     ),
     Mutant(
-        "time-from-zero", "the field's time starts at 0", "ode.neural_ode",
-        "        grid = Grid(nodes[:-1].copy(), h, table.slots)\n",
-        "        grid = Grid(nodes[:-1] - t0, h, table.slots)\n",
+        "time-from-zero", "the field's time starts at 0", "ode.plan",
+        "    grid = Grid(nodes[:-1].copy(), h, table.slots)\n",
+        "    grid = Grid(nodes[:-1] - t0, h, table.slots)\n",
         (("time-from-zero", ""),), "slopes",
     ),
     Mutant(

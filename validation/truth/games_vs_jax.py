@@ -25,7 +25,7 @@ SEEN = ("value", "gradient", "costs", "value function", "Laplacian", "Hessian", 
 N_SAMPLES = 21  # odd: the mean of a sign, the gradient of c, is not 0
 
 
-class Case(NamedTuple):
+class GameCase(NamedTuple):
     """A potential and a game."""
 
     kind: str = "transport"
@@ -60,12 +60,12 @@ class Case(NamedTuple):
         return ", ".join(parts)
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool) -> list[GameCase]:
     """All cases, the controls at the end; the quick ones need few kernels."""
-    transport = Case(hessian=True)
+    transport = GameCase(hessian=True)
     bumps = {"kind": "crowd", "alpha": 1.0, "entropy": 0.1}
-    crowd = Case(**bumps, energies=("bump", "spring"), target="mixture")
-    flow = Case("flow", alpha=0.0, hjb=0.0, hjb_terminal=0.0, cross=True, target="samples")
+    crowd = GameCase(**bumps, energies=("bump", "spring"), target="mixture")
+    flow = GameCase("flow", alpha=0.0, hjb=0.0, hjb_terminal=0.0, cross=True, target="samples")
     both = flow._replace(kind="flow with transport", alpha=0.7, hjb=0.5)
     later = (0.3, 1.5)
     chosen = [
@@ -90,7 +90,7 @@ def cases(quick: bool) -> list[Case]:
     return [*chosen, *(c._replace(wrong=w, hessian=False) for c, w in planted)]
 
 
-def _others(transport: Case, crowd: Case, flow: Case, both: Case) -> list[Case]:
+def _others(transport: GameCase, crowd: GameCase, flow: GameCase, both: GameCase) -> list[GameCase]:
     """Schemes, energies, entropies, norms and the terminal costs, by turns."""
     later, free = (-0.5, 0.8), {"hjb": 0.0, "hjb_terminal": 0.0}
     return [
@@ -113,7 +113,7 @@ def _others(transport: Case, crowd: Case, flow: Case, both: Case) -> list[Case]:
 # --- the same game twice -----------------------------------------------------------------
 
 
-def numbers(case: Case) -> dict[str, Any]:
+def numbers(case: GameCase) -> dict[str, Any]:
     """Means, covariances and samples of a case's densities."""
     rng, d = np.random.default_rng(case.dim), case.dim
 
@@ -134,7 +134,7 @@ def numbers(case: Case) -> dict[str, Any]:
     return found
 
 
-def ours(case: Case) -> tuple[Any, Any]:
+def ours(case: GameCase) -> tuple[Any, Any]:
     """The problem, and theta, v, x and y; no weight is zero."""
     g, n = refode.games, numbers(case)
     initial = refode.densities.GaussianMixture(*n["initial"])
@@ -161,7 +161,7 @@ def ours(case: Case) -> tuple[Any, Any]:
     return problem, (theta, v, initial.sample(N_SAMPLES, seed=1), target.sample(14, seed=2))
 
 
-def theirs(case: Case, problem: Any, theta: Any, v: Any, x: Any, y: Any) -> dict[str, Any]:
+def theirs(case: GameCase, problem: Any, theta: Any, v: Any, x: Any, y: Any) -> dict[str, Any]:
     """All that is compared, by JAX."""
     import jax
     from jax import numpy as jnp
@@ -171,7 +171,7 @@ def theirs(case: Case, problem: Any, theta: Any, v: Any, x: Any, y: Any) -> dict
     n = numbers(case)
     made = [jg.Bump(*n["bump"]) if e == "bump" else jg.Spring(*n["spring"])
             for e in case.energies]  # fmt: skip
-    game = jg.Game(
+    game = jg.JaxGame(
         jg.Mixture(*n["initial"]), None if case.target == "samples" else jg.Mixture(*n["target"]),
         case.alpha, 1.5, tuple(made), case.entropy, case.cross, case.hjb, case.hjb_terminal,
         case.squared, case.scheme, case.n_steps, case.t_span, case.wrong,
@@ -221,7 +221,7 @@ def worst(mine: dict[str, Any], truth: dict[str, Any], label: str) -> tuple[floa
     return found[name], name
 
 
-def errors(case: Case) -> dict[str, Any]:
+def errors(case: GameCase) -> dict[str, Any]:
     """Relative differences of everything compared."""
     problem, (theta, v, x, y) = ours(case)
     truth = theirs(case, problem, theta, v, x, y)

@@ -29,7 +29,7 @@ BASES = (
 )  # fmt: skip
 
 
-class Case(NamedTuple):
+class GradientCase(NamedTuple):
     """A model; ``peer`` names a field of jax_models and its arguments."""
 
     field: Any
@@ -72,10 +72,10 @@ class Case(NamedTuple):
         return ", ".join(parts + [e for e in extras if e])
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool) -> list[GradientCase]:
     """All cases; the quick ones need few kernels."""
     f = refode.fields
-    shallow = Case(f.Shallow(3, 8), ("shallow",))
+    shallow = GradientCase(f.Shallow(3, 8), ("shallow",))
     chosen = [
         shallow._replace(scheme=s, basis=b, loss=loss)
         for s in ("rk4", "dopri5", "euler") for b in BASES for loss in LOSSES
@@ -87,45 +87,46 @@ def cases(quick: bool) -> list[Case]:
         shallow._replace(loss="regression", readout=False),
         shallow._replace(augment=1, tikhonov=0.3),
         shallow._replace(basis=linear, tikhonov=0.1, smoothness=0.2),
-        Case(f.Shallow(5, 8), ("shallow",), "dopri5", linear, "softmax"),  # the BLAS body
-        Case(f.Shallow(3, 8, time=True), ("shallow", True), "rk4", linear),
-        Case(f.Shallow(5, 8, time=True), ("shallow", True), "dopri5", linear, "softmax"),
+        GradientCase(f.Shallow(5, 8), ("shallow",), "dopri5", linear, "softmax"),  # the BLAS body
+        GradientCase(f.Shallow(3, 8, time=True), ("shallow", True), "rk4", linear),
+        GradientCase(f.Shallow(5, 8, time=True), ("shallow", True), "dopri5", linear, "softmax"),
     ]
     if not quick:
         chosen += other_fields()
     return [*chosen, shallow._replace(jax_scheme="rk4_38")]
 
 
-def other_fields() -> list[Case]:
+def other_fields() -> list[GradientCase]:
     """Every other field, each activation, with and without t, by turns in scheme and loss."""
     f = refode.fields
     linear, spline = ("PiecewiseLinear", 4), ("BSpline", 5)
     three = ("softplus", "sine", "tanh")
     found = [
-        Case(f.Affine(3), ("affine",)),
-        Case(f.Affine(3, time=True), ("affine", True), "dopri5", linear, "softmax"),
-        Case(f.MLP(3, (6, 5, 4), three), ("mlp", three)),
-        Case(f.MLP(3, (6, 5, 4), three, time=True), ("mlp", three, True), "dopri5", linear),
-        Case(f.MLP(3, (6,), "identity"), ("mlp", ("identity",)), "euler", spline, "softmax"),
+        GradientCase(f.Affine(3), ("affine",)),
+        GradientCase(f.Affine(3, time=True), ("affine", True), "dopri5", linear, "softmax"),
+        GradientCase(f.MLP(3, (6, 5, 4), three), ("mlp", three)),
+        GradientCase(f.MLP(3, (6, 5, 4), three, time=True), ("mlp", three, True), "dopri5", linear),
+        GradientCase(
+            f.MLP(3, (6,), "identity"), ("mlp", ("identity",)), "euler", spline, "softmax"),
     ]
     for i, activation in enumerate(("tanh", "softplus", "sine", "identity")):
         for timed in (False, True):
             basis, scheme = (linear, "dopri5") if timed else (BASES[i], "rk4")
             halves, loss = "verlet" if timed else "rk4", LOSSES[i % 3]
             found += [
-                Case(f.Antisymmetric(3, 0.2, activation, timed),
-                     ("antisymmetric", 0.2, activation, timed), scheme, basis, loss),
-                Case(f.Parabolic(3, 5, activation, timed),
-                     ("parabolic", activation, timed), scheme, basis, loss),
-                Case(f.Hamiltonian(4, activation, timed),
-                     ("hamiltonian", activation, timed), halves, basis, loss),
-                Case(f.Leapfrog(4, 5, activation, timed),
-                     ("leapfrog", activation, timed), halves, basis, loss),
+                GradientCase(f.Antisymmetric(3, 0.2, activation, timed),
+                             ("antisymmetric", 0.2, activation, timed), scheme, basis, loss),
+                GradientCase(f.Parabolic(3, 5, activation, timed),
+                             ("parabolic", activation, timed), scheme, basis, loss),
+                GradientCase(f.Hamiltonian(4, activation, timed),
+                             ("hamiltonian", activation, timed), halves, basis, loss),
+                GradientCase(f.Leapfrog(4, 5, activation, timed),
+                             ("leapfrog", activation, timed), halves, basis, loss),
             ]  # fmt: skip
     return found
 
 
-def data(case: Case, problem: Any) -> tuple[np.ndarray, ...]:
+def data(case: GradientCase, problem: Any) -> tuple[np.ndarray, ...]:
     """Random theta, x, y; no weight is zero, and no two basis coefficients are equal."""
     rng = np.random.default_rng(7)
     theta = problem.initial(seed=0) + 0.3 * rng.standard_normal(problem.n_parameters)
@@ -135,7 +136,7 @@ def data(case: Case, problem: Any) -> tuple[np.ndarray, ...]:
     return theta, x, rng.integers(0, max(problem.n_outputs, 2), N_SAMPLES)
 
 
-def ours(case: Case) -> tuple[Any, Any]:
+def ours(case: GradientCase) -> tuple[Any, Any]:
     """The problem and its data."""
     kind, J = case.basis
     basis = refode.bases.Constant() if kind == "Constant" else getattr(refode.bases, kind)(J)
@@ -147,7 +148,9 @@ def ours(case: Case) -> tuple[Any, Any]:
     return problem, data(case, problem)
 
 
-def theirs(case: Case, problem: Any, theta: Any, x: Any, y: Any) -> tuple[float, dict[str, Any]]:
+def theirs(
+    case: GradientCase, problem: Any, theta: Any, x: Any, y: Any
+) -> tuple[float, dict[str, Any]]:
     """Value and gradient by JAX."""
     import jax
     from jax import numpy as jnp

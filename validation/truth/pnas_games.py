@@ -140,7 +140,7 @@ def load(file: Path, plan: tuple[setups.Phase, ...]) -> Trained | None:
 # --- what a case comes to ------------------------------------------------------------------
 
 
-class Row(NamedTuple):
+class JudgedRow(NamedTuple):
     """A row of the table, and the curve of the plot."""
 
     kind: str
@@ -158,7 +158,7 @@ class Row(NamedTuple):
     plane: float  # J less what the further coordinates cost at the optimum
 
 
-def judge(kind: str, dim: int, of: Trained) -> Row:
+def judge(kind: str, dim: int, of: Trained) -> JudgedRow:
     """Costs at the end, and J along the way."""
     setup, phase, last = setups.setup(kind, dim), of.plan[-1], of.last
     problem, sample = setup.problem(phase.n_steps), setup.game.initial.sample
@@ -172,7 +172,7 @@ def judge(kind: str, dim: int, of: Trained) -> Row:
             continue
         curve.append((point.iteration, point.seconds, found.J, found.error))
     final = games.cost(setup, last.theta, fresh)
-    return Row(
+    return JudgedRow(
         kind, dim, phase.n_samples, phase.n_steps, last.iteration, last.seconds,
         last.seconds / last.iteration,
         problem.costs(last.theta, sample(phase.n_samples, seed=SEED_WATCHED)),
@@ -182,7 +182,7 @@ def judge(kind: str, dim: int, of: Trained) -> Row:
     )  # fmt: skip
 
 
-def first_within(row: Row, gap: float) -> float:
+def first_within(row: JudgedRow, gap: float) -> float:
     """Seconds of training until J stays within the gap of the optimum, infinite where never."""
     best = games.OPTIMUM * (1.0 + gap)
     outside = [i for i, (_, _, J, _) in enumerate(row.curve) if not best >= J]
@@ -190,7 +190,7 @@ def first_within(row: Row, gap: float) -> float:
     return row.curve[first][1] if first < len(row.curve) else float("inf")
 
 
-def show(rows: list[Row]) -> None:
+def show(rows: list[JudgedRow]) -> None:
     """Both tables."""
     columns = ("game", "d", "steps", "N", "L", "F", "G", "HJB", "HJB end", "J", "gap, %",
                "its", "s", "s/it")  # fmt: skip
@@ -211,7 +211,7 @@ def show(rows: list[Row]) -> None:
     common.print_table(title, columns, lines)
 
 
-def check(report: common.Report, rows: list[Row], quick: bool) -> None:
+def check(report: common.Report, rows: list[JudgedRow], quick: bool) -> None:
     """What must hold."""
     plane = {r.kind: r for r in rows if r.dim == 2}
     for r in rows:
@@ -278,14 +278,14 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: JudgedRow) -> dict[str, Any]:
     return row._asdict() | {"cost": row.cost._asdict(), "paths": row.paths._asdict()}
 
 
 # --- pictures ------------------------------------------------------------------------------
 
 
-def draw(rows: list[Row], out: Path) -> list[Path]:
+def draw(rows: list[JudgedRow], out: Path) -> list[Path]:
     """J over seconds of training, a panel for each game that was played."""
     kinds = [kind for kind in PANELS if any(r.kind == kind for r in rows)]
     figure = plotting.figure(3.6 * len(kinds), 3.0)
@@ -298,12 +298,12 @@ def draw(rows: list[Row], out: Path) -> list[Path]:
     return plotting.save(figure, out, "pnas_games")
 
 
-def _style(r: Row) -> dict[str, Any]:
+def _style(r: JudgedRow) -> dict[str, Any]:
     colours = dict(zip(setups.DIMS, plotting.CYCLE, strict=False))
     return {"color": colours[r.dim], "marker": "o", "ms": 2.2, "label": f"$d={r.dim}$"}
 
 
-def _transport(panel: Any, rows: list[Row]) -> None:
+def _transport(panel: Any, rows: list[JudgedRow]) -> None:
     """Over the optimum."""
     for r in rows:
         _, seconds, J, _ = np.transpose(r.curve)
@@ -316,7 +316,7 @@ def _transport(panel: Any, rows: list[Row]) -> None:
                        va="bottom", fontsize=6.5, color="0.4")  # fmt: skip
 
 
-def _crowd(panel: Any, rows: list[Row]) -> None:
+def _crowd(panel: Any, rows: list[JudgedRow]) -> None:
     """The part in the plane."""
     for r in rows:
         _, seconds, J, _ = np.transpose(r.curve)

@@ -23,7 +23,7 @@ BARRIERS = tuple(10.0**-k for k in range(3, 9))  # weights of -log det beside rh
 MOST_STEPS = 60  # with each of them
 
 
-class Game(NamedTuple):
+class TransportGame(NamedTuple):
     """A mixture of equal Gaussians, a Gaussian target, diagonal covariances, and the weights.
 
     Everything is unchanged by `fold` rotations about the centre and by a reflection at the first
@@ -81,7 +81,7 @@ class Fields(NamedTuple):
 class Potential:
     """The space of u: which spline goes with which cosine, and their values."""
 
-    def __init__(self, game: Game, space: Space, grid: tuple[int, int]) -> None:
+    def __init__(self, game: TransportGame, space: Space, grid: tuple[int, int]) -> None:
         self.game, self.space, self.grid = game, space, grid
         n, n_modes = grid
         self.breaks = np.linspace(space.inner, space.outer, n + 1)

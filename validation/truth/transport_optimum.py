@@ -33,10 +33,10 @@ from refode.verify import observed_order
 from validation import common
 from validation.truth.transport_bounds import (
     Bounds,
-    Game,
     Points,
     Potential,
     Space,
+    TransportGame,
     bounds,
     minimise,
 )
@@ -64,19 +64,19 @@ LEGENDRE = 1e-5  # of the optimum: extrapolated, against the lower bound
 CONTROL = 1e-3  # of the optimum: distance of the bounds of a u that is not the best
 
 
-def eight_gaussians() -> tuple[Game, Space]:
+def eight_gaussians() -> tuple[TransportGame, Space]:
     """The published game. Within the inner radius lies 1e-8 of the mass; u is nearly flat there."""
     angles = np.arange(8) * math.pi / 4.0
     means, var = 4.0 * np.stack([np.cos(angles), np.sin(angles)], axis=1), np.full(2, 0.3)
-    game = Game(means, var, np.zeros(2), var, 2.0, 5.0, 8, np.zeros(2))
+    game = TransportGame(means, var, np.zeros(2), var, 2.0, 5.0, 8, np.zeros(2))
     return game, Space(1.0, 9.0, 3.4, 0.25, 16.0)
 
 
-def two_gaussians() -> tuple[Game, Space, float]:
+def two_gaussians() -> tuple[TransportGame, Space, float]:
     """A game stretched by 1.55 and 0.50 and displaced, and its optimum in closed form."""
     mean, var = np.array([1.0, 0.0]), np.array([0.3, 1.1])
     to, to_var = np.array([-1.2, 0.0]), np.array([0.8, 0.25])
-    game = Game(mean[None], var, to, to_var, 2.0, 5.0, 1, mean)
+    game = TransportGame(mean[None], var, to, to_var, 2.0, 5.0, 1, mean)
     source, target = Gaussian(mean, np.diag(var)), Gaussian(to, np.diag(to_var))
     end = relaxed_transport(source, target, game.alpha, game.beta)
     ratio = np.diag(end.covariance) / to_var
@@ -109,7 +109,7 @@ class Study(NamedTuple):
 
 
 @alone
-def study(game: Game, space: Space, grid: tuple[int, int]) -> Study:
+def study(game: TransportGame, space: Space, grid: tuple[int, int]) -> Study:
     """Solve on a grid."""
     begin = time.perf_counter()
     of = Potential(game, space, grid)

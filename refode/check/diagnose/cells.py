@@ -100,7 +100,7 @@ def numbers(document: Document) -> dict[str, float]:
     problem, scheme = document["problem"], document["scheme"]
     first, last = (float(Fraction(t)) for t in document["along"])
     start = float(Fraction(document["t_span"][0]))
-    found = {
+    by_name = {
         "N (the number of samples)": float(shape[0]),
         "d (the dimension)": float(document["field"]["dim"]),
         "the number of steps": float(document["n_steps"]),
@@ -114,14 +114,14 @@ def numbers(document: Document) -> dict[str, float]:
         "the time at which integration ends": last,
     }
     if "y" in document["inputs"]:
-        found["the number of targets"] = float(document["inputs"]["y"]["shape"][0])
+        by_name["the number of targets"] = float(document["inputs"]["y"]["shape"][0])
     if "n_outputs" in problem:
-        found["the number of outputs"] = float(problem["n_outputs"])
+        by_name["the number of outputs"] = float(problem["n_outputs"])
     for name in ("alpha", "terminal", "entropy", "hjb", "hjb_terminal", "transport", "tikhonov",
                  "smoothness"):  # fmt: skip
         if name in problem:
-            found[f"the weight {name}"] = float(Fraction(problem[name]))
-    return found
+            by_name[f"the weight {name}"] = float(Fraction(problem[name]))
+    return by_name
 
 
 def factors(document: Document) -> dict[str, float]:
@@ -140,7 +140,7 @@ def factors(document: Document) -> dict[str, float]:
 
 def constants(document: Document) -> dict[str, float]:
     """Constants that are likely to be missing or added in this case, by name."""
-    d, found = document["field"]["dim"], {}
+    d, signed = document["field"]["dim"], {}
     gauss = 0.5 * d * math.log(2.0 * math.pi)
     named = {"d/2 log(2 pi)": gauss, "1/2 log(2 pi)": 0.5 * math.log(2.0 * math.pi), "1": 1.0}
     named |= {k: v for k, v in numbers(document).items() if v}
@@ -148,5 +148,5 @@ def constants(document: Document) -> dict[str, float]:
     if n > 1:
         named["log N"] = math.log(n)
     for name, value in named.items():
-        found[f"plus {name}"], found[f"minus {name}"] = value, -value
-    return found
+        signed[f"plus {name}"], signed[f"minus {name}"] = value, -value
+    return signed

@@ -53,9 +53,9 @@ def diagnosed(
     documents = {one.document["name"]: one.document for one in judged}
     cells = wrong_cells(judged, judge, precision)
     right = {(r.case, r.quantity) for r in rows if r.verdict == RIGHT}
-    found = [*patterns.divided_by_zero(rows, documents), *patterns.noise(cells, right),
-             *transforms.candidates(cells), *_variants(cells, judged)]  # fmt: skip
-    chosen = fewest(found, {(r.case, r.quantity) for r in rows if r.failed})
+    proposed = [*patterns.divided_by_zero(rows, documents), *patterns.noise(cells, right),
+                *transforms.candidates(cells), *_variants(cells, judged)]  # fmt: skip
+    chosen = fewest(proposed, {(r.case, r.quantity) for r in rows if r.failed})
     if rounded := patterns.coarse(rows, _unexplained(cells, chosen)):
         chosen = sorted([*chosen, *rounded], key=lambda c: -len(c.explained))
     left = _unexplained(cells, chosen)
@@ -149,15 +149,15 @@ def _variants(cells: list[Cell], judged: Sequence[Judged]) -> list[Candidate]:
         by_case.setdefault(cell.document["name"], []).append(cell)
     verdicts = {one.document["name"]: one for one in judged}
     groups = sorted(by_case.items(), key=lambda item: len(str(item[1][0].document)))
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     for variant in VARIANTS:
         met, misses = _Tally((set(), set()), [0, 0]), 0
         for name, group in groups:
             misses += _meet(variant, group, verdicts[name], met)
             if misses >= TRIED and not any(met.hits):
                 break
-        found += _candidates(variant, met)
-    return found
+        candidates += _candidates(variant, met)
+    return candidates
 
 
 def _meet(variant: Any, group: list[Cell], one: Judged, met: _Tally) -> bool:
@@ -187,16 +187,16 @@ def _met(cell: Cell, values: dict[str, np.ndarray]) -> bool:
 def _candidates(variant: Any, met: _Tally) -> list[Candidate]:
     """The mistake as a whole, and in the values or the derivatives alone."""
     values, derivatives = met.hits
-    found = [Candidate(variant.key, variant.sentence, values | derivatives, rank=0.6,
-                       against=sum(met.against))]  # fmt: skip
+    candidates = [Candidate(variant.key, variant.sentence, values | derivatives, rank=0.6,
+                            against=sum(met.against))]  # fmt: skip
     if values and met.against[True]:
         sentence = f"in the values alone, derivatives are without it: {variant.sentence}"
-        found.append(Candidate(variant.key, sentence, values, 0.7, against=met.against[False]))
+        candidates.append(Candidate(variant.key, sentence, values, 0.7, against=met.against[False]))
     if derivatives and met.against[False]:
         sentence = f"in derivatives (gradients) alone, values are without it: {variant.sentence}"
-        found.append(Candidate(variant.key, sentence, derivatives, 0.7,
-                               against=met.against[True]))  # fmt: skip
-    return [c for c in found if c.explained]
+        candidates.append(Candidate(variant.key, sentence, derivatives, 0.7,
+                                    against=met.against[True]))  # fmt: skip
+    return [c for c in candidates if c.explained]
 
 
 def _against(
@@ -252,7 +252,7 @@ def _consequences(cells: Iterable[Cell], judged: Sequence[Judged]) -> set[Key]:
 
     answers = {one.document["name"]: one for one in judged}
     made: dict[str, dict[str, np.ndarray]] = {}
-    found = set()
+    followed = set()
     for cell in cells:
         name = cell.document["name"]
         if name not in made:
@@ -261,8 +261,8 @@ def _consequences(cells: Iterable[Cell], judged: Sequence[Judged]) -> set[Key]:
                      if k in cell.siblings and v.shape == cell.siblings[k].shape}  # fmt: skip
             made[name] = following(without_results(cell.document), given)
         if cell.quantity in made[name] and cell.met_by(made[name][cell.quantity], SLACK):
-            found.add(cell.key)
-    return found
+            followed.add(cell.key)
+    return followed
 
 
 def _slopes_first(cells: Iterable[Cell]) -> bool:

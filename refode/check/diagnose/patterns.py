@@ -105,7 +105,7 @@ def _has_zero_weight(document: Document | None) -> bool:
 
 def noise(cells: Iterable[Cell], right: set[Key]) -> list[Candidate]:
     """Hutchinson's estimates that are right at the first stage and wrong later, on right states."""
-    found = Candidate("noise-redrawn", "", rank=0.3, certain=False)
+    redrawn = Candidate("noise-redrawn", "", rank=0.3, certain=False)
     cells = list(cells)
     for cell in cells:
         if cell.quantity != "trace" or cell.document["problem"].get("trace") != "hutchinson":
@@ -113,12 +113,12 @@ def noise(cells: Iterable[Cell], right: set[Key]) -> list[Candidate]:
         close = np.abs(cell.got - cell.right).max(axis=-1) <= cell.tolerance
         name = cell.document["name"]
         if close[0, 0] and not close.all() and (name, "stages") in right:
-            found.explained |= {c.key for c in cells if c.document["name"] == name}
-    found.sentence = (
+            redrawn.explained |= {c.key for c in cells if c.document["name"] == name}
+    redrawn.sentence = (
         "Hutchinson's noise is drawn anew between stages: the first stage's estimate is right, "
         "later ones are not, on right states. It has to be kept along the whole path."
     )
-    return [found] if found.explained else []
+    return [redrawn] if redrawn.explained else []
 
 
 # --- which cases -----------------------------------------------------------------------------
@@ -166,16 +166,16 @@ for _weight in ("tikhonov", "smoothness", "transport", "entropy", "hjb", "hjb_te
 
 def where(name: str, bad: list[Document], good: list[Document]) -> str:
     """What the cases have in common in which a quantity is wrong; "" where nothing tells."""
-    found = []
+    in_common = []
     for words, feature in FEATURES.items():
         values = {_text(feature(d)) for d in bad}
         others = {_text(feature(d)) for d in good}
         if len(values) == 1 and not values & others and good:
             (value,) = values
-            found.append(words.format(value) if value not in ("True", "False") else
-                         words if value == "True" else f"not: {words}")  # fmt: skip
-    if found:
-        return f"{name} is wrong exactly where {' and '.join(found[:2])}"
+            in_common.append(words.format(value) if value not in ("True", "False") else
+                             words if value == "True" else f"not: {words}")  # fmt: skip
+    if in_common:
+        return f"{name} is wrong exactly where {' and '.join(in_common[:2])}"
     return ""
 
 

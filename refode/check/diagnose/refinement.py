@@ -46,10 +46,10 @@ def discretised_later(
     rates: list[float] = []
     small = sorted(by_case.values(), key=lambda group: len(str(group[0].document)))
     for group in small[:most]:
-        found = _rates(group[0].document, sorted({c.quantity for c in group}), judge, target)
-        if not found or min(found) < SLOWEST:
+        case_rates = _rates(group[0].document, sorted({c.quantity for c in group}), judge, target)
+        if not case_rates or min(case_rates) < SLOWEST:
             return []
-        rates += found
+        rates += case_rates
     if not rates:
         return []
     sentence = (

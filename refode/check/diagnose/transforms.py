@@ -44,7 +44,7 @@ def _zeros(cells: list[Cell]) -> list[Candidate]:
 
 def _missing_slices(cells: list[Cell]) -> list[Candidate]:
     """Right but for one index of one axis, where all is 0."""
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     for cell in cells:
         wrong = np.abs(cell.got - cell.right) > cell.tolerance
         if not cell.got.any() or wrong.all():
@@ -55,11 +55,11 @@ def _missing_slices(cells: list[Cell]) -> list[Candidate]:
             if len(hit) != 1 or wrong.shape[axis] < 2 or cell.got.take(hit[0], axis).any():
                 continue
             where = _place(cell, axis - wrong.ndim, int(hit[0]))
-            made = found.setdefault(where, Candidate("detached-slice", "", rank=0.5))
+            made = candidates.setdefault(where, Candidate("detached-slice", "", rank=0.5))
             made.explained.add(cell.key)
-    for where, made in found.items():
+    for where, made in candidates.items():
         made.sentence = f"zero in {where}, right elsewhere: {_quantities(made)}. It is detached."
-    return list(found.values())
+    return list(candidates.values())
 
 
 def _place(cell: Cell, axis: int, index: int) -> str:
@@ -87,27 +87,27 @@ def _ratio(cell: Cell) -> float | None:
 
 def _factors(cells: list[Cell]) -> list[Candidate]:
     fits = [(cell, r) for cell in cells if (r := _ratio(cell)) is not None]
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     for cell, _ in fits:
         for rank, (name, value) in enumerate(factors(cell.document).items()):
             if value == 1.0 or not cell.met_by(value * cell.right):
                 continue
             key = "sign" if name == "-1" else "factor"
-            made = found.setdefault(name, Candidate(key, "", rank=1.0 + 0.01 * rank))
+            made = candidates.setdefault(name, Candidate(key, "", rank=1.0 + 0.01 * rank))
             made.explained.add(cell.key)
-    for name, made in found.items():
+    for name, made in candidates.items():
         what = _quantities(made)
         wrong = "the sign is wrong" if name == "-1" else f"{name} times what is right"
         made.sentence = f"{wrong}: {what}."
-    told = [made.explained for name, made in found.items() if name in FIXED]
+    told = [made.explained for name, made in candidates.items() if name in FIXED]
     # 1/2 by its name is 0.5 by its value: no second cause
     unnamed = [m for m in _same_number(fits) if not any(m.explained <= t for t in told)]
-    return [*found.values(), *unnamed]
+    return [*candidates.values(), *unnamed]
 
 
 def _same_number(fits: list[tuple[Cell, float]]) -> list[Candidate]:
     """One unnamed factor that fits several arrays."""
-    found = []
+    candidates = []
     for value in _clusters([(r, _spread(cell)) for cell, r in fits]):
         made = Candidate("factor", "", rank=2.0)
         sizes = 0
@@ -117,8 +117,8 @@ def _same_number(fits: list[tuple[Cell, float]]) -> list[Candidate]:
                 sizes += cell.right.size
         if len(made.explained) >= 2 and sizes > 2 and value != 1.0:
             made.sentence = f"{value:.6g} times what is right: {_quantities(made)}."
-            found.append(made)
-    return found
+            candidates.append(made)
+    return candidates
 
 
 def _spread(cell: Cell) -> float:
@@ -163,23 +163,23 @@ def _reorderings(a: Array) -> Iterator[tuple[str, str, Array]]:
 
 
 def _reordered(cells: list[Cell]) -> list[Candidate]:
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     for cell in cells:
         for key, words, array in _reorderings(cell.right):
             if cell.met_by(array):
                 rank = 0.8 if key == "transposed" else 1.5
-                made = found.setdefault(words, Candidate(key, "", rank=rank))
+                made = candidates.setdefault(words, Candidate(key, "", rank=rank))
                 made.explained.add(cell.key)
-    for words, made in found.items():
+    for words, made in candidates.items():
         made.sentence = f"{words}: {_quantities(made)}."
-    return list(found.values())
+    return list(candidates.values())
 
 
 # --- constants -------------------------------------------------------------------------------
 
 
 def _shifted(cells: list[Cell]) -> list[Candidate]:
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     loose: list[tuple[Cell, float]] = []
     for cell in cells:
         if cell.name not in _SHIFTED:
@@ -190,10 +190,11 @@ def _shifted(cells: list[Cell]) -> list[Candidate]:
         loose.append((cell, shift))
         for rank, (name, value) in enumerate(constants(cell.document).items()):
             if cell.met_by(cell.right + value):
-                made = found.setdefault(name, Candidate("constant", "", rank=1.2 + 0.01 * rank))
+                new = Candidate("constant", "", rank=1.2 + 0.01 * rank)
+                made = candidates.setdefault(name, new)
                 made.explained.add(cell.key)
     # a term that is wrong moves the total by the same number: one number of one case says nothing
-    told = {name: made for name, made in found.items() if _telling(made, cells)}
+    told = {name: made for name, made in candidates.items() if _telling(made, cells)}
     for name, made in told.items():
         made.sentence = f"off by a constant, {name}: {_quantities(made)}."
     return [*told.values(), *_same_shift(loose), *_own_shifts(loose)]
@@ -207,26 +208,26 @@ def _telling(made: Candidate, cells: list[Cell]) -> bool:
 
 def _same_shift(loose: list[tuple[Cell, float]]) -> list[Candidate]:
     """One unnamed constant in several cases."""
-    found = []
+    candidates = []
     for value in _clusters([(s, 3.0 * cell.tolerance) for cell, s in loose]):
         mine = {c.key for c, _ in loose if c.met_by(c.right + value)}
         made = Candidate("constant", "", mine, rank=2.5)
         if len({case for case, _ in mine}) > 1:
             made.sentence = f"off by the constant {value:.6g}: {_quantities(made)}."
-            found.append(made)
-    return found
+            candidates.append(made)
+    return candidates
 
 
 def _own_shifts(loose: list[tuple[Cell, float]]) -> list[Candidate]:
     """Arrays that are off by a constant in each case, by one of its own."""
-    found = []
+    candidates = []
     for name in sorted({c.quantity for c, _ in loose}):
         mine = [(c, s) for c, s in loose if c.quantity == name and c.right.size > 1]
         if len(mine) > 1:
             shown = ", ".join(f"{s:.4g}" for _, s in mine[:3])
             sentence = f"off by a constant of its own in each case ({shown}, ...): {name}."
-            found.append(Candidate("constant", sentence, {c.key for c, _ in mine}, rank=2.6))
-    return found
+            candidates.append(Candidate("constant", sentence, {c.key for c, _ in mine}, rank=2.6))
+    return candidates
 
 
 # --- one quantity for another ----------------------------------------------------------------
@@ -234,7 +235,7 @@ def _own_shifts(loose: list[tuple[Cell, float]]) -> list[Candidate]:
 
 def _exchanged(cells: list[Cell]) -> list[Candidate]:
     """A block, a term or a state that holds the right numbers of another."""
-    found: dict[str, Candidate] = {}
+    candidates: dict[str, Candidate] = {}
     inputs: dict[str, dict[str, Array]] = {}
     for cell in cells:
         case = cell.document["name"]
@@ -244,9 +245,9 @@ def _exchanged(cells: list[Cell]) -> list[Candidate]:
         for name, other in (cell.siblings | inputs[case]).items():
             if name != cell.quantity and other.any() and cell.met_by(other):
                 words = f"{cell.quantity} holds what belongs to {name}"
-                made = found.setdefault(words, Candidate("exchanged", f"{words}.", rank=0.9))
+                made = candidates.setdefault(words, Candidate("exchanged", f"{words}.", rank=0.9))
                 made.explained.add(cell.key)
-    return list(found.values())
+    return list(candidates.values())
 
 
 def _quantities(made: Candidate) -> str:

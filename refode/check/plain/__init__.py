@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode.check.case import Case
-from refode.check.plain.game import Game
+from refode.check.plain.game import GameFormulas
 from refode.check.plain.mistakes import Mistakes
 from refode.check.plain.problems import Flow, Ode, Problem, Supervised
 
@@ -24,7 +24,7 @@ Array = NDArray[Any]
 Blocks = dict[str, Array]
 
 KINDS: dict[str, type[Problem]] = {
-    "ode": Ode, "supervised": Supervised, "flow": Flow, "game": Game,
+    "ode": Ode, "supervised": Supervised, "flow": Flow, "game": GameFormulas,
 }  # fmt: skip
 #: No mistake.
 RIGHT = Mistakes()
@@ -67,18 +67,18 @@ def evaluate(
         states = [path.states for path in paths]
         terms = problem.terms(theta, states)
         total = np.broadcast_to(problem.total(theta, states), len(copies.rows))
-        found = problem.values(paths)
+        results = problem.values(paths)
     if case.kind != "ode":
-        found |= {f"terms/{k}": v[0] for k, v in terms.items()} | {"total": total[0]}
-    found = {k: np.array(np.real(v)) for k, v in found.items()}
+        results |= {f"terms/{k}": v[0] for k, v in terms.items()} | {"total": total[0]}
+    results = {k: np.array(np.real(v)) for k, v in results.items()}
     if not derivatives:
-        return found
+        return results
     if case.kind == "ode":
-        found["tangent"] = paths[0].states[-1][1, :, : problem.d].imag / STEP
+        results["tangent"] = paths[0].states[-1][1, :, : problem.d].imag / STEP
         bars = copies.gradient(total, "theta_bar")
-        return found | bars | {"x_bar": copies.x_bar(total)}
-    found |= copies.gradient(total, "gradient")
-    return found | (copies.hessian_vector(total) if hessian else {})
+        return results | bars | {"x_bar": copies.x_bar(total)}
+    results |= copies.gradient(total, "gradient")
+    return results | (copies.hessian_vector(total) if hessian else {})
 
 
 def steps(along: Array) -> Array:
@@ -109,13 +109,13 @@ def by_term(document: dict[str, Any]) -> dict[str, dict[str, Array]]:
     copies = Copies(case, RIGHT, True, "trace" not in case.problem)
     theta = copies.blocks()
     states = [path.states for path in problem.paths(theta, copies.x())]
-    found = {}
+    gradients = {}
     for name, term in problem.terms(theta, states).items():
         values = np.broadcast_to(term, len(copies.rows)) + 0.0j
-        found[name] = {"total": values[0].real, **copies.gradient(values, "gradient")}
+        gradients[name] = {"total": values[0].real, **copies.gradient(values, "gradient")}
         if "trace" not in case.problem:
-            found[name] |= copies.hessian_vector(values)
-    return found
+            gradients[name] |= copies.hessian_vector(values)
+    return gradients
 
 
 def gauss_newton(document: dict[str, Any]) -> dict[str, Array]:
@@ -136,9 +136,9 @@ def gauss_newton(document: dict[str, Any]) -> dict[str, Array]:
     product = np.sum(J * curved, axis=(-1, -2)) / len(along)
     others = sum(v for k, v in terms.items() if k != "loss")
     rest = np.broadcast_to(others, len(copies.rows)) + 0.0j
-    found = copies.hessian_vector(rest)
+    products = copies.hessian_vector(rest)
     flat = copies.split(product, "hessian_vector")
-    return {k: found[k] + flat[k] for k in found}
+    return {k: products[k] + flat[k] for k in products}
 
 
 def _loss_slopes(problem: Supervised, v: Array) -> Array:
@@ -184,13 +184,13 @@ class Copies:
 
     def blocks(self) -> Blocks:
         """Theta, (B, J, ...) by name; a potential of a game has J = 1."""
-        found, at = {}, 0
+        named, at = {}, 0
         for name, value in self.case.theta.items():
             part = self.rows[:, at : at + value.size].reshape(-1, *value.shape)
             part = self.m.read(name, part) if self.m.read else part
-            found[name] = part[:, None] if self.case.kind == "game" else part
+            named[name] = part[:, None] if self.case.kind == "game" else part
             at += value.size
-        return found
+        return named
 
     def x(self) -> Array:
         """(B, N, ...)."""
@@ -214,11 +214,11 @@ class Copies:
 
     def split(self, flat: Array, name: str) -> Blocks:
         """One entry a parameter, as blocks."""
-        found, at = {}, 0
+        named, at = {}, 0
         for block, value in self.case.theta.items():
-            found[f"{name}/{block}"] = flat[at : at + value.size].reshape(value.shape)
+            named[f"{name}/{block}"] = flat[at : at + value.size].reshape(value.shape)
             at += value.size
-        return found
+        return named
 
 
 def _zeros(theta: Blocks) -> Blocks:

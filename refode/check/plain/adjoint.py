@@ -90,10 +90,10 @@ def gradient(
     if case.scheme.symplectic:
         return None
     with np.errstate(all="ignore"):
-        found = _Back(case, walk).gradient()
+        results = _Back(case, walk).gradient()
         if hessian and case.kind != "ode" and "trace" not in case.problem:
-            found |= _along(case, walk)
-        return found
+            results |= _along(case, walk)
+        return results
 
 
 def _along(case: Case, walk: Walk) -> Blocks:
@@ -135,10 +135,10 @@ class _Back:
             first = back(clock, path, jumps[number])
             x_bar = first if number == 0 else x_bar
         name = "theta_bar" if self.case.kind == "ode" else "gradient"
-        found = {f"{name}/{k}": v.reshape(self.case.theta[k].shape) for k, v in self.bars.items()}
+        results = {f"{name}/{k}": v.reshape(self.case.theta[k].shape) for k, v in self.bars.items()}
         if self.case.kind == "ode":
-            found["x_bar"] = x_bar[:, : self.problem.d]
-        return found
+            results["x_bar"] = x_bar[:, : self.problem.d]
+        return results
 
     def _listen(self) -> None:
         """Components whose cotangents are passed on to the state and to the weights."""

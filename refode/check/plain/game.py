@@ -47,7 +47,7 @@ def energy(parts: list[dict[str, Any]], x: Array, m: Mistakes) -> Array:
     return total
 
 
-class Game(Problem):
+class GameFormulas(Problem):
     """Eqs. (17)-(25)."""
 
     extras = 4
@@ -61,13 +61,13 @@ class Game(Problem):
         rest = np.broadcast_to(self.start(), (*x.shape[:-1], 4)) + 0.0j
         rest[..., 0] += self.initial
         forward = np.concatenate([x, rest], axis=-1)
-        found = [(Clock.of(self.case, self.m), forward)]
+        runs = [(Clock.of(self.case, self.m), forward)]
         if self.case.y is not None:
             y = np.broadcast_to(self.case.y, (copies, *self.case.y.shape))
             zeros = np.broadcast_to(self.start(), (*y.shape[:-1], 4))
             back = np.concatenate([y + 0.0j, zeros], axis=-1)
-            found.append((Clock.of(self.case, self.m, back=True), back))
-        return found
+            runs.append((Clock.of(self.case, self.m, back=True), back))
+        return runs
 
     def alpha(self, where: str) -> float:
         """Alpha as "v", "d", "L" or "r" divide by it."""
@@ -171,17 +171,17 @@ class Game(Problem):
 
     def values(self, paths: list[Path]) -> dict[str, Array]:
         """As Problem, with log rho and the potential's derivatives at the stages."""
-        found = super().values(paths)
-        found["log_density_path"] = np.array([y[0, :, self.d] for y in paths[0].states])
+        results = super().values(paths)
+        results["log_density_path"] = np.array([y[0, :, self.d] for y in paths[0].states])
         four = [[self.derivatives(self.first, s.y[:1, :, : self.d], s.t) for s in stages]
                 for stages in paths[0].stages]  # fmt: skip
         for i, name in enumerate(("phi", "phi_gradient", "phi_time", "phi_laplacian")):
-            found[name] = np.array([[at[i][0] for at in stages] for stages in four])
+            results[name] = np.array([[at[i][0] for at in stages] for stages in four])
         if self.case.y is not None:
             states = [path.states for path in paths]
-            found["inverse"] = states[1][-1][0, :, : self.d]
-            found["log_density"] = self.arrived(states)[0]
-        return found
+            results["inverse"] = states[1][-1][0, :, : self.d]
+            results["log_density"] = self.arrived(states)[0]
+        return results
 
     def paths(self, theta: Blocks, x: Array) -> list[Path]:
         """As Problem; the first copy's weights are kept for the potential's values."""

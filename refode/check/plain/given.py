@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from refode.check.case import Case
 from refode.check.plain import KINDS, RIGHT
-from refode.check.plain.game import Game
+from refode.check.plain.game import GameFormulas
 from refode.check.plain.paths import Blocks, Clock, Path, combined, runge_kutta
 from refode.check.plain.problems import Flow, Problem, Supervised
 
@@ -52,8 +52,8 @@ def following(document: dict[str, Any], values: Mapping[str, Array]) -> Results:
     lift = case.kind == "game"
     theta = {k: (v[None] if lift else v)[None] + 0.0j for k, v in case.theta.items()}
     with np.errstate(all="ignore"):
-        found = _path(problem, theta, values) | _made(problem, theta, values)
-    return {k: np.array(np.real(v)) for k, v in found.items()}
+        results = _path(problem, theta, values) | _made(problem, theta, values)
+    return {k: np.array(np.real(v)) for k, v in results.items()}
 
 
 def _path(problem: Problem, theta: Blocks, values: Mapping[str, Array]) -> Results:
@@ -73,42 +73,42 @@ def _path(problem: Problem, theta: Blocks, values: Mapping[str, Array]) -> Resul
         path.stages.append(kept)
         states.append(new[0, :, : problem.d])
     path.states.append(y)
-    found = _stages(problem, theta, path)
-    return found | {"trajectory": np.array(states)}
+    results = _stages(problem, theta, path)
+    return results | {"trajectory": np.array(states)}
 
 
 def _stages(problem: Problem, theta: Blocks, path: Path) -> Results:
     """What a problem reports of stages."""
     d = problem.d
-    found = {
+    results = {
         "stages": problem.at_stages(path, lambda s: s.y[0, :, :d]),
         "slopes": problem.at_stages(path, lambda s: s.k[0, :, :d]),
     }
-    if isinstance(problem, Game):
+    if isinstance(problem, GameFormulas):
         w = {k: v[:1, 0] for k, v in theta.items()}
         names = ("phi", "phi_gradient", "phi_time", "phi_laplacian")
         for i, name in enumerate(names):
-            found[name] = problem.at_stages(
+            results[name] = problem.at_stages(
                 path, lambda s, i=i: problem.derivatives(w, s.y[..., :d], s.t)[i][0]
             )
     elif not isinstance(problem, Supervised):
-        found["trace"] = problem.at_stages(path, lambda s: s.k[0, :, d])
-    return found
+        results["trace"] = problem.at_stages(path, lambda s: s.k[0, :, d])
+    return results
 
 
 def _made(problem: Problem, theta: Blocks, values: Mapping[str, Array]) -> Results:
     """Everything that is made of whole quantities."""
-    found: Results = {}
+    results: Results = {}
     terms = [f"terms/{name}" for name in TERMS.get(problem.case.kind, ())]
     if terms and all(name in values for name in terms):
-        found["total"] = np.array(sum(values[name] for name in terms))
+        results["total"] = np.array(sum(values[name] for name in terms))
     if "trace" in values:
-        found["log_det"] = _integral(problem, values["trace"]).sum(0)
-    by_kind = {Supervised: _supervised, Flow: _flow, Game: _game}
+        results["log_det"] = _integral(problem, values["trace"]).sum(0)
+    by_kind = {Supervised: _supervised, Flow: _flow, GameFormulas: _game}
     for kind, make in by_kind.items():
         if isinstance(problem, kind):
-            found |= make(problem, theta, values)
-    return found
+            results |= make(problem, theta, values)
+    return results
 
 
 def _integral(problem: Problem, rates: Array) -> Array:
@@ -118,45 +118,46 @@ def _integral(problem: Problem, rates: Array) -> Array:
 
 
 def _supervised(problem: Any, theta: Blocks, values: Mapping[str, Array]) -> Results:
-    found: Results = {}
+    results: Results = {}
     if "trajectory" in values:
-        found["outputs"] = problem.outputs(theta, values["trajectory"][-1][None])[0]
+        results["outputs"] = problem.outputs(theta, values["trajectory"][-1][None])[0]
     if "outputs" in values:
         losses = problem.losses(values["outputs"][None] + 0.0j, np.array(problem.case.y))
-        found["terms/loss"] = losses.mean()
-    return found
+        results["terms/loss"] = losses.mean()
+    return results
 
 
 def _flow(problem: Any, theta: Blocks, values: Mapping[str, Array]) -> Results:
-    found: Results = {}
+    results: Results = {}
     if "trajectory" in values:
-        found["inverse"] = values["trajectory"][-1]
+        results["inverse"] = values["trajectory"][-1]
     if "inverse" in values and "log_det" in values:
         end = np.concatenate([values["inverse"], values["log_det"][:, None]], axis=-1)
-        found["log_density"] = problem.log_density(end[None])[0]
+        results["log_density"] = problem.log_density(end[None])[0]
     if "log_density" in values:
-        found["terms/likelihood"] = -values["log_density"].mean()
+        results["terms/likelihood"] = -values["log_density"].mean()
     if "transport_cost" in values:
-        found["terms/transport"] = problem.setting["transport"] * values["transport_cost"].mean()
-    return found
+        results["terms/transport"] = problem.setting["transport"] * values["transport_cost"].mean()
+    return results
 
 
 def _game(problem: Any, theta: Blocks, values: Mapping[str, Array]) -> Results:
-    found: Results = {}
+    results: Results = {}
     s, alpha = problem.setting, problem.alpha("v")
     if "phi_laplacian" in values and "log_density_path" in values:
         moves = _integral(problem, values["phi_laplacian"]) / alpha
         path = values["log_density_path"]
-        found["log_density_path"] = np.concatenate([problem.initial.real[None], path[:-1] + moves])
+        first = problem.initial.real[None]
+        results["log_density_path"] = np.concatenate([first, path[:-1] + moves])
     if "phi_gradient" in values and s["alpha"]:
         square = 0.5 / alpha * np.sum(values["phi_gradient"] ** 2, -1)
-        found["terms/L"] = _integral(problem, square).sum(0).mean()
+        results["terms/L"] = _integral(problem, square).sum(0).mean()
         if "phi_time" in values and s["hjb"] and not s["energy"] and not s["entropy"]:
             r = square - values["phi_time"]
             R = r * r if s["hjb_norm"] == "squared" else np.abs(r)
-            found["terms/hjb"] = s["hjb"] * _integral(problem, R).sum(0).mean()
+            results["terms/hjb"] = s["hjb"] * _integral(problem, R).sum(0).mean()
     if "trajectory" in values and "log_density_path" in values and s["kind"] == "kl":
         end = [values["trajectory"][-1], values["log_density_path"][-1][:, None]]
         gap = problem.gap(np.concatenate(end, axis=-1)[None] + 0.0j, "G")
-        found["terms/G"] = s["terminal"] * gap.mean()
-    return found
+        results["terms/G"] = s["terminal"] * gap.mean()
+    return results

@@ -86,11 +86,11 @@ class Problem:
 
     def values(self, paths: list[Path]) -> dict[str, Array]:
         """What is reported beside terms, total and derivatives, of the first copy."""
-        found = {"trajectory": np.array([y[0, :, : self.d] for y in paths[0].states])}
+        results = {"trajectory": np.array([y[0, :, : self.d] for y in paths[0].states])}
         if not self.case.scheme.symplectic:
-            found["stages"] = self.at_stages(paths[0], lambda s: s.y[0, :, : self.d])
-            found["slopes"] = self.at_stages(paths[0], lambda s: s.k[0, :, : self.d])
-        return found
+            results["stages"] = self.at_stages(paths[0], lambda s: s.y[0, :, : self.d])
+            results["slopes"] = self.at_stages(paths[0], lambda s: s.k[0, :, : self.d])
+        return results
 
     @staticmethod
     def at_stages(path: Path, fun: Any) -> Array:
@@ -156,10 +156,10 @@ class Ode(Problem):
 
     def values(self, paths: list[Path]) -> dict[str, Array]:
         """As Problem, with traces."""
-        found, d = super().values(paths), self.d
+        results, d = super().values(paths), self.d
         if not self.extras:
-            return found | {"log_det": np.zeros(paths[0].states[-1].shape[1])}
-        return found | {
+            return results | {"log_det": np.zeros(paths[0].states[-1].shape[1])}
+        return results | {
             "trace": self.at_stages(paths[0], lambda s: s.k[0, :, d]),
             "log_det": paths[0].states[-1][0, :, d],
         }

@@ -32,8 +32,9 @@ def _covariances(change: Callable[[Any], Any]) -> Callable[[Document], Document 
     def reread(rho: Any) -> Any:
         if rho is None:
             return None
-        found = [change(np.array(S, dtype=float)) for S in rho["covariances"]]
-        return {**rho, "covariances": [[[repr(float(a)) for a in row] for row in S] for S in found]}
+        covariances = [change(np.array(S, dtype=float)) for S in rho["covariances"]]
+        texts = [[[repr(float(a)) for a in row] for row in S] for S in covariances]
+        return {**rho, "covariances": texts}
 
     return _rules(lambda p: {"initial": reread(p["initial"]), "target": reread(p["target"])})
 

@@ -72,12 +72,12 @@ class Variant:
         """
         if document["problem"]["type"] not in self.kinds:
             return None
-        found = self.compute(document, hessian)
-        if found is None:
+        results = self.compute(document, hessian)
+        if results is None:
             return None
-        found = {k: v for k, v in found.items() if np.isfinite(v).all()}
-        second = any(k.startswith("hessian_vector") for k in found)
-        return found if differs(found, right(document, second)) else None
+        results = {k: v for k, v in results.items() if np.isfinite(v).all()}
+        second = any(k.startswith("hessian_vector") for k in results)
+        return results if differs(results, right(document, second)) else None
 
 
 def right(document: Document, hessian: bool = False) -> Results:
@@ -157,8 +157,8 @@ def walked(
         if changed is None:
             return None
         solved = {**document, **changed}
-        found = plain_adjoint.gradient(solved, walk, hessian=hessian)
-        return None if found is None else right(solved) | found
+        results = plain_adjoint.gradient(solved, walk, hessian=hessian)
+        return None if results is None else right(solved) | results
 
     return Variant(key, sentence, compute, kinds)
 
@@ -170,9 +170,9 @@ def gradient_alone(
     m = Mistakes(**settings)
 
     def compute(document: Document, hessian: bool) -> Results | None:
-        found = plain.evaluate(document, m, hessian=hessian)
+        results = plain.evaluate(document, m, hessian=hessian)
         kept = ("gradient", "theta_bar", "x_bar", "hessian_vector")
-        wrong = {k: v for k, v in found.items() if k.partition("/")[0] in kept}
+        wrong = {k: v for k, v in results.items() if k.partition("/")[0] in kept}
         return right(document) | wrong
 
     return Variant(key, sentence, compute, kinds)
@@ -184,10 +184,10 @@ def weighed(
     """A term counted with another factor in the gradient, or in the total and its derivatives."""
 
     def compute(document: Document, hessian: bool) -> Results | None:
-        found = right(document, hessian)
+        results = right(document, hessian)
         parts = by_term(document)[term]
         names = parts if total else [name for name in parts if name != "total"]
-        return found | {k: found[k] + (factor - 1.0) * parts[k] for k in names if k in found}
+        return results | {k: results[k] + (factor - 1.0) * parts[k] for k in names if k in results}
 
     return Variant(key, sentence, compute, kinds)
 
@@ -199,9 +199,9 @@ def altered(
     """Right results, some arrays made into others."""
 
     def compute(document: Document, hessian: bool) -> Results | None:
-        found = right(document, hessian)
-        changed = change(document, found)
-        return None if changed is None else found | changed
+        results = right(document, hessian)
+        changed = change(document, results)
+        return None if changed is None else results | changed
 
     return Variant(key, sentence, compute, kinds)
 

@@ -37,10 +37,10 @@ def _changed(change: Callable[[Rows, Weights], Any]) -> Callable[[Document], Doc
         if "half" in given:
             return None
         A = [[Fraction(a) for a in row] for row in given["A"]]
-        found = change(A, [Fraction(b) for b in given["b"]])
-        if found is None:
+        changed = change(A, [Fraction(b) for b in given["b"]])
+        if changed is None:
             return None
-        A, b = found
+        A, b = changed
         text = {"A": [[str(a) for a in row] for row in A], "b": [str(b_i) for b_i in b]}
         return {"scheme": {**given, **text}}
 

@@ -48,7 +48,7 @@ TASKS = (
 )
 
 
-class Row(NamedTuple):
+class DensityRow(NamedTuple):
     """A model's mean negative log-likelihood in nats, on each part of the data."""
 
     model: str
@@ -80,7 +80,9 @@ class Whitening(NamedTuple):
         return -float(np.log(np.diag(self.L)).sum())
 
 
-def flow_row(task: Task, parts: Split, max_iter: int, progress: bool) -> tuple[Row, list[Any]]:
+def flow_row(
+    task: Task, parts: Split, max_iter: int, progress: bool
+) -> tuple[DensityRow, list[Any]]:
     """Train the flow, keep the iterate that is best on the validation part."""
     began = time.perf_counter()
     white = Whitening.of(parts[0], task.shrinkage)
@@ -93,10 +95,10 @@ def flow_row(task: Task, parts: Split, max_iter: int, progress: bool) -> tuple[R
     curve: list[Any] = []
 
     def watch(current: Any) -> None:
-        found = -float(flow.log_density(current.x, held).mean()) - white.log_det
-        curve.append((current.iteration, current.fun - white.log_det, found))
-        if found < best["held"]:
-            best.update(theta=current.x, held=found)
+        loss = -float(flow.log_density(current.x, held).mean()) - white.log_det
+        curve.append((current.iteration, current.fun - white.log_det, loss))
+        if loss < best["held"]:
+            best.update(theta=current.x, held=loss)
 
     result = train(flow, y, theta0=start, max_iter=max_iter, progress=progress, callback=watch)
     if result.status == INTERRUPTED:
@@ -107,10 +109,10 @@ def flow_row(task: Task, parts: Split, max_iter: int, progress: bool) -> tuple[R
         -float(flow.log_density(theta, p, FINE).mean()) - white.log_det for p in (y, held, test)
     )
     name = f"flow ({flow.n_parameters} weights)"
-    return Row(name, on_train, on_held, on_test, seconds), curve
+    return DensityRow(name, on_train, on_held, on_test, seconds), curve
 
 
-def peer_rows(parts: Split) -> list[Row]:
+def peer_rows(parts: Split) -> list[DensityRow]:
     """The Gaussian, scikit-learn's GaussianMixture (BIC) and KernelDensity (cross-validation)."""
     from sklearn.mixture import GaussianMixture
     from sklearn.model_selection import GridSearchCV
@@ -118,9 +120,9 @@ def peer_rows(parts: Split) -> list[Row]:
 
     y = parts[0]
 
-    def row(name: str, log_density: Any, began: float) -> Row:
+    def row(name: str, log_density: Any, began: float) -> DensityRow:
         on_train, on_held, on_test = (-float(np.mean(log_density(p))) for p in parts)
-        return Row(name, on_train, on_held, on_test, time.perf_counter() - began)
+        return DensityRow(name, on_train, on_held, on_test, time.perf_counter() - began)
 
     began = time.perf_counter()
     gauss = densities.Gaussian(y.mean(axis=0), np.cov(y.T))

@@ -36,7 +36,7 @@ STARTS = (0, 1, 2)
 SHOWN = 1200  # points drawn, out of all
 
 
-class Row(NamedTuple):
+class AugmentedRow(NamedTuple):
     """One row of the figure: a trained model and what it does on its data."""
 
     augment: int
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 def train_row(
     augment: int, x: Array, y: Array, max_iter: int, progress: bool, seed: int = 0
-) -> Row:
+) -> AugmentedRow:
     """Train the classifier on features padded with ``augment`` zeros."""
     ode = NeuralODE(Shallow(2 + augment, WIDTH), scheme="rk4", n_steps=N_STEPS)
     problem = Supervised(ode, "logistic", augment=augment, tikhonov=TIKHONOV)
@@ -60,7 +60,7 @@ def train_row(
     if result.status == INTERRUPTED:
         raise KeyboardInterrupt
     predicted = problem.predict_label(result.x, x)
-    return Row(
+    return AugmentedRow(
         augment, problem, result.x, problem.features(result.x, x), predicted,
         float((predicted == y).mean()), float(result.fun), int(result.nit),
         float(result.history["seconds"][-1]),
@@ -73,7 +73,7 @@ def truth(points: Array) -> Array:
     return np.where(r <= 1.0, 0, np.where((r >= 1.0 + GAP) & (r <= 2.0 + GAP), 1, -1))
 
 
-def region_error(row: Row, n: int = 400) -> float:
+def region_error(row: AugmentedRow, n: int = 400) -> float:
     """Share of the data's region, disc and ring, that a row labels wrongly."""
     points = _plane(n)[2]
     label = truth(points)
@@ -172,7 +172,7 @@ def _plane(n: int) -> tuple[Array, Array, Array]:
     return u, v, np.column_stack([U.ravel(), V.ravel()])
 
 
-def draw(x: Array, y: Array, rows: list[Row]) -> Any:
+def draw(x: Array, y: Array, rows: list[AugmentedRow]) -> Any:
     """The figure, two rows by three columns."""
     figure = plotting.figure(7.2, 4.6)
     for i, row in enumerate(rows):
@@ -205,7 +205,7 @@ def _draw_inputs(axes: Any, x: Array, y: Array, d: int, first: bool) -> None:
         axes.set_title("inputs $x$ and labels $y$")
 
 
-def _draw_features(axes: Any, y: Array, row: Row) -> None:
+def _draw_features(axes: Any, y: Array, row: AugmentedRow) -> None:
     _scatter(axes, row.features, y)
     named = row.problem.unpack(row.theta)
     w, b = named["W"][0], named["b"][0]
@@ -222,7 +222,7 @@ def _draw_features(axes: Any, y: Array, row: Row) -> None:
     axes.set_title("features $z(1)$ and hyperplane")
 
 
-def _draw_space(axes: Any, y: Array, row: Row) -> None:
+def _draw_space(axes: Any, y: Array, row: AugmentedRow) -> None:
     z, named = row.features, row.problem.unpack(row.theta)
     w, b = named["W"][0], named["b"][0]
     centre = z.mean(axis=0)
@@ -256,7 +256,7 @@ def _view(basis: Array, normal: Array) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(direction[2], np.hypot(*direction[:2])))), float(azimuth)
 
 
-def _draw_labels(axes: Any, x: Array, y: Array, row: Row, first: bool) -> None:
+def _draw_labels(axes: Any, x: Array, y: Array, row: AugmentedRow, first: bool) -> None:
     u, v, points = _plane(400)
     label = row.problem.predict_label(row.theta, points)
     shape = (len(v), len(u))
@@ -285,18 +285,18 @@ def draw_proofs(proofs: list[Proof]) -> Any:
     """Paths in (t, z) of the 1-D ODE, and in the plane of the padded one."""
     figure = plotting.figure(7.2, 2.9)
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    plain, padded = proofs
-    t = np.linspace(0.0, 1.0, len(plain.path))
-    left.plot(t, plain.fan[:, :, 0], color="0.8", lw=0.6)
-    for i, colour in zip(np.argsort(plain.path[0, :, 0]), plotting.CLASSES, strict=True):
-        start = plain.path[0, i, 0]
-        left.plot(t, plain.path[:, i, 0], color=colour, lw=1.6)
+    unpadded, padded = proofs
+    t = np.linspace(0.0, 1.0, len(unpadded.path))
+    left.plot(t, unpadded.fan[:, :, 0], color="0.8", lw=0.6)
+    for i, colour in zip(np.argsort(unpadded.path[0, :, 0]), plotting.CLASSES, strict=True):
+        start = unpadded.path[0, i, 0]
+        left.plot(t, unpadded.path[:, i, 0], color=colour, lw=1.6)
         left.plot(1.0, -start, marker="x", color=colour, ms=7, mew=1.6, clip_on=False)
         right.plot(*padded.path[:, i].T, color=colour, lw=1.6)
         right.plot(*padded.path[0, i], marker="o", color=colour, ms=5)
         right.plot(-start, 0.0, marker="x", color=colour, ms=7, mew=1.6)
     left.set(xlabel="$t$", ylabel="$z(t)$", xlim=(0, 1), ylim=(-2.1, 2.1))
-    left.set_title(f"one dimension: paths cannot cross, loss {plain.loss:.3f}")
+    left.set_title(f"one dimension: paths cannot cross, loss {unpadded.loss:.3f}")
     right.set(xlabel="$z_1$", ylabel="$z_2$ (padded)")
     right.set_aspect("equal", adjustable="datalim")
     right.set_title(f"one padded zero: loss {padded.loss:.0e}")

@@ -140,22 +140,22 @@ def gaussian_likelihood(name: str) -> float:
     return float(-fitted.log_density(datasets.toy_density(name, N_TEST, seed=1)).mean())
 
 
-def checks_of(plain: Fit, moved: Fit) -> list[tuple[str, bool]]:
+def checks_of(unmoved: Fit, moved: Fit) -> list[tuple[str, bool]]:
     """What must hold for one density."""
-    name, bound, both = plain.name, entropy(plain.name), (plain, moved)
+    name, bound, both = unmoved.name, entropy(unmoved.name), (unmoved, moved)
     gauss = gaussian_likelihood(name)
-    found = [
+    checks = [
         (f"{name}: both flows beat the Gaussian", all(f.likelihood < gauss for f in both)),
         (f"{name}: quadrature and slogdet agree to 0.01", all(f.determinants < 0.01 for f in both)),
         (f"{name}: density integrates to 1 within 0.01", all(abs(f.mass - 1) < 0.01 for f in both)),
-        (f"{name}: less transport with alpha > 0", moved.transport < plain.transport),
-        (f"{name}: straighter paths with alpha > 0", moved.bend < plain.bend),
-        (f"{name}: no more steps needed with alpha > 0", moved.steps <= plain.steps),
+        (f"{name}: less transport with alpha > 0", moved.transport < unmoved.transport),
+        (f"{name}: straighter paths with alpha > 0", moved.bend < unmoved.bend),
+        (f"{name}: no more steps needed with alpha > 0", moved.steps <= unmoved.steps),
     ]
     if bound is not None:
         near = all(bound - 0.03 < f.likelihood < bound + 0.25 for f in both)
-        found.append((f"{name}: within 0.25 nats of the entropy {bound:.3f}, not below", near))
-    return found
+        checks.append((f"{name}: within 0.25 nats of the entropy {bound:.3f}, not below", near))
+    return checks
 
 
 def run(

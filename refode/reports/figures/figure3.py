@@ -159,8 +159,8 @@ def measured(
 
 def paid(problem: MeanFieldGame, theta: Array, x: Array, n_steps: int) -> dict[str, float]:
     """The game's own costs, without penalties."""
-    found = problem.costs(theta, x, n_steps=n_steps)
-    terms = {name: found[name] for name in ("L", "F", "G")}
+    costs = problem.costs(theta, x, n_steps=n_steps)
+    terms = {name: costs[name] for name in ("L", "F", "G")}
     return {**terms, "total": sum(terms.values())}
 
 
@@ -202,10 +202,10 @@ def checks_of(transport: Fit, crowd: Fit) -> list[tuple[str, bool]]:
     """What must hold."""
     x, best, bound = quantiles(N_TEST), transport.costs["total"], transport_bound(transport)
     exact = 0.5 * ALPHA * closed_forms_line.monotone_distance2(initial(), target())
-    found = []
+    checks = []
     for f, other in ((transport, crowd), (crowd, transport)):
         rival, own = paid(f.problem, other.theta, x, FINE)["total"], f.costs["total"]
-        found += [
+        checks += [
             (f"{f.name}: KL to the target below 0.005 ({f.kl:.4f})", 0.0 <= f.kl < 0.005),
             (f"{f.name}: mass at T within 1e-3 of 1", abs(f.mass - 1.0) < 1e-3),
             (f"{f.name}: few steps and fine ones agree within 1 %", abs(f.coarse / own - 1) < 0.01),
@@ -217,7 +217,7 @@ def checks_of(transport: Fit, crowd: Fit) -> list[tuple[str, bool]]:
             (f"{f.name}: pays less than the other's control would ({rival:.3f})", own < rival),
         ]
     return [
-        *found,
+        *checks,
         (f"transport: at most 1 % above its lower bound {bound:.4f}", bound < best < 1.01 * bound),
         (f"transport: no more than to end at the target exactly ({exact:.4f})", best < exact),
         ("transport: paths straight, length/chord below 1.005", transport.length[1] < 1.005),

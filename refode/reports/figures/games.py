@@ -288,7 +288,7 @@ Check = tuple[str, bool]
 def checks_of(of: Solved) -> list[Check]:
     """What must hold for both games, and then for each."""
     name, r = of.setup.name, of.residuals
-    found = [
+    checks = [
         (f"{name}: rho(1, .) and the pull-back integrate to 1 within {MASS:g} "
          f"({of.mass:.4f}, {of.mass_pulled:.4f})",
          max(abs(of.mass - 1.0), abs(of.mass_pulled - 1.0)) < MASS),
@@ -301,7 +301,7 @@ def checks_of(of: Solved) -> list[Check]:
         (f"{name}: paths there and back meet within {THERE_AND_BACK:g} ({r.inverse:.0e})",
          r.inverse < THERE_AND_BACK),
     ]  # fmt: skip
-    return found + (_transport_checks(of) if name == "transport" else _crowd_checks(of))
+    return checks + (_transport_checks(of) if name == "transport" else _crowd_checks(of))
 
 
 def _transport_checks(of: Solved) -> list[Check]:
@@ -349,8 +349,8 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 1000) -> bool:
 
 def _numbers(of: Solved) -> dict[str, Any]:
     named = ("few", "cost", "paths", "residuals")
-    plain = {key: getattr(of, key) for key in ("mass", "mass_pulled", "seconds")}
-    return plain | {key: getattr(of, key)._asdict() for key in named}
+    numbers = {key: getattr(of, key) for key in ("mass", "mass_pulled", "seconds")}
+    return numbers | {key: getattr(of, key)._asdict() for key in named}
 
 
 def show(solved: list[Solved]) -> None:

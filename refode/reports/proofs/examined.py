@@ -17,7 +17,7 @@ from refode.verify import DotReport, GradientReport, OrderReport
 
 
 @dataclass(frozen=True)
-class Row:
+class ExaminedRow:
     """What was found about the derivatives of one case."""
 
     case: Any  # with a name and theta
@@ -43,7 +43,7 @@ class Row:
 
 
 def derivatives(
-    section: Section, chosen: Sequence[Any], examine: Callable[[Any], Row], what: str
+    section: Section, chosen: Sequence[Any], examine: Callable[[Any], ExaminedRow], what: str
 ) -> None:
     """Examine the cases of ``what``, one after another, print the table, keep the verdicts."""
     rows = []
@@ -68,7 +68,7 @@ def derivatives(
     section.numbers["derivatives"] = [_numbers(row) for row in rows]
 
 
-def _entries(row: Row) -> list[str]:
+def _entries(row: ExaminedRow) -> list[str]:
     g, h = row.gradient, row.gradient.hessian
     dot = max(d / abs(s) for d, s in zip(row.dot.difference, row.dot.left, strict=True))
     numbers = [dot, g.relative_error, g.smallest_detectable]
@@ -77,7 +77,7 @@ def _entries(row: Row) -> list[str]:
             f"{row.slope_error:.3f}", *pair, verdict(row.passed)]  # fmt: skip
 
 
-def _numbers(row: Row) -> dict[str, Any]:
+def _numbers(row: ExaminedRow) -> dict[str, Any]:
     g, h = row.gradient, row.gradient.hessian
     return {
         "name": row.case.name, "parameters": row.case.theta.size, "passed": row.passed,

@@ -22,7 +22,7 @@ ALPHA = 0.3  # of the transport cost (15)
 
 
 @dataclass(frozen=True)
-class Case:
+class FlowCase:
     """A flow with weights and data; its kind of field is a key of `KINDS`."""
 
     kind: str
@@ -34,17 +34,17 @@ class Case:
 
 def make(
     kind: str, field: Field, scheme: str, basis: bases.Basis, seed: int, trace: str = "exact"
-) -> Case:
+) -> FlowCase:
     """A case with theta (p,) and y (N, d) drawn from `seed`, alpha > 0 and both regularisers."""
     ode = NeuralODE(field, scheme, N_STEPS, T_SPAN, basis)
     flow = ContinuousNormalizingFlow(ode, ALPHA, tikhonov=0.1, smoothness=0.2, trace=trace)
     rng = np.random.default_rng((seed, 12))
     theta = 0.6 * rng.standard_normal(flow.n_parameters)
     name = f"{field_name(field)}, {scheme}, {basis!r}" + ("" if trace == "exact" else f", {trace}")
-    return Case(kind, name, flow, theta, rng.standard_normal((N_SAMPLES, flow.dim)))
+    return FlowCase(kind, name, flow, theta, rng.standard_normal((N_SAMPLES, flow.dim)))
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool) -> list[FlowCase]:
     """Quick: one; full: every kind of field, and the shallow one in every basis.
 
     Schemes and bases take turns, so that nearly all schemes are met.
@@ -53,11 +53,11 @@ def cases(quick: bool) -> list[Case]:
         return [make("Shallow", fields.Shallow(3, 5, time=True), "rk4", bases.Legendre(3), 0)]
     pairs = [(kind, turn) for turn, kind in enumerate(KINDS) if kind != "Shallow"]
     pairs += [("Shallow", turn) for turn in range(len(BASES))]
-    schemes, found = tableaus.names(), []
+    schemes, chosen = tableaus.names(), []
     for seed, (kind, turn) in enumerate(pairs):
         field, basis = KINDS[kind][turn % len(KINDS[kind])](), BASES[turn % len(BASES)]()
-        found.append(make(kind, field, schemes[seed % len(schemes)], basis, seed))
-    return found
+        chosen.append(make(kind, field, schemes[seed % len(schemes)], basis, seed))
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ class AffineFlow:
     @cached_property
     def generators(self) -> list[Array]:
         """(A_j, c_j; 0, 0), each (d+1, d+1), in order of time."""
-        w, found = self.flow("rk4", 3).unpack(self.theta), []
+        w, matrices = self.flow("rk4", 3).unpack(self.theta), []
         for A, c in zip(w["A"], w["c"], strict=True):
             made = np.zeros((4, 4))
             made[:3, :3], made[:3, 3] = A, c
-            found.append(made)
-        return found
+            matrices.append(made)
+        return matrices
 
     @cached_property
     def density(self) -> Gaussian:

@@ -22,8 +22,8 @@ from refode import bases, fields, tableaus, verify
 from refode.costs.contract import Cotangent
 from refode.ode.neural_ode import TINY, NeuralODE
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
-from refode.reports.proofs.examined import Row, Study, derivatives, same_bits
-from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, Case, cases, make
+from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
+from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, FlowCase, cases, make
 from refode.reports.proofs.flows_plot import draw
 from refode.reports.section import Section, table, verdict
 from refode.verify import DotReport, GradientReport
@@ -40,7 +40,7 @@ QUANTITIES = (GAP, BACK, DENSITY)
 
 
 def run(
-    out: Path, quick: bool, chosen: Sequence[Case] | None = None,
+    out: Path, quick: bool, chosen: Sequence[FlowCase] | None = None,
     schemes: Sequence[str] | None = None,
 ) -> Section:  # fmt: skip
     """Check everything, print the tables, draw the orders.
@@ -51,7 +51,7 @@ def run(
         Folder for the picture.
     quick : bool
         One case, three schemes; no estimated trace.
-    chosen : sequence of Case, optional
+    chosen : sequence of FlowCase, optional
         Cases whose derivatives to check instead.
     schemes : sequence of str, optional
         Schemes whose orders to measure instead.
@@ -78,12 +78,12 @@ def run(
 # --- derivatives ---------------------------------------------------------------------------
 
 
-def examine(case: Case) -> Row:
+def examine(case: FlowCase) -> ExaminedRow:
     """Check the derivatives of one case."""
-    return Row(case, dot_of_ends(case), objective(case))
+    return ExaminedRow(case, dot_of_ends(case), objective(case))
 
 
-def dot_of_ends(case: Case) -> DotReport:
+def dot_of_ends(case: FlowCase) -> DotReport:
     """Adjoint of (w, l, v) in theta and y, against the complex step through the sweep."""
     flow, theta, y = case.flow, case.theta, case.y
     plan = flow.ode.plan(flow.ode.t_span[::-1])
@@ -104,7 +104,7 @@ def dot_of_ends(case: Case) -> DotReport:
     )  # fmt: skip
 
 
-def objective(case: Case) -> GradientReport:
+def objective(case: FlowCase) -> GradientReport:
     """Gradient and Hessian-vector product; of an estimate the gradient alone, by differences."""
     flow, y, exact = case.flow, case.y, case.flow.trace == "exact"
 
@@ -247,12 +247,12 @@ def errors(scheme: str, n_steps: int) -> dict[str, float]:
     x, log_det = flow.inverse(theta, y)
     z, forth = flow.ode.log_det(theta, y)
     forward = -0.5 * np.sum(y**2, axis=1) - flow._constant - forth
-    found = {
+    by_quantity = {
         GAP: log_det - flow.log_det_exact(theta, y),
         BACK: flow.generate(theta, x) - y,
         DENSITY: flow.log_density(theta, z) - forward,
     }
-    return {name: float(np.sqrt(np.mean(e**2))) for name, e in found.items()}
+    return {name: float(np.sqrt(np.mean(e**2))) for name, e in by_quantity.items()}
 
 
 def study(scheme: str, order: int | None = None) -> Study:
@@ -263,10 +263,10 @@ def study(scheme: str, order: int | None = None) -> Study:
     """
     p = tableaus.get(scheme).order if order is None else order
     steps = 2 ** np.arange(3, 11)
-    found = [errors(scheme, int(n)) for n in steps]
+    by_steps = [errors(scheme, int(n)) for n in steps]
     reports = {
         name: verify.observed_order(
-            [e[name] for e in found], 1.0 / steps, expected=p if name == GAP else p + 1 - p % 2,
+            [e[name] for e in by_steps], 1.0 / steps, expected=p if name == GAP else p + 1 - p % 2,
             floor=FLOOR,
         )
         for name in QUANTITIES

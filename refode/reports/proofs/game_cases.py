@@ -23,7 +23,7 @@ BOWL = (0.8, 0.2)
 
 
 @dataclass(frozen=True)
-class Case:
+class GameCase:
     """A game with weights (p,), starts x (N, d) and, for the cross-entropy, data y (M, d)."""
 
     name: str
@@ -73,37 +73,37 @@ def game(kind: str, d: int = 2) -> games.Game:
 def make(
     kind: str, quadratic: str, norm: str, d: int = 2, depth: int = 2, scheme: str = "rk4",
     n_steps: int = N_STEPS,
-) -> Case:  # fmt: skip
+) -> GameCase:  # fmt: skip
     """A case with both penalties, and weights that move agents by about one."""
     field = Potential(d, 4, depth, quadratic=quadratic)
     problem = MeanFieldGame(field, game(kind, d), 1.7, 0.6, norm, scheme, n_steps, SPAN)
     theta = 0.4 * np.random.default_rng((d, depth)).standard_normal(problem.n_parameters)
     x = problem.game.initial.sample(N_SAMPLES, seed=1)
     y = problem.game.target.sample(N_SAMPLES - 1, seed=2) if kind == "flow" else None
-    return Case(f"{kind}, {quadratic}, {norm}, d = {d}, {depth} layers", problem, theta, x, y,
-                kind == "crowd")  # fmt: skip
+    return GameCase(f"{kind}, {quadratic}, {norm}, d = {d}, {depth} layers", problem, theta, x, y,
+                    kind == "crowd")  # fmt: skip
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool) -> list[GameCase]:
     """Quick: three; full: games, quadratics and norms in all pairs, more layers, d above 2 m."""
     if quick:
         return [
             make("transport", "symmetric", "absolute"), make("crowd", "lowrank", "squared", 3, 3),
             make("flow", "lowrank", "squared"),
         ]  # fmt: skip
-    found = [
+    chosen = [
         make(kind, quadratic, norm)
         for kind in ("transport", "crowd", "flow")
         for quadratic in ("lowrank", "symmetric")
         for norm in ("absolute", "squared")
     ]
-    return found + [
+    return chosen + [
         make("crowd", "lowrank", "squared", 3, 4), make("crowd", "symmetric", "squared", 10),
         make("crowd", "lowrank", "absolute", 2, 1),
     ]  # fmt: skip
 
 
-def setting(case: Case) -> Setting:
+def setting(case: GameCase) -> Setting:
     """The same game for the second opinion, of which it knows numbers alone."""
     p = case.problem
     g, start, target = p.game, p.game.initial, p.game.target

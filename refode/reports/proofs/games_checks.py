@@ -22,8 +22,8 @@ from refode.costs.contract import Cotangent
 from refode.ode import driver, evaluate
 from refode.ode.neural_ode import TINY
 from refode.reports.proofs import games_independent, games_solutions
-from refode.reports.proofs.examined import Row, Study, derivatives, same_bits
-from refode.reports.proofs.game_cases import SPAN, Case, cases, make, setting
+from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
+from refode.reports.proofs.game_cases import SPAN, GameCase, cases, make, setting
 from refode.reports.proofs.games_checks_plot import draw
 from refode.reports.section import Section, table, verdict
 from refode.verify import DotReport, GradientReport
@@ -39,7 +39,7 @@ STATE = ("z", "log rho", "L", "F", "R")
 
 
 def run(
-    out: Path, quick: bool, chosen: Sequence[Case] | None = None,
+    out: Path, quick: bool, chosen: Sequence[GameCase] | None = None,
     schemes: Sequence[str] | None = None, train: bool = True,
 ) -> Section:  # fmt: skip
     """Check everything, print the tables, draw the orders and the trained game.
@@ -50,7 +50,7 @@ def run(
         Folder for the pictures.
     quick : bool
         Three cases, one second opinion, two schemes.
-    chosen : sequence of Case, optional
+    chosen : sequence of GameCase, optional
         Cases whose derivatives to check instead.
     schemes : sequence of str, optional
         Schemes whose orders to measure instead.
@@ -79,12 +79,12 @@ def run(
 # --- derivatives ---------------------------------------------------------------------------
 
 
-def examine(case: Case) -> Row:
+def examine(case: GameCase) -> ExaminedRow:
     """Check the derivatives of one case."""
-    return Row(case, dot_of_state(case), objective(case))
+    return ExaminedRow(case, dot_of_state(case), objective(case))
 
 
-def dot_of_state(case: Case) -> DotReport:
+def dot_of_state(case: GameCase) -> DotReport:
     """Adjoint of (z, log rho, L, F, R) at T in theta and the start, against the complex step."""
     p, theta = case.problem, case.theta
     plan, field, start = p.ode.plan(), p.potential, p._start(case.x)
@@ -108,7 +108,7 @@ def dot_of_state(case: Case) -> DotReport:
     )  # fmt: skip
 
 
-def objective(case: Case) -> GradientReport:
+def objective(case: GameCase) -> GradientReport:
     """Gradient, by block, and Hessian-vector product."""
     p, samples = case.problem, case.samples
     y = case.y
@@ -146,18 +146,18 @@ def _laplacians(section: Section) -> None:
                 f"{worst:.1e} off", f"< {EXACT:.0e}")  # fmt: skip
 
 
-def opinion(case: Case) -> dict[str, float]:
+def opinion(case: GameCase) -> dict[str, float]:
     """Relative distance of terms and slope from those of the independent code."""
     p = case.problem
     w, y = p.unpack(case.theta), case.x if case.y is None else case.y
     theirs = games_independent.costs(w, setting(case), case.x, y)
     mine = p.costs(case.theta, case.x, case.y)
-    found = {n: abs(mine[n] - float(theirs[n])) / abs(theirs["total"]) for n in theirs}
+    distances = {n: abs(mine[n] - float(theirs[n])) / abs(theirs["total"]) for n in theirs}
     rng, gradient = np.random.default_rng(3), p.value_and_gradient(case.theta, *case.samples)[1]
     direction = rng.standard_normal(case.theta.size)
     other = games_independent.slope(w, p.unpack(direction), setting(case), case.x, y)
-    found["slope"] = abs(gradient @ direction - other) / abs(other)
-    return {name: float(off) for name, off in found.items()}
+    distances["slope"] = abs(gradient @ direction - other) / abs(other)
+    return {name: float(off) for name, off in distances.items()}
 
 
 def _opinions(section: Section, quick: bool) -> None:
@@ -200,16 +200,16 @@ def results(scheme: str, n_steps: int) -> dict[str, Array]:
     case = make("crowd", "symmetric", "squared", 2, 4, scheme, n_steps)
     p, d = case.problem, 2
     end = p.states(case.theta, case.x)[-1]
-    found = {"z": end[:, :d]} | {name: end[:, d + i] for i, name in enumerate(STATE[1:])}
-    found["gradient"] = p.value_and_gradient(case.theta, case.x)[1]
+    end_values = {"z": end[:, :d]} | {name: end[:, d + i] for i, name in enumerate(STATE[1:])}
+    end_values["gradient"] = p.value_and_gradient(case.theta, case.x)[1]
     case = make("crowd", "symmetric", "absolute", 2, 4, scheme, n_steps)
     p, theta = case.problem, case.theta.copy()
     p.unpack(theta)["b"][-1] -= 40.0
     end = p.states(theta, case.x)[-1]
     last = p.value_function(theta, SPAN[1], np.ascontiguousarray(end[:, :d]))[0]
     paid = end[:, d + 1 :].sum(axis=1) + p.game.entropy * (SPAN[1] - SPAN[0])
-    found[IDENTITY] = last + paid - p.value_function(theta, SPAN[0], case.x)[0]
-    return found
+    end_values[IDENTITY] = last + paid - p.value_function(theta, SPAN[0], case.x)[0]
+    return end_values
 
 
 def study(scheme: str, order: int | None = None) -> Study:
@@ -217,10 +217,10 @@ def study(scheme: str, order: int | None = None) -> Study:
     p = ORDERS[scheme] if order is None else order
     steps, truth = 2 ** np.arange(2, 10), results(*FINE)
     truth[IDENTITY] = np.zeros_like(truth[IDENTITY])
-    found = [results(scheme, int(n)) for n in steps]
+    by_steps = [results(scheme, int(n)) for n in steps]
     reports = {}
     for name, exact in truth.items():
-        errors = [float(np.sqrt(np.mean((one[name] - exact) ** 2))) for one in found]
+        errors = [float(np.sqrt(np.mean((one[name] - exact) ** 2))) for one in by_steps]
         scale = 50.0 if name == IDENTITY else float(np.abs(exact).max())
         reports[name] = verify.observed_order(errors, 1.0 / steps, expected=p, scale=scale)
     return Study(scheme, p, reports)

@@ -107,11 +107,11 @@ def _integrate(w: Weights, setting: Setting, start: Array, span: tuple[float, fl
         slope = np.column_stack([-g / setting.alpha, laplacian / setting.alpha, L, F, r**2])
         return slope.ravel()
 
-    found = solve_ivp(rhs, span, start.ravel(), method="DOP853", rtol=RTOL, atol=ATOL,
-                      t_eval=[span[1]])  # fmt: skip
-    if not found.success:
-        raise RuntimeError(f"SciPy could not solve the reference game: {found.message}")
-    end: Array = found.y[:, -1].reshape(shape)
+    solution = solve_ivp(rhs, span, start.ravel(), method="DOP853", rtol=RTOL, atol=ATOL,
+                         t_eval=[span[1]])  # fmt: skip
+    if not solution.success:
+        raise RuntimeError(f"SciPy could not solve the reference game: {solution.message}")
+    end: Array = solution.y[:, -1].reshape(shape)
     return end
 
 
@@ -133,10 +133,10 @@ def costs(w: Weights, setting: Setting, x: Array, y: Array) -> dict[str, Any]:
     else:
         G, slope = setting.terminal * np.mean(log_rho - log_y), 1.0 + log_rho - log_y
     phi = potential(w, setting.span[1], z, setting.symmetric)[0]
-    found = {"L": L, "F": F, "G": G, "hjb": setting.hjb * R}
+    terms = {"L": L, "F": F, "G": G, "hjb": setting.hjb * R}
     last = np.mean((phi - setting.terminal * slope) ** 2)
-    found["hjb_terminal"] = setting.hjb_terminal * last
-    return found | {"total": sum(found.values())}
+    terms["hjb_terminal"] = setting.hjb_terminal * last
+    return terms | {"total": sum(terms.values())}
 
 
 def slope(w: Weights, direction: Weights, setting: Setting, x: Array, y: Array) -> float:

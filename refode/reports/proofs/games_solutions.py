@@ -41,12 +41,12 @@ def _terms_of(truth: Exact) -> dict[str, float]:
 def closed_forms(section: Section) -> None:
     truth = translation(2)
     x = truth.problem.game.initial.sample(40, seed=0)
-    found = _terms_of(truth)
-    found["L"] = abs(truth.problem.costs(truth.theta, x)["L"] - truth.L)
-    _all_below(section, "transport by translation, 2 steps", found, EXACT)
+    terms = _terms_of(truth)
+    terms["L"] = abs(truth.problem.costs(truth.theta, x)["L"] - truth.L)
+    _all_below(section, "transport by translation, 2 steps", terms, EXACT)
     truth = stationary(128)
-    found = _terms_of(truth)
-    _all_below(section, "stationary linear-quadratic game, 128 steps", found, STATIONARY)
+    terms = _terms_of(truth)
+    _all_below(section, "stationary linear-quadratic game, 128 steps", terms, STATIONARY)
     x = quantiles(60, 0.0, 0.8)
     steps = 2 ** np.arange(3, 7)
     for name, exact in (("L", truth.L), ("F", truth.F)):
@@ -117,11 +117,11 @@ def conservation(section: Section) -> None:
     p, x = truth.problem, truth.problem.game.initial.sample(9, seed=3)
     states, times = p.states(truth.theta, x), np.linspace(0.0, 1.0, 33)[:, None]
     omega = np.sqrt(0.9 / p.game.alpha)
-    found = {
+    differences = {
         "Hamiltonian along a path": (states[..., 2] - states[..., 3], EXACT),
         "path into a bowl": (states[..., 0] - x[:, 0] * np.exp(-omega * times), STATIONARY),
     }
-    for name, (difference, bound) in found.items():
+    for name, (difference, bound) in differences.items():
         worst = float(np.abs(difference).max())
         section.add(name, worst < bound, f"{worst:.1e} off", f"< {bound:.0e}")
     for quadratic in ("lowrank", "symmetric"):

@@ -69,7 +69,7 @@ KINDS: dict[str, tuple[Callable[[], Field], ...]] = {
 
 
 @dataclass(frozen=True)
-class Case:
+class GradientCase:
     """A problem with weights, samples and targets.
 
     Attributes
@@ -110,7 +110,9 @@ def schemes_of(field: Field) -> tuple[str, ...]:
     return tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
 
 
-def make(kind: str, field: Field, scheme: Any, basis: bases.Basis, loss: str, seed: int) -> Case:
+def make(
+    kind: str, field: Field, scheme: Any, basis: bases.Basis, loss: str, seed: int
+) -> GradientCase:
     """A case with theta, x and y drawn from `seed`; regularisers, one padded zero, a readout.
 
     A potential, whose weights have the readout's names, goes without.
@@ -131,7 +133,8 @@ def make(kind: str, field: Field, scheme: Any, basis: bases.Basis, loss: str, se
         "softmax": lambda: rng.integers(0, m, N_SAMPLES),
     }[loss]()
     name = f"{field_name(field)}, {ode.scheme}, {basis!r}, {loss}"
-    return Case(kind, name, problem, theta, x, y, rng.standard_normal((N_SAMPLES, field.dim)))
+    states = rng.standard_normal((N_SAMPLES, field.dim))
+    return GradientCase(kind, name, problem, theta, x, y, states)
 
 
 def field_name(field: Field) -> str:
@@ -157,7 +160,7 @@ QUICK = (
 )
 
 
-def cases(quick: bool) -> list[Case]:
+def cases(quick: bool) -> list[GradientCase]:
     """Quick: eleven; full: each kind of field with every basis and loss.
 
     Schemes and variants of the field take turns: in the full list every kind of field meets
@@ -168,7 +171,7 @@ def cases(quick: bool) -> list[Case]:
             make(kind, KINDS[kind][variant](), scheme, BASES[basis](), loss, seed)
             for seed, (kind, variant, scheme, basis, loss) in enumerate(QUICK)
         ]
-    found = []
+    chosen = []
     for kind, variants in KINDS.items():
         pairs = [(basis, loss) for basis in BASES for loss in LOSSES]
         for turn, (basis, loss) in enumerate(pairs):
@@ -177,15 +180,15 @@ def cases(quick: bool) -> list[Case]:
                 field = fields.Potential(1, 4)
             schemes = schemes_of(field)
             scheme = schemes[turn % len(schemes)]
-            found.append(make(kind, field, scheme, basis(), loss, seed=turn))
-    return found
+            chosen.append(make(kind, field, scheme, basis(), loss, seed=turn))
+    return chosen
 
 
 @dataclass(frozen=True)
-class Row:
+class GradientRow:
     """All that was found about one case."""
 
-    case: Case
+    case: GradientCase
     dots: tuple[DotReport, ...]
     gradient: GradientReport
     ends: GradientReport | None

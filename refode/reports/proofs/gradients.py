@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from refode import fields, verify
-from refode.reports.proofs.gradient_cases import SMOOTH, Case, Row, cases
+from refode.reports.proofs.gradient_cases import SMOOTH, GradientCase, GradientRow, cases
 from refode.reports.proofs.gradients_plot import draw
 from refode.reports.section import Section, table, verdict
 from refode.sweeps.symplectic import Partitioned
@@ -32,12 +32,12 @@ Array = np.ndarray
 INSIDE = (0.2, 0.85)  # ends of the interval, inside t_span so that they can move both ways
 
 
-def examine(case: Case, n_directions: int = 3) -> Row:
+def examine(case: GradientCase, n_directions: int = 3) -> GradientRow:
     """Run all checks of one case."""
-    return Row(case, dot_tests(case), objective(case, n_directions), ends(case))
+    return GradientRow(case, dot_tests(case), objective(case, n_directions), ends(case))
 
 
-def dot_tests(case: Case) -> tuple[DotReport, ...]:
+def dot_tests(case: GradientCase) -> tuple[DotReport, ...]:
     """Adjoint against complex step: of the trajectory, and of (z(T), l) where there is a trace."""
     ode, theta, z = case.ode, case.theta_ode, case.states
     plan, n = ode.plan(), ode.n_steps
@@ -50,28 +50,28 @@ def dot_tests(case: Case) -> tuple[DotReport, ...]:
         )
 
     shapes: list[Any] = [theta.shape, z.shape]
-    found = [
+    reports = [
         verify.dot_test(
             trajectory, lambda z_bars: ode.adjoint(theta, z, z_bars),
             shapes, (n + 1, *z.shape), name="adjoint of the trajectory",
         )
     ]  # fmt: skip
     if not ode.field.divergence_free and not isinstance(plan.scheme, Partitioned):
-        found.append(
+        reports.append(
             verify.dot_test(
                 lambda theta_dot, x_dot: _log_det_tangent(case, theta_dot, x_dot),
                 lambda z_bar, l_bar: ode.log_det_adjoint(theta, z, z_bar, l_bar),
                 shapes, [z.shape, (len(z),)], name="adjoint of the log-determinant",
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(reports)
 
 
 def _states(both: Array, like: Array) -> Array:
     return both[-like.size :].reshape(like.shape)
 
 
-def _log_det_tangent(case: Case, theta_dot: Array, x_dot: Array) -> tuple[Array, Array]:
+def _log_det_tangent(case: GradientCase, theta_dot: Array, x_dot: Array) -> tuple[Array, Array]:
     ode, theta, z = case.ode, case.theta_ode, case.states
     y_dot = verify.complex_step(
         lambda both: ode._forward(both[: theta.size], _states(both, z), ode.plan(), trace=True)[0],
@@ -82,7 +82,7 @@ def _log_det_tangent(case: Case, theta_dot: Array, x_dot: Array) -> tuple[Array,
     return y_dot[:, :-1], y_dot[:, -1]
 
 
-def objective(case: Case, n_directions: int) -> GradientReport:
+def objective(case: GradientCase, n_directions: int) -> GradientReport:
     """Value, gradient and Hessian-vector product of the supervised objective."""
     problem, x, y = case.problem, case.x, case.y
     targets = problem._targets(y, len(x))
@@ -104,7 +104,7 @@ def objective(case: Case, n_directions: int) -> GradientReport:
     )
 
 
-def ends(case: Case) -> GradientReport | None:
+def ends(case: GradientCase) -> GradientReport | None:
     """Gradient in (t0, T) of a functional of the trajectory; None where theta(t) bends."""
     ode, theta, z = case.ode, case.theta_ode, case.states
     if not isinstance(ode.basis, SMOOTH):
@@ -124,13 +124,13 @@ def ends(case: Case) -> GradientReport | None:
     )  # fmt: skip
 
 
-def without_case(chosen: Sequence[Case]) -> str:
+def without_case(chosen: Sequence[GradientCase]) -> str:
     """Names of the fields that no case is about."""
     met = {type(case.ode.field).__name__ for case in chosen}
     return ", ".join(sorted(set(fields.__all__) - {"Field"} - met))
 
 
-def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section:
+def run(out: Path, quick: bool, chosen: Sequence[GradientCase] | None = None) -> Section:
     """Examine all cases, print a table, draw errors beside what could have been seen.
 
     Parameters
@@ -139,7 +139,7 @@ def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section
         Folder for the pictures.
     quick : bool
         Eleven cases instead of all fields with all bases and losses.
-    chosen : sequence of Case, optional
+    chosen : sequence of GradientCase, optional
         Cases to examine instead.
     """
     section = Section("gradients")
@@ -170,7 +170,7 @@ def run(out: Path, quick: bool, chosen: Sequence[Case] | None = None) -> Section
     return section
 
 
-def _entries(rows: Sequence[Row]) -> list[str]:
+def _entries(rows: Sequence[GradientRow]) -> list[str]:
     """Worst errors, and the largest of the errors just visible; how far slopes are from 2."""
     worst = max(rows, key=lambda r: r.gradient.relative_error).gradient
     blind = max(r.gradient.smallest_detectable for r in rows)
@@ -201,14 +201,14 @@ COLUMNS = (
 TITLE = "Derivatives: relative errors found, and the smallest that would have been visible"
 
 
-def _table(rows: Sequence[Row]) -> None:
+def _table(rows: Sequence[GradientRow]) -> None:
     table(
         TITLE, ["case", *COLUMNS],
         [(row.case.name, *_entries([row]), verdict(row.passed)) for row in rows],
     )  # fmt: skip
 
 
-def _table_by_kind(rows: Sequence[Row]) -> None:
+def _table_by_kind(rows: Sequence[GradientRow]) -> None:
     kinds = list(dict.fromkeys(row.case.kind for row in rows))
     lines = []
     for kind in kinds:
@@ -221,7 +221,7 @@ def _table_by_kind(rows: Sequence[Row]) -> None:
             print(f"FAILED {row.case.name}: {'; '.join(row.failures)}")
 
 
-def _numbers(row: Row) -> dict[str, Any]:
+def _numbers(row: GradientRow) -> dict[str, Any]:
     g, h, e = row.gradient, row.gradient.hessian, row.ends
     return {
         "name": row.case.name, "parameters": row.case.theta.size, "passed": row.passed,

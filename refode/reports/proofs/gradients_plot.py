@@ -11,19 +11,19 @@ import numpy as np
 from refode import plotting
 
 if TYPE_CHECKING:
-    from refode.reports.proofs.gradient_cases import Row
+    from refode.reports.proofs.gradient_cases import GradientRow
 
 TINIEST = 1e-18  # an error of zero is drawn here
 CURVES = 24  # about as many cases in the Taylor plot, however many there are
 
 
-def draw(rows: Sequence[Row], out: Path) -> list[Path]:
+def draw(rows: Sequence[GradientRow], out: Path) -> list[Path]:
     """Both pictures; PNG and PDF."""
     files = plotting.save(_errors(rows), out, "gradients")
     return files + plotting.save(_taylor(rows), out, "taylor")
 
 
-def _errors(rows: Sequence[Row]) -> Any:
+def _errors(rows: Sequence[GradientRow]) -> Any:
     """One line a case where there are few, else all cases of a field on one line."""
     few = len(rows) <= 20
     labels = [r.case.name.replace("()", "") if few else r.case.kind for r in rows]
@@ -67,7 +67,7 @@ def _pair(report: Any) -> tuple[float, float]:
     return report.relative_error, report.smallest_detectable
 
 
-def _taylor(rows: Sequence[Row]) -> Any:
+def _taylor(rows: Sequence[GradientRow]) -> Any:
     """Taylor remainders of some cases along their first directions, scaled to meet at h = 1e-2."""
     made = plotting.figure(4.4, 3.2)
     panel = made.subplots()

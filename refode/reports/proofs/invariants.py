@@ -62,7 +62,7 @@ def everything(dim: int) -> dict[str, bytes]:
     """Bytes of all that a problem computes, for one sample and for several blocks of them."""
     ode = NeuralODE(fields.Shallow(dim, 7), n_steps=4, basis=bases.PiecewiseLinear(3))
     problem = Supervised(ode, "softmax", n_outputs=3)
-    found: dict[str, bytes] = {}
+    bytes_of: dict[str, bytes] = {}
     for n in SAMPLES:
         rng = np.random.default_rng(n)
         theta = 0.5 * rng.standard_normal(problem.n_parameters)
@@ -79,8 +79,8 @@ def everything(dim: int) -> dict[str, bytes]:
             "trajectory": ode.trajectory(theta_ode, x),
             "adjoint": ode.log_det_adjoint(theta_ode, x, np.sin(z), np.cos(log_det))[0],
         }
-        found |= {f"{key}, N = {n}": np.asarray(a).tobytes() for key, a in parts.items()}
-    return found
+        bytes_of |= {f"{key}, N = {n}": np.asarray(a).tobytes() for key, a in parts.items()}
+    return bytes_of
 
 
 def digest() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from refode.check import mutants
-from refode.reports.section import Section, plain, table, verdict
+from refode.reports.section import Section, as_json, table, verdict
 
 #: The share of mutants whose first finding has to name them.
 NAMED = 0.8
@@ -58,7 +58,7 @@ def run(folder: Path, quick: bool = False) -> Section:
     section.numbers = {"mutants": [record(r) for r in results]}
     folder.mkdir(parents=True, exist_ok=True)
     numbers, text = folder / "mutations.json", folder / "mutations.md"
-    numbers.write_text(json.dumps(plain(section.numbers), indent=2) + "\n", encoding="utf-8")
+    numbers.write_text(json.dumps(as_json(section.numbers), indent=2) + "\n", encoding="utf-8")
     text.write_text(markdown(results), encoding="utf-8")
     section.files = [numbers, text]
     return section

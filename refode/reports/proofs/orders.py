@@ -33,7 +33,7 @@ PRINTED_DIGITS = Fraction(5, 10**15)
 # two solvers at a relative tolerance of 1e-13, some ten times that reaches the end
 SECOND_OPINION = 1e-11
 
-Case = tuple[str, Any, int]  # name, scheme, order
+KnownScheme = tuple[str, Any, int]  # name, scheme, order
 
 
 class Conditions(NamedTuple):
@@ -57,29 +57,29 @@ def conditions(tableau: tableaus.Tableau) -> Conditions:
     """Check a tableau's order conditions in fractions."""
     t, tolerance = tableau, Fraction(0) if tableau.exact else PRINTED_DIGITS
     left = residuals(t.A, t.b, t.order)
-    found = order_of(t.A, t.b, t.c, min(t.order + 1, MAX_ORDER), tolerance)
+    order = order_of(t.A, t.b, t.c, min(t.order + 1, MAX_ORDER), tolerance)
     worst = max(abs(Fraction(r)) for r in left.values())
-    return Conditions(t.name, t.order, t.n_stages, len(left), worst, found, t.exact)
+    return Conditions(t.name, t.order, t.n_stages, len(left), worst, order, t.exact)
 
 
-def known_schemes() -> list[Case]:
+def known_schemes() -> list[KnownScheme]:
     """Every tableau with its order."""
     return [(name, name, tableaus.get(name).order) for name in tableaus.names()]
 
 
-def explicit(cases: Sequence[Case]) -> list[Study]:
+def explicit(cases: Sequence[KnownScheme]) -> list[Study]:
     """Explicit schemes on theta(t) that fades with its degree."""
     return [study(name, scheme, p, fading(p)) for name, scheme, p in cases]
 
 
 def symplectic() -> list[Study]:
     """[HR17]'s Verlet and Stoermer-Verlet on the fields that split into halves."""
-    found = []
+    studies = []
     for net in (fields.Hamiltonian(4), fields.Leapfrog(4)):
         setup = random_weights(net, bases.Legendre(3))
         for scheme, p in (("verlet", 1), ("stormer_verlet", 2)):
-            found.append(study(f"{scheme}, {type(net).__name__}", scheme, p, setup))
-    return found
+            studies.append(study(f"{scheme}, {type(net).__name__}", scheme, p, setup))
+    return studies
 
 
 def ordinary_net() -> list[Study]:
@@ -105,13 +105,13 @@ def every_field() -> list[Study]:
         fields.Antisymmetric(3, gamma=0.3), fields.Parabolic(3, 4),
         fields.Hamiltonian(4), fields.Leapfrog(4, 3), fields.Potential(3, 4, 3),
     )  # fmt: skip
-    found = []
+    studies = []
     for kind in kinds:
         # RK4's quadrature of tr A(t) is exact up to degree 3
         basis = bases.Legendre(5 if isinstance(kind, fields.Affine) else 2)
         setup = random_weights(kind, basis)
-        found.append(study(f"rk4, {type(kind).__name__}", "rk4", 4, setup))
-    return found
+        studies.append(study(f"rk4, {type(kind).__name__}", "rk4", 4, setup))
+    return studies
 
 
 def second_opinion(setup: Setup) -> dict[str, float]:
@@ -138,7 +138,7 @@ def second_opinion(setup: Setup) -> dict[str, float]:
     return worst
 
 
-def run(out: Path, quick: bool, cases: Sequence[Case] | None = None) -> Section:
+def run(out: Path, quick: bool, cases: Sequence[KnownScheme] | None = None) -> Section:
     """Check conditions and orders, print the tables, draw the errors.
 
     Parameters

@@ -26,7 +26,7 @@ from numba.cuda.typing.typeof import Purpose, typeof
 
 import refode
 from refode import bases, fields
-from refode.cuda import device, driver, rooms
+from refode.cuda import buffers, device, launching
 from refode.densities import Gaussian
 from refode.games import CrossEntropy, Game, GaussianBump, KullbackLeibler, Quadratic
 
@@ -86,8 +86,8 @@ def no_device(monkeypatch):
     monkeypatch.setattr(device, "free_memory", lambda: 1e12)
     monkeypatch.setattr(device, "on_device", lambda a: isinstance(a, Array))
     compiled.clear()
-    rooms.release()
-    driver._kept_bytes.cache_clear()
+    buffers.release()
+    launching._kept_bytes.cache_clear()
 
 
 def ran(mode, problem, *arguments):

@@ -13,7 +13,7 @@ from supervised import CASES, drawn
 
 import refode
 from refode import bases, fields
-from refode.cuda import device, driver, layout, rooms
+from refode.cuda import buffers, device, launching, layout
 from refode.cuda.sweeps import Placed
 from refode.ode import placement
 
@@ -61,19 +61,19 @@ def test_slices_by_memory(monkeypatch):
     """With little memory, the samples are halved until a slice fits."""
     here, there, theta, x, y = drawn(*CASES[5])
     seen = []
-    run = driver._Run.gradient
+    run = launching._Run.gradient
 
     def noted(self, X, *rest):
         seen.append(X.shape[0])
         return run(self, X, *rest)
 
-    monkeypatch.setattr(driver._Run, "gradient", noted)
+    monkeypatch.setattr(launching._Run, "gradient", noted)
     with laid_out("staged"):
         sweep, E, cost = swept(there, theta, x, y)
         n_cost = there.n_parameters - there.ode.n_parameters
-        needed = layout.memory(sweep, 4, E.shape, 2 * x.shape[1] + 2, cost, n_cost)
-        rooms.release()
-        monkeypatch.setattr(rooms, "held", lambda: 0)
+        needed = layout.bytes_needed(sweep, 4, E.shape, 2 * x.shape[1] + 2, cost, n_cost)
+        buffers.release()
+        monkeypatch.setattr(buffers, "held", lambda: 0)
         monkeypatch.setattr(device, "free_memory", lambda: needed / layout.SHARE)
         close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
     assert sum(seen) == len(x)
@@ -100,13 +100,13 @@ def test_memory_by_hand():
         for shared, rows in ((100, 15 + 4 + 40), (48 * 1024, 0)):
             wanted = 8 * (2 * (5 * rows + 58) + 50 + 58 + 9 * 5)
             with refode.cuda.settings(shared=shared):
-                assert layout.memory(sweep, 9, (2, 25), 5, cost, 7) == wanted
+                assert layout.bytes_needed(sweep, 9, (2, 25), 5, cost, 7) == wanted
 
 
 def test_too_little_memory(monkeypatch):
     _, there, theta, x, y = drawn(*CASES[1])
     monkeypatch.setattr(device, "free_memory", lambda: 100.0)
-    monkeypatch.setattr(rooms, "held", lambda: 0)
+    monkeypatch.setattr(buffers, "held", lambda: 0)
     for call in (lambda: there.value_and_gradient(theta, x, y), lambda: there.to_device(x, y)):
         with pytest.raises(ValueError, match="memory: the device has 100 bytes free, wanted"):
             call()
@@ -119,11 +119,11 @@ def test_memory_runs_out(monkeypatch):
     def full(*how):
         raise RuntimeError("Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
 
-    monkeypatch.setattr(driver._Run, "room", full)
+    monkeypatch.setattr(launching._Run, "buffer", full)
     for call in (lambda: there.value_and_gradient(theta, x, y), lambda: there.predict(theta, x)):
         with pytest.raises(ValueError, match=r"memory: the device could not allocate \d+ bytes"):
             call()
-    monkeypatch.setattr(driver._Run, "room", lambda *how: 1 / 0)
+    monkeypatch.setattr(launching._Run, "buffer", lambda *how: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         there.value_and_gradient(theta, x, y)
 
@@ -132,10 +132,12 @@ def test_bytes_beforehand(monkeypatch):
     """What is said is what the sweep compares with the free memory; nothing runs."""
     _, there, theta, x, y = drawn(*CASES[1])
     asked = []
-    memory = layout.memory
+    needed = layout.bytes_needed
     with laid_out():
         said = refode.cuda.bytes_of(there, len(x))
-        monkeypatch.setattr(layout, "memory", lambda *a: asked.append(memory(*a)) or asked[-1])
+        monkeypatch.setattr(
+            layout, "bytes_needed", lambda *a: asked.append(needed(*a)) or asked[-1]
+        )
         there.value_and_gradient(theta, x, y)
     assert said == max(asked)
     assert refode.cuda.bytes_of(there, 10 * len(x)) > said
@@ -159,8 +161,8 @@ def test_shared_memory(shared, monkeypatch):
     """The tableau alone, the rows of a stage, the weights too, or the tape as well."""
     here, there, theta, x, y = drawn(*CASES[1])
     placed = []
-    kernel = driver.gradient_kernel
-    monkeypatch.setattr(driver, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a))
+    kernel = launching.gradient_kernel
+    monkeypatch.setattr(launching, "gradient_kernel", lambda *a: placed.append(a[-1]) or kernel(*a))
     with laid_out(shared=shared):
         close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y))
         close(there.predict(theta, x), here.predict(theta, x))
@@ -173,7 +175,7 @@ def test_places_by_hand():
         p = Placed(4, 2, 2, 7, 11, 3, 5, 2, bool(near), bool(weights), bool(far), None, 255)
         # the tableau's 8; 15 weights, made even, twice; rows of 5
         assert p.shared() == 8 + 32 * weights + 35 * near + 55 * far
-        assert p.room() == 35 * (not near) + 55 * (not far)
+        assert p.global_numbers() == 35 * (not near) + 55 * (not far)
         E, E_bar, near_at, far_at = p.starts()
         assert (E, E_bar) == (8, 24)
         assert near_at == (8 + 32 * weights if near else 0)
@@ -190,25 +192,25 @@ def test_slices_use_the_same_buffers():
     _, there, theta, x, y = drawn(*CASES[1])
     kept = []
     for most in (len(x), 1):
-        rooms.release()
+        buffers.release()
         with laid_out(slice=most):
             there.value_and_gradient(theta, x, y)
-        kept.append(len(rooms._sent))
+        kept.append(len(buffers._sent))
     assert kept[0] == kept[1]
 
 
 def test_kept_memory():
     """What a call needs is there for the next one, until it is released."""
     _, there, theta, x, y = drawn(*CASES[1])
-    rooms.release()
+    buffers.release()
     with laid_out(shared=100):
         first = there.value_and_gradient(theta, x, y)
-        held = rooms.held()
+        held = buffers.held()
         assert held > 0
         again = there.value_and_gradient(theta, x, y)
-        assert rooms.held() == held
+        assert buffers.held() == held
         refode.cuda.release()
-        assert rooms.held() == 0
+        assert buffers.held() == 0
         close(there.value_and_gradient(theta, x, y), first)
     close(again, first)
 

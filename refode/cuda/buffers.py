@@ -1,7 +1,7 @@
 """Memory of the device that is kept from call to call, since its driver is slow to lend it.
 
-Rooms have names, and hold what a call computes; whoever asks for one gets what is in it. Small
-arrays that are sent at every call go into buffers that were there before: ``Senders``.
+Buffers have names, and hold what a call computes; whoever asks for one gets what is in it. Small
+arrays that are sent at every call go into others that were there before: ``Senders``.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from refode.cuda import device
 SMALL = 1 << 20
 #: Buffers that are kept.
 MANY = 64
-#: One call at a time: rooms belong to whoever holds it.
+#: One call at a time: buffers belong to whoever holds it.
 lock = threading.RLock()
-_rooms: dict[tuple[str, str], Any] = {}
+_buffers: dict[tuple[str, str], Any] = {}
 _sent: dict[tuple[int, tuple[int, ...], str], Any] = {}
 
 
-def room(name: str, size: int, dtype: Any) -> Any:
+def buffer(name: str, size: int, dtype: Any) -> Any:
     """``size`` numbers or more; what was there under this name goes before more is asked for."""
     key = name, np.dtype(dtype).name
-    if key not in _rooms or _rooms[key].shape[0] < size:
-        _rooms.pop(key, None)
-        _rooms[key] = device.require().device_array(max(size, 1), np.dtype(dtype))
-    return _rooms[key]
+    if key not in _buffers or _buffers[key].shape[0] < size:
+        _buffers.pop(key, None)
+        _buffers[key] = device.require().device_array(max(size, 1), np.dtype(dtype))
+    return _buffers[key]
 
 
 def exact(name: str, size: int, dtype: Any) -> Any:
     """``size`` numbers and no more: what is fetched as a whole."""
     key = name, np.dtype(dtype).name
-    if key in _rooms and _rooms[key].shape[0] != max(size, 1):
-        _rooms.pop(key)
-    return room(name, size, dtype)
+    if key in _buffers and _buffers[key].shape[0] != max(size, 1):
+        _buffers.pop(key)
+    return buffer(name, size, dtype)
 
 
 def held() -> int:
     """Bytes that are kept."""
-    kept = [*_rooms.values(), *_sent.values()]
+    kept = [*_buffers.values(), *_sent.values()]
     return sum(a.size * a.dtype.itemsize for a in kept)
 
 
@@ -52,7 +52,7 @@ def release() -> None:
     Nothing is lost by it but time: the next call asks for its memory again.
     """
     with lock:
-        _rooms.clear()
+        _buffers.clear()
         _sent.clear()
 
 

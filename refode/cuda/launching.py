@@ -2,7 +2,7 @@
 
 ``forward`` and ``gradient`` take what the CPU's do, so that whoever describes a sweep need not
 know where it runs. Samples that do not fit into the device's memory go in slices. What a call
-needs besides the samples is kept for the next one (rooms.py), and its sums come back at once.
+needs besides the samples is kept for the next one (buffers.py), and its sums come back at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.cuda import bodies, device, layout, rooms, sweeps
+from refode.cuda import bodies, buffers, device, layout, sweeps
 from refode.cuda.layout import Layout, settings
 from refode.cuda.ops import staged
 from refode.cuda.sweeps import forward_kernel, gradient_kernel, walks
@@ -33,10 +33,10 @@ def _slices(
 ) -> list[tuple[int, int]]:
     """Runs of samples whose sweep fits into the memory that is free, or kept."""
     most = min(layout.current().slice or n, n)
-    available = device.free_memory() + rooms.held()
-    while layout.memory(sweep, most, weights, columns, cost, n_cost) > layout.SHARE * available:
+    usable = layout.SHARE * (available := device.free_memory() + buffers.held())
+    while layout.bytes_needed(sweep, most, weights, columns, cost, n_cost) > usable:
         if most == 1:
-            needed = layout.memory(sweep, 1, weights, columns, cost, n_cost)
+            needed = layout.bytes_needed(sweep, 1, weights, columns, cost, n_cost)
             raise TooLarge(
                 f"memory: the device has {available:.0f} bytes free, wanted {needed} "
                 "and some for a single slice of samples: a smaller tile, fewer blocks or steps, "
@@ -55,7 +55,7 @@ class _Run:
         if not isinstance(sweep.scheme, RungeKutta):
             raise ValueError("scheme: got a symplectic one, wanted Runge-Kutta with device='cuda'")
         self.sweep, self.dtype = sweep, np.dtype(sweep.dtype)
-        self.senders = rooms.Senders()
+        self.senders = buffers.Senders()
         self.E = self.send(E)
         self.staged = layout.is_staged(sweep)
         self.tables = self._tables()
@@ -70,10 +70,10 @@ class _Run:
         kind = np.int64 if array.dtype.kind in "iub" else self.dtype
         return self.senders.send(np.ascontiguousarray(array, dtype=kind))
 
-    def room(self, name: str, *shape: int) -> Any:
+    def buffer(self, name: str, *shape: int) -> Any:
         """Numbers of a slice."""
         if len(shape) == 1:
-            return rooms.room(name, shape[0], self.dtype)
+            return buffers.buffer(name, shape[0], self.dtype)
         return self.cuda.device_array(tuple(max(n, 1) for n in shape), self.dtype)
 
     def _tables(self) -> tuple[Any, ...]:
@@ -89,52 +89,52 @@ class _Run:
         dynamics = bodies.on_device(self.sweep.dynamics, self.send)
         return _kept(table), _kept(times), _kept(slots), dynamics
 
-    def forward(self, X: Any, found: Layout, whole: bool) -> Array:
+    def forward(self, X: Any, laid: Layout, whole: bool) -> Array:
         n, points = X.shape[0], len(self.sweep.grid.t) + 1 if whole else 1
-        out = self.room("points", points, n, found.shape.rows)
-        dynamics = bodies.dynamics_bodies(found.ops, self.sweep.dynamics)
-        if found.placed is None:
-            walk, _ = walks(staged, dynamics, None, found.shape)
-            walk(*self.tables, self.E, X, 0, n, self.room("near", found.near, found.S), out)
+        out = self.buffer("points", points, n, laid.shape.rows)
+        dynamics = bodies.dynamics_bodies(laid.ops, self.sweep.dynamics)
+        if laid.placed is None:
+            walk, _ = walks(staged, dynamics, None, laid.shape)
+            walk(*self.tables, self.E, X, 0, n, self.buffer("near", laid.near, laid.S), out)
         else:
-            room = self.room("rooms", found.blocks * found.placed.room())
-            kernel = forward_kernel(dynamics, found.shape, found.placed)
-            _launch(kernel, found, *self.tables, self.E, X, room, out)
+            work = self.buffer("work", laid.blocks * laid.placed.global_numbers())
+            kernel = forward_kernel(dynamics, laid.shape, laid.placed)
+            _launch(kernel, laid, *self.tables, self.E, X, work, out)
         return out.copy_to_host().astype(np.float64, copy=False)
 
-    def gradient(self, X: Any, found: Layout, cost: Any, want_x: bool) -> tuple[Array, Array]:
+    def gradient(self, X: Any, laid: Layout, cost: Any, want_x: bool) -> tuple[Array, Array]:
         """Sums: E_bar, the cost's cotangent and the value; x_bar."""
         n, store = X.shape[0], self.sweep.memory == STORE
         there = bodies.on_device(cost, self.send)
-        dynamics = bodies.dynamics_bodies(found.ops, self.sweep.dynamics)
-        made = bodies.cost_bodies(found.ops, cost)
-        X_bar = self.room("x_bar", n, X.shape[1]) if want_x else self._nothing()
-        if found.placed is None:
-            _, walk = walks(staged, dynamics, made, found.shape, store)
-            near, far = (self.room(name, rows, found.S)
-                         for name, rows in (("near", found.near), ("far", found.far)))  # fmt: skip
+        dynamics = bodies.dynamics_bodies(laid.ops, self.sweep.dynamics)
+        made = bodies.cost_bodies(laid.ops, cost)
+        X_bar = self.buffer("x_bar", n, X.shape[1]) if want_x else self._nothing()
+        if laid.placed is None:
+            _, walk = walks(staged, dynamics, made, laid.shape, store)
+            near, far = (self.buffer(name, rows, laid.S)
+                         for name, rows in (("near", laid.near), ("far", laid.far)))  # fmt: skip
             E_bar = self._zeros(*self.E.shape)
-            cost_bar = self._zeros(found.sums - self.E.size)
+            cost_bar = self._zeros(laid.sums - self.E.size)
             walk(*self.tables, there, self.E, X, 0, n, near, far, E_bar, cost_bar, want_x, X_bar)
             sums = np.concatenate([E_bar.copy_to_host().ravel(), cost_bar.copy_to_host()])
         else:
-            room = self.room("rooms", found.blocks * found.placed.room())
-            blocks = self.room("sums", found.blocks * found.sums)
+            work = self.buffer("work", laid.blocks * laid.placed.global_numbers())
+            blocks = self.buffer("sums", laid.blocks * laid.sums)
             kernel = gradient_kernel(
-                dynamics, made, found.shape, store, found.ops.wide, found.placed
+                dynamics, made, laid.shape, store, laid.ops.wide, laid.placed
             )
-            _launch(kernel, found, *self.tables, there, self.E, X, room, blocks, want_x, X_bar)
-            sums = self._added(blocks, found)
+            _launch(kernel, laid, *self.tables, there, self.E, X, work, blocks, want_x, X_bar)
+            sums = self._added(blocks, laid)
         x_bar = X_bar.copy_to_host() if want_x else np.zeros((0, X.shape[1]))
         return sums.astype(np.float64, copy=False), x_bar.astype(np.float64, copy=False)
 
-    def _added(self, blocks: Any, found: Layout) -> Array:
+    def _added(self, blocks: Any, laid: Layout) -> Array:
         """The sum of the blocks' sums."""
-        out = rooms.exact("out", found.sums, self.dtype)
+        out = buffers.exact("out", laid.sums, self.dtype)
         across, down = sweeps.SIMULATED_ADDING if device.simulated() else sweeps.ADDING
-        grid = -(-found.sums // across)
+        grid = -(-laid.sums // across)
         sweeps.add_blocks(across, down)[grid, (across, down)](
-            blocks, found.blocks, found.sums, out
+            blocks, laid.blocks, laid.sums, out
         )  # fmt: skip
         return out.copy_to_host()
 
@@ -146,13 +146,13 @@ class _Run:
         return self.cuda.to_device(np.zeros(shape, self.dtype))
 
 
-def _launch(kernel: Any, found: Layout, *arguments: Any) -> None:
+def _launch(kernel: Any, laid: Layout, *arguments: Any) -> None:
     """Over tiles, with as much shared memory as was planned."""
-    placed = found.placed
+    placed = laid.placed
     assert placed is not None
     size = placed.shared() * np.dtype(str(placed.dtype)).itemsize
     device.admit(kernel, arguments, size)
-    kernel[found.blocks, placed.threads, 0, size](*arguments)
+    kernel[laid.blocks, placed.threads, 0, size](*arguments)
 
 
 def _kept(array: Array) -> Any:
@@ -175,15 +175,15 @@ def forward(sweep: Sweep, E: Array, x: Any, whole: bool = False) -> Array:
     points = len(sweep.grid.t) + 1 if whole else 1
     columns = x.shape[1] + points * sweep.rows
     if (asked := _asked.get()) is not None:
-        asked.bytes.append(layout.memory(sweep, asked.n, E.shape, columns))
+        asked.bytes.append(layout.bytes_needed(sweep, asked.n, E.shape, columns))
         return np.zeros((points, x.shape[0], sweep.rows))
-    with rooms.lock:
+    with buffers.lock:
         slices = _slices(sweep, x.shape[0], E.shape, columns, None, 0)
         run, parts = _Run(sweep, E), []
         for a, z in slices:
-            found = layout.layout(sweep, z - a, E.shape, None)
-            with device.allocating(layout.memory(sweep, z - a, E.shape, columns)):
-                parts.append(run.forward(run.send(x[a:z]), found, whole))
+            laid = layout.layout(sweep, z - a, E.shape, None)
+            with device.allocating(layout.bytes_needed(sweep, z - a, E.shape, columns)):
+                parts.append(run.forward(run.send(x[a:z]), laid, whole))
             run.senders.forget(run.sent)
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
@@ -195,18 +195,19 @@ def gradient(
     """Value of a cost and its cotangents, by one forward and one adjoint sweep a tile."""
     columns = 2 * x.shape[1] + cost_rows
     if (asked := _asked.get()) is not None:
-        asked.bytes.append(layout.memory(sweep, asked.n, E.shape, columns, cost, n_cost))
+        asked.bytes.append(layout.bytes_needed(sweep, asked.n, E.shape, columns, cost, n_cost))
         zeros = np.zeros(E.shape), np.zeros(n_cost), np.zeros(x.shape)
         return Gradient(0.0, *zeros, np.zeros((0, 2)))
     sums, x_bars = np.zeros(E.size + n_cost + 1), []
-    with rooms.lock:
+    with buffers.lock:
         slices = _slices(sweep, x.shape[0], E.shape, columns, cost, n_cost)
         run = _Run(sweep, E)
         for a, z in slices:
             part = cost if len(slices) == 1 else bodies.of_samples(cost, a, z)
-            found = layout.layout(sweep, z - a, E.shape, cost, n_cost)
-            with device.allocating(layout.memory(sweep, z - a, E.shape, columns, cost, n_cost)):
-                one, x_bar = run.gradient(run.send(x[a:z]), found, part, want_x)
+            laid = layout.layout(sweep, z - a, E.shape, cost, n_cost)
+            needed = layout.bytes_needed(sweep, z - a, E.shape, columns, cost, n_cost)
+            with device.allocating(needed):
+                one, x_bar = run.gradient(run.send(x[a:z]), laid, part, want_x)
             run.senders.forget(run.sent)
             sums += one
             x_bars.append(x_bar)
