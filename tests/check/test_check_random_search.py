@@ -108,7 +108,9 @@ def test_a_search_goes_the_same_way_whatever_is_imported():
               "t.smooth(lambda d: seen.append(d), 60)\nprint(json.dumps(seen))\n")  # fmt: skip
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")]),
+        "PYTHONPATH": os.pathsep.join(
+            [str(ROOT), str(ROOT / "tests" / "support"), str(Path(__file__).parent)]
+        ),
     }
     shown = [
         subprocess.run([sys.executable, "-c", script.format(extra)], env=environment,

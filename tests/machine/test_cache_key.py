@@ -35,7 +35,7 @@ EDITS = {  # file: what is edited in it, and the value then
     "constants.py": ("10.0", "20.0", VALUE + 10.0),
     "helpers.py": ("FACTOR * x", "FACTOR * x + 1.0", VALUE + 1.0),
     "mine.py": ("100.0", "200.0", VALUE + 500.0),
-    "refode/machine/blocks.py": ("value, out, builder.mul(i, columns)",
+    "refode/machine/views.py": ("value, out, builder.mul(i, columns)",
                           "value, out, builder.mul(context.get_constant(types.intp, 1), columns)",
                           VALUE + 10.0),
     "refode/machine/activations.py": ("math.copysign(em / (em + 2.0), x)",
