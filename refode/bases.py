@@ -19,8 +19,15 @@ from ._fixed import Fixed
 if TYPE_CHECKING:  # scipy.sparse costs a good part of the import, and not everybody needs it
     from scipy.sparse import csr_array
 
-__all__ = ["BSpline", "Basis", "Constant", "Legendre", "PiecewiseConstant", "PiecewiseLinear",
-           "StageTable"]
+__all__ = [
+    "BSpline",
+    "Basis",
+    "Constant",
+    "Legendre",
+    "PiecewiseConstant",
+    "PiecewiseLinear",
+    "StageTable",
+]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -67,8 +74,9 @@ class Basis(Fixed):
     def __init__(self, J: int) -> None:
         J = _validate.positive_int("J", J)
         if self._least > J:
-            raise ValueError(f"J: got {J}, wanted an int >= {self._least} for "
-                             f"{type(self).__name__}")
+            raise ValueError(
+                f"J: got {J}, wanted an int >= {self._least} for {type(self).__name__}"
+            )
         self.n_coefficients = J
 
     def __repr__(self) -> str:
@@ -178,8 +186,10 @@ class Basis(Fixed):
         """
         finer = _validate.instance("finer", finer, Basis)
         if finer.n_coefficients < self.n_coefficients:
-            raise ValueError(f"finer: got {finer}, wanted at least {self.n_coefficients} "
-                             f"coefficients, as {self} has")
+            raise ValueError(
+                f"finer: got {finer}, wanted at least {self.n_coefficients} "
+                f"coefficients, as {self} has"
+            )
         if finer == self:
             return _csr(np.eye(self.n_coefficients))
         return self._interpolation(finer)
@@ -195,8 +205,10 @@ class Basis(Fixed):
         beyond = np.maximum(-s, s - 1.0)
         if beyond.max() > BORDER:
             worst = s[np.argmax(beyond)]
-            raise ValueError(f"t_span: got the normalised time {worst:.17g}, wanted times within "
-                             f"the ODE's t_span (0 to 1), where alone {self} is defined")
+            raise ValueError(
+                f"t_span: got the normalised time {worst:.17g}, wanted times within "
+                f"the ODE's t_span (0 to 1), where alone {self} is defined"
+            )
         return np.clip(s, 0.0, 1.0)
 
     def _table(self, times: Float64, midpoints: Float64) -> StageTable:
@@ -277,8 +289,9 @@ class PiecewiseLinear(Basis):
         n_cells = self.n_coefficients - 1
         left = np.minimum(np.floor(s * n_cells), n_cells - 1).astype(np.int64)
         w = s * n_cells - left
-        return _from_columns(np.stack((left, left + 1), axis=1), np.stack((1.0 - w, w), axis=1),
-                             self.n_coefficients)
+        return _from_columns(
+            np.stack((left, left + 1), axis=1), np.stack((1.0 - w, w), axis=1), self.n_coefficients
+        )
 
     def _derivatives(self, s: Float64) -> csr_array:
         # the slopes of the cells just before and just after s, which differ at nodes alone
@@ -286,8 +299,11 @@ class PiecewiseLinear(Basis):
         before = np.clip(np.ceil((s - BORDER) * n_cells) - 1, 0, n_cells - 1).astype(np.int64)
         after = np.clip(np.floor((s + BORDER) * n_cells), 0, n_cells - 1).astype(np.int64)
         half = np.full(len(s), 0.5 * n_cells)
-        return _from_columns(np.stack((before, before + 1, after, after + 1), axis=1),
-                             np.stack((-half, half, -half, half), axis=1), self.n_coefficients)
+        return _from_columns(
+            np.stack((before, before + 1, after, after + 1), axis=1),
+            np.stack((-half, half, -half, half), axis=1),
+            self.n_coefficients,
+        )
 
     def _points(self) -> Float64:
         return np.linspace(0.0, 1.0, self.n_coefficients)

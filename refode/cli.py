@@ -130,9 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     extent = validate.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="fewer and smaller cases")
-    extent.add_argument("--full", action="store_true",
-                        help="plant bugs as well, and see that each is caught: about ten "
-                        "minutes more")  # fmt: skip
+    extent.add_argument(
+        "--full",
+        action="store_true",
+        help="plant bugs as well, and see that each is caught: about ten minutes more",
+    )
     _add_out(validate, "results/validation")
     _add_check(commands)
 
@@ -159,20 +161,42 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     check.add_argument(
         "target", metavar="TARGET", help="a folder of results, or module:adapter of Python"
     )
-    check.add_argument("--precision", choices=("float64", "float32", "bfloat16"),
-                       help="whose rounding is allowed (default: what the adapter says, "
-                       "float64 for folders)")  # fmt: skip
-    check.add_argument("--cases", nargs="+", action="extend", metavar="PATTERN",
-                       help="golden cases by name, such as 'game-*' (default: all)")  # fmt: skip
-    check.add_argument("--random", type=_whole, default=0, metavar="N",
-                       help="N random cases as well; one that fails is made as small as it "
-                       "gets")  # fmt: skip
-    check.add_argument("--seed", type=_whole, default=0, metavar="S",
-                       help="of the random cases (default: %(default)s)")  # fmt: skip
-    check.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS",
-                       help="time for one case (default: %(default)g)")  # fmt: skip
-    check.add_argument("--no-diagnosis", action="store_true",
-                       help="only compare, do not look for what is wrong")  # fmt: skip
+    check.add_argument(
+        "--precision",
+        choices=("float64", "float32", "bfloat16"),
+        help="whose rounding is allowed (default: what the adapter says, float64 for folders)",
+    )
+    check.add_argument(
+        "--cases",
+        nargs="+",
+        action="extend",
+        metavar="PATTERN",
+        help="golden cases by name, such as 'game-*' (default: all)",
+    )
+    check.add_argument(
+        "--random",
+        type=_whole,
+        default=0,
+        metavar="N",
+        help="N random cases as well; one that fails is made as small as it gets",
+    )
+    check.add_argument(
+        "--seed",
+        type=_whole,
+        default=0,
+        metavar="S",
+        help="of the random cases (default: %(default)s)",
+    )
+    check.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="time for one case (default: %(default)g)",
+    )
+    check.add_argument(
+        "--no-diagnosis", action="store_true", help="only compare, do not look for what is wrong"
+    )
     check.add_argument("--quiet", action="store_true", help="show no progress, only results")
     _add_out(check, "results/check")
 
@@ -236,8 +260,9 @@ def _export(parser: argparse.ArgumentParser, folder: Path) -> int:
         table.add_row(problem, str(problems.count(problem)))
     console = Console()
     console.print(table)
-    console.print(Text(f"{len(problems)} cases, {len(written)} files in {folder.resolve()}"),
-                  soft_wrap=True)  # fmt: skip
+    console.print(
+        Text(f"{len(problems)} cases, {len(written)} files in {folder.resolve()}"), soft_wrap=True
+    )
     return OK
 
 
@@ -251,10 +276,15 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     try:
         with shown(not args.quiet) as progress:
             outcome = run.check(
-                args.target, precision=args.precision, cases=args.cases, n_random=args.random,
-                seed=args.seed, timeout=args.timeout, progress=progress,
+                args.target,
+                precision=args.precision,
+                cases=args.cases,
+                n_random=args.random,
+                seed=args.seed,
+                timeout=args.timeout,
+                progress=progress,
                 diagnose=not args.no_diagnosis,
-            )  # fmt: skip
+            )
     except (ValueError, TypeError, ImportError, OSError) as error:
         parser.error(str(error))
     report.show(outcome)
@@ -275,9 +305,7 @@ def _reproduction(target: str, progress: bool) -> Job:
 
 
 def _validation(quick: bool, full: bool) -> Job:
-    return lambda out: importlib.import_module("refode.reports.validate").run(
-        out, quick, full=full
-    )
+    return lambda out: importlib.import_module("refode.reports.validate").run(out, quick, full=full)
 
 
 @dataclass

@@ -8,8 +8,14 @@ from typing import Any
 
 # Okabe and Ito's palette (2008), told apart with every common colour vision
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, YELLOW = (
-    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+)
 CYCLE: Any = (BLUE, VERMILION, GREEN, ORANGE, PINK, SKY, "#000000")
 CLASSES = (BLUE, VERMILION)
 PALE_CLASSES = ("#cfe3f2", "#f7dcc8")

@@ -90,8 +90,10 @@ class Tableau(Fixed):
         A = tuple(_fractions("A", row, n) for row in self.A)
         for i, row in enumerate(A):
             if any(row[i:]):
-                raise ValueError(f"A: got row {i} = {', '.join(map(str, row))}, wanted a strictly "
-                                 "lower triangular matrix (an explicit method)")
+                raise ValueError(
+                    f"A: got row {i} = {', '.join(map(str, row))}, wanted a strictly "
+                    "lower triangular matrix (an explicit method)"
+                )
         self.order = _validate.positive_int("order", self.order)
         if (self.b_embedded is None) != (self.embedded_order is None):
             raise ValueError("b_embedded, embedded_order: got one without the other, wanted both")
@@ -103,9 +105,16 @@ class Tableau(Fixed):
             self.b_embedded = _fractions("b_embedded", self.b_embedded, n)
 
     @classmethod
-    def from_text(cls, name: str, order: int, reference: str, text: str,
-                  embedded_order: int | None = None, exact: bool = True,
-                  digits: int | None = None) -> Tableau:
+    def from_text(
+        cls,
+        name: str,
+        order: int,
+        reference: str,
+        text: str,
+        embedded_order: int | None = None,
+        exact: bool = True,
+        digits: int | None = None,
+    ) -> Tableau:
         """Parse a drawn table (the module's docstring says how it is drawn).
 
         Raises
@@ -116,11 +125,14 @@ class Tableau(Fixed):
         """
         above, rule, below = text.partition("--")
         stages = [line.partition("|") for line in above.splitlines() if line.strip()]
-        weights = [line.partition("|")[2].split() for line in below.splitlines()[1:]
-                   if line.strip()]
+        weights = [
+            line.partition("|")[2].split() for line in below.splitlines()[1:] if line.strip()
+        ]
         if not rule or not 1 <= len(weights) <= 2:
-            raise ValueError(f"text: got {len(weights)} lines below a rule of dashes in {name!r}, "
-                             "wanted one or two lines of weights there")
+            raise ValueError(
+                f"text: got {len(weights)} lines below a rule of dashes in {name!r}, "
+                "wanted one or two lines of weights there"
+            )
         n = len(stages)
         rows = [entries.split() for _, _, entries in stages]
         A: Any = tuple(tuple(row + ["0"] * (n - len(row))) for row in rows)
@@ -152,17 +164,25 @@ class Tableau(Fixed):
         if len(needed) == self.n_stages:
             return self
         kept = sorted(needed)
-        return replace(self, A=tuple(tuple(self.A[i][j] for j in kept) for i in kept),
-                       b=tuple(self.b[i] for i in kept), c=tuple(self.c[i] for i in kept),
-                       b_embedded=None, embedded_order=None)
+        return replace(
+            self,
+            A=tuple(tuple(self.A[i][j] for j in kept) for i in kept),
+            b=tuple(self.b[i] for i in kept),
+            c=tuple(self.c[i] for i in kept),
+            b_embedded=None,
+            embedded_order=None,
+        )
 
     def __str__(self) -> str:
         text = str if self.exact else _decimal
-        rows = [[text(c), *(text(a) for a in row[:i])]
-                for i, (c, row) in enumerate(zip(self.c, self.A, strict=True))]
+        rows = [
+            [text(c), *(text(a) for a in row[:i])]
+            for i, (c, row) in enumerate(zip(self.c, self.A, strict=True))
+        ]
         rows += [["", *map(text, weights)] for weights in (self.b, self.b_embedded) if weights]
-        widths = [max(len(row[j]) for row in rows if len(row) > j)
-                  for j in range(self.n_stages + 1)]
+        widths = [
+            max(len(row[j]) for row in rows if len(row) > j) for j in range(self.n_stages + 1)
+        ]
         lines = []
         for i, row in enumerate(rows):
             padded = [entry.rjust(width) for entry, width in zip(row, widths, strict=False)]
@@ -174,6 +194,8 @@ class Tableau(Fixed):
         return "\n".join([f"{self.name}, order {orders}, {self.n_stages} stages", *lines])
 
 
+# Tables, drawn.
+# fmt: off
 _EULER = Tableau.from_text("euler", 1, (
     "L. Euler, Institutionum calculi integralis, vol. 1, St Petersburg, 1768, sect. 650"), """
     0 |
@@ -335,6 +357,7 @@ _FEHLBERG8 = Tableau.from_text("fehlberg8", 8, (
 _TABLEAUS = {tableau.name: tableau for tableau in (
     _EULER, _MIDPOINT, _HEUN, _RALSTON, _SSPRK3, _KUTTA3, _BOGACKI_SHAMPINE, _RK4, _RK4_38, _DOPRI5,
     _TSIT5, _BUTCHER6, _FEHLBERG8)}
+# fmt: on
 
 
 def names() -> tuple[str, ...]:

@@ -36,8 +36,9 @@ required = inspect.Parameter.empty
 @pytest.fixture
 def ode():
     field = refode.fields.Shallow(dim=D, width=K)
-    return refode.NeuralODE(field, scheme="rk4", n_steps=10, t_span=(0.0, 1.0),
-                            basis=refode.bases.PiecewiseConstant(J))  # fmt: skip
+    return refode.NeuralODE(
+        field, scheme="rk4", n_steps=10, t_span=(0.0, 1.0), basis=refode.bases.PiecewiseConstant(J)
+    )
 
 
 @pytest.fixture
@@ -47,24 +48,48 @@ def x():
 
 def test_signatures():
     assert parameters(refode.NeuralODE) == {
-        "field": required, "scheme": "rk4", "n_steps": None, "t_span": None, "basis": None,
-        "memory": "store", "device": "cpu", "dtype": "float64", "grid": None,
-    }  # fmt: skip
+        "field": required,
+        "scheme": "rk4",
+        "n_steps": None,
+        "t_span": None,
+        "basis": None,
+        "memory": "store",
+        "device": "cpu",
+        "dtype": "float64",
+        "grid": None,
+    }
     made = refode.NeuralODE(refode.fields.Shallow(dim=D, width=K))  # what the two None mean
     assert (made.n_steps, made.t_span) == (10, (0.0, 1.0))
     assert parameters(refode.Supervised) == {
-        "ode": required, "loss": "logistic", "n_outputs": 1, "augment": 0, "readout": True,
-        "tikhonov": 0.0, "smoothness": 0.0, "device": None, "dtype": "float64",
-    }  # fmt: skip
+        "ode": required,
+        "loss": "logistic",
+        "n_outputs": 1,
+        "augment": 0,
+        "readout": True,
+        "tikhonov": 0.0,
+        "smoothness": 0.0,
+        "device": None,
+        "dtype": "float64",
+    }
     solve = {"self": required, "theta": required, "x": required, "t_span": None}
     for method in ("solve", "trajectory", "log_det"):
         assert parameters(getattr(refode.NeuralODE, method)) == solve
     assert list(parameters(refode.NeuralODE.tangent)) == [
-        "self", "theta", "x", "theta_dot", "x_dot", "t_span"]  # fmt: skip
+        "self",
+        "theta",
+        "x",
+        "theta_dot",
+        "x_dot",
+        "t_span",
+    ]
     assert parameters(refode.NeuralODE.adjoint) == {
-        "self": required, "theta": required, "x": required, "z_bar": required, "t_span": None,
+        "self": required,
+        "theta": required,
+        "x": required,
+        "z_bar": required,
+        "t_span": None,
         "times": False,
-    }  # fmt: skip
+    }
     for method in ("value", "value_and_gradient"):
         names = list(parameters(getattr(refode.Supervised, method)))
         assert names == ["self", "theta", "x", "y"]
@@ -73,7 +98,11 @@ def test_signatures():
     assert list(train)[:3] == ["problem", "x", "y"]
     assert train["theta0"] is None
     assert (train["seed"], train["max_iter"], train["progress"], train["callback"]) == (
-        0, 200, True, None)  # fmt: skip
+        0,
+        200,
+        True,
+        None,
+    )
 
 
 def test_names():
@@ -111,9 +140,16 @@ def test_theta(ode):
     assert {n: w.shape for n, w in default.unpack(default.initial()).items()} == shapes
 
 
-@pytest.mark.parametrize("basis", [refode.bases.Constant(), refode.bases.Legendre(4),
-                                   refode.bases.BSpline(6), refode.bases.PiecewiseLinear(3)],
-                         ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "basis",
+    [
+        refode.bases.Constant(),
+        refode.bases.Legendre(4),
+        refode.bases.BSpline(6),
+        refode.bases.PiecewiseLinear(3),
+    ],
+    ids=str,
+)
 def test_initial_weights_are_constant_in_time(ode, basis):
     """In any basis the same function of time: the same solution."""
     other = refode.NeuralODE(ode.field, basis=basis)
@@ -140,16 +176,20 @@ def test_solutions(group, ode, x):
     is_array(l, (N,))
     for given in (x.tolist(), x.astype(np.float32).astype(float), np.asfortranarray(x)):
         assert ode.solve(theta, given).shape == (N, D)
-    close(ode.solve(theta, np.arange(2 * N).reshape(N, 2)),
-          ode.solve(theta, np.arange(2.0 * N).reshape(N, 2)), tol.SWEEP_STATE)  # fmt: skip
+    close(
+        ode.solve(theta, np.arange(2 * N).reshape(N, 2)),
+        ode.solve(theta, np.arange(2.0 * N).reshape(N, 2)),
+        tol.SWEEP_STATE,
+    )
 
 
 @grouped
 def test_sign_of_log_det(group):
     """l = + int tr grad f dt along t_span, (21): positive where the field spreads."""
     ode = refode.NeuralODE(refode.fields.Shallow(D, 2), n_steps=2)
-    theta = ode.pack({"W0": [np.eye(2)], "b0": [np.zeros(2)], "W1": [np.eye(2)],
-                      "b1": [np.zeros(2)]})  # fmt: skip
+    theta = ode.pack(
+        {"W0": [np.eye(2)], "b0": [np.zeros(2)], "W1": [np.eye(2)], "b1": [np.zeros(2)]}
+    )
     _, forward = ode.log_det(theta, np.zeros((1, 2)))
     _, backward = ode.log_det(theta, np.zeros((1, 2)), t_span=(1.0, 0.0))
     close(forward, [2.0], tol.SWEEP_STATE)
@@ -217,11 +257,17 @@ def test_scipy_takes_it_as_it_is(group, ode, x):
     """theta is one flat vector, value_and_gradient what jac=True wants, hessp its Hessian."""
     problem = refode.Supervised(ode, loss="logistic", tikhonov=0.1)
     y, theta = np.arange(N) % 2, problem.initial()
-    found = scipy.optimize.minimize(problem.value_and_gradient, theta, (x, y), "L-BFGS-B",
-                                    jac=True, options={"maxiter": 5})  # fmt: skip
+    found = scipy.optimize.minimize(
+        problem.value_and_gradient, theta, (x, y), "L-BFGS-B", jac=True, options={"maxiter": 5}
+    )
     assert found.fun < problem.value(theta, x, y)
     found = scipy.optimize.minimize(
-        problem.value_and_gradient, theta, (x, y), "Newton-CG", jac=True,
-        hessp=problem.hessian_vector, options={"maxiter": 2},
-    )  # fmt: skip
+        problem.value_and_gradient,
+        theta,
+        (x, y),
+        "Newton-CG",
+        jac=True,
+        hessp=problem.hessian_vector,
+        options={"maxiter": 2},
+    )
     assert found.fun < problem.value(theta, x, y)

@@ -37,15 +37,16 @@ def calls() -> dict[str, Call]:
         "solve": Call(ode.solve, {**at, "t_span": span}),
         "trajectory": Call(ode.trajectory, {**at, "t_span": span}),
         "log_det": Call(ode.log_det, {**at, "t_span": span}),
-        "tangent": Call(
-            ode.tangent, {**at, "theta_dot": theta, "x_dot": z_bar, "t_span": span}
-        ),
+        "tangent": Call(ode.tangent, {**at, "theta_dot": theta, "x_dot": z_bar, "t_span": span}),
         "adjoint": Call(ode.adjoint, {**at, "z_bar": z_bar, "t_span": span}),
         "log_det_adjoint": Call(ode.log_det_adjoint, {**at, "z_bar": z_bar, "l_bar": l_bar}),
         "unpack": Call(ode.unpack, {"theta": theta}),
     }
-    y = {"regression": rng.standard_normal((4, 3)), "logistic": np.array([0, 1, 1, 0]),
-         "softmax": np.array([0, 2, 1, 2])}  # fmt: skip
+    y = {
+        "regression": rng.standard_normal((4, 3)),
+        "logistic": np.array([0, 1, 1, 0]),
+        "softmax": np.array([0, 2, 1, 2]),
+    }
     for loss, target in y.items():
         p = refode.Supervised(ode, loss, 1 if loss == "logistic" else 3, augment=1)
         at = {"theta": p.initial(), "x": x[:, :1].copy()}
@@ -61,14 +62,18 @@ def calls() -> dict[str, Call]:
         found[name] = Call(getattr(p, name), at)
     found["transported"] = Call(p.transported, {"theta": p.initial(), "x": x, "t": 0.5})
     flow = refode.ContinuousNormalizingFlow(ode, transport=0.1)
-    for name in ("value", "value_and_gradient", "log_density", "inverse", "transport_cost",
-                 "log_det_exact"):  # fmt: skip
+    for name in (
+        "value",
+        "value_and_gradient",
+        "log_density",
+        "inverse",
+        "transport_cost",
+        "log_det_exact",
+    ):
         found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "y": x})
     for name in ("generate", "trajectory"):
         found[f"flow.{name}"] = Call(getattr(flow, name), {"theta": theta, "x": x})
-    found["flow.hessian_vector"] = Call(
-        flow.hessian_vector, {"theta": theta, "v": theta, "y": x}
-    )
+    found["flow.hessian_vector"] = Call(flow.hessian_vector, {"theta": theta, "v": theta, "y": x})
     w = {"weights": FIELD.layout.pack(FIELD.initial(rng)), "z": x}
     found["evaluate.value"] = Call(evaluate.value, {"field": FIELD, **w, "t": 0.3})
     found["evaluate.trace"] = Call(evaluate.trace, {"field": FIELD, **w, "t": 0.3})
@@ -87,6 +92,7 @@ CALLS = calls()
 
 def put(value: Any) -> Callable[[np.ndarray, Any], Any]:
     """A copy with `value` somewhere."""
+
     def spoil(a: np.ndarray, rng: Any) -> np.ndarray:
         a = a.astype(float)
         a[tuple(rng.integers(n) for n in a.shape)] = value
@@ -166,12 +172,24 @@ def test_spoiled_arrays_are_refused_by_name(data, name, seed):
     assert shown.group(1) in culprits, f"{how}: {text}"
 
 
-SPANS = [(0.0, 0.0), (np.nan, 1.0), (0.0, np.inf), (0.0,), (0.0, 0.5, 1.0), 1.0, "01",
-         ("0", "1"), (0j, 1.0), {0.0, 1.0}]  # fmt: skip
+SPANS = [
+    (0.0, 0.0),
+    (np.nan, 1.0),
+    (0.0, np.inf),
+    (0.0,),
+    (0.0, 0.5, 1.0),
+    1.0,
+    "01",
+    ("0", "1"),
+    (0j, 1.0),
+    {0.0, 1.0},
+]
 
 
-@given(span=st.sampled_from(SPANS),
-       name=st.sampled_from([n for n, c in CALLS.items() if "t_span" in c.arguments]))
+@given(
+    span=st.sampled_from(SPANS),
+    name=st.sampled_from([n for n, c in CALLS.items() if "t_span" in c.arguments]),
+)
 @settings(deadline=None)
 def test_spoiled_intervals_are_refused(span, name):
     with pytest.raises((TypeError, ValueError), match=r"^t_span"):
@@ -193,15 +211,21 @@ NAMES = ["Tanh", "", None, 3, b"tanh"]
 ODE = refode.NeuralODE(FIELD)
 S = refode.Supervised
 CONSTRUCTIONS: dict[str, tuple[Callable[..., Any], str, list[Any]]] = {
-    "n_steps": (lambda v: refode.NeuralODE(FIELD, n_steps=v), "n_steps",
-                [v for v in COUNTS if v is not None]),
+    "n_steps": (
+        lambda v: refode.NeuralODE(FIELD, n_steps=v),
+        "n_steps",
+        [v for v in COUNTS if v is not None],
+    ),
     "field": (lambda v: refode.NeuralODE(v), "field", ["Shallow", None, fields.Shallow]),
     "scheme": (lambda v: refode.NeuralODE(FIELD, v), "scheme", ["RK4", "verlet", None, 4]),
     "basis": (lambda v: refode.NeuralODE(FIELD, basis=v), "basis", [3, "Constant", bases.Constant]),
     "memory": (lambda v: refode.NeuralODE(FIELD, memory=v), "memory", ["reverse", "all", None]),
     "seed": (lambda v: ODE.initial(v), "seed", [-1, 0.5, "0", None]),
-    "times": (lambda v: ODE.adjoint(ODE.initial(), np.ones((1, 2)), np.ones((1, 2)), times=v),
-              "times", [1, "yes", None]),
+    "times": (
+        lambda v: ODE.adjoint(ODE.initial(), np.ones((1, 2)), np.ones((1, 2)), times=v),
+        "times",
+        [1, "yes", None],
+    ),
     "ode": (lambda v: S(v), "ode", [FIELD, None]),
     "loss": (lambda v: S(ODE, v), "loss", ["hinge", None, 0]),
     "n_outputs": (lambda v: S(ODE, "softmax", v), "n_outputs", [*COUNTS, 1]),
@@ -216,20 +240,32 @@ CONSTRUCTIONS: dict[str, tuple[Callable[..., Any], str, list[Any]]] = {
     "even": (lambda v: fields.Hamiltonian(v), "dim", [*COUNTS, 3]),
     "pairs": (lambda v: fields.Leapfrog(v), "dim", [*COUNTS, 5]),
     "widths": (lambda v: fields.MLP(2, v), "widths", ["32", 32, (3, 0), (3, 2.5), None]),
-    "one name a layer": (lambda v: fields.MLP(2, (3, 4), v), "activation",
-                         [("tanh",), ("tanh",) * 3, ("tanh", "cosh"), *NAMES]),
+    "one name a layer": (
+        lambda v: fields.MLP(2, (3, 4), v),
+        "activation",
+        [("tanh",), ("tanh",) * 3, ("tanh", "cosh"), *NAMES],
+    ),
     "threads": (refode.set_num_threads, "n", COUNTS),
-    "t": (lambda v: evaluate.value(FIELD, np.ones(FIELD.n_weights), np.ones((1, 2)), v), "t",
-          [np.nan, np.inf, "0", 1j, None]),
-}  # fmt: skip
+    "t": (
+        lambda v: evaluate.value(FIELD, np.ones(FIELD.n_weights), np.ones((1, 2)), v),
+        "t",
+        [np.nan, np.inf, "0", 1j, None],
+    ),
+}
 CONSTRUCTIONS["Shallow.dim"] = (lambda v: fields.Shallow(v, 3), "dim", COUNTS)
 for _cls in (fields.Affine, fields.MLP, fields.Antisymmetric, fields.Parabolic):
     CONSTRUCTIONS[f"{_cls.__name__}.dim"] = (lambda v, cls=_cls: cls(v), "dim", COUNTS)
 for _cls in (fields.Antisymmetric, fields.Parabolic, fields.Hamiltonian, fields.Leapfrog):
     CONSTRUCTIONS[f"{_cls.__name__}.activation"] = (
-        lambda v, cls=_cls: cls(2, activation=v), "activation", NAMES)  # fmt: skip
+        lambda v, cls=_cls: cls(2, activation=v),
+        "activation",
+        NAMES,
+    )
     CONSTRUCTIONS[f"{_cls.__name__}.time"] = (
-        lambda v, cls=_cls: cls(2, time=v), "time", [1, 0, None, "yes", 0.5])  # fmt: skip
+        lambda v, cls=_cls: cls(2, time=v),
+        "time",
+        [1, 0, None, "yes", 0.5],
+    )
 
 
 @pytest.mark.parametrize("name", CONSTRUCTIONS)
@@ -242,12 +278,15 @@ def test_spoiled_constructions_are_refused_by_name(name):
         assert re.match(rf"{argument}(\[\d+\])?: got .*, wanted ", text), f"{value!r}: {text}"
 
 
-@pytest.mark.parametrize(("bad", "known"), [
-    (lambda: refode.NeuralODE(FIELD, "rk5"), refode.tableaus.names()),
-    (lambda: refode.NeuralODE(fields.Hamiltonian(2), "rk5"), ("verlet", "stormer_verlet")),
-    (lambda: S(ODE, "hinge"), ("regression", "logistic", "softmax")),
-    (lambda: fields.MLP(2, (3,), "relu"), ("tanh", "softplus", "sine", "identity")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("bad", "known"),
+    [
+        (lambda: refode.NeuralODE(FIELD, "rk5"), refode.tableaus.names()),
+        (lambda: refode.NeuralODE(fields.Hamiltonian(2), "rk5"), ("verlet", "stormer_verlet")),
+        (lambda: S(ODE, "hinge"), ("regression", "logistic", "softmax")),
+        (lambda: fields.MLP(2, (3,), "relu"), ("tanh", "softplus", "sine", "identity")),
+    ],
+)
 def test_unknown_names_are_met_with_the_known_ones(bad, known):
     with pytest.raises(ValueError, match="got '(rk5|hinge|relu)'") as caught:
         bad()

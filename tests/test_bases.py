@@ -21,9 +21,12 @@ from refode.bases import BSpline, Constant, Legendre, PiecewiseConstant, Piecewi
 
 SEEDS = st.integers(0, 2**16)
 BASES = st.one_of(
-    st.just(Constant()), st.integers(1, 7).map(PiecewiseConstant),
-    st.integers(2, 7).map(PiecewiseLinear), st.integers(1, 7).map(Legendre),
-    st.integers(4, 9).map(BSpline))
+    st.just(Constant()),
+    st.integers(1, 7).map(PiecewiseConstant),
+    st.integers(2, 7).map(PiecewiseLinear),
+    st.integers(1, 7).map(Legendre),
+    st.integers(4, 9).map(BSpline),
+)
 ONE_OF_EACH = [Constant(), PiecewiseConstant(4), PiecewiseLinear(5), Legendre(4), BSpline(6)]
 SOME = settings(max_examples=40, deadline=None)
 
@@ -44,8 +47,11 @@ def cox_de_boor(j: int, k: int, s: Fraction, knots: list[Fraction]) -> Fraction:
     if knots[j + k] > knots[j]:
         value += (s - knots[j]) / (knots[j + k] - knots[j]) * cox_de_boor(j, k - 1, s, knots)
     if knots[j + k + 1] > knots[j + 1]:
-        value += ((knots[j + k + 1] - s) / (knots[j + k + 1] - knots[j + 1])
-                  * cox_de_boor(j + 1, k - 1, s, knots))
+        value += (
+            (knots[j + k + 1] - s)
+            / (knots[j + k + 1] - knots[j + 1])
+            * cox_de_boor(j + 1, k - 1, s, knots)
+        )
     return value
 
 
@@ -59,8 +65,10 @@ def oracle(basis, j: int, s: Fraction) -> Fraction:
     if type(basis) is PiecewiseLinear:
         return max(Fraction(0), 1 - abs(s * (J - 1) - j))
     if type(basis) is Legendre:
-        return sum(((-1) ** (j + k) * comb(j, k) * comb(j + k, k) * s**k for k in range(j + 1)),
-                   Fraction(0))
+        return sum(
+            ((-1) ** (j + k) * comb(j, k) * comb(j + k, k) * s**k for k in range(j + 1)),
+            Fraction(0),
+        )
     cells = J - 3
     inner = [Fraction(i, cells) for i in range(cells + 1)]
     return cox_de_boor(j, 3, s, [Fraction(0)] * 3 + inner + [Fraction(1)] * 3)
@@ -74,8 +82,9 @@ def slope(basis, j: int, s: Fraction) -> Fraction:
 
 
 def table(function, basis, s) -> np.ndarray:
-    return np.array([[float(function(basis, j, Fraction(x))) for j in range(basis.n_coefficients)]
-                     for x in s])
+    return np.array(
+        [[float(function(basis, j, Fraction(x))) for j in range(basis.n_coefficients)] for x in s]
+    )
 
 
 def spots(seed: int) -> np.ndarray:
@@ -93,8 +102,9 @@ def test_values_are_the_definition(basis, seed):
     P = basis.matrix(s)
     assert isinstance(P, csr_array)
     assert P.shape == (len(s), basis.n_coefficients)
-    np.testing.assert_allclose(P.toarray(), table(oracle, basis, s), rtol=0,
-                               atol=tolerances.BASIS_VALUE)
+    np.testing.assert_allclose(
+        P.toarray(), table(oracle, basis, s), rtol=0, atol=tolerances.BASIS_VALUE
+    )
 
 
 @SOME
@@ -104,16 +114,23 @@ def test_derivatives_are_those_of_the_definition(basis, seed):
     dP = basis.matrix(s, derivative=1)
     assert isinstance(dP, csr_array)
     expected = table(slope, basis, s)  # at a node of hats: the mean of both sides, as documented
-    np.testing.assert_allclose(dP.toarray(), expected, rtol=0,
-                               atol=tolerances.BASIS_VALUE * max(1.0, np.abs(expected).max()))
+    np.testing.assert_allclose(
+        dP.toarray(),
+        expected,
+        rtol=0,
+        atol=tolerances.BASIS_VALUE * max(1.0, np.abs(expected).max()),
+    )
 
 
 @SOME
 @given(BASES, SEEDS)
 def test_the_functions_sum_to_one_and_the_slopes_to_zero(basis, seed):
     s = np.random.default_rng(seed).random(30)
-    one = np.eye(basis.n_coefficients)[0] if isinstance(basis, Legendre) else np.ones(
-        basis.n_coefficients)
+    one = (
+        np.eye(basis.n_coefficients)[0]
+        if isinstance(basis, Legendre)
+        else np.ones(basis.n_coefficients)
+    )
     np.testing.assert_allclose(basis.matrix(s) @ one, 1.0, rtol=tolerances.BASIS_VALUE)
     np.testing.assert_allclose(basis.matrix(s, 1) @ one, 0.0, atol=tolerances.BASIS_SLOPES_SUM)
 
@@ -132,8 +149,9 @@ def test_the_slope_at_a_node_is_the_mean_of_both_sides_even_where_the_node_is_ro
     theta = np.array([0.0, 1.0, 5.0, 3.0])  # slopes 3, 12, -6
     for third in (1 / 3, np.nextafter(1 / 3, 0), np.nextafter(1 / 3, 1)):
         s = [0.0, third, 0.5, 1 - third, 1.0]
-        np.testing.assert_allclose(basis.matrix(s, 1) @ theta, [3.0, 7.5, 12.0, 3.0, -6.0],
-                                   rtol=tolerances.BASIS_VALUE)
+        np.testing.assert_allclose(
+            basis.matrix(s, 1) @ theta, [3.0, 7.5, 12.0, 3.0, -6.0], rtol=tolerances.BASIS_VALUE
+        )
 
 
 @pytest.mark.parametrize("J", [3, 7, 10, 49, 1000])
@@ -170,8 +188,12 @@ def test_stiffness_is_the_integral_of_products_of_slopes(basis):
     S = basis.stiffness()
     assert isinstance(S, csr_array)
     assert S.shape == (J, J)
-    np.testing.assert_allclose(S.toarray(), expected, rtol=0,
-                               atol=tolerances.BASIS_VALUE * max(1.0, np.abs(expected).max()))
+    np.testing.assert_allclose(
+        S.toarray(),
+        expected,
+        rtol=0,
+        atol=tolerances.BASIS_VALUE * max(1.0, np.abs(expected).max()),
+    )
 
 
 @given(st.integers(1, 7), SEEDS)
@@ -193,13 +215,17 @@ def test_a_constant_costs_nothing():
 
 NESTED = st.one_of(
     st.tuples(st.integers(1, 5), st.integers(1, 4)).map(
-        lambda p: (PiecewiseConstant(p[0]), PiecewiseConstant(p[0] * p[1]))),
+        lambda p: (PiecewiseConstant(p[0]), PiecewiseConstant(p[0] * p[1]))
+    ),
     st.tuples(st.integers(2, 5), st.integers(1, 4)).map(
-        lambda p: (PiecewiseLinear(p[0]), PiecewiseLinear(p[1] * (p[0] - 1) + 1))),
+        lambda p: (PiecewiseLinear(p[0]), PiecewiseLinear(p[1] * (p[0] - 1) + 1))
+    ),
     st.tuples(st.integers(1, 6), st.integers(0, 4)).map(
-        lambda p: (Legendre(p[0]), Legendre(p[0] + p[1]))),
+        lambda p: (Legendre(p[0]), Legendre(p[0] + p[1]))
+    ),
     st.tuples(st.integers(4, 8), st.integers(1, 4)).map(
-        lambda p: (BSpline(p[0]), BSpline(p[1] * (p[0] - 3) + 3))),
+        lambda p: (BSpline(p[0]), BSpline(p[1] * (p[0] - 3) + 3))
+    ),
     st.tuples(st.just(Constant()), BASES),
     st.tuples(st.integers(1, 4).map(Legendre), st.integers(4, 9).map(BSpline)),
 )
@@ -214,8 +240,12 @@ def test_prolongation_between_nested_spaces_keeps_the_function(pair, seed):
     X = coarse.prolongation(fine)
     assert isinstance(X, csr_array)
     assert X.shape == (fine.n_coefficients, coarse.n_coefficients)
-    np.testing.assert_allclose(fine.matrix(s) @ (X @ theta), coarse.matrix(s) @ theta, rtol=0,
-                               atol=tolerances.BASIS_PROLONGED * np.abs(theta).max())
+    np.testing.assert_allclose(
+        fine.matrix(s) @ (X @ theta),
+        coarse.matrix(s) @ theta,
+        rtol=0,
+        atol=tolerances.BASIS_PROLONGED * np.abs(theta).max(),
+    )
 
 
 def test_nested_prolongations_of_local_bases_stay_sparse():
@@ -234,14 +264,16 @@ NATURAL = {  # a finer basis's natural points
 
 
 @pytest.mark.parametrize("fine", NATURAL, ids=repr)
-@pytest.mark.parametrize("coarse", [PiecewiseConstant(3), PiecewiseLinear(4), Legendre(5),
-                                    BSpline(5)], ids=repr)
+@pytest.mark.parametrize(
+    "coarse", [PiecewiseConstant(3), PiecewiseLinear(4), Legendre(5), BSpline(5)], ids=repr
+)
 def test_other_prolongations_interpolate_at_the_finer_natural_points(coarse, fine):
     theta = np.random.default_rng(1).normal(size=coarse.n_coefficients)
     points = NATURAL[fine]
     found = fine.matrix(points) @ (coarse.prolongation(fine) @ theta)
-    np.testing.assert_allclose(found, coarse.matrix(points) @ theta,
-                               rtol=tolerances.BASIS_PROLONGED)
+    np.testing.assert_allclose(
+        found, coarse.matrix(points) @ theta, rtol=tolerances.BASIS_PROLONGED
+    )
 
 
 def test_prolongation_refuses_what_is_not_finer():
@@ -272,29 +304,33 @@ def test_times_outside_t_span_are_refused_and_rounding_is_clipped(basis):
 
 
 @pytest.mark.parametrize("basis", ONE_OF_EACH, ids=repr)
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda b: b.matrix([]), ValueError, "s: got an empty array"),
-    (lambda b: b.matrix(0.5), ValueError, "s: got an array of shape ()"),
-    (lambda b: b.matrix([[0.5]]), ValueError, "s: got an array of shape (1, 1)"),
-    (lambda b: b.matrix([np.nan]), ValueError, "s: got nan"),
-    (lambda b: b.matrix([np.inf]), ValueError, "s: got inf"),
-    (lambda b: b.matrix([0.5j]), TypeError, "s: got an array of dtype complex128"),
-    (lambda b: b.matrix([0.5], 2), ValueError, "derivative: got 2, wanted 0 or 1"),
-    (lambda b: b.matrix([0.5], True), ValueError, "derivative: got True"),
-    (lambda b: b.matrix([0.5], "1"), ValueError, "derivative: got '1'"),
-    (lambda b: b.stage_table([0.0], [1.0, 1.0], [0.0]), ValueError, "s_end: got an array of"),
-    (lambda b: b.stage_table([], [], [0.0]), ValueError, "s_start: got an empty array"),
-    (lambda b: b.stage_table([0.0], [1.0], []), ValueError, "c: got an empty array"),
-    (lambda b: b.stage_table([0.0], [1.0], [np.nan]), ValueError, "c: got nan"),
-    (lambda b: b.stage_table(["a"], [1.0], [0.0]), TypeError, "s_start: got an array of dtype"),
-])
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda b: b.matrix([]), ValueError, "s: got an empty array"),
+        (lambda b: b.matrix(0.5), ValueError, "s: got an array of shape ()"),
+        (lambda b: b.matrix([[0.5]]), ValueError, "s: got an array of shape (1, 1)"),
+        (lambda b: b.matrix([np.nan]), ValueError, "s: got nan"),
+        (lambda b: b.matrix([np.inf]), ValueError, "s: got inf"),
+        (lambda b: b.matrix([0.5j]), TypeError, "s: got an array of dtype complex128"),
+        (lambda b: b.matrix([0.5], 2), ValueError, "derivative: got 2, wanted 0 or 1"),
+        (lambda b: b.matrix([0.5], True), ValueError, "derivative: got True"),
+        (lambda b: b.matrix([0.5], "1"), ValueError, "derivative: got '1'"),
+        (lambda b: b.stage_table([0.0], [1.0, 1.0], [0.0]), ValueError, "s_end: got an array of"),
+        (lambda b: b.stage_table([], [], [0.0]), ValueError, "s_start: got an empty array"),
+        (lambda b: b.stage_table([0.0], [1.0], []), ValueError, "c: got an empty array"),
+        (lambda b: b.stage_table([0.0], [1.0], [np.nan]), ValueError, "c: got nan"),
+        (lambda b: b.stage_table(["a"], [1.0], [0.0]), TypeError, "s_start: got an array of dtype"),
+    ],
+)
 def test_bad_arguments_are_refused_by_name(basis, call, error, message):
     with refused(error, message):
         call(basis)
 
 
-@pytest.mark.parametrize(("kind", "least"), [
-    (PiecewiseConstant, 1), (PiecewiseLinear, 2), (Legendre, 1), (BSpline, 4)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [(PiecewiseConstant, 1), (PiecewiseLinear, 2), (Legendre, 1), (BSpline, 4)]
+)
 def test_a_bad_number_of_coefficients_is_refused(kind, least):
     assert kind(least).n_coefficients == least
     assert kind(np.int64(least)) == kind(least)

@@ -261,14 +261,34 @@ def test_check_passes_all_options_on(adapters, monkeypatch):
         return Outcome("t", "float32", [Row("a", "total", "right", 0.0, 1.0, 1.0, "float64")])
 
     monkeypatch.setattr(run, "check", stand_in)
-    argv = ["check", "t:a", "--precision", "float32", "--cases", "ode-*", "--random", "3",
-            "--seed", "5", "--timeout", "2.5", "--no-diagnosis", "--out", "there"]  # fmt: skip
+    argv = [
+        "check",
+        "t:a",
+        "--precision",
+        "float32",
+        "--cases",
+        "ode-*",
+        "--random",
+        "3",
+        "--seed",
+        "5",
+        "--timeout",
+        "2.5",
+        "--no-diagnosis",
+        "--out",
+        "there",
+    ]
     assert cli.main(argv) == 0
     assert callable(asked.pop("progress"))
     assert asked == {
-        "target": "t:a", "precision": "float32", "cases": ["ode-*"], "n_random": 3, "seed": 5,
-        "timeout": 2.5, "diagnose": False,
-    }  # fmt: skip
+        "target": "t:a",
+        "precision": "float32",
+        "cases": ["ode-*"],
+        "n_random": 3,
+        "seed": 5,
+        "timeout": 2.5,
+        "diagnose": False,
+    }
     assert (adapters / "there" / "report.html").is_file()
 
 

@@ -360,18 +360,28 @@ def test_bad_constructions(kind, arguments, error, message):
         kind(**arguments)
 
 
-DENSITIES = pytest.mark.parametrize("p", [
-    Gaussian([0.0, 0.0], 1.0),
-    GaussianMixture([0.5, 0.5], np.zeros((2, 2)), 1.0),
-    Empirical(np.zeros((3, 2))),
-], ids=repr)  # fmt: skip
+DENSITIES = pytest.mark.parametrize(
+    "p",
+    [
+        Gaussian([0.0, 0.0], 1.0),
+        GaussianMixture([0.5, 0.5], np.zeros((2, 2)), 1.0),
+        Empirical(np.zeros((3, 2))),
+    ],
+    ids=repr,
+)
 
 
 @DENSITIES
-@pytest.mark.parametrize(("n", "seed", "error", "message"), [
-    (0, 0, ValueError, "n: got 0"), (-1, 0, ValueError, "n: got -1"), (2.0, 0, TypeError, "n: got"),
-    (2, -1, ValueError, "seed: got -1"), (2, None, TypeError, "seed: got"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n", "seed", "error", "message"),
+    [
+        (0, 0, ValueError, "n: got 0"),
+        (-1, 0, ValueError, "n: got -1"),
+        (2.0, 0, TypeError, "n: got"),
+        (2, -1, ValueError, "seed: got -1"),
+        (2, None, TypeError, "seed: got"),
+    ],
+)
 def test_bad_draws(p, n, seed, error, message):
     with refused(error, message):
         p.sample(n, seed)

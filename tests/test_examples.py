@@ -26,9 +26,12 @@ def run(name, folder):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, str(FOLDER / f"{name}.py"), *([str(folder)] if pictured(name) else [])],
-        cwd=folder, env=os.environ | {"PYTHONPATH": path, "REFODE_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path, "REFODE_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -56,8 +59,9 @@ def numbers(text, *labels):
 # --- what is true of what they print ---------------------------------------------------------
 def classify(text):
     assert text.startswith("converged")
-    trained, new, straight = numbers(text, "of training with the right label:",
-                                     "new points with the right label:", "the middle:")  # fmt: skip
+    trained, new, straight = numbers(
+        text, "of training with the right label:", "new points with the right label:", "the middle:"
+    )
     assert trained == 100.0
     assert new >= 98.0
     assert straight <= 70.0  # arms of one turn each

@@ -22,20 +22,48 @@ ODE = refode.NeuralODE(fields.Shallow(2, 3), grid=[0.0, 0.2, 1.0])
 ODE.solve(ODE.initial(), np.ones((2, 2)))  # with a plan that is kept
 
 #: One object of every public class.
-MADE = {type(made): made for made in (
-    ODE, refode.Supervised(ODE, tikhonov=0.1), refode.ContinuousNormalizingFlow(ODE),
-    refode.MeanFieldGame(fields.Potential(2, 3), GAME),
-    fields.Affine(2), fields.Antisymmetric(2), fields.Field(2, {"A": (2, 2)}),
-    fields.Hamiltonian(4), fields.Leapfrog(4, 3), fields.MLP(2, (3,)), fields.Parabolic(2, 3),
-    fields.Potential(2, 3), fields.Shallow(2, 3),
-    bases.Constant(), bases.PiecewiseConstant(3), bases.PiecewiseLinear(2), bases.Legendre(2),
-    bases.BSpline(4), steps.Equal(3), steps.Given([0.0, 0.2, 1.0]), tableaus.get("dopri5"),
-    packing.Layout({"W": (2, 3), "b": ()}), losses.Regression(), losses.Logistic(),
-    losses.Softmax(),
-    NORMAL, densities.GaussianMixture([0.5, 0.5], np.eye(2), 1.0), densities.Empirical(np.eye(2)),
-    BUMP, games.Quadratic(1.0, [0.0, 1.0]), games.Nothing(), BUMP + BUMP,
-    GAME, GAME.running_cost, GAME.interaction, GAME.terminal_cost, games.CrossEntropy(NORMAL),
-)}  # fmt: skip
+MADE = {
+    type(made): made
+    for made in (
+        ODE,
+        refode.Supervised(ODE, tikhonov=0.1),
+        refode.ContinuousNormalizingFlow(ODE),
+        refode.MeanFieldGame(fields.Potential(2, 3), GAME),
+        fields.Affine(2),
+        fields.Antisymmetric(2),
+        fields.Field(2, {"A": (2, 2)}),
+        fields.Hamiltonian(4),
+        fields.Leapfrog(4, 3),
+        fields.MLP(2, (3,)),
+        fields.Parabolic(2, 3),
+        fields.Potential(2, 3),
+        fields.Shallow(2, 3),
+        bases.Constant(),
+        bases.PiecewiseConstant(3),
+        bases.PiecewiseLinear(2),
+        bases.Legendre(2),
+        bases.BSpline(4),
+        steps.Equal(3),
+        steps.Given([0.0, 0.2, 1.0]),
+        tableaus.get("dopri5"),
+        packing.Layout({"W": (2, 3), "b": ()}),
+        losses.Regression(),
+        losses.Logistic(),
+        losses.Softmax(),
+        NORMAL,
+        densities.GaussianMixture([0.5, 0.5], np.eye(2), 1.0),
+        densities.Empirical(np.eye(2)),
+        BUMP,
+        games.Quadratic(1.0, [0.0, 1.0]),
+        games.Nothing(),
+        BUMP + BUMP,
+        GAME,
+        GAME.running_cost,
+        GAME.interaction,
+        GAME.terminal_cost,
+        games.CrossEntropy(NORMAL),
+    )
+}
 MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games, losses)
 over_all = pytest.mark.parametrize("kind", MADE, ids=lambda kind: kind.__name__)
 
@@ -136,9 +164,11 @@ def test_copies_compute_the_same():
         assert other.value(weights, x) == problem.value(weights, x)
     problem = MADE[refode.Supervised]
     for other in same_again(problem):
-        for a, b in zip(other.value_and_gradient(problem.initial(), x, [0, 1, 1, 0, 1]),
-                        problem.value_and_gradient(problem.initial(), x, [0, 1, 1, 0, 1]),
-                        strict=True):  # fmt: skip
+        for a, b in zip(
+            other.value_and_gradient(problem.initial(), x, [0, 1, 1, 0, 1]),
+            problem.value_and_gradient(problem.initial(), x, [0, 1, 1, 0, 1]),
+            strict=True,
+        ):
             np.testing.assert_array_equal(a, b)
 
 

@@ -20,10 +20,18 @@ EXACT = [t for t in ALL if t.exact]
 PAIRS = [t for t in ALL if t.b_embedded is not None]
 
 EXPECTED = {  # order, stages, embedded order, stages that propagate
-    "euler": (1, 1, None, 1), "midpoint": (2, 2, None, 2), "heun": (2, 2, None, 2),
-    "ralston": (2, 2, None, 2), "ssprk3": (3, 3, None, 3), "kutta3": (3, 3, None, 3),
-    "bogacki_shampine": (3, 4, 2, 3), "rk4": (4, 4, None, 4), "rk4_38": (4, 4, None, 4),
-    "dopri5": (5, 7, 4, 6), "tsit5": (5, 7, 4, 6), "butcher6": (6, 7, None, 7),
+    "euler": (1, 1, None, 1),
+    "midpoint": (2, 2, None, 2),
+    "heun": (2, 2, None, 2),
+    "ralston": (2, 2, None, 2),
+    "ssprk3": (3, 3, None, 3),
+    "kutta3": (3, 3, None, 3),
+    "bogacki_shampine": (3, 4, 2, 3),
+    "rk4": (4, 4, None, 4),
+    "rk4_38": (4, 4, None, 4),
+    "dopri5": (5, 7, 4, 6),
+    "tsit5": (5, 7, 4, 6),
+    "butcher6": (6, 7, None, 7),
     "fehlberg8": (8, 13, 7, 12),
 }
 
@@ -64,8 +72,9 @@ def test_trees_and_densities_meet_the_two_counting_identities(n):
     trees = oc.rooted_trees(n)
     # labelled rooted trees: Cayley's n^(n-1); monotonically labelled ones: (n-1)!
     assert sum(Fraction(math.factorial(n), symmetry(t)) for t in trees) == n ** (n - 1)
-    assert sum(Fraction(math.factorial(n), symmetry(t) * oc.density(t))
-               for t in trees) == math.factorial(n - 1)
+    assert sum(
+        Fraction(math.factorial(n), symmetry(t) * oc.density(t)) for t in trees
+    ) == math.factorial(n - 1)
 
 
 def test_elementary_weights_of_all_trees_up_to_four_nodes_are_the_textbook_ones():
@@ -73,10 +82,14 @@ def test_elementary_weights_of_all_trees_up_to_four_nodes_are_the_textbook_ones(
     A, b = np.tril(rng.normal(size=(4, 4)), -1), rng.normal(size=4)
     c = A.sum(axis=1)
     textbook = {
-        (): b.sum() - 1, ((),): b @ c - 1 / 2,
-        ((), ()): b @ c**2 - 1 / 3, (((),),): b @ A @ c - 1 / 6,
-        ((), (), ()): b @ c**3 - 1 / 4, ((), ((),)): b @ (c * (A @ c)) - 1 / 8,
-        (((), ()),): b @ A @ c**2 - 1 / 12, ((((),),),): b @ A @ A @ c - 1 / 24,
+        (): b.sum() - 1,
+        ((),): b @ c - 1 / 2,
+        ((), ()): b @ c**2 - 1 / 3,
+        (((),),): b @ A @ c - 1 / 6,
+        ((), (), ()): b @ c**3 - 1 / 4,
+        ((), ((),)): b @ (c * (A @ c)) - 1 / 8,
+        (((), ()),): b @ A @ c**2 - 1 / 12,
+        ((((),),),): b @ A @ A @ c - 1 / 24,
     }
     found = oc.residuals(A.tolist(), b.tolist(), 4)
     assert found.keys() == textbook.keys()
@@ -84,18 +97,21 @@ def test_elementary_weights_of_all_trees_up_to_four_nodes_are_the_textbook_ones(
         assert residual == pytest.approx(textbook[tree], abs=tolerances.TREE_WEIGHT_ROUNDING)
         weight = oc.elementary_weight(A.tolist(), b.tolist(), tree)
         assert weight - 1 / oc.density(tree) == pytest.approx(
-            residual, abs=tolerances.TREE_WEIGHT_ROUNDING)
+            residual, abs=tolerances.TREE_WEIGHT_ROUNDING
+        )
 
 
 # --- the shipped tableaus -------------------------------------------------------------------
 
 
 def test_the_promised_schemes_are_there():
-    assert {t.name: (t.order, t.n_stages, t.embedded_order, t.propagating().n_stages)
-            for t in ALL} == EXPECTED
+    assert {
+        t.name: (t.order, t.n_stages, t.embedded_order, t.propagating().n_stages) for t in ALL
+    } == EXPECTED
     assert [t.name for t in ALL if not t.exact] == ["tsit5"]
-    assert all(len(t.reference) > 40 and re.search(r"\b1[789]\d\d|\b20\d\d", t.reference)
-               for t in ALL)
+    assert all(
+        len(t.reference) > 40 and re.search(r"\b1[789]\d\d|\b20\d\d", t.reference) for t in ALL
+    )
 
 
 @every
@@ -125,13 +141,17 @@ def test_tsit5_meets_its_order_conditions_to_its_printed_digits(weights, order):
     t = tableaus.get("tsit5")
     assert t.digits == 16
     found = oc.residuals(t.A, getattr(t, weights), order + 1)
-    worst = {n: max(abs(r) for tree, r in found.items() if oc.n_nodes(tree) == n)
-             for n in range(1, order + 2)}
+    worst = {
+        n: max(abs(r) for tree, r in found.items() if oc.n_nodes(tree) == n)
+        for n in range(1, order + 2)
+    }
     assert max(worst[n] for n in range(1, order + 1)) <= tolerances.TSIT5_PRINTED_DIGITS
     # what the tolerance lets through is nowhere near what a wrong order looks like
     assert worst[order + 1] > 1e6 * tolerances.TSIT5_PRINTED_DIGITS
-    assert oc.order_of(t.A, getattr(t, weights), t.c,
-                       tolerance=tolerances.TSIT5_PRINTED_DIGITS) == order
+    assert (
+        oc.order_of(t.A, getattr(t, weights), t.c, tolerance=tolerances.TSIT5_PRINTED_DIGITS)
+        == order
+    )
 
 
 @every
@@ -167,13 +187,30 @@ def test_a_method_that_needs_all_its_stages_propagates_as_it_is():
 
 
 def test_a_stage_that_is_read_by_a_later_one_alone_is_kept():
-    t = Tableau("two_in_a_row", [[0, 0, 0], ["1/2", 0, 0], [0, "1/2", 0]], [0, 0, 1],
-                [0, "1/2", "1/2"], 2, "")
+    t = Tableau(
+        "two_in_a_row",
+        [[0, 0, 0], ["1/2", 0, 0], [0, "1/2", 0]],
+        [0, 0, 1],
+        [0, "1/2", "1/2"],
+        2,
+        "",
+    )
     assert t.propagating() is t
-    shortened = Tableau("skips", [[0, 0, 0], [1, 0, 0], ["1/2", 0, 0]], [0, 0, 1],
-                        [0, 1, "1/2"], 2, "", [0, 1, 0], 1).propagating()
+    shortened = Tableau(
+        "skips",
+        [[0, 0, 0], [1, 0, 0], ["1/2", 0, 0]],
+        [0, 0, 1],
+        [0, 1, "1/2"],
+        2,
+        "",
+        [0, 1, 0],
+        1,
+    ).propagating()
     assert (shortened.A, shortened.b, shortened.c) == (
-        ((0, 0), (Fraction(1, 2), 0)), (0, 1), (0, Fraction(1, 2)))
+        ((0, 0), (Fraction(1, 2), 0)),
+        (0, 1),
+        (0, Fraction(1, 2)),
+    )
 
 
 # --- order by power series: no trees --------------------------------------------------------
@@ -195,8 +232,10 @@ def field(t, y):
     u, v = y
     square, product, forced = times(v, v), times(u, v), times(t, u)
     one = [1] + [0] * (len(t) - 1)
-    return [[a + b + e for a, b, e in zip(square, forced, one, strict=True)],
-            [a - b / 2 + e for a, b, e in zip(product, u, times(t, t), strict=True)]]
+    return [
+        [a + b + e for a, b, e in zip(square, forced, one, strict=True)],
+        [a - b / 2 + e for a, b, e in zip(product, u, times(t, t), strict=True)],
+    ]
 
 
 def start(n):
@@ -208,16 +247,26 @@ def taylor(n):
     t = [Fraction(0), Fraction(1)] + [Fraction(0)] * (n - 1)
     y = start(n)
     for _ in range(n):
-        y = [[y0[0], *(f / (k + 1) for k, f in enumerate(rate[:-1]))]
-             for y0, rate in zip(start(n), field(t, y), strict=True)]
+        y = [
+            [y0[0], *(f / (k + 1) for k, f in enumerate(rate[:-1]))]
+            for y0, rate in zip(start(n), field(t, y), strict=True)
+        ]
     return y
 
 
 def one_step(A, b, c, n):
     """One step's result as a series to h^n, one stage after the other."""
+
     def ahead(weights, rates):
-        return [[y_k + sum(w * r[m][k - 1] for w, r in zip(weights, rates, strict=False))
-                 if k else y_k for k, y_k in enumerate(y0)] for m, y0 in enumerate(start(n))]
+        return [
+            [
+                y_k + sum(w * r[m][k - 1] for w, r in zip(weights, rates, strict=False))
+                if k
+                else y_k
+                for k, y_k in enumerate(y0)
+            ]
+            for m, y0 in enumerate(start(n))
+        ]
 
     rates = []
     for i, c_i in enumerate(c):
@@ -239,7 +288,8 @@ def test_one_step_agrees_with_the_taylor_series_to_the_order_and_no_further(t):
     assert agreement(t, t.b, t.order, tolerance) == [True] * (t.order + 1) + [False]
     if t.b_embedded is not None:
         assert agreement(t, t.b_embedded, t.embedded_order, tolerance) == [True] * (
-            t.embedded_order + 1) + [False]
+            t.embedded_order + 1
+        ) + [False]
 
 
 # --- that each name is the method it says ---------------------------------------------------
@@ -249,7 +299,7 @@ def test_one_step_agrees_with_the_taylor_series_to_the_order_and_no_further(t):
 def test_scipy_has_the_same_pair(name, solver):
     t = tableaus.get(name)
     A, b, c = t.propagating().as_floats()
-    np.testing.assert_array_equal(A[:, :solver.A.shape[1]], solver.A[:, :len(A)])
+    np.testing.assert_array_equal(A[:, : solver.A.shape[1]], solver.A[:, : len(A)])
     np.testing.assert_array_equal(b, solver.B)
     np.testing.assert_array_equal(c, solver.C)
     difference = [float(e - w) for w, e in zip(t.b, t.b_embedded, strict=True)]
@@ -259,9 +309,15 @@ def test_scipy_has_the_same_pair(name, solver):
 
 def test_the_small_methods_are_the_ones_their_names_say():
     F = Fraction
-    nodes = {"midpoint": (0, F(1, 2)), "heun": (0, 1), "ralston": (0, F(2, 3)),
-             "ssprk3": (0, 1, F(1, 2)), "kutta3": (0, F(1, 2), 1),
-             "rk4": (0, F(1, 2), F(1, 2), 1), "rk4_38": (0, F(1, 3), F(2, 3), 1)}
+    nodes = {
+        "midpoint": (0, F(1, 2)),
+        "heun": (0, 1),
+        "ralston": (0, F(2, 3)),
+        "ssprk3": (0, 1, F(1, 2)),
+        "kutta3": (0, F(1, 2), 1),
+        "rk4": (0, F(1, 2), F(1, 2), 1),
+        "rk4_38": (0, F(1, 3), F(2, 3), 1),
+    }
     for name, c in nodes.items():
         assert tableaus.get(name).c == c
     assert tableaus.get("rk4").A[2] == (0, F(1, 2), 0, 0)
@@ -274,12 +330,16 @@ def test_ssprk3_is_a_convex_combination_of_euler_steps():
 
     def euler(y, time):  # y + h f(time h, y)
         rate = field([Fraction(0), Fraction(time)] + [Fraction(0)] * (n - 1), y)
-        return [[a + r for a, r in zip(y_m, [0, *r_m[:-1]], strict=True)]
-                for y_m, r_m in zip(y, rate, strict=True)]
+        return [
+            [a + r for a, r in zip(y_m, [0, *r_m[:-1]], strict=True)]
+            for y_m, r_m in zip(y, rate, strict=True)
+        ]
 
     def mix(w, x, y):
-        return [[w * a + (1 - w) * b for a, b in zip(p, q, strict=True)]
-                for p, q in zip(x, y, strict=True)]
+        return [
+            [w * a + (1 - w) * b for a, b in zip(p, q, strict=True)]
+            for p, q in zip(x, y, strict=True)
+        ]
 
     y0 = start(n)
     second = mix(Fraction(3, 4), y0, euler(euler(y0, 0), 1))
@@ -303,8 +363,9 @@ def test_floats_are_the_nearest_doubles_in_c_order(t):
 def test_the_drawn_table_reads_back(t):
     title, _, drawn = str(t).partition("\n")
     assert title.startswith(f"{t.name}, order {t.order}")
-    again = Tableau.from_text(t.name, t.order, t.reference, drawn, t.embedded_order, t.exact,
-                              t.digits)
+    again = Tableau.from_text(
+        t.name, t.order, t.reference, drawn, t.embedded_order, t.exact, t.digits
+    )
     assert again == t
     assert hash(again) == hash(t)
 
@@ -320,29 +381,38 @@ def test_get_takes_a_name_or_a_tableau():
     assert all(repr(name) in str(caught.value) for name in tableaus.names())
 
 
-GOOD = {"name": "heun", "A": [[0, 0], [1, 0]], "b": ["1/2", "1/2"], "c": [0, 1], "order": 2,
-        "reference": ""}
+GOOD = {
+    "name": "heun",
+    "A": [[0, 0], [1, 0]],
+    "b": ["1/2", "1/2"],
+    "c": [0, 1],
+    "order": 2,
+    "reference": "",
+}
 
 
-@pytest.mark.parametrize(("change", "error", "message"), [
-    ({"A": []}, ValueError, "A: got no rows"),
-    ({"A": [[0, 0], [1]]}, ValueError, "A: got 1 entries, wanted 2"),
-    ({"A": [[0, 0], [1, "1/3"]]}, ValueError, "A: got row 1 = 1, 1/3, wanted a strictly lower"),
-    ({"A": [[0, 1], [1, 0]]}, ValueError, "A: got row 0 = 0, 1, wanted a strictly lower"),
-    ({"b": [1]}, ValueError, "b: got 1 entries, wanted 2"),
-    ({"b": [float("nan"), 1]}, ValueError, "b: got nan"),
-    ({"b": [float("inf"), 1]}, ValueError, "b: got inf"),
-    ({"b": ["1/0", 1]}, ValueError, "b: got '1/0'"),
-    ({"c": ["half", 1]}, ValueError, "c: got 'half'"),
-    ({"c": [0, 1j]}, TypeError, "c: got 1j"),
-    ({"c": [0, None]}, TypeError, "c: got None"),
-    ({"order": 0}, ValueError, "order: got 0"),
-    ({"order": 2.0}, TypeError, "order: got 2.0"),
-    ({"b_embedded": [1, 0]}, ValueError, "b_embedded, embedded_order: got one without"),
-    ({"embedded_order": 1}, ValueError, "b_embedded, embedded_order: got one without"),
-    ({"b_embedded": [1], "embedded_order": 1}, ValueError, "b_embedded: got 1 entries"),
-    ({"b_embedded": [1, 0], "embedded_order": -1}, ValueError, "embedded_order: got -1"),
-])
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"A": []}, ValueError, "A: got no rows"),
+        ({"A": [[0, 0], [1]]}, ValueError, "A: got 1 entries, wanted 2"),
+        ({"A": [[0, 0], [1, "1/3"]]}, ValueError, "A: got row 1 = 1, 1/3, wanted a strictly lower"),
+        ({"A": [[0, 1], [1, 0]]}, ValueError, "A: got row 0 = 0, 1, wanted a strictly lower"),
+        ({"b": [1]}, ValueError, "b: got 1 entries, wanted 2"),
+        ({"b": [float("nan"), 1]}, ValueError, "b: got nan"),
+        ({"b": [float("inf"), 1]}, ValueError, "b: got inf"),
+        ({"b": ["1/0", 1]}, ValueError, "b: got '1/0'"),
+        ({"c": ["half", 1]}, ValueError, "c: got 'half'"),
+        ({"c": [0, 1j]}, TypeError, "c: got 1j"),
+        ({"c": [0, None]}, TypeError, "c: got None"),
+        ({"order": 0}, ValueError, "order: got 0"),
+        ({"order": 2.0}, TypeError, "order: got 2.0"),
+        ({"b_embedded": [1, 0]}, ValueError, "b_embedded, embedded_order: got one without"),
+        ({"embedded_order": 1}, ValueError, "b_embedded, embedded_order: got one without"),
+        ({"b_embedded": [1], "embedded_order": 1}, ValueError, "b_embedded: got 1 entries"),
+        ({"b_embedded": [1, 0], "embedded_order": -1}, ValueError, "embedded_order: got -1"),
+    ],
+)
 def test_a_bad_tableau_is_refused_by_name(change, error, message):
     assert Tableau(**GOOD).n_stages == 2
     with refused(error, message):
@@ -355,19 +425,22 @@ def test_a_table_without_weights_is_refused(text):
         Tableau.from_text("bad", 1, "", text)
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: oc.rooted_trees(0), "order: got 0"),
-    (lambda: oc.rooted_trees(10), "order: got 10"),
-    (lambda: oc.rooted_trees(True), "order: got True"),
-    (lambda: oc.residuals([[0]], [1], 2.0), "order: got 2.0"),
-    (lambda: oc.residuals([[0, 0]], [1], 1), "A: got rows of lengths [2]"),
-    (lambda: oc.residuals([], [], 1), "A: got rows of lengths []"),
-    (lambda: oc.residuals([[0]], [1, 0], 1), "b: got 2 entries"),
-    (lambda: oc.consistency([[0]], []), "c: got 0 entries"),
-    (lambda: oc.order_of([[0]], [1], [1]), "c: got c[0] = 1, off by 1"),
-    (lambda: oc.order_of([[0]], [1], [float("nan")]), "c: got c[0] = nan"),
-    (lambda: oc.order_of([[0]], [1], [0], up_to=0), "order: got 0"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: oc.rooted_trees(0), "order: got 0"),
+        (lambda: oc.rooted_trees(10), "order: got 10"),
+        (lambda: oc.rooted_trees(True), "order: got True"),
+        (lambda: oc.residuals([[0]], [1], 2.0), "order: got 2.0"),
+        (lambda: oc.residuals([[0, 0]], [1], 1), "A: got rows of lengths [2]"),
+        (lambda: oc.residuals([], [], 1), "A: got rows of lengths []"),
+        (lambda: oc.residuals([[0]], [1, 0], 1), "b: got 2 entries"),
+        (lambda: oc.consistency([[0]], []), "c: got 0 entries"),
+        (lambda: oc.order_of([[0]], [1], [1]), "c: got c[0] = 1, off by 1"),
+        (lambda: oc.order_of([[0]], [1], [float("nan")]), "c: got c[0] = nan"),
+        (lambda: oc.order_of([[0]], [1], [0], up_to=0), "order: got 0"),
+    ],
+)
 def test_order_conditions_refuse_bad_input(call, message):
     with refused(ValueError, message):
         call()

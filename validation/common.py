@@ -14,8 +14,14 @@ from typing import Any
 
 # Okabe and Ito's colours, told apart by colour-blind readers too
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, GREY = (
-    "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#6E6E6E",
-)  # fmt: skip
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#6E6E6E",
+)
 
 STYLE = {
     "font.size": 11,
@@ -45,9 +51,12 @@ def arguments(description: str, name: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("results") / name, metavar="DIR",
+        "--out",
+        type=Path,
+        default=Path("results") / name,
+        metavar="DIR",
         help="folder for everything that is written (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--quick", action="store_true", help="fewer and smaller cases")
     return parser
 

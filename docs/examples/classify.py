@@ -21,7 +21,9 @@ cuts = test_x @ np.stack([np.cos(angles), np.sin(angles)]) > 0.0
 straight = (cuts == test_y[:, None]).mean(axis=0).max()
 
 print(f"{result.message.split(':')[0]} after {result.nit} iterations")
-print(f"points of training with the right label: "
-      f"{(problem.predict_label(result.x, x) == y).mean():.1%}")
+print(
+    f"points of training with the right label: "
+    f"{(problem.predict_label(result.x, x) == y).mean():.1%}"
+)
 print(f"new points with the right label: {right.mean():.1%}")
 print(f"by a straight cut through the middle: {straight:.1%}")

@@ -1,6 +1,6 @@
 """A crowd walks around an obstacle, and pays less than by walking straight.
 
-    python crowd.py [FOLDER]     saves crowd.png and crowd.pdf there
+python crowd.py [FOLDER]     saves crowd.png and crowd.pdf there
 """
 
 import sys
@@ -28,15 +28,21 @@ paths = problem.trajectory(result.x, x, n_steps=64)
 way = target.mean - initial.mean
 times = np.linspace(0.0, 1.0, 65)
 straight = x + times[:, None, None] * way
-paid = {"L": 0.5 * way @ way, "G": 0.0, "F": entropy * initial.log_density(x).mean()
-        + np.trapezoid([obstacle.value(z).mean() for z in straight], times)}
+paid = {
+    "L": 0.5 * way @ way,
+    "G": 0.0,
+    "F": entropy * initial.log_density(x).mean()
+    + np.trapezoid([obstacle.value(z).mean() for z in straight], times),
+}
 
 for name, c in (("around", costs), ("straight", paid)):
     terms = f"motion {c['L']:.2f}, obstacle and entropy {c['F']:.2f}, arrival {c['G']:.2f}"
     print(f"{name}: {terms}, together {c['L'] + c['F'] + c['G']:.2f}")
 nearest = np.linalg.norm(paths - obstacle.density.mean, axis=2).min(axis=0)
-print(f"the nearest that agents come to the obstacle's centre: {nearest.mean():.2f} on average, "
-      f"straight {np.abs(x[:, 0] + 0.5).mean():.2f}")
+print(
+    f"the nearest that agents come to the obstacle's centre: {nearest.mean():.2f} on average, "
+    f"straight {np.abs(x[:, 0] + 0.5).mean():.2f}"
+)
 
 if len(sys.argv) > 1:
     from refode import plotting

@@ -1,6 +1,6 @@
 """The density of a toy set by a continuous normalizing flow, and samples of it.
 
-    python density.py [FOLDER]     saves density.png and density.pdf there
+python density.py [FOLDER]     saves density.png and density.pdf there
 """
 
 import sys

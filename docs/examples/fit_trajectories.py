@@ -29,7 +29,10 @@ class Trajectories:
 problem, start = Trajectories(), ode.initial(seed=0)
 report = refode.verify.check_gradient(
     lambda theta: problem.value_and_gradient(theta, x, observed)[0],
-    lambda theta: problem.value_and_gradient(theta, x, observed)[1], start, print_table=False)
+    lambda theta: problem.value_and_gradient(theta, x, observed)[1],
+    start,
+    print_table=False,
+)
 print(f"gradient right: {report.passed}, an error of {report.smallest_detectable:.0e} would show")
 
 result = refode.train(problem, x, observed, theta0=start, tolerance=1e-10, progress=False)

@@ -17,8 +17,12 @@ result = refode.train_resampled(problem, n_samples=1024, every=50, max_iter=200,
 # Arriving is rewarded, not demanded: the optimum ends in `end`, a little short of the target.
 end = relaxed_transport(source, target, alpha, beta)
 ratio, off = np.linalg.solve(target.covariance, end.covariance), target.mean - end.mean
-kl = 0.5 * (np.trace(ratio) - 2.0 - np.linalg.slogdet(ratio)[1]
-            + off @ np.linalg.solve(target.covariance, off))
+kl = 0.5 * (
+    np.trace(ratio)
+    - 2.0
+    - np.linalg.slogdet(ratio)[1]
+    + off @ np.linalg.solve(target.covariance, off)
+)
 optimum = 0.5 * alpha * bures_distance2(source, end) + beta * kl
 
 x = source.sample(20000, seed=99)

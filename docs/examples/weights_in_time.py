@@ -26,8 +26,13 @@ def problem(basis):
 
 
 print("basis                 weights   r.m.s. error")
-for basis in (bases.Constant(), bases.PiecewiseConstant(4), bases.PiecewiseLinear(5),
-              bases.Legendre(4), bases.BSpline(5)):  # fmt: skip
+for basis in (
+    bases.Constant(),
+    bases.PiecewiseConstant(4),
+    bases.PiecewiseLinear(5),
+    bases.Legendre(4),
+    bases.BSpline(5),
+):
     one = problem(basis)
     theta = refode.train(one, x, y, max_iter=300, progress=False).x
     off = np.sqrt(np.mean((one.predict(theta, x) - y) ** 2))

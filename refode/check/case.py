@@ -17,8 +17,19 @@ Array = NDArray[np.float64]
 Document = dict[str, Any]
 
 #: Numbers among a case's settings, stored as decimals, and arrays of such.
-NUMBERS = ("tikhonov", "smoothness", "transport", "alpha", "terminal", "entropy", "hjb",
-           "hjb_terminal", "height", "stiffness", "gamma")  # fmt: skip
+NUMBERS = (
+    "tikhonov",
+    "smoothness",
+    "transport",
+    "alpha",
+    "terminal",
+    "entropy",
+    "hjb",
+    "hjb_terminal",
+    "height",
+    "stiffness",
+    "gamma",
+)
 ARRAYS = ("weights", "means", "covariances", "mean", "covariance", "centre")
 
 
@@ -108,12 +119,21 @@ class Case:
         start, end = (float(Fraction(t)) for t in document["t_span"])
         first, last = (float(Fraction(t)) for t in document["along"])
         return cls(
-            document["name"], document["about"], document["problem"]["type"],
-            _settings(document["field"]), _settings(document["problem"]), dict(document["basis"]),
-            _scheme(document["scheme"]), document["n_steps"], (start, end), (first, last),
-            blocks["theta"], blocks["direction"], **alone,
+            document["name"],
+            document["about"],
+            document["problem"]["type"],
+            _settings(document["field"]),
+            _settings(document["problem"]),
+            dict(document["basis"]),
+            _scheme(document["scheme"]),
+            document["n_steps"],
+            (start, end),
+            (first, last),
+            blocks["theta"],
+            blocks["direction"],
+            **alone,
             document=without_results(document),
-        )  # fmt: skip
+        )
 
     @property
     def h(self) -> float:

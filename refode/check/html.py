@@ -63,18 +63,20 @@ def page(outcome: Outcome) -> str:
     """
     verdict = headline(outcome)
     title = f"refode check: {outcome.target}"
-    inside = "\n".join([
-        f"<h1>{_text(title)}</h1>",
-        f'<p class="dim">{_text(_how(outcome))}</p>',
-        f'<p><span class="verdict {_class(verdict)}">{_text(verdict.capitalize())}.</span> '
-        f"{_text(summary(outcome))}</p>",
-        *_findings(outcome),
-        "<h2>By quantity</h2>",
-        _quantities(outcome),
-        *_skipped(outcome),
-        *_pictures(outcome),
-        *_arrays(outcome),
-    ])  # fmt: skip
+    inside = "\n".join(
+        [
+            f"<h1>{_text(title)}</h1>",
+            f'<p class="dim">{_text(_how(outcome))}</p>',
+            f'<p><span class="verdict {_class(verdict)}">{_text(verdict.capitalize())}.</span> '
+            f"{_text(summary(outcome))}</p>",
+            *_findings(outcome),
+            "<h2>By quantity</h2>",
+            _quantities(outcome),
+            *_skipped(outcome),
+            *_pictures(outcome),
+            *_arrays(outcome),
+        ]
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -127,19 +129,32 @@ def _findings(outcome: Outcome) -> list[str]:
 
 def _quantities(outcome: Outcome) -> str:
     head = [
-        ("quantity", ""), ("cases", "n"), ("arrays right", "n"), ("worst error", "n"),
-        ("digits", "n"), ("error / explained", "n"), ("in", ""), ("error seen from", "n"),
-        ("model", ""), ("verdict", ""),
-    ]  # fmt: skip
+        ("quantity", ""),
+        ("cases", "n"),
+        ("arrays right", "n"),
+        ("worst error", "n"),
+        ("digits", "n"),
+        ("error / explained", "n"),
+        ("in", ""),
+        ("error seen from", "n"),
+        ("model", ""),
+        ("verdict", ""),
+    ]
     rows = [
         [
-            line.quantity, f"{line.cases:,}",
+            line.quantity,
+            f"{line.cases:,}",
             f"{line.right:,} of {line.right + line.wrong + line.invalid:,}",
-            number(line.error), digits(line.digits), number(line.ratio), line.where,
-            span(line.seen_from), line.model, line.verdict,
+            number(line.error),
+            digits(line.digits),
+            number(line.ratio),
+            line.where,
+            span(line.seen_from),
+            line.model,
+            line.verdict,
         ]
         for line in lines(outcome)
-    ]  # fmt: skip
+    ]
     note = (
         "Errors are relative to the largest entry of the array; the worst one is the largest "
         "multiple of what rounding explains. A relative error as large as those of <i>error "
@@ -172,12 +187,18 @@ def _skipped(outcome: Outcome) -> list[str]:
 
 def _pictures(outcome: Outcome) -> list[str]:
     drawn = (
-        ("Correct digits by case and quantity", plots.heatmap(outcome),
-         "A colour for every case and quantity, white where the case has no such quantity; "
-         "failing ones are marked."),
-        ("Errors beside what rounding explains", plots.strip(outcome),
-         "A point for every array; to the right of the line, rounding explains it no more."),
-    )  # fmt: skip
+        (
+            "Correct digits by case and quantity",
+            plots.heatmap(outcome),
+            "A colour for every case and quantity, white where the case has no such quantity; "
+            "failing ones are marked.",
+        ),
+        (
+            "Errors beside what rounding explains",
+            plots.strip(outcome),
+            "A point for every array; to the right of the line, rounding explains it no more.",
+        ),
+    )
     made = []
     for title, svg, caption in drawn:
         if svg is not None:
@@ -204,10 +225,17 @@ def _arrays(outcome: Outcome) -> list[str]:
     rows = sorted(outcome.rows, key=lambda row: order.get(row.verdict, 3))
     shown = rows[:MOST_ARRAYS]
     head = [
-        ("case", ""), ("quantity", ""), ("error", "n"), ("relative", "n"), ("digits", "n"),
-        ("error / explained", "n"), ("seen from", "n"), ("model", ""), ("remark", ""),
+        ("case", ""),
+        ("quantity", ""),
+        ("error", "n"),
+        ("relative", "n"),
+        ("digits", "n"),
+        ("error / explained", "n"),
+        ("seen from", "n"),
+        ("model", ""),
+        ("remark", ""),
         ("verdict", ""),
-    ]  # fmt: skip
+    ]
     table = _table(head, (_array(row, outcome.precision) for row in shown))
     rest = len(rows) - len(shown)
     more = f" (failing ones first; {rest:,} more are in report.json)" if rest else ""
@@ -221,7 +249,14 @@ def _arrays(outcome: Outcome) -> list[str]:
 def _array(row: Row, precision: str) -> list[str]:
     remark = row.reason or (said(row, precision) if row.verdict == INVALID else "")
     return [
-        row.case, row.quantity or WHOLE, number(row.error), number(relative(row)),
-        digits(row.digits), number(ratio(row)), number(row.smallest), row.model, remark,
+        row.case,
+        row.quantity or WHOLE,
+        number(row.error),
+        number(relative(row)),
+        digits(row.digits),
+        number(ratio(row)),
+        number(row.smallest),
+        row.model,
+        remark,
         row.verdict,
-    ]  # fmt: skip
+    ]

@@ -128,11 +128,14 @@ class Outcome:
     def record(self) -> dict[str, Any]:
         """As JSON can hold it, but for NaN and infinity."""
         return {
-            "target": self.target, "precision": self.precision, "passed": self.passed,
-            "seconds": self.seconds, "findings": [asdict(f) for f in self.findings],
+            "target": self.target,
+            "precision": self.precision,
+            "passed": self.passed,
+            "seconds": self.seconds,
+            "findings": [asdict(f) for f in self.findings],
             "shrunk": self.shrunk,
             "rows": [asdict(row) | {"digits": row.digits} for row in self.rows],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True)
@@ -182,9 +185,14 @@ def _group(name: str, rows: list[Row]) -> Group:
     count = {v: sum(r.verdict == v for r in rows) for v in (RIGHT, WRONG, INVALID, SKIPPED)}
     worst = max(compared(rows), key=_severity, default=None)
     return Group(
-        name or "(whole case)", len({r.case for r in rows}),
-        count[RIGHT], count[WRONG], count[INVALID], count[SKIPPED], worst,
-    )  # fmt: skip
+        name or "(whole case)",
+        len({r.case for r in rows}),
+        count[RIGHT],
+        count[WRONG],
+        count[INVALID],
+        count[SKIPPED],
+        worst,
+    )
 
 
 def _severity(row: Row) -> float:

@@ -43,30 +43,49 @@ def heatmap(outcome: Outcome) -> bytes | None:
     by_row = rows_of(outcome)
     columns = [line.quantity for line in table]
     n_rows, n_columns = len(by_row), len(columns)
-    made = plotting.figure(2.4 + 0.27 * max(n_columns, LEAST_COLUMNS),
-                           1.0 + 0.13 * max(n_rows, LEAST_ROWS))  # fmt: skip
+    made = plotting.figure(
+        2.4 + 0.27 * max(n_columns, LEAST_COLUMNS), 1.0 + 0.13 * max(n_rows, LEAST_ROWS)
+    )
     panel = made.subplots()
     cells = [_cells(rows, columns) for rows in by_row.values()]
     values = np.ma.masked_invalid(np.array([[c[0] for c in row] for row in cells]))
     mesh = panel.pcolormesh(
-        values, cmap="YlGnBu", vmin=0, vmax=DIGITS, edgecolors="white", linewidth=0.5,
+        values,
+        cmap="YlGnBu",
+        vmin=0,
+        vmax=DIGITS,
+        edgecolors="white",
+        linewidth=0.5,
         rasterized=values.size > 200,
-    )  # fmt: skip
+    )
     _mark(panel, cells)
     panel.set_ylim(max(n_rows, LEAST_ROWS), 0)
     panel.set_xlim(0, max(n_columns, LEAST_COLUMNS))
     panel.xaxis.tick_top()
     panel.set_xticks(np.arange(n_columns) + 0.5)
-    panel.set_xticklabels(map(_ascii, columns), rotation=60, ha="left", va="bottom",
-                          rotation_mode="anchor", parse_math=False)  # fmt: skip
+    panel.set_xticklabels(
+        map(_ascii, columns),
+        rotation=60,
+        ha="left",
+        va="bottom",
+        rotation_mode="anchor",
+        parse_math=False,
+    )
     panel.set_yticks(np.arange(n_rows) + 0.5)
     panel.set_yticklabels(map(_ascii, by_row), fontsize=6, parse_math=False)
     panel.tick_params(length=0)
     for spine in panel.spines.values():
         spine.set_visible(False)
     if not np.all(values.mask):
-        bar = made.colorbar(mesh, ax=panel, shrink=min(1.0, 14 / n_rows), aspect=12, pad=0.02,
-                            ticks=range(0, DIGITS + 1, 4), anchor=(0.0, 1.0))  # fmt: skip
+        bar = made.colorbar(
+            mesh,
+            ax=panel,
+            shrink=min(1.0, 14 / n_rows),
+            aspect=12,
+            pad=0.02,
+            ticks=range(0, DIGITS + 1, 4),
+            anchor=(0.0, 1.0),
+        )
         bar.set_label("correct digits")
         bar.outline.set_visible(False)
     return _svg(made)
@@ -92,10 +111,11 @@ def rows_of(outcome: Outcome, most: int = MOST_ROWS) -> dict[str, list[Row]]:
         names, size = list(cases), math.ceil(len(cases) / most)
         merged = {names[i]: names[i : i + size] for i in range(0, len(names), size)}
     return {
-        name if len(inside) == 1 else f"{name} ... ({len(inside):,} cases)":
-        [row for case in inside for row in cases[case]]
+        name if len(inside) == 1 else f"{name} ... ({len(inside):,} cases)": [
+            row for case in inside for row in cases[case]
+        ]
         for name, inside in merged.items()
-    }  # fmt: skip
+    }
 
 
 def _cells(rows: list[Row], columns: list[str]) -> list[tuple[float, str]]:
@@ -128,9 +148,13 @@ def _mark(panel: Any, cells: list[list[tuple[float, str]]]) -> None:
             panel.scatter(x, y, label=verdict, clip_on=False, **look)
     if panel.collections[1:]:
         panel.legend(
-            loc="upper left", bbox_to_anchor=(0.0, -0.01), ncol=3, handletextpad=0.2,
-            borderpad=0.2, columnspacing=1.2,
-        )  # fmt: skip
+            loc="upper left",
+            bbox_to_anchor=(0.0, -0.01),
+            ncol=3,
+            handletextpad=0.2,
+            borderpad=0.2,
+            columnspacing=1.2,
+        )
 
 
 def strip(outcome: Outcome) -> bytes | None:
@@ -154,15 +178,24 @@ def strip(outcome: Outcome) -> bytes | None:
     many = len(outcome.rows) > 2000
     for (verdict, (x, y)), colour in zip(points.items(), plotting.CLASSES, strict=True):
         panel.scatter(
-            x, y, s=5 if verdict == RIGHT else 9, color=colour, linewidths=0, label=verdict,
-            alpha=0.35 if many and verdict == RIGHT else 0.8, rasterized=many, clip_on=False,
+            x,
+            y,
+            s=5 if verdict == RIGHT else 9,
+            color=colour,
+            linewidths=0,
+            label=verdict,
+            alpha=0.35 if many and verdict == RIGHT else 0.8,
+            rasterized=many,
+            clip_on=False,
             zorder=3,
-        )  # fmt: skip
+        )
     everything = np.concatenate([x for x, _ in points.values()])
     panel.axvline(1.0, color="black", linewidth=0.8)
     panel.set_xscale("log")
-    panel.set_xlim(max(LOWEST, min(1e-3, everything.min(initial=1.0) / 2)),
-                   min(HIGHEST, max(10.0, 3 * everything.max(initial=1.0))))  # fmt: skip
+    panel.set_xlim(
+        max(LOWEST, min(1e-3, everything.min(initial=1.0) / 2)),
+        min(HIGHEST, max(10.0, 3 * everything.max(initial=1.0))),
+    )
     panel.set_ylim(len(table) - 0.5, -0.5)
     panel.set_yticks(np.arange(len(table)))
     panel.set_yticklabels([_ascii(line.quantity) for line in table], parse_math=False)

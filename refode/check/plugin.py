@@ -20,17 +20,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("refode", "refode: golden cases of continuous-time deep learning")
     group.addoption(
-        "--refode-target", metavar="TARGET",
+        "--refode-target",
+        metavar="TARGET",
         help="a folder of results or module:adapter; every golden case becomes a test",
-    )  # fmt: skip
+    )
     group.addoption(
-        "--refode-precision", metavar="PRECISION", choices=("float64", "float32", "bfloat16"),
+        "--refode-precision",
+        metavar="PRECISION",
+        choices=("float64", "float32", "bfloat16"),
         help="whose rounding is allowed (default: what the adapter says, float64 for folders)",
-    )  # fmt: skip
+    )
     group.addoption(
-        "--refode-timeout", metavar="SECONDS", type=float, default=60.0,
+        "--refode-timeout",
+        metavar="SECONDS",
+        type=float,
+        default=60.0,
         help="time for one case (default: 60)",
-    )  # fmt: skip
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -148,13 +154,18 @@ class CaseItem(pytest.Item):
         count = {v: sum(r.verdict == v for r in rows) for v in (RIGHT, WRONG, INVALID, SKIPPED)}
         compared = count[RIGHT] + count[WRONG] + count[INVALID]
         failing = [row for row in rows if row.failed]
-        return "\n".join([
-            f"{self.name}: {count[RIGHT]} of {counted(compared, 'array')} right, "
-            f"{count[WRONG]} wrong, {count[INVALID]} invalid, {count[SKIPPED]} skipped",
-            *(f"  {r.verdict:<7} {short(r.quantity, 40) or '(whole case)':<18} "
-              f"{said(r, self.precision)}" for r in failing),
-            f"what is probably wrong: refode check {self.config.getoption('refode_target')}",
-        ])  # fmt: skip
+        return "\n".join(
+            [
+                f"{self.name}: {count[RIGHT]} of {counted(compared, 'array')} right, "
+                f"{count[WRONG]} wrong, {count[INVALID]} invalid, {count[SKIPPED]} skipped",
+                *(
+                    f"  {r.verdict:<7} {short(r.quantity, 40) or '(whole case)':<18} "
+                    f"{said(r, self.precision)}"
+                    for r in failing
+                ),
+                f"what is probably wrong: refode check {self.config.getoption('refode_target')}",
+            ]
+        )
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The report alone, without a traceback through refode."""

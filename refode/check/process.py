@@ -16,8 +16,10 @@ from refode.check.protocol import Answer
 #: Seconds that starting may take: importing a large framework counts.
 STARTING = 180.0
 _ERRORS: dict[str, type[Exception]] = {
-    "ValueError": ValueError, "TypeError": TypeError, "ImportError": ImportError,
-}  # fmt: skip
+    "ValueError": ValueError,
+    "TypeError": TypeError,
+    "ImportError": ImportError,
+}
 
 
 class Process:
@@ -50,8 +52,10 @@ class Process:
     def _start(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "refode.check.worker", self.target],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+        )
         self._frames: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(
             target=_read_all, args=(self._process.stdout, self._frames), daemon=True

@@ -30,8 +30,12 @@ def progress(shown: bool) -> Iterator[Callable[[str, int, int], None] | None]:
     if not console.is_terminal or console.is_dumb_terminal:
         yield _lines()
         return
-    columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(),
-               TextColumn("{task.description}"))  # fmt: skip
+    columns = (
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)
 

@@ -29,11 +29,28 @@ Array = NDArray[np.float64]
 
 #: The quantities, upstream first: where an early one is wrong, later ones cannot be right.
 QUANTITIES = (
-    "stages", "slopes", "trace", "phi", "phi_gradient", "phi_time", "phi_laplacian",
-    "trajectory", "log_det", "log_density_path", "outputs", "inverse", "log_density",
-    "transport_cost", "terms", "total", "tangent", "x_bar", "theta_bar", "gradient",
+    "stages",
+    "slopes",
+    "trace",
+    "phi",
+    "phi_gradient",
+    "phi_time",
+    "phi_laplacian",
+    "trajectory",
+    "log_det",
+    "log_density_path",
+    "outputs",
+    "inverse",
+    "log_density",
+    "transport_cost",
+    "terms",
+    "total",
+    "tangent",
+    "x_bar",
+    "theta_bar",
+    "gradient",
     "hessian_vector",
-)  # fmt: skip
+)
 #: Those that come in blocks, as dicts.
 BLOCKED = ("terms", "theta_bar", "gradient", "hessian_vector")
 

@@ -28,8 +28,16 @@ T = TypeVar("T")
 One = Callable[[Sequence[T]], T]
 
 KINDS = ("ode", "supervised", "flow", "game")
-FIELDS = ("Affine", "Shallow", "MLP", "Antisymmetric", "Parabolic", "Hamiltonian", "Leapfrog",
-          "Potential")  # fmt: skip
+FIELDS = (
+    "Affine",
+    "Shallow",
+    "MLP",
+    "Antisymmetric",
+    "Parabolic",
+    "Hamiltonian",
+    "Leapfrog",
+    "Potential",
+)
 #: Fields of two halves, which symplectic schemes move in turn.
 PAIRED = ("Hamiltonian", "Leapfrog")
 #: From the fewest stages to the most.
@@ -37,9 +45,12 @@ SCHEMES = tuple(sorted(tableaus.names(), key=lambda n: tableaus.get(n).propagati
 SYMPLECTIC = tuple(cases.SYMPLECTIC)
 #: Bases with the numbers of coefficients that are drawn.
 BASES = {
-    "Constant": (1,), "PiecewiseConstant": (1, 2, 3, 4), "PiecewiseLinear": (2, 3, 4),
-    "Legendre": (1, 2, 3, 4), "BSpline": (4, 5),
-}  # fmt: skip
+    "Constant": (1,),
+    "PiecewiseConstant": (1, 2, 3, 4),
+    "PiecewiseLinear": (2, 3, 4),
+    "Legendre": (1, 2, 3, 4),
+    "BSpline": (4, 5),
+}
 FORWARD = ((0, 1), (0, 0.5), (-0.25, 1.25), (0.5, 2), (0, 2))
 SPANS = (*FORWARD, (1, 0), (1.25, -0.25))
 
@@ -129,10 +140,11 @@ def _how(one: One, kind: str, name: str) -> Document:
     J = one(BASES[basis])
     split = name in PAIRED and kind in ("ode", "supervised")
     return {
-        "basis": f"{basis} {J}", "n_steps": one(steps(basis, J)),
+        "basis": f"{basis} {J}",
+        "n_steps": one(steps(basis, J)),
         "scheme": one(SCHEMES + 4 * SYMPLECTIC if split else SCHEMES),
         "t_span": one(FORWARD if kind == "game" else SPANS),
-    }  # fmt: skip
+    }
 
 
 def _sizes(one: One, name: str) -> Document:
@@ -180,17 +192,21 @@ def _supervised(one: One, f: Document) -> Document:
     readout = one(options)
     outputs = {"regression": (1, 2, 3), "logistic": (1,), "softmax": (2, 3, 4)}[loss]
     return {
-        "loss": loss, "readout": readout, "outputs": one(outputs) if readout else d,
-        "augment": one(range(d)), "tikhonov": one((0, 0.25, 0.5)),
+        "loss": loss,
+        "readout": readout,
+        "outputs": one(outputs) if readout else d,
+        "augment": one(range(d)),
+        "tikhonov": one((0, 0.25, 0.5)),
         "smoothness": one((0, 0.25, 0.5)),
-    }  # fmt: skip
+    }
 
 
 def _flow(one: One, f: Document) -> Document:
     return {
-        "transport": one((0, 0.5, 0.25)), "tikhonov": one((0, 0.25, 0.5)),
+        "transport": one((0, 0.5, 0.25)),
+        "tikhonov": one((0, 0.25, 0.5)),
         "smoothness": one((0, 0.25, 0.5)),
-    }  # fmt: skip
+    }
 
 
 def _game(one: One, f: Document) -> Document:
@@ -200,19 +216,26 @@ def _game(one: One, f: Document) -> Document:
     alpha = one((0, 1, 0.75, 2) if crossed else (1, 0.75, 2))
     known = not crossed or one((False, True))  # the target: by its density, or by samples
     rules = {
-        "kind": kind, "alpha": alpha, "terminal": one((1, 2, 0.5, 5)),
+        "kind": kind,
+        "alpha": alpha,
+        "terminal": one((1, 2, 0.5, 5)),
         "hjb": one((0, 1, 1.75) if alpha else (0,)),
         "hjb_terminal": one((0, 1, 0.625) if alpha and known else (0,)),
-        "hjb_norm": one(("squared", "absolute")), "entropy": one((0, 0.25, 0.5)),
+        "hjb_norm": one(("squared", "absolute")),
+        "entropy": one((0, 0.25, 0.5)),
         "energy": one(((), ("Quadratic",), ("GaussianBump",), ("GaussianBump", "Quadratic"))),
-        "initial": _shape(one), "target": _shape(one) if known else None,
-    }  # fmt: skip
+        "initial": _shape(one),
+        "target": _shape(one) if known else None,
+    }
     return {"rules": rules, "n_targets": one((1, 2, 3)) if crossed else 0}
 
 
 _SETTINGS: dict[str, Callable[[One, Document], Document]] = {
-    "ode": _ode, "supervised": _supervised, "flow": _flow, "game": _game,
-}  # fmt: skip
+    "ode": _ode,
+    "supervised": _supervised,
+    "flow": _flow,
+    "game": _game,
+}
 
 
 def _shape(one: One) -> tuple[int, str]:
@@ -225,9 +248,11 @@ def _rules(d: int, seed: int, initial: Any, target: Any, energy: Any, **rules: A
     start = _mixture(draws, d, *initial)
     end = None if target is None else _mixture(draws, d, *target)
     return cases.rules(
-        initial=start, target=end, energy=tuple(_energy(draws, d, name) for name in energy),
+        initial=start,
+        target=end,
+        energy=tuple(_energy(draws, d, name) for name in energy),
         **rules,
-    )  # fmt: skip
+    )
 
 
 def _mixture(draws: Draws, d: int, components: int, covariance: str) -> Document:
@@ -256,8 +281,12 @@ def _energy(draws: Draws, d: int, name: str) -> Document:
     if name == "Quadratic":
         return {"type": name, "stiffness": size, "centre": draws.array((d,), 16)["data"]}
     k = min(d, 2)
-    return {"type": name, "height": size, "mean": draws.array((k,), 16)["data"],
-            "covariance": _covariance(draws, k, "full")}  # fmt: skip
+    return {
+        "type": name,
+        "height": size,
+        "mean": draws.array((k,), 16)["data"],
+        "covariance": _covariance(draws, k, "full"),
+    }
 
 
 def _pick(draws: Draws, n: int) -> int:

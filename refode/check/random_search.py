@@ -51,9 +51,13 @@ class _Raised(BaseException):
 
 
 def search(
-    wrong: Callable[[Document], bool], n: int, seed: int = 0, kinds: Sequence[str] = KINDS,
-    results: Results = kernels.results, shrinks: int = SHRINKS,
-) -> Found:  # fmt: skip
+    wrong: Callable[[Document], bool],
+    n: int,
+    seed: int = 0,
+    kinds: Sequence[str] = KINDS,
+    results: Results = kernels.results,
+    shrinks: int = SHRINKS,
+) -> Found:
     """Judge up to n random cases, and make the first wrong one as small as it gets.
 
     The cases are named "random-000001" and so on in the order drawn, those tried while shrinking
@@ -94,11 +98,16 @@ def search(
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
-        max_examples=n, database=None, deadline=None, derandomize=False, print_blob=False,
-        report_multiple_bugs=False, suppress_health_check=list(hypothesis.HealthCheck),
+        max_examples=n,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
         phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
         verbosity=hypothesis.Verbosity.quiet,
-    )  # fmt: skip
+    )
     @hypothesis.given(drawn)
     def every_case_is_right(document: Document) -> None:
         if judge(document):

@@ -87,10 +87,14 @@ def _table(outcome: Outcome) -> Any:
     made.add_column("verdict")
     for line in lines(outcome):
         made.add_row(
-            Text(short(line.quantity, 40)), f"{line.cases:,}", number(line.error),
-            digits(line.digits), span(line.seen_from), Text(line.model or NO_NUMBER),
+            Text(short(line.quantity, 40)),
+            f"{line.cases:,}",
+            number(line.error),
+            digits(line.digits),
+            span(line.seen_from),
+            Text(line.model or NO_NUMBER),
             Text(line.verdict, style=STYLES.get(line.verdict, "")),
-        )  # fmt: skip
+        )
     return made
 
 

@@ -143,9 +143,7 @@ def _array(value: Any) -> Any:
 
 
 @contextmanager
-def open_target(
-    target: Any, timeout: float = 60.0, in_process: bool = False
-) -> Iterator[Target]:
+def open_target(target: Any, timeout: float = 60.0, in_process: bool = False) -> Iterator[Target]:
     """Whatever `refode.check.check` takes, ready to answer, and ended afterwards.
 
     Parameters

@@ -75,13 +75,23 @@ def lines(outcome: Outcome) -> list[Line]:
     for group in groups(outcome.rows, QUANTITIES):
         rows = by_name["" if group.quantity == WHOLE else group.quantity]
         worst = group.worst
-        made.append(Line(
-            group.quantity, group.verdict, group.cases,
-            group.right, group.wrong, group.invalid, group.skipped,
-            relative(worst) if worst else math.nan, worst.digits if worst else math.nan,
-            ratio(worst) if worst else math.nan, label(worst) if worst else "",
-            _seen_from(rows), _model(rows),
-        ))  # fmt: skip
+        made.append(
+            Line(
+                group.quantity,
+                group.verdict,
+                group.cases,
+                group.right,
+                group.wrong,
+                group.invalid,
+                group.skipped,
+                relative(worst) if worst else math.nan,
+                worst.digits if worst else math.nan,
+                ratio(worst) if worst else math.nan,
+                label(worst) if worst else "",
+                _seen_from(rows),
+                _model(rows),
+            )
+        )
     return made
 
 

@@ -26,10 +26,17 @@ MAX_NEWTON = 200
 
 
 def lq_game(
-    alpha: float, entropy: float, stiffness: ArrayLike, centre: ArrayLike, terminal: float,
-    mean0: ArrayLike, deviation0: ArrayLike, target_mean: ArrayLike, target_deviation: ArrayLike,
+    alpha: float,
+    entropy: float,
+    stiffness: ArrayLike,
+    centre: ArrayLike,
+    terminal: float,
+    mean0: ArrayLike,
+    deviation0: ArrayLike,
+    target_mean: ArrayLike,
+    target_deviation: ArrayLike,
     T: float = 1.0,
-) -> LinearQuadraticGame:  # fmt: skip
+) -> LinearQuadraticGame:
     """Solve the linear-quadratic game with entropy between Gaussians, (D68).
 
     It minimises, over densities rho on [0, T] that start at N(mean0, diag deviation0^2) and move
@@ -69,9 +76,13 @@ def lq_game(
     terminal = _validate.nonnegative("terminal", terminal)
     T = _validate.positive("T", T)
     named = {
-        "stiffness": stiffness, "centre": centre, "mean0": mean0, "deviation0": deviation0,
-        "target_mean": target_mean, "target_deviation": target_deviation,
-    }  # fmt: skip
+        "stiffness": stiffness,
+        "centre": centre,
+        "mean0": mean0,
+        "deviation0": deviation0,
+        "target_mean": target_mean,
+        "target_deviation": target_deviation,
+    }
     k, q, m0, s0, m1, s1 = _coordinates(named)
     for name, values in (("deviation0", s0), ("target_deviation", s1)):
         for value in values:
@@ -94,9 +105,18 @@ class LinearQuadraticGame:
     """
 
     def __init__(
-        self, alpha: float, entropy: float, k: Float64, q: Float64, terminal: float, m0: Float64,
-        s0: Float64, m1: Float64, s1: Float64, T: float,
-    ) -> None:  # fmt: skip
+        self,
+        alpha: float,
+        entropy: float,
+        k: Float64,
+        q: Float64,
+        terminal: float,
+        m0: Float64,
+        s0: Float64,
+        m1: Float64,
+        s1: Float64,
+        T: float,
+    ) -> None:
         self.alpha, self.entropy, self.stiffness, self.centre = alpha, entropy, k, q
         self.terminal, self.mean0, self.deviation0, self.T = terminal, m0, s0, T
         self.target_mean, self.target_deviation = m1, s1
@@ -213,8 +233,9 @@ class LinearQuadraticGame:
     def _least(self, i: int, w: Float64, D: Float64, s: Float64) -> Float64:
         """Deviation of coordinate i at the nodes from s: Newton on the convex function of (D73)."""
         scale = max(self.alpha, self.stiffness[i], self.entropy, self.terminal)
-        a, k, e, beta = (float(v) / scale for v in (
-            self.alpha, self.stiffness[i], self.entropy, self.terminal))  # fmt: skip
+        a, k, e, beta = (
+            float(v) / scale for v in (self.alpha, self.stiffness[i], self.entropy, self.terminal)
+        )
         e, w_end = e * w, np.zeros_like(w)
         e[-1] += beta  # of -log s, the end's among them
         w_end[-1] = beta / self.target_deviation[i] ** 2
@@ -281,8 +302,9 @@ class LinearQuadraticGame:
     def _times(self, t: ArrayLike) -> Float64:
         times = _validate.real_array("t", t, (None,) * _validate.n_axes(t))
         if times.min() < 0.0 or times.max() > self.T:
-            raise ValueError(f"t: got times in [{times.min()}, {times.max()}], "
-                             f"wanted times in [0, {self.T}]")  # fmt: skip
+            raise ValueError(
+                f"t: got times in [{times.min()}, {times.max()}], wanted times in [0, {self.T}]"
+            )
         return times
 
 

@@ -30,9 +30,13 @@ REACH = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0)  # standard deviations: ends of the
 
 
 def hopf_lax(
-    terminal: Callable[[Float64], Float64], alpha: float, t: float, x: ArrayLike,
-    candidates: ArrayLike, T: float = 1.0,
-) -> tuple[Float64, Float64]:  # fmt: skip
+    terminal: Callable[[Float64], Float64],
+    alpha: float,
+    t: float,
+    x: ArrayLike,
+    candidates: ArrayLike,
+    T: float = 1.0,
+) -> tuple[Float64, Float64]:
     """Return the value function of free motion on the line by the formula of Hopf and Lax, (D78).
 
     From x at time t < T it is the minimum over y of::

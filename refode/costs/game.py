@@ -85,9 +85,20 @@ def game_observe(cost, at, Y, L, cost_bar, scratch):
         derivatives(cost.field, cost.e, cost.t, Z, PHI, phi, Z, phi, phi, tape)
         value += _residuals(cost, log_rho, log_Y, phi, m, row(L, d), a_bar, phi_bar)
         derivatives_adjoint(
-            cost.field, cost.e, cost.t, Z, tape, PHI, phi_bar, Z, phi_bar, phi_bar,
-            band(L, 0, d), cost_bar, free,
-        )  # fmt: skip
+            cost.field,
+            cost.e,
+            cost.t,
+            Z,
+            tape,
+            PHI,
+            phi_bar,
+            Z,
+            phi_bar,
+            phi_bar,
+            band(L, 0, d),
+            cost_bar,
+            free,
+        )
     for i in range(d):
         for s in range(m):
             L[i, s] += a_bar[s] * score[i, s]

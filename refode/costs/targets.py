@@ -76,10 +76,12 @@ def _form(density: Any) -> Any:
     parts = (density,) if one else density.components
     weights = np.ones(1) if one else density.weights
     d = density.dim
-    peaks = np.array([
-        np.log(w) - np.log(np.diagonal(p.cholesky)).sum() - 0.5 * d * np.log(2.0 * np.pi)
-        for w, p in zip(weights, parts, strict=True)
-    ])  # fmt: skip
+    peaks = np.array(
+        [
+            np.log(w) - np.log(np.diagonal(p.cholesky)).sum() - 0.5 * d * np.log(2.0 * np.pi)
+            for w, p in zip(weights, parts, strict=True)
+        ]
+    )
     means = np.array([p.mean for p in parts])
     if all(np.array_equal(p.cholesky, np.diag(np.diagonal(p.cholesky))) for p in parts):
         deviations = np.array([np.diagonal(p.cholesky) for p in parts])

@@ -86,9 +86,7 @@ def _frozen(made: FieldBodies, f: Any) -> FieldBodies:
     def tangent_adjoint(_, e, t, Z, V, tape, F_bar, FV_bar, Z_bar, e_bar, scratch):
         field_tangent_adjoint(f, e, t, Z, V, tape, F_bar, FV_bar, Z_bar, e_bar, scratch)
 
-    return FieldBodies(
-        rhs, rhs_adjoint, made.rows, tangent, tangent_adjoint, made.tangent_rows
-    )  # fmt: skip
+    return FieldBodies(rhs, rhs_adjoint, made.rows, tangent, tangent_adjoint, made.tangent_rows)
 
 
 def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:
@@ -122,9 +120,7 @@ def on_device(description: Any, send: Any) -> Any:
     if isinstance(description, SupervisedCost):
         c = description
         readout = np.concatenate([c.W.ravel(), c.b]) if len(c.W) else np.zeros(1)
-        return SupervisedOnDevice(
-            on_device(c.loss, send), len(c.W), send(readout), float(c.scale)
-        )
+        return SupervisedOnDevice(on_device(c.loss, send), len(c.W), send(readout), float(c.scale))
     if isinstance(description, GivenTarget):
         return GivenTarget(*(send(_some(part)) for part in description))
     if isinstance(description, DenseTarget):

@@ -40,15 +40,20 @@ def excess(points: Sequence[Any], entries: float) -> float:
     """Geometric mean of the chosen way's time over the faster one's, where both ran."""
     logs = [
         math.log((p.staged if p.entries >= entries else p.tile) / min(p.tile, p.staged))
-        for p in points if not math.isnan(p.tile + p.staged)
-    ]  # fmt: skip
+        for p in points
+        if not math.isnan(p.tile + p.staged)
+    ]
     return math.exp(sum(logs) / len(logs)) if logs else math.nan
 
 
 def calibrate(
-    *, n: int = 20_000, dtype: str = "float64", widths: Sequence[tuple[int, int]] = WIDTHS,
-    repeats: int = 5, callback: Callable[[Point], None] | None = None,
-) -> float:  # fmt: skip
+    *,
+    n: int = 20_000,
+    dtype: str = "float64",
+    widths: Sequence[tuple[int, int]] = WIDTHS,
+    repeats: int = 5,
+    callback: Callable[[Point], None] | None = None,
+) -> float:
     """Measure on this device from which width on ``mode="auto"`` takes launches, and keep it.
 
     Parameters

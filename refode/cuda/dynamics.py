@@ -40,9 +40,7 @@ def log_det(ops: Ops, field: FieldBodies) -> DynamicsBodies:
     def slope_adjoint(dyn, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
         """Y_bar += J^T F_bar + (d tr/dz)^T tr_bar; l itself feeds nothing."""
         d = Y.shape[0] - 1
-        rhs_adjoint(
-            dyn.field, e, t, Y[:d], tape, F_bar[:d], F_bar[d], Y_bar[:d], e_bar, scratch
-        )  # fmt: skip
+        rhs_adjoint(dyn.field, e, t, Y[:d], tape, F_bar[:d], F_bar[d], Y_bar[:d], e_bar, scratch)
 
     return DynamicsBodies(slope, slope_adjoint, lambda dyn: field.rows(dyn.field, True))
 

@@ -53,13 +53,34 @@ def game_cost(ops: Ops, log_density: Any) -> CostBodies:
         if cost.hjb_terminal > 0.0:
             derivatives(cost.field, cost.e, cost.t, Z, phi, None, None, None, tape)
             residuals(
-                phi, cost.kind, cost.weight, cost.hjb_terminal, cost.squared, cost.scale,
-                log_rho, log_Y, m, L[d], a_bar, phi_bar, values,
-            )  # fmt: skip
+                phi,
+                cost.kind,
+                cost.weight,
+                cost.hjb_terminal,
+                cost.squared,
+                cost.scale,
+                log_rho,
+                log_Y,
+                m,
+                L[d],
+                a_bar,
+                phi_bar,
+                values,
+            )
             derivatives_adjoint(
-                cost.field, cost.e, cost.t, Z, tape, phi_bar, None, None, None,
-                L[:d], cost_bar, free,
-            )  # fmt: skip
+                cost.field,
+                cost.e,
+                cost.t,
+                Z,
+                tape,
+                phi_bar,
+                None,
+                None,
+                None,
+                L[:d],
+                cost_bar,
+                free,
+            )
         add_score(L[:d], a_bar, score)
         total(cost_bar, value_at, values, cost.scale)
 
@@ -127,9 +148,21 @@ def _divergences(ops: Ops) -> Any:
 def _residuals(ops: Ops) -> Any:
     @ops.each
     def residuals(
-        s, phi, kind, weight, hjb_terminal, squared, scale, log_rho, log_Y, m, log_rho_bar, a_bar,
-        phi_bar, values,
-    ):  # fmt: skip
+        s,
+        phi,
+        kind,
+        weight,
+        hjb_terminal,
+        squared,
+        scale,
+        log_rho,
+        log_Y,
+        m,
+        log_rho_bar,
+        a_bar,
+        phi_bar,
+        values,
+    ):
         """hjb_terminal |r| or r^2 with r = Phi - G', without the scale; adds to cotangents."""
         if s >= m:
             phi_bar[s] = 0.0

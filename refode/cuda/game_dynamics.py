@@ -42,10 +42,19 @@ def game(ops: Ops, of_energy: EnergyBodies) -> DynamicsBodies:
         control_adjoint(F_bar[: d + 1], F, dyn.alpha, F_bar)  # [3]^T
         energy_gradient(dyn.energy, Y[:d], F_bar[d + 2], Y_bar[:d])  # [2]^T
         derivatives_adjoint(  # [1]^T
-            dyn.field, e, t, Y[:d], tape,
-            None, F_bar[:d], F_bar[d + 3], F_bar[d],
-            Y_bar[:d], e_bar, scratch,
-        )  # fmt: skip
+            dyn.field,
+            e,
+            t,
+            Y[:d],
+            tape,
+            None,
+            F_bar[:d],
+            F_bar[d + 3],
+            F_bar[d],
+            Y_bar[:d],
+            e_bar,
+            scratch,
+        )
 
     return DynamicsBodies(slope, slope_adjoint, lambda dyn: potential.rows(dyn.field, True))
 

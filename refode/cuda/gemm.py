@@ -40,8 +40,9 @@ def sums() -> tuple[Any, ...]:
     part, threads = _shape()[2:]
     row_parts, product_parts, total_parts = _part_kernels(threads)
 
-    def launch_product(a: Any, at: int, columns: tuple[int, int, int], D: int, X: Any, Y: Any,
-                       more: bool) -> None:  # fmt: skip
+    def launch_product(
+        a: Any, at: int, columns: tuple[int, int, int], D: int, X: Any, Y: Any, more: bool
+    ) -> None:
         by_row, by_column, inner = columns
         S, rows = Y.shape[1], Y.shape[0] // D
         side, each = _shape()[:2]

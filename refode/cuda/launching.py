@@ -111,8 +111,10 @@ class _Run:
         X_bar = self.buffer("x_bar", n, X.shape[1]) if want_x else self._nothing()
         if laid.placed is None:
             _, walk = walks(staged, dynamics, made, laid.shape, store)
-            near, far = (self.buffer(name, rows, laid.S)
-                         for name, rows in (("near", laid.near), ("far", laid.far)))  # fmt: skip
+            near, far = (
+                self.buffer(name, rows, laid.S)
+                for name, rows in (("near", laid.near), ("far", laid.far))
+            )
             E_bar = self._zeros(*self.E.shape)
             cost_bar = self._zeros(laid.sums - self.E.size)
             walk(*self.tables, there, self.E, X, 0, n, near, far, E_bar, cost_bar, want_x, X_bar)
@@ -120,9 +122,7 @@ class _Run:
         else:
             work = self.buffer("work", laid.blocks * laid.placed.global_numbers())
             blocks = self.buffer("sums", laid.blocks * laid.sums)
-            kernel = gradient_kernel(
-                dynamics, made, laid.shape, store, laid.ops.wide, laid.placed
-            )
+            kernel = gradient_kernel(dynamics, made, laid.shape, store, laid.ops.wide, laid.placed)
             _launch(kernel, laid, *self.tables, there, self.E, X, work, blocks, want_x, X_bar)
             sums = self._added(blocks, laid)
         x_bar = X_bar.copy_to_host() if want_x else np.zeros((0, X.shape[1]))
@@ -133,9 +133,7 @@ class _Run:
         out = buffers.exact("out", laid.sums, self.dtype)
         across, down = sweeps.SIMULATED_ADDING if device.simulated() else sweeps.ADDING
         grid = -(-laid.sums // across)
-        sweeps.add_blocks(across, down)[grid, (across, down)](
-            blocks, laid.blocks, laid.sums, out
-        )  # fmt: skip
+        sweeps.add_blocks(across, down)[grid, (across, down)](blocks, laid.blocks, laid.sums, out)
         return out.copy_to_host()
 
     def _nothing(self) -> Any:
@@ -189,9 +187,14 @@ def forward(sweep: Sweep, E: Array, x: Any, whole: bool = False) -> Array:
 
 
 def gradient(
-    sweep: Sweep, E: Array, x: Any, cost: Any, n_cost: int = 0, cost_rows: int = 0,
+    sweep: Sweep,
+    E: Array,
+    x: Any,
+    cost: Any,
+    n_cost: int = 0,
+    cost_rows: int = 0,
     want_x: bool = False,
-) -> Gradient:  # fmt: skip
+) -> Gradient:
     """Value of a cost and its cotangents, by one forward and one adjoint sweep a tile."""
     columns = 2 * x.shape[1] + cost_rows
     if (asked := _asked.get()) is not None:

@@ -52,9 +52,14 @@ def current() -> Settings:
 
 @contextlib.contextmanager
 def settings(
-    *, mode: str | None = None, tile: int | None = None, blocks: int | None = None,
-    threads: int | None = None, slice: int | None = None, shared: int | None = None,
-) -> Iterator[None]:  # fmt: skip
+    *,
+    mode: str | None = None,
+    tile: int | None = None,
+    blocks: int | None = None,
+    threads: int | None = None,
+    slice: int | None = None,
+    shared: int | None = None,
+) -> Iterator[None]:
     """Lay sweeps out in another way, within a ``with`` statement.
 
     Parameters
@@ -122,8 +127,18 @@ def layout(sweep: Sweep, n: int, weights: tuple[int, int], cost: Any, n_cost: in
     kind = np.dtype(sweep.dtype)
     sharing, threads, where = _place(n_stages, S + 1, (near, far), kept[0] * kept[1], kind.itemsize)
     threads = current().threads or (SIMULATED_THREADS if device.simulated() else threads)
-    placed = Placed(S, threads, n_stages, near, far, *kept, n_cost, *where, _numba_type(kind),
-                    min(MOST_REGISTERS, REGISTERS // (sharing * threads)))  # fmt: skip
+    placed = Placed(
+        S,
+        threads,
+        n_stages,
+        near,
+        far,
+        *kept,
+        n_cost,
+        *where,
+        _numba_type(kind),
+        min(MOST_REGISTERS, REGISTERS // (sharing * threads)),
+    )
     blocks = min(current().blocks or sharing * device.processors(), -(-n // S))
     return Layout(tile(S, threads, sweep.widest >= MANY), S, blocks, near, far, sums, shape, placed)
 
@@ -185,8 +200,9 @@ def bytes_of_layout(laid: Layout, itemsize: int, weights: int, columns: int) -> 
     return itemsize * (laid.blocks * (work + laid.sums) + weights + laid.sums + columns)
 
 
-def bytes_needed(sweep: Sweep, n: int, weights: tuple[int, int], columns: int, cost: Any = None,
-                 n_cost: int = 0) -> int:  # fmt: skip
+def bytes_needed(
+    sweep: Sweep, n: int, weights: tuple[int, int], columns: int, cost: Any = None, n_cost: int = 0
+) -> int:
     """Bytes on the device for n samples of ``columns`` numbers, and (slots, q) weights."""
     itemsize = np.dtype(sweep.dtype).itemsize
     laid = layout(sweep, n, weights, cost, n_cost)

@@ -70,9 +70,7 @@ def potential(ops: Ops) -> FieldBodies:
         negate(F_bar)
         if tr_bar is not None:
             negate_row(tr_bar)
-        derivatives_adjoint(
-            f, e, t, Z, tape, None, F_bar, None, tr_bar, Z_bar, e_bar, scratch
-        )  # fmt: skip
+        derivatives_adjoint(f, e, t, Z, tape, None, F_bar, None, tr_bar, Z_bar, e_bar, scratch)
 
     @ops.entries
     def negate(j, s, F):
@@ -113,7 +111,7 @@ def potential_bodies(ops: Ops) -> PotentialBodies:
     @ops.body
     def derivatives_adjoint(
         f, e, t, Z, tape, phi_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
-    ):  # fmt: skip
+    ):
         """Add the pull-backs of the cotangents that are not None, (D94)-(D97)."""
         o, n, at = places(f), f.r + f.m, f.r + (f.M + 1) * f.m
         V_bar = scratch[0:n]  # of l and a_0, later of l and v_0

@@ -99,9 +99,18 @@ def laplacian_bodies(ops: Ops) -> Laplacian:
             a, y = tape[k.V + r + m : k.V + r + 2 * m], tape[k.Y + m : k.Y + 2 * m]
             P, n = tape[k.J : k.end], k.end - k.J
             form_adjoint(
-                e, o.C, a, y, a_0, P, lap_bar,
-                scratch[at : at + m], scratch[at + m : at + m + n], a_0_bar, e_bar,
-            )  # fmt: skip
+                e,
+                o.C,
+                a,
+                y,
+                a_0,
+                P,
+                lap_bar,
+                scratch[at : at + m],
+                scratch[at + m : at + m + n],
+                a_0_bar,
+                e_bar,
+            )
             return
         J_bar, T_bar = scratch[at : at + m * D], scratch[at + m * D : at + 2 * m * D]
         for i in range(f.M, 0, -1):
@@ -257,6 +266,10 @@ def _jacobians(ops: Ops) -> Jacobians:
         a_bar[k, s] += total
 
     return Jacobians(
-        first_jacobian, square_sums, next_jacobian,
-        square_sums_adjoint, next_jacobian_adjoint, first_jacobian_adjoint,
-    )  # fmt: skip
+        first_jacobian,
+        square_sums,
+        next_jacobian,
+        square_sums_adjoint,
+        next_jacobian_adjoint,
+        first_jacobian_adjoint,
+    )

@@ -82,16 +82,17 @@ class Placed(NamedTuple):
     def global_numbers(self) -> int:
         """Numbers of a block in global memory."""
         length = self.S + 1
-        return length * (
-            self.near * (not self.near_shared) + self.far * (not self.far_shared)
-        )  # fmt: skip
+        return length * (self.near * (not self.near_shared) + self.far * (not self.far_shared))
 
 
 @functools.cache
 def walks(
-    ops: Ops, dynamics: DynamicsBodies, cost_bodies: CostBodies | None, shape: Shape,
+    ops: Ops,
+    dynamics: DynamicsBodies,
+    cost_bodies: CostBodies | None,
+    shape: Shape,
     store: bool = True,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Any, Any]:
     """``forward`` and ``gradient`` of samples that go together.
 
     ``store`` is known to the compiler: the stages are kept, and not computed twice.
@@ -131,9 +132,25 @@ def walks(
 
     @ops.body
     def gradient(
-        A, b, c, t, h, slots, dyn, cost, E, X, first, m, near, far,
-        E_bar, cost_bar, want_x, X_bar,
-    ):  # fmt: skip
+        A,
+        b,
+        c,
+        t,
+        h,
+        slots,
+        dyn,
+        cost,
+        E,
+        X,
+        first,
+        m,
+        near,
+        far,
+        E_bar,
+        cost_bar,
+        want_x,
+        X_bar,
+    ):
         """Value and cotangents; the last entry of ``cost_bar`` is the value's."""
         n_steps, n_stages = t.shape[0], b.shape[0]
         a_step = n_stages * length
@@ -160,9 +177,22 @@ def walks(
                 copy(Y, far[n * rows : (n + 1) * rows])
                 step(A, b, c, dyn, t[n], h[n], slots[n], E, Y, kept, length)
             step_adjoint(
-                A, b, c, dyn, t[n], h[n], slots[n], E, kept, length,
-                L, W, Z_bars, E_bar, scratch,
-            )  # fmt: skip
+                A,
+                b,
+                c,
+                dyn,
+                t[n],
+                h[n],
+                slots[n],
+                E,
+                kept,
+                length,
+                L,
+                W,
+                Z_bars,
+                E_bar,
+                scratch,
+            )
             jump(cost, n, first, m, L)
         if want_x:
             unload(L[: X_bar.shape[1]], m, first, X_bar)
@@ -189,25 +219,42 @@ def forward_kernel(dynamics: DynamicsBodies, shape: Shape, placed: Placed) -> An
         for i in range(block, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
             m = min(S, X.shape[0] - i * S)
             forward(
-                table[:n_stages], table[n_stages], table[n_stages + 1], times[0], times[1], slots,
-                dyn, E, X, i * S, m, near, out,
-            )  # fmt: skip
+                table[:n_stages],
+                table[n_stages],
+                table[n_stages + 1],
+                times[0],
+                times[1],
+                slots,
+                dyn,
+                E,
+                X,
+                i * S,
+                m,
+                near,
+                out,
+            )
 
     return kernel
 
 
 @functools.cache
 def gradient_kernel(
-    dynamics: DynamicsBodies, cost_bodies: CostBodies, shape: Shape, store: bool, wide: bool,
+    dynamics: DynamicsBodies,
+    cost_bodies: CostBodies,
+    shape: Shape,
+    store: bool,
+    wide: bool,
     placed: Placed,
-) -> Any:  # fmt: skip
+) -> Any:
     """A launch of ``gradient`` over tiles; a block's sums are E_bar, the cost's, the value."""
-    _, gradient = walks(
-        tile(placed.S, placed.threads, wide), dynamics, cost_bodies, shape, store
-    )  # fmt: skip
+    _, gradient = walks(tile(placed.S, placed.threads, wide), dynamics, cost_bodies, shape, store)
     S, length, n_near, n_far, n_stages = (
-        placed.S, placed.S + 1, placed.near, placed.far, placed.n_stages
-    )  # fmt: skip
+        placed.S,
+        placed.S + 1,
+        placed.near,
+        placed.far,
+        placed.n_stages,
+    )
     n_slots, q, kind = placed.slots, placed.q, placed.dtype
     near_shared, weights_shared, far_shared = placed[8:11]
     E_at, E_bar_at, near_at, far_at = placed.starts()
@@ -236,10 +283,25 @@ def gradient_kernel(
         for i in range(block, (X.shape[0] + S - 1) // S, cuda.gridDim.x):
             m = min(S, X.shape[0] - i * S)
             gradient(
-                table[:n_stages], table[n_stages], table[n_stages + 1], times[0], times[1], slots,
-                dyn, cost, weights, X, i * S, m, near, far,
-                weights_bar, mine[n_weights:], want_x, X_bar,
-            )  # fmt: skip
+                table[:n_stages],
+                table[n_stages],
+                table[n_stages + 1],
+                times[0],
+                times[1],
+                slots,
+                dyn,
+                cost,
+                weights,
+                X,
+                i * S,
+                m,
+                near,
+                far,
+                weights_bar,
+                mine[n_weights:],
+                want_x,
+                X_bar,
+            )
         keep_weights(mine, weights_bar)
 
     return kernel

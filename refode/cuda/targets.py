@@ -113,9 +113,7 @@ def dense(ops: Ops) -> Any:
         responsibilities(value, target.peaks, Y, logs)
         fill(score, 0.0)
         for k in range(K):
-            product_transposed(
-                target.inverse, k * d * d, 1, Y[k * d : (k + 1) * d], moved, False
-            )  # fmt: skip
+            product_transposed(target.inverse, k * d * d, 1, Y[k * d : (k + 1) * d], moved, False)
             subtract(score, logs[k], moved)
 
     @ops.entries

@@ -40,10 +40,14 @@ else:
             bytes_each = context.get_abi_sizeof(context.get_data_type(flat_type.dtype))
             itemsize = context.get_constant(types.intp, bytes_each)
             arrayobj.populate_array(
-                made, data=builder.gep(source.data, [start]), shape=shape,
-                strides=[builder.mul(shape[1], itemsize), itemsize], itemsize=itemsize,
-                meminfo=None, parent=None,
-            )  # fmt: skip
+                made,
+                data=builder.gep(source.data, [start]),
+                shape=shape,
+                strides=[builder.mul(shape[1], itemsize), itemsize],
+                itemsize=itemsize,
+                meminfo=None,
+                parent=None,
+            )
             return made._getvalue()
 
         return signature, generate

@@ -93,6 +93,13 @@ def affine_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratc
     if tr_bar is not None:  # [2]^T
         e_bar[o_M] += row_sum(tr_bar)
     return affine_adjoint(  # [1]^T
-        matrix(e, 0, d, d), e[o_w:o_M], t, Z, F_bar,
-        Z_bar, matrix(e_bar, 0, d, d), e_bar[d * d : o_w], e_bar[o_w:o_M],
-    )  # fmt: skip
+        matrix(e, 0, d, d),
+        e[o_w:o_M],
+        t,
+        Z,
+        F_bar,
+        Z_bar,
+        matrix(e_bar, 0, d, d),
+        e_bar[d * d : o_w],
+        e_bar[o_w:o_M],
+    )

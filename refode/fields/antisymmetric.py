@@ -107,6 +107,13 @@ def antisymmetric_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar,
                 D_bar[i, s] = -field.gamma * tr_bar[s]
         add_curvature(field.code, a, D, D_bar, u_bar)
     return affine_adjoint(
-        matrix(e, 0, d, d), e[o_w:o_z], t, Z, u_bar,
-        Z_bar, matrix(e_bar, 0, d, d), e_bar[d * d : o_w], e_bar[o_w:o_z],
-    )  # fmt: skip
+        matrix(e, 0, d, d),
+        e[o_w:o_z],
+        t,
+        Z,
+        u_bar,
+        Z_bar,
+        matrix(e_bar, 0, d, d),
+        e_bar[d * d : o_w],
+        e_bar[o_w:o_z],
+    )

@@ -176,9 +176,15 @@ def leapfrog_half(field, e, t, which, Z, F, tape):
     else:
         K, o_w = matrix(e, 0, k, n), k * n + k
         layer(
-            field.code, K, e[k * n : o_w], e[o_w : o_w + field.n_time], t, Z[:n],
-            tape[:k], tape[k : 2 * k],
-        )  # fmt: skip
+            field.code,
+            K,
+            e[k * n : o_w],
+            e[o_w : o_w + field.n_time],
+            t,
+            Z[:n],
+            tape[:k],
+            tape[k : 2 * k],
+        )
         multiply_transposed(K, tape[:k], F[n:])  # [2] v' = -K^T a
         for j in range(n, 2 * n):
             for s in range(F.shape[1]):
@@ -195,8 +201,11 @@ def leapfrog_half_adjoint(field, e, t, which, Z, tape, F_bar, Z_bar, e_bar, scra
     o_w = k * n + k
     o_z = o_w + field.n_time
     K, K_bar, u_bar, minus_a = (
-        matrix(e, 0, k, n), matrix(e_bar, 0, k, n), scratch[:k], scratch[k : 2 * k],
-    )  # fmt: skip
+        matrix(e, 0, k, n),
+        matrix(e_bar, 0, k, n),
+        scratch[:k],
+        scratch[k : 2 * k],
+    )
     for j in range(k):
         for s in range(minus_a.shape[1]):
             minus_a[j, s] = -tape[j, s]

@@ -150,9 +150,15 @@ def mlp_rhs(field, e, t, Z, F, tr, tape):
     for i in range(n_hidden):
         a, D = _activated(field, tape, i)
         layer(
-            field.codes[i], _weights(field, e, i), _bias(field, e, i), _time_column(field, e, i),
-            t, source, a, D,
-        )  # fmt: skip
+            field.codes[i],
+            _weights(field, e, i),
+            _bias(field, e, i),
+            _time_column(field, e, i),
+            t,
+            source,
+            a,
+            D,
+        )
         source = a
     multiply(_weights(field, e, n_hidden), source, F)
     add_column(F, _bias(field, e, n_hidden))
@@ -214,9 +220,16 @@ def mlp_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
         _trace_adjoint(field, e, tape, tr_bar, e_bar, D_bars, one, other, scratch)
     if n_hidden == 0:
         return affine_adjoint(
-            _weights(field, e, 0), _time_column(field, e, 0), t, Z, F_bar, Z_bar,
-            _weights(field, e_bar, 0), _bias(field, e_bar, 0), _time_column(field, e_bar, 0),
-        )  # fmt: skip
+            _weights(field, e, 0),
+            _time_column(field, e, 0),
+            t,
+            Z,
+            F_bar,
+            Z_bar,
+            _weights(field, e_bar, 0),
+            _bias(field, e_bar, 0),
+            _time_column(field, e_bar, 0),
+        )
     a, D = _activated(field, tape, n_hidden - 1)
     u_bar = one[: a.shape[0]]
     multiply_transposed(_weights(field, e, n_hidden), F_bar, u_bar)
@@ -235,9 +248,16 @@ def mlp_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
         else:
             source, below = Z, Z_bar
         t_bar = affine_adjoint(
-            _weights(field, e, i), _time_column(field, e, i), t, source, u_bar, below,
-            _weights(field, e_bar, i), _bias(field, e_bar, i), _time_column(field, e_bar, i),
-        )  # fmt: skip
+            _weights(field, e, i),
+            _time_column(field, e, i),
+            t,
+            source,
+            u_bar,
+            below,
+            _weights(field, e_bar, i),
+            _bias(field, e_bar, i),
+            _time_column(field, e_bar, i),
+        )
         u_bar = below
         one, other = other, one
     return t_bar

@@ -53,9 +53,13 @@ class Game(Fixed):
     """
 
     def __init__(
-        self, initial: Density, terminal_cost: KullbackLeibler | CrossEntropy,
-        alpha: float = 1.0, obstacle: Energy | None = None, entropy: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        initial: Density,
+        terminal_cost: KullbackLeibler | CrossEntropy,
+        alpha: float = 1.0,
+        obstacle: Energy | None = None,
+        entropy: float = 0.0,
+    ) -> None:
         self.initial = _validate.instance("initial", initial, Density)
         if isinstance(initial, Empirical):
             raise ValueError("initial: got an Empirical density, wanted one with a log-density")
@@ -117,9 +121,13 @@ def optimal_transport(
 
 
 def crowd_motion(
-    initial: Density, target: Density, alpha: float = 1.0, obstacle: Energy | None = None,
-    entropy: float = 0.0, terminal: float = 1.0,
-) -> Game:  # fmt: skip
+    initial: Density,
+    target: Density,
+    alpha: float = 1.0,
+    obstacle: Energy | None = None,
+    entropy: float = 0.0,
+    terminal: float = 1.0,
+) -> Game:
     """Crowd motion: transport past an obstacle, L = alpha/2 |v|^2 + Q(x), with an entropy.
 
     Parameters

@@ -100,11 +100,23 @@ def _gemm_code(trans_a: bool, trans_b: bool, beta: float) -> Any:
         # BLAS is column-major: it computes C^T = op(B)^T op(A)^T
         builder.call(
             function,
-            [char(get_blas_kind(dtype)), char("t" if trans_b else "n"),
-             char("t" if trans_a else "n"), columns, rows, inner,
-             slot(1.0), data(b), b_shape[1], data(a), a_shape[1],
-             slot(beta), data(c), columns],
-        )  # fmt: skip
+            [
+                char(get_blas_kind(dtype)),
+                char("t" if trans_b else "n"),
+                char("t" if trans_a else "n"),
+                columns,
+                rows,
+                inner,
+                slot(1.0),
+                data(b),
+                b_shape[1],
+                data(a),
+                a_shape[1],
+                slot(beta),
+                data(c),
+                columns,
+            ],
+        )
         return context.get_dummy_value()
 
     return codegen

@@ -72,10 +72,16 @@ class Root:
     """
 
     def __init__(
-        self, function: Callable, arguments: tuple, returns: Any = None,
-        classes: frozenset[type] = frozenset(), entry: bool = False, label: str = "",
-        reassociate: bool = False, reach: Reach | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        function: Callable,
+        arguments: tuple,
+        returns: Any = None,
+        classes: frozenset[type] = frozenset(),
+        entry: bool = False,
+        label: str = "",
+        reassociate: bool = False,
+        reach: Reach | None = None,
+    ) -> None:
         self.function, self.entry = function, entry
         self.arguments, self.returns = arguments, returns
         self.label = label or function.__qualname__
@@ -87,10 +93,16 @@ class Root:
 
     def _named(self, digest: str) -> str:
         """The cache's name: function, and a digest of sources, types, compiler and machine."""
-        key = repr((
-            digest, _describe(self.arguments), _describe(self.returns), self.entry,
-            sorted(self._options["fastmath"]), _toolchain(),
-        ))  # fmt: skip
+        key = repr(
+            (
+                digest,
+                _describe(self.arguments),
+                _describe(self.returns),
+                self.entry,
+                sorted(self._options["fastmath"]),
+                _toolchain(),
+            )
+        )
         plain = "".join(c if c.isalnum() or c in "._" else "-" for c in self.function.__qualname__)
         return f"{plain[:60]}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
 
@@ -155,16 +167,24 @@ class Root:
         library.enable_object_caching()
         with whole(context, generator):
             result = compiler.compile_extra(
-                typing, context, self._renamed(), args=self.arguments, return_type=self.returns,
-                flags=flags, locals={}, library=library, pipeline_class=Pipeline,
-            )  # fmt: skip
+                typing,
+                context,
+                self._renamed(),
+                args=self.arguments,
+                return_type=self.returns,
+                flags=flags,
+                locals={},
+                library=library,
+                pipeline_class=Pipeline,
+            )
         symbol = result.fndesc.llvm_func_name
         address = library.get_pointer_to_function(symbol)
         if not library.has_dynamic_globals:
             facts = {
-                "symbol": symbol, "wrapper": result.fndesc.llvm_cpython_wrapper_name,
+                "symbol": symbol,
+                "wrapper": result.fndesc.llvm_cpython_wrapper_name,
                 "environment": context.get_env_name(result.fndesc),
-            }  # fmt: skip
+            }
             cache.store(self.name, facts, library._get_compiled_object())
         return address, result.entry_point
 
@@ -175,11 +195,16 @@ def _toolchain() -> tuple[Any, ...]:
     text = Path(pipeline.__file__).read_text(encoding="utf-8")
     pipeline_code = compile(text, "pipeline", "exec")
     return (
-        code_text(Root._compiled.__code__), code_text(pipeline_code), np.__version__,
-        numba.__version__, llvmlite.__version__, sys.version_info[:2], platform.machine(),
+        code_text(Root._compiled.__code__),
+        code_text(pipeline_code),
+        np.__version__,
+        numba.__version__,
+        llvmlite.__version__,
+        sys.version_info[:2],
+        platform.machine(),
         cpu_target.target_context.codegen().magic_tuple(),
         [(name, getattr(config, name, None)) for name in _SETTINGS],
-    )  # fmt: skip
+    )
 
 
 def _callable(function: Callable, wrapper: int, environment: Any) -> Any:
@@ -228,9 +253,12 @@ class Kernel(CPUDispatcher):
         signature = tuple(map(numba.typeof, args))
         if signature not in self._roots:
             root = Root(
-                self.py_func, signature, classes=_classes(signature), entry=True,
+                self.py_func,
+                signature,
+                classes=_classes(signature),
+                entry=True,
                 reassociate=self._reassociate,
-            )  # fmt: skip
+            )
             self._roots[signature] = root.call
         return self._roots[signature](*args)
 

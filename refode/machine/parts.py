@@ -65,9 +65,13 @@ class Member:
     """
 
     def __init__(
-        self, inline: bool = False, complex_: bool = False, variant: int = 0,
-        room: Room | None = None, partial: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        inline: bool = False,
+        complex_: bool = False,
+        variant: int = 0,
+        room: Room | None = None,
+        partial: bool = False,
+    ) -> None:
         self.inline, self.complex = inline, complex_
         self.variant, self.room, self.partial = variant, room, partial
 
@@ -203,7 +207,6 @@ _FLOAT, _BITS = struct.Struct("d"), struct.Struct("q")
 _NUMBERS = frozenset("?bBhHiIlLqQfdFD")  # of which arrays may be
 
 
-
 def _room_of(value: Any) -> Room | None:
     """The room that a description belongs to, None for other values."""
     if not isinstance(value, tuple) or type(value) is tuple:
@@ -290,14 +293,23 @@ def _root(dispatch: Any, variant: int, key: Any, dtype: Any, reach: Reach) -> Ro
     place = PlaceType(_type_of(key), Room.SLOTS)
     label = f"{dispatch.__name__} of {key[0].__name__.removesuffix('Spec')}"
     return Root(
-        dispatch.root, (place, *arguments), gives, label=label, reach=reach,
-    )  # fmt: skip
+        dispatch.root,
+        (place, *arguments),
+        gives,
+        label=label,
+        reach=reach,
+    )
 
 
 def _type_of(key: Any) -> Any:
     """The Numba type that a writer's key stands for."""
-    simple = {"f": types.float64, "b": types.boolean, "i": types.int64, "n": types.none,
-              "c": types.complex128}  # fmt: skip
+    simple = {
+        "f": types.float64,
+        "b": types.boolean,
+        "i": types.int64,
+        "n": types.none,
+        "c": types.complex128,
+    }
     if isinstance(key, str):
         return simple[key]
     head = key[0]

@@ -110,19 +110,41 @@ def whole(context: Any, generator: Any) -> Iterator[None]:
 #: Passes for closures, object mode and literals, none of which kernels have: a good part of
 #: the time, since the lives of variables are worked out again after each.
 NEEDLESS = {
-    "AnnotateTypes", "DumpParforDiagnostics", "FindLiterallyCalls", "InlineInlinables",
-    "InlineOverloads", "LiteralPropagationSubPipelinePass", "LiteralUnroll",
-    "MakeFunctionToJitFunction", "NoPythonSupportedFeatureValidation", "RewriteDynamicRaises",
+    "AnnotateTypes",
+    "DumpParforDiagnostics",
+    "FindLiterallyCalls",
+    "InlineInlinables",
+    "InlineOverloads",
+    "LiteralPropagationSubPipelinePass",
+    "LiteralUnroll",
+    "MakeFunctionToJitFunction",
+    "NoPythonSupportedFeatureValidation",
+    "RewriteDynamicRaises",
     "WithLifting",
-}  # fmt: skip
+}
 
 
 #: Names of NumPy's that may make arrays. Numba remembers its failures to compile such functions
 #: without reference counts, so that it must not be asked to.
 NUMPY_MAKERS = {*dir(np), *dir(np.ndarray)} - {
-    "abs", "conj", "cos", "exp", "expm1", "imag", "log", "log1p", "ndim", "pi", "real", "shape",
-    "sign", "sin", "size", "sqrt", "tanh",
-}  # fmt: skip
+    "abs",
+    "conj",
+    "cos",
+    "exp",
+    "expm1",
+    "imag",
+    "log",
+    "log1p",
+    "ndim",
+    "pi",
+    "real",
+    "shape",
+    "sign",
+    "sin",
+    "size",
+    "sqrt",
+    "tanh",
+}
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
@@ -167,9 +189,15 @@ class Pipeline(compiler.CompilerBase):
     """
 
     def __init__(
-        self, typing: Any, context: Any, library: Any, args: Any, returns: Any, flags: Any,
+        self,
+        typing: Any,
+        context: Any,
+        library: Any,
+        args: Any,
+        returns: Any,
+        flags: Any,
         locals: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._again = None
         if library is None and flags.nrt:
             self._again = (typing, context, library, args, returns, flags, locals)

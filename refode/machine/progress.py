@@ -52,8 +52,11 @@ def _wanted() -> bool:
 def _tell(label: str) -> None:
     if not _state["told"]:
         _state["told"] = True
-        print(f"refode: compiling {label} and what goes with it (once, then kept)", file=sys.stderr,
-              flush=True)  # fmt: skip
+        print(
+            f"refode: compiling {label} and what goes with it (once, then kept)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 @contextmanager

@@ -192,9 +192,9 @@ def generic(stub: Callable) -> Any:
     dispatch.former = {}  # type: ignore[attr-defined]
     choose.__signature__ = inspect.signature(stub)  # type: ignore[attr-defined]
     if JIT:
-        overload(
-            dispatch, jit_options={**options(), "pipeline_class": Pipeline}, strict=False
-        )(choose)
+        overload(dispatch, jit_options={**options(), "pipeline_class": Pipeline}, strict=False)(
+            choose
+        )
     return dispatch
 
 
@@ -211,18 +211,26 @@ def _make_callable(dispatch: Any, stub: Callable) -> None:
     names, plain = ", ".join(dispatch.names), stub.__name__
     typing = _defined(
         f"def {plain}(typingctx, {names}):\n    return typed(typingctx, dispatch, ({names},))\n",
-        plain, stub.__module__, typed=_typed, dispatch=dispatch,
-    )  # fmt: skip
+        plain,
+        stub.__module__,
+        typed=_typed,
+        dispatch=dispatch,
+    )
     dispatch.by_address = _defined(
         f"def {plain}({names}):\n    return call({names})\n",
-        plain, stub.__module__, call=intrinsic(typing),
-    )  # fmt: skip
+        plain,
+        stub.__module__,
+        call=intrinsic(typing),
+    )
     rest = ", ".join(dispatch.names[1:])
     give = "" if dispatch.gives is None else "return "
     dispatch.root = _defined(
         f"def {plain}(place, {rest}):\n    {give}dispatch(described(place), {rest})\n",
-        plain, stub.__module__, dispatch=dispatch, described=described,
-    )  # fmt: skip
+        plain,
+        stub.__module__,
+        dispatch=dispatch,
+        described=described,
+    )
 
 
 def _variant(dispatch: Any, arguments: Any) -> int:
@@ -254,8 +262,10 @@ def _fits(typing: Any, ty: Any, want: Any) -> bool:
     ty = types.unliteral(ty)
     if isinstance(want, types.Array):
         return isinstance(ty, types.Array) and (ty.dtype, ty.ndim, ty.layout) == (
-            want.dtype, want.ndim, "C"
-        )  # fmt: skip
+            want.dtype,
+            want.ndim,
+            "C",
+        )
     order = [types.Boolean, types.Integer, types.Float, types.Complex]
     kinds = [i for i, kind in enumerate(order) if isinstance(want, kind)]
     if kinds:
@@ -331,10 +341,13 @@ def _read_array(context: Any, builder: Any, ty: Any, words: Any, at: int) -> tup
         strides.insert(0, last)
         last = builder.mul(last, extent)
     populate_array(
-        array_, data=builder.inttoptr(data, array_.data.type),
+        array_,
+        data=builder.inttoptr(data, array_.data.type),
         shape=cgutils.pack_array(builder, shape, WORD),
-        strides=cgutils.pack_array(builder, strides, WORD), itemsize=WORD(size), meminfo=None,
-    )  # fmt: skip
+        strides=cgutils.pack_array(builder, strides, WORD),
+        itemsize=WORD(size),
+        meminfo=None,
+    )
     return array_._getvalue(), at + 1 + ty.ndim
 
 

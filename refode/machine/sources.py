@@ -200,9 +200,10 @@ def _overloads() -> dict[int, list[Any]]:
                 overload = getattr(template, "_overload_func", None)
                 if overload is not None and not _outside(overload):
                     settings = {
-                        name: option for name, option in template._jit_options.items()
+                        name: option
+                        for name, option in template._jit_options.items()
                         if not isinstance(option, type)
-                    }  # fmt: skip
+                    }
                     found.setdefault(id(value), []).append((overload, settings))
         _known_overloads = len(registered), found
     return _known_overloads[1]
@@ -235,11 +236,20 @@ def code_text(code: Any) -> str:
     constants = [_constant(constant) for constant in code.co_consts]
     if _has_docstring(code):
         constants[0] = _constant(None)
-    return repr((
-        code.co_code, constants, code.co_names, code.co_varnames, code.co_freevars,
-        code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount,
-        code.co_flags & ~_HAS_DOCSTRING, code.co_exceptiontable,
-    ))  # fmt: skip
+    return repr(
+        (
+            code.co_code,
+            constants,
+            code.co_names,
+            code.co_varnames,
+            code.co_freevars,
+            code.co_argcount,
+            code.co_posonlyargcount,
+            code.co_kwonlyargcount,
+            code.co_flags & ~_HAS_DOCSTRING,
+            code.co_exceptiontable,
+        )
+    )
 
 
 def _has_docstring(code: Any) -> bool:

@@ -30,9 +30,13 @@ def _view(context: Any, builder: Any, ty: Any, value: Any, out: Any, start: Any,
         strides.insert(0, last)
         last = builder.mul(last, extent)
     populate_array(
-        view, data=builder.gep(array.data, [start]), shape=cgutils.pack_array(builder, shape),
-        strides=cgutils.pack_array(builder, strides), itemsize=itemsize, meminfo=None,
-    )  # fmt: skip
+        view,
+        data=builder.gep(array.data, [start]),
+        shape=cgutils.pack_array(builder, shape),
+        strides=cgutils.pack_array(builder, strides),
+        itemsize=itemsize,
+        meminfo=None,
+    )
     return view._getvalue()
 
 

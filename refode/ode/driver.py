@@ -48,9 +48,15 @@ class Sweep(NamedTuple):
 
     @classmethod
     def of(
-        cls, field: Any, scheme: Any, grid: Grid, dynamics: Any, dtype: Any, memory: int = STORE,
+        cls,
+        field: Any,
+        scheme: Any,
+        grid: Grid,
+        dynamics: Any,
+        dtype: Any,
+        memory: int = STORE,
         place: placement.Placement = placement.CPU,
-    ) -> Sweep:  # fmt: skip
+    ) -> Sweep:
         """Sweep of a field within a class of ``dynamics``, in a number type."""
         if dtype == np.complex128:
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
@@ -58,9 +64,7 @@ class Sweep(NamedTuple):
         rows = field.dim + extra_rows(dynamics, field.dim)
         within = dynamics(field.description())
         widest = max(field.layout.sizes.values())
-        return cls(
-            within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest
-        )
+        return cls(within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest)
 
     def runs_on_device(self, E: Array) -> bool:
         """Whether a sweep with these weights leaves the CPU: complex steps do not."""
@@ -125,18 +129,34 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
 
     def work() -> None:
         solve(
-            dynamics, scheme, grid.t, grid.h, grid.slots, E, X, runs, counter,
-            S, sweep.rows, max(sweep.tape, 1), out,
-        )  # fmt: skip
+            dynamics,
+            scheme,
+            grid.t,
+            grid.h,
+            grid.slots,
+            E,
+            X,
+            runs,
+            counter,
+            S,
+            sweep.rows,
+            max(sweep.tape, 1),
+            out,
+        )
 
     parallel.together(work, len(runs))
     return out
 
 
 def gradient(
-    sweep: Sweep, E: Array, x: Array, cost: Any, n_cost: int = 0, cost_rows: int = 0,
+    sweep: Sweep,
+    E: Array,
+    x: Array,
+    cost: Any,
+    n_cost: int = 0,
+    cost_rows: int = 0,
     want_x: bool = False,
-) -> Gradient:  # fmt: skip
+) -> Gradient:
     """Value of a cost and its cotangents, by one forward and one adjoint sweep a block."""
     if sweep.runs_on_device(E):
         twin = placement.gpu_module("launching")
@@ -157,10 +177,28 @@ def gradient(
 
     def work() -> None:
         solve(
-            dynamics, scheme, charge, grid.t, grid.h, grid.slots, E, X, runs, counter,
-            S, sweep.rows, max(sweep.tape, 1), max(sweep.scratch, cost_rows, 1), sweep.memory,
-            everywhere(cost), values, E_bars, cost_bars, X_bar, time_bars,
-        )  # fmt: skip
+            dynamics,
+            scheme,
+            charge,
+            grid.t,
+            grid.h,
+            grid.slots,
+            E,
+            X,
+            runs,
+            counter,
+            S,
+            sweep.rows,
+            max(sweep.tape, 1),
+            max(sweep.scratch, cost_rows, 1),
+            sweep.memory,
+            everywhere(cost),
+            values,
+            E_bars,
+            cost_bars,
+            X_bar,
+            time_bars,
+        )
 
     parallel.together(work, n)
     value = sum(values.tolist())  # in order, as all sums over chunks

@@ -64,9 +64,13 @@ def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
 
 
 def adjoint(
-    field: Field, weights: Array, z: Array, f_bar: Array,
-    trace_bar: Array | None = None, t: float = 0.0,
-) -> tuple[Array, Array, float]:  # fmt: skip
+    field: Field,
+    weights: Array,
+    z: Array,
+    f_bar: Array,
+    trace_bar: Array | None = None,
+    t: float = 0.0,
+) -> tuple[Array, Array, float]:
     """Cotangents of the weights (n_weights,), of z (N, d) and of t.
 
     Parameters
@@ -110,9 +114,14 @@ def potential(
 
 
 def potential_tangent(
-    field: Potential, weights: Array, x: Array, weights_dot: Array, x_dot: Array,
-    t: float = 0.0, t_dot: float = 0.0,
-) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+    field: Potential,
+    weights: Array,
+    x: Array,
+    weights_dot: Array,
+    x_dot: Array,
+    t: float = 0.0,
+    t_dot: float = 0.0,
+) -> tuple[Array, Array, Array, Array]:
     """Derivatives of all four in a direction, by the complex step."""
     weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
     weights_dot = _validate.real_vector("weights_dot", weights_dot, field.n_weights)
@@ -125,9 +134,15 @@ def potential_tangent(
 
 
 def potential_adjoint(
-    field: Potential, weights: Array, x: Array, phi_bar: Array, gradient_bar: Array,
-    time_bar: Array, laplacian_bar: Array, t: float = 0.0,
-) -> tuple[Array, Array, float]:  # fmt: skip
+    field: Potential,
+    weights: Array,
+    x: Array,
+    phi_bar: Array,
+    gradient_bar: Array,
+    time_bar: Array,
+    laplacian_bar: Array,
+    t: float = 0.0,
+) -> tuple[Array, Array, float]:
     """Cotangents of the weights (n_weights,), of x (N, d) and of t, (D94)-(D97).
 
     Parameters
@@ -142,8 +157,10 @@ def potential_adjoint(
     weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
     bars = [_validate.real_array("gradient_bar", gradient_bar, x.shape)]
     for name, bar in (
-        ("phi_bar", phi_bar), ("time_bar", time_bar), ("laplacian_bar", laplacian_bar)
-    ):  # fmt: skip
+        ("phi_bar", phi_bar),
+        ("time_bar", time_bar),
+        ("laplacian_bar", laplacian_bar),
+    ):
         bars.append(_validate.real_vector(name, bar, len(x))[:, None])
     rows = weights[None]
     E = field.prepare(rows, True)

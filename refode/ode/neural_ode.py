@@ -206,9 +206,13 @@ class NeuralODE(Fixed):
 
     # --- derivatives -------------------------------------------------------------------
     def tangent(
-        self, theta: Array, x: Array, theta_dot: Array, x_dot: Array,
+        self,
+        theta: Array,
+        x: Array,
+        theta_dot: Array,
+        x_dot: Array,
         t_span: tuple[float, float] | None = None,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         """Derivative of ``solve`` in a direction, z_dot (N, d).
 
         By the complex step through the forward sweep, which is exact to rounding
@@ -220,9 +224,13 @@ class NeuralODE(Fixed):
         return self._tangent(theta, x, theta_dot, x_dot, self.plan(t_span), trace=False)
 
     def adjoint(
-        self, theta: Array, x: Array, z_bar: Array,
-        t_span: tuple[float, float] | None = None, times: bool = False,
-    ) -> tuple[Array, ...]:  # fmt: skip
+        self,
+        theta: Array,
+        x: Array,
+        z_bar: Array,
+        t_span: tuple[float, float] | None = None,
+        times: bool = False,
+    ) -> tuple[Array, ...]:
         """Discrete adjoint of ``solve``, or of ``trajectory``.
 
         Parameters
@@ -250,9 +258,14 @@ class NeuralODE(Fixed):
         return self._adjoint(theta, x, z_bar, self.plan(t_span), times, trace=False)
 
     def log_det_adjoint(
-        self, theta: Array, x: Array, z_bar: Array, l_bar: Array,
-        t_span: tuple[float, float] | None = None, times: bool = False,
-    ) -> tuple[Array, ...]:  # fmt: skip
+        self,
+        theta: Array,
+        x: Array,
+        z_bar: Array,
+        l_bar: Array,
+        t_span: tuple[float, float] | None = None,
+        times: bool = False,
+    ) -> tuple[Array, ...]:
         """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,)."""
         theta, x = self._parameters(theta), self._states(x)
         z_bar = _validate.real_array("z_bar", z_bar, x.shape)
@@ -307,9 +320,7 @@ class NeuralODE(Fixed):
         if span not in self._plans:
             if len(self._plans) > 32:
                 self._plans.clear()
-            self._plans[span] = planned(
-                self.steps, self.basis, self._scheme, self.t_span, span
-            )
+            self._plans[span] = planned(self.steps, self.basis, self._scheme, self.t_span, span)
         return self._plans[span]
 
     def stage_weights(self, theta: Array, plan: Plan) -> Array:
@@ -328,9 +339,14 @@ class NeuralODE(Fixed):
         plan_of, sweep = self._sweeps.get(key, (None, None))
         if sweep is None or plan_of is not plan:
             sweep = driver.Sweep.of(
-                self.field, plan.scheme, plan.grid, dynamics, dtype, MEMORY[self.memory],
+                self.field,
+                plan.scheme,
+                plan.grid,
+                dynamics,
+                dtype,
+                MEMORY[self.memory],
                 self.placement,
-            )  # fmt: skip
+            )
             if len(self._sweeps) > 64:
                 self._sweeps.clear()
             self._sweeps[key] = plan, sweep

@@ -145,9 +145,12 @@ class Controlled(Fixed, WithODE):
         if of_game is None or of is not sweep:
             game = self.game
             dynamics = GameDynamics(
-                self.potential.description(), game.alpha or 1.0, game.energy.description(),
-                game.entropy, self.hjb_norm == "squared",
-            )  # fmt: skip
+                self.potential.description(),
+                game.alpha or 1.0,
+                game.energy.description(),
+                game.entropy,
+                self.hjb_norm == "squared",
+            )
             of_game = sweep._replace(dynamics=dynamics, rows=self.dim + 4)
             if len(self._sweeps) > 64:
                 self._sweeps.clear()

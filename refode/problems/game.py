@@ -82,12 +82,22 @@ class MeanFieldGame(Controlled):
     n_data = (1, 2)
 
     def __init__(
-        self, potential: Potential, game: Game, hjb: float = 0.0, hjb_terminal: float = 0.0,
-        hjb_norm: str = "absolute", scheme: Any = "rk4",
-        n_steps: int | stepping.Steps | None = None, t_span: tuple[float, float] | None = None,
-        device: str = "cpu", dtype: Any = "float64", *, grid: ArrayLike | None = None,
-        basis: Any = None, memory: str = "store",
-    ) -> None:  # fmt: skip
+        self,
+        potential: Potential,
+        game: Game,
+        hjb: float = 0.0,
+        hjb_terminal: float = 0.0,
+        hjb_norm: str = "absolute",
+        scheme: Any = "rk4",
+        n_steps: int | stepping.Steps | None = None,
+        t_span: tuple[float, float] | None = None,
+        device: str = "cpu",
+        dtype: Any = "float64",
+        *,
+        grid: ArrayLike | None = None,
+        basis: Any = None,
+        memory: str = "store",
+    ) -> None:
         self.potential = _validate.instance("potential", potential, Potential)
         self.game = _validate.instance("game", game, Game)
         if potential.dim != game.dim:
@@ -101,12 +111,14 @@ class MeanFieldGame(Controlled):
             n_steps = 2
         self.ode = NeuralODE(
             potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype, grid=grid
-        )  # fmt: skip
+        )
         self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
         if self.t_span[0] >= self.t_span[1]:
             if grid is not None:
-                raise ValueError(f"grid: got times from {self.t_span[0]} to {self.t_span[1]}, "
-                                 "wanted times that rise")  # fmt: skip
+                raise ValueError(
+                    f"grid: got times from {self.t_span[0]} to {self.t_span[1]}, "
+                    "wanted times that rise"
+                )
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
         self.layout, self._odes = potential.layout, {}
@@ -129,10 +141,17 @@ class MeanFieldGame(Controlled):
     def with_steps(self, n_steps: int | stepping.Steps) -> MeanFieldGame:
         """The same game and potential with other steps: so many equal ones."""
         return MeanFieldGame(
-            self.potential, self.game, self.hjb, self.hjb_terminal, self.hjb_norm,
-            self.ode._named_scheme, stepping.of(n_steps), self.t_span, *self.ode.placement,
+            self.potential,
+            self.game,
+            self.hjb,
+            self.hjb_terminal,
+            self.hjb_norm,
+            self.ode._named_scheme,
+            stepping.of(n_steps),
+            self.t_span,
+            *self.ode.placement,
             memory=self.ode.memory,
-        )  # fmt: skip
+        )
 
     def to_device(self, x: Array, y: Array | None = None) -> Any:
         """Send samples once, for many calls: what these take in place of x, or of x and y.
@@ -282,11 +301,20 @@ class MeanFieldGame(Controlled):
         else:
             target = self._in_kernel(game.target, E.dtype, lambda: self._ends(theta, x, plan))
         cost = GameCost(
-            self._sweep(plan, E.dtype).dynamics.field, E[0], self.t_span[1], target,
-            CROSS_ENTROPY if crossed else KULLBACK_LEIBLER, 1.0 if game.alpha else 0.0,
-            self.hjb, game.terminal, self.hjb_terminal, self.hjb_norm == "squared",
-            1.0 / len(x), tape, scratch,
-        )  # fmt: skip
+            self._sweep(plan, E.dtype).dynamics.field,
+            E[0],
+            self.t_span[1],
+            target,
+            CROSS_ENTROPY if crossed else KULLBACK_LEIBLER,
+            1.0 if game.alpha else 0.0,
+            self.hjb,
+            game.terminal,
+            self.hjb_terminal,
+            self.hjb_norm == "squared",
+            1.0 / len(x),
+            tape,
+            scratch,
+        )
         return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
 
     def _inverse_cost(self, theta: Array, y: Array, plan: Plan) -> tuple[InverseCost, int]:

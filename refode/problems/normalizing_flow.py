@@ -68,10 +68,16 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     n_data = (1, 1)
 
     def __init__(
-        self, ode: NeuralODE, transport: float = 0.0, tikhonov: float = 0.0,
-        smoothness: float = 0.0, trace: str = "exact", noise_seed: int = 0,
-        device: str | None = None, dtype: Any = "float64",
-    ) -> None:  # fmt: skip
+        self,
+        ode: NeuralODE,
+        transport: float = 0.0,
+        tikhonov: float = 0.0,
+        smoothness: float = 0.0,
+        trace: str = "exact",
+        noise_seed: int = 0,
+        device: str | None = None,
+        dtype: Any = "float64",
+    ) -> None:
         self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
         ode = self.ode
         if isinstance(ode.plan().scheme, Partitioned):
@@ -104,9 +110,13 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def with_steps(self, n_steps: int | Steps) -> ContinuousNormalizingFlow:
         """The same problem with other steps: so many equal ones."""
         return ContinuousNormalizingFlow(
-            self.ode.with_steps(n_steps), self.transport, self.tikhonov, self.smoothness,
-            self.trace, self.noise_seed,
-        )  # fmt: skip
+            self.ode.with_steps(n_steps),
+            self.transport,
+            self.tikhonov,
+            self.smoothness,
+            self.trace,
+            self.noise_seed,
+        )
 
     # --- objective ---------------------------------------------------------------------
     def to_device(self, y: Array) -> Resident:

@@ -56,10 +56,17 @@ class Supervised(Regularised, WithODE):
     n_data = (2, 2)
 
     def __init__(
-        self, ode: NeuralODE, loss: str | Loss = "logistic", n_outputs: int = 1, augment: int = 0,
-        readout: bool = True, tikhonov: float = 0.0, smoothness: float = 0.0,
-        device: str | None = None, dtype: Any = "float64",
-    ) -> None:  # fmt: skip
+        self,
+        ode: NeuralODE,
+        loss: str | Loss = "logistic",
+        n_outputs: int = 1,
+        augment: int = 0,
+        readout: bool = True,
+        tikhonov: float = 0.0,
+        smoothness: float = 0.0,
+        device: str | None = None,
+        dtype: Any = "float64",
+    ) -> None:
         self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
         ode = self.ode
         self._loss = loss_of(loss)
@@ -111,9 +118,14 @@ class Supervised(Regularised, WithODE):
     def with_steps(self, n_steps: int | Steps) -> Supervised:
         """The same problem with other steps: so many equal ones."""
         return Supervised(
-            self.ode.with_steps(n_steps), self._loss, self.n_outputs, self.augment, self.readout,
-            self.tikhonov, self.smoothness,
-        )  # fmt: skip
+            self.ode.with_steps(n_steps),
+            self._loss,
+            self.n_outputs,
+            self.augment,
+            self.readout,
+            self.tikhonov,
+            self.smoothness,
+        )
 
     # --- objective ---------------------------------------------------------------------
     def to_device(self, x: Array, y: Array) -> tuple[Resident, Resident]:

@@ -39,12 +39,19 @@ TO_3 = mixture("1", ["-0.5 0.25 0.5"], [EYE_3])
 ROWS_5 = ["1 0 0 0 0", "0 1 0 0 0", "0 0 0.5 0.25 0", "0 0 0.25 0.5 0", "0 0 0 0 1"]
 IN_5 = mixture("1", ["0.25 0 -0.5 0 1"], [ROWS_5])
 
-BUMP: Document = {"type": "GaussianBump", "height": "3", "mean": ["0.25", "-0.125"],
-                  "covariance": [["1", "0.25"], ["0.25", "0.5"]]}  # fmt: skip
+BUMP: Document = {
+    "type": "GaussianBump",
+    "height": "3",
+    "mean": ["0.25", "-0.125"],
+    "covariance": [["1", "0.25"], ["0.25", "0.5"]],
+}
 BOWL: Document = {"type": "Quadratic", "stiffness": "0.75", "centre": ["0.25", "0.25"]}
 BOWL_3: Document = {"type": "Quadratic", "stiffness": "0.5", "centre": ["0.25", "0", "-0.5"]}
-BOWL_5: Document = {"type": "Quadratic", "stiffness": "0.5",
-                    "centre": ["0.25", "0", "-0.5", "1", "0"]}
+BOWL_5: Document = {
+    "type": "Quadratic",
+    "stiffness": "0.5",
+    "centre": ["0.25", "0", "-0.5", "1", "0"],
+}
 BOTH: Document = {"hjb": 1.75, "hjb_terminal": 0.625}
 
 
@@ -57,6 +64,8 @@ def cases() -> list[Document]:
     return listed
 
 
+# A table: a case is one or two lines.
+# fmt: off
 def _odes() -> list[Document]:
     back = (1.25, -0.25)
     return [
@@ -108,7 +117,7 @@ def _odes() -> list[Document]:
             scheme="heun", n_steps=3, along=back, basis="Legendre 2", observed=(0, 2, 3)),
         ode("ode-observations-verlet", "observed between the steps of a symplectic scheme", 103,
             HAMILTONIAN, scheme="verlet", n_steps=4, observed=(0, 1, 3)),
-    ]  # fmt: skip
+    ]
 
 
 def _supervised() -> list[Document]:
@@ -140,7 +149,7 @@ def _supervised() -> list[Document]:
                    t_span=(1, 0), basis="Legendre 2", scheme="ralston"),
         supervised("supervised-butcher6", "b_2 = 0 and nodes that go back, in two steps", 43,
                    SMALL, "regression", 2, scheme="butcher6", n=2, basis="PiecewiseLinear 3"),
-    ]  # fmt: skip
+    ]
 
 
 def _flows() -> list[Document]:
@@ -173,7 +182,7 @@ def _flows() -> list[Document]:
              noise="sixteenths"),
         flow("flow-hutchinson-downwards", "t_span from 1 to 0: the data go forward in time", 67,
              MLP, scheme="kutta3", t_span=(1, 0), transport=0.25, noise="signs"),
-    ]  # fmt: skip
+    ]
 
 
 def _games() -> list[Document]:
@@ -209,4 +218,4 @@ def _games() -> list[Document]:
              n_steps=1),
         game("game-entropy", "entropy alone", 84, FLAT,
              rules("kl", TWO_1D, ONE_D, 1, 1, entropy=0.5, **BOTH), n=1, n_steps=2),
-    ]  # fmt: skip
+    ]

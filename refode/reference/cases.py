@@ -141,16 +141,26 @@ def _case(
     span = [decimal(Fraction(t)) for t in how["t_span"]]
     along = [decimal(Fraction(t)) for t in how["along"]]
     return {
-        "format": "refode-reference", "version": 1, "name": name, "about": about, "seed": seed,
-        "problem": problem, "field": f, "scheme": scheme(how["scheme"]),
-        "n_steps": how["n_steps"], "t_span": span, "along": along, "basis": basis(how["basis"]),
+        "format": "refode-reference",
+        "version": 1,
+        "name": name,
+        "about": about,
+        "seed": seed,
+        "problem": problem,
+        "field": f,
+        "scheme": scheme(how["scheme"]),
+        "n_steps": how["n_steps"],
+        "t_span": span,
+        "along": along,
+        "basis": basis(how["basis"]),
         "inputs": {},
-    }  # fmt: skip
+    }
 
 
 def _theta(draws: Draws, f: Document, J: int, largest: int) -> Document:
-    return {name: draws.array((J, *shape) if J else shape, largest)
-            for name, shape in shapes(f).items()}  # fmt: skip
+    return {
+        name: draws.array((J, *shape) if J else shape, largest) for name, shape in shapes(f).items()
+    }
 
 
 def _how(how: Document, backward: bool = False) -> Document:
@@ -161,9 +171,14 @@ def _how(how: Document, backward: bool = False) -> Document:
 
 
 def ode(
-    name: str, about: str, seed: int, f: Document, n: int = 2, observed: tuple[int, ...] = (),
+    name: str,
+    about: str,
+    seed: int,
+    f: Document,
+    n: int = 2,
+    observed: tuple[int, ...] = (),
     **how: Any,
-) -> Document:  # fmt: skip
+) -> Document:
     """States, log-determinants, their tangent and adjoint.
 
     Cotangents are of the end and the log-determinant, or of the states that are ``observed``.
@@ -171,15 +186,17 @@ def ode(
     case, draws = _case(name, about, seed, {"type": "ode"}, f, _how(how)), Draws(seed)
     J = case["basis"]["J"]
     case["inputs"] = {
-        "theta": _theta(draws, f, J, WEIGHTS), "direction": _theta(draws, f, J, WEIGHTS),
+        "theta": _theta(draws, f, J, WEIGHTS),
+        "direction": _theta(draws, f, J, WEIGHTS),
         "x": draws.array((n, f["dim"]), SAMPLES),
         "x_direction": draws.array((n, f["dim"]), SAMPLES),
-    }  # fmt: skip
+    }
     if observed:
         path_bar = draws.array((case["n_steps"] + 1, n, f["dim"]), SAMPLES)
         row = n * f["dim"]
-        path_bar["data"] = [v if i // row in observed else "0"
-                            for i, v in enumerate(path_bar["data"])]  # fmt: skip
+        path_bar["data"] = [
+            v if i // row in observed else "0" for i, v in enumerate(path_bar["data"])
+        ]
         case["inputs"]["path_bar"] = path_bar
     else:
         case["inputs"]["z_bar"] = draws.array((n, f["dim"]), SAMPLES)
@@ -188,15 +205,29 @@ def ode(
 
 
 def supervised(
-    name: str, about: str, seed: int, f: Document, loss: str, outputs: int = 1, n: int = 3,
-    augment: int = 0, readout: bool = True, tikhonov: float = 0, smoothness: float = 0, **how: Any,
-) -> Document:  # fmt: skip
+    name: str,
+    about: str,
+    seed: int,
+    f: Document,
+    loss: str,
+    outputs: int = 1,
+    n: int = 3,
+    augment: int = 0,
+    readout: bool = True,
+    tikhonov: float = 0,
+    smoothness: float = 0,
+    **how: Any,
+) -> Document:
     """Eq. (8): loss, regularisers, gradient, Hessian-vector product."""
     problem = {
-        "type": "supervised", "loss": loss, "n_outputs": outputs, "augment": augment,
-        "readout": readout, "tikhonov": decimal(Fraction(tikhonov)),
+        "type": "supervised",
+        "loss": loss,
+        "n_outputs": outputs,
+        "augment": augment,
+        "readout": readout,
+        "tikhonov": decimal(Fraction(tikhonov)),
         "smoothness": decimal(Fraction(smoothness)),
-    }  # fmt: skip
+    }
     case, draws, d = _case(name, about, seed, problem, f, _how(how)), Draws(seed), f["dim"]
     ends: dict[str, Shape] = {"W": (outputs, d), "b": (outputs,)} if readout else {}
     blocks = [
@@ -214,58 +245,92 @@ def supervised(
 
 
 def flow(
-    name: str, about: str, seed: int, f: Document, n: int = 2, transport: float = 0,
-    tikhonov: float = 0, smoothness: float = 0, noise: str = "", **how: Any,
-) -> Document:  # fmt: skip
+    name: str,
+    about: str,
+    seed: int,
+    f: Document,
+    n: int = 2,
+    transport: float = 0,
+    tikhonov: float = 0,
+    smoothness: float = 0,
+    noise: str = "",
+    **how: Any,
+) -> Document:
     """Eqs. (13)-(15): likelihood, transport cost; x are data, carried from T to t0.
 
     With ``noise``, a key of `NOISE`, the trace is Hutchinson's estimate.
     """
     problem = {
-        "type": "flow", "transport": decimal(Fraction(transport)),
-        "tikhonov": decimal(Fraction(tikhonov)), "smoothness": decimal(Fraction(smoothness)),
-    }  # fmt: skip
+        "type": "flow",
+        "transport": decimal(Fraction(transport)),
+        "tikhonov": decimal(Fraction(tikhonov)),
+        "smoothness": decimal(Fraction(smoothness)),
+    }
     if noise:
         problem["trace"] = "hutchinson"
     case = _case(name, about, seed, problem, f, _how(how, backward=True))
     draws, J = Draws(seed), case["basis"]["J"]
     case["inputs"] = {
-        "theta": _theta(draws, f, J, WEIGHTS), "direction": _theta(draws, f, J, WEIGHTS),
+        "theta": _theta(draws, f, J, WEIGHTS),
+        "direction": _theta(draws, f, J, WEIGHTS),
         "x": draws.array((n, f["dim"]), SAMPLES),
-    }  # fmt: skip
+    }
     if noise:
         case["inputs"]["noise"] = draws.array((n, f["dim"]), *NOISE[noise])
     return case
 
 
 def game(
-    name: str, about: str, seed: int, f: Document, rules: Document, n: int = 2, n_targets: int = 0,
+    name: str,
+    about: str,
+    seed: int,
+    f: Document,
+    rules: Document,
+    n: int = 2,
+    n_targets: int = 0,
     **how: Any,
-) -> Document:  # fmt: skip
+) -> Document:
     """Eq. (25) of a game; ``rules`` are its costs and densities."""
     case = _case(name, about, seed, {"type": "game", **rules}, f, _how({"t_span": (0, 1)} | how))
     draws = Draws(seed)
     case["inputs"] = {
-        "theta": _theta(draws, f, 0, POTENTIAL), "direction": _theta(draws, f, 0, POTENTIAL),
+        "theta": _theta(draws, f, 0, POTENTIAL),
+        "direction": _theta(draws, f, 0, POTENTIAL),
         "x": draws.array((n, f["dim"]), SAMPLES),
-    }  # fmt: skip
+    }
     if n_targets:
         case["inputs"]["y"] = draws.array((n_targets, f["dim"]), SAMPLES)
     return case
 
 
 def rules(
-    kind: str, initial: Document, target: Document | None, alpha: float, terminal: float = 1,
-    entropy: float = 0, energy: tuple[Document, ...] = (), hjb: float = 0, hjb_terminal: float = 0,
+    kind: str,
+    initial: Document,
+    target: Document | None,
+    alpha: float,
+    terminal: float = 1,
+    entropy: float = 0,
+    energy: tuple[Document, ...] = (),
+    hjb: float = 0,
+    hjb_terminal: float = 0,
     hjb_norm: str = "absolute",
-) -> Document:  # fmt: skip
+) -> Document:
     """A game's costs: ``kind`` is "kl" or "cross_entropy"."""
-    numbers = {"alpha": alpha, "terminal": terminal, "entropy": entropy, "hjb": hjb,
-               "hjb_terminal": hjb_terminal}  # fmt: skip
+    numbers = {
+        "alpha": alpha,
+        "terminal": terminal,
+        "entropy": entropy,
+        "hjb": hjb,
+        "hjb_terminal": hjb_terminal,
+    }
     return {
-        "kind": kind, **{k: decimal(Fraction(v)) for k, v in numbers.items()},
-        "hjb_norm": hjb_norm, "energy": list(energy), "initial": initial, "target": target,
-    }  # fmt: skip
+        "kind": kind,
+        **{k: decimal(Fraction(v)) for k, v in numbers.items()},
+        "hjb_norm": hjb_norm,
+        "energy": list(energy),
+        "initial": initial,
+        "target": target,
+    }
 
 
 def mixture(weights: str, means: list[str], covariances: list[list[str]]) -> Document:

@@ -87,8 +87,9 @@ def _antisymmetric(f: dict[str, Any]) -> Any:
 
     def value(w: Weights, z: Vector, t: Number) -> Vector:
         K, d = w["K"], len(z)
-        B = [[K[i][j] - K[j][i] if i != j else constant(-gamma) for j in range(d)]
-             for i in range(d)]  # fmt: skip
+        B = [
+            [K[i][j] - K[j][i] if i != j else constant(-gamma) for j in range(d)] for i in range(d)
+        ]
         return [sigma(u) for u in affine(B, z, _shift(w, t))]
 
     return value
@@ -294,8 +295,9 @@ def stiffness(b: dict[str, Any]) -> list[list[Fraction]]:
     J = b["J"]
     if b["type"] in ("Constant", "PiecewiseConstant"):
         D = [[Fraction((j == i + 1) - (j == i)) for j in range(J)] for i in range(J - 1)]
-        return [[J * sum((r[i] * r[j] for r in D), Fraction(0)) for j in range(J)]
-                for i in range(J)]  # fmt: skip
+        return [
+            [J * sum((r[i] * r[j] for r in D), Fraction(0)) for j in range(J)] for i in range(J)
+        ]
     cells = {"PiecewiseLinear": J - 1, "Legendre": 1, "BSpline": J - 3}[b["type"]]
     degree = {"PiecewiseLinear": 1, "Legendre": J - 1, "BSpline": 3}[b["type"]]
     total = [[Fraction(0)] * J for _ in range(J)]

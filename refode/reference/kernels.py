@@ -35,8 +35,11 @@ def results(case: Document, inputs: Arrays | None = None) -> Arrays:
     """
     given = arrays(case, "inputs") if inputs is None else inputs
     by_kind: dict[str, Callable[[Document, Arrays], Arrays]] = {
-        "ode": _ode, "supervised": _supervised, "flow": _flow, "game": _game,
-    }  # fmt: skip
+        "ode": _ode,
+        "supervised": _supervised,
+        "flow": _flow,
+        "game": _game,
+    }
     return by_kind[case["problem"]["type"]](case, given)
 
 
@@ -255,17 +258,26 @@ def game_of(case: Document, y: Array | None = None) -> refode.MeanFieldGame:
     target = Empirical(y) if p["target"] is None and y is not None else density_of(p["target"])
     kind = games.KullbackLeibler if p["kind"] == "kl" else games.CrossEntropy
     game = games.Game(
-        density_of(p["initial"]), kind(target, _number(p["terminal"])), _number(p["alpha"]),
-        _energy(p["energy"]), _number(p["entropy"]),
-    )  # fmt: skip
+        density_of(p["initial"]),
+        kind(target, _number(p["terminal"])),
+        _number(p["alpha"]),
+        _energy(p["energy"]),
+        _number(p["entropy"]),
+    )
     field = field_of(case)
     if not isinstance(field, fields.Potential):
         raise TypeError(f"field: got {case['field']['type']}, wanted Potential")
     span = (_number(case["along"][0]), _number(case["along"][1]))
     return refode.MeanFieldGame(
-        field, game, _number(p["hjb"]), _number(p["hjb_terminal"]), p["hjb_norm"],
-        scheme_of(case), case["n_steps"], span,
-    )  # fmt: skip
+        field,
+        game,
+        _number(p["hjb"]),
+        _number(p["hjb_terminal"]),
+        p["hjb_norm"],
+        scheme_of(case),
+        case["n_steps"],
+        span,
+    )
 
 
 def _game(case: Document, given: Arrays) -> Arrays:

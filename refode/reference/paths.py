@@ -78,8 +78,10 @@ class Inputs:
         start, length = self.t_span[0], self.t_span[1] - self.t_span[0]
         p = formulas.basis(self.basis, (t - start) / length, (middle - start) / length)
         names = [n for n in self.theta if n not in self.of_readout]
-        return {name: _combined([constant(a) if a else 0 for a in p], self.theta[name])
-                for name in names}  # fmt: skip
+        return {
+            name: _combined([constant(a) if a else 0 for a in p], self.theta[name])
+            for name in names
+        }
 
     def results(self, objective: Number) -> Results:
         """Gradient and Hessian-vector product of an objective, by block."""
@@ -195,25 +197,34 @@ def _substeps(inputs: Inputs, slope: Slope, y: Vector, t: Fraction, h: Fraction)
 def along_paths(paths: list[Path], what: str, rows: slice) -> Any:
     """(n_steps, n_stages, N, rows) of stages or slopes."""
     columns = [getattr(path, what) for path in paths]
-    return [[[plain_values(at[rows]) for at in samples] for samples in zip(*stages, strict=True)]
-            for stages in zip(*columns, strict=True)]  # fmt: skip
+    return [
+        [[plain_values(at[rows]) for at in samples] for samples in zip(*stages, strict=True)]
+        for stages in zip(*columns, strict=True)
+    ]
 
 
 def every_stage(paths: list[Path], fun: Callable[[Vector, Any], Sequence[Any]]) -> list[Any]:
     """Each value of fun(y, t) at all stages, (n_steps, n_stages, N, ...)."""
     samples = [
-        [[fun(y, t) for y, t in zip(*stage, strict=True)]
-         for stage in zip(p.stages, p.times, strict=True)] for p in paths
-    ]  # fmt: skip
-    steps = [[list(zip(*at, strict=True)) for at in zip(*steps, strict=True)]
-             for steps in zip(*samples, strict=True)]  # fmt: skip
+        [
+            [fun(y, t) for y, t in zip(*stage, strict=True)]
+            for stage in zip(p.stages, p.times, strict=True)
+        ]
+        for p in paths
+    ]
+    steps = [
+        [list(zip(*at, strict=True)) for at in zip(*steps, strict=True)]
+        for steps in zip(*samples, strict=True)
+    ]
     return [[[list(at[i]) for at in stages] for stages in steps] for i in range(len(steps[0][0]))]
 
 
 def trajectory(paths: list[Path], d: int) -> Any:
     """(n_steps + 1, N, d)."""
-    return [[plain_values(y[:d]) for y in states]
-            for states in zip(*(p.states for p in paths), strict=True)]  # fmt: skip
+    return [
+        [plain_values(y[:d]) for y in states]
+        for states in zip(*(p.states for p in paths), strict=True)
+    ]
 
 
 def leaves(value: Any) -> Iterator[Any]:

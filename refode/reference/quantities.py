@@ -45,8 +45,7 @@ def _ode(inputs: Inputs) -> Results:
         z, at = y[:d], constant(t)
         return inputs.rhs(w, z, at) + ([] if split else [formulas.trace(f, w, z, at)])
 
-    paths = [solve(inputs, slope, [*x, *([] if split else [0])], inputs.along)
-             for x in inputs.x]  # fmt: skip
+    paths = [solve(inputs, slope, [*x, *([] if split else [0])], inputs.along) for x in inputs.x]
     ends = [p.states[-1] for p in paths]
     results: Results = {"trajectory": trajectory(paths, d)}
     if not split:
@@ -54,7 +53,7 @@ def _ode(inputs: Inputs) -> Results:
             "stages": along_paths(paths, "stages", slice(0, d)),
             "slopes": along_paths(paths, "slopes", slice(0, d)),
             "trace": _traces(paths, d),
-        }  # fmt: skip
+        }
     results["log_det"] = [scalar_of(end[d]) if not split else 0 for end in ends]
     results["tangent"] = [[coefficient(a, 1) for a in end[:d]] for end in ends]
     bars = inputs.results(_paired(inputs, paths))["gradient"]
@@ -80,8 +79,10 @@ def _paired(inputs: Inputs, paths: list[Path]) -> Number:
 
 def _traces(paths: list[Path], d: int) -> Any:
     """Row d of the slopes, (n_steps, n_stages, N)."""
-    return [[[k[0] for k in samples] for samples in stages]
-            for stages in along_paths(paths, "slopes", slice(d, d + 1))]  # fmt: skip
+    return [
+        [[k[0] for k in samples] for samples in stages]
+        for stages in along_paths(paths, "slopes", slice(d, d + 1))
+    ]
 
 
 def _regularisers(inputs: Inputs) -> dict[str, Number]:
@@ -132,8 +133,10 @@ def _supervised(inputs: Inputs) -> Results:
         W, b = inputs.theta["W"], inputs.theta["b"]
         outputs = [formulas.affine(W, z, b) for z in outputs]
     y = inputs.rational("y")
-    losses = [formulas.loss(problem["loss"], v, t if isinstance(t, list) else [t])
-              for v, t in zip(outputs, y, strict=True)]  # fmt: skip
+    losses = [
+        formulas.loss(problem["loss"], v, t if isinstance(t, list) else [t])
+        for v, t in zip(outputs, y, strict=True)
+    ]
     results["outputs"] = plain_values(outputs)
     return results | _objective(inputs, {"loss": mean(losses), **_regularisers(inputs)})
 
@@ -144,8 +147,10 @@ def _flow(inputs: Inputs) -> Results:
     estimated = inputs.problem.get("trace") == "hutchinson"
     noise = inputs.given("noise") if estimated else [None] * len(inputs.x)
     sign = 1 if back[1] > back[0] else -1  # the transport cost is positive in both directions
-    paths = [solve(inputs, _flow_slope(inputs, e), [*x, 0, 0], back)
-             for x, e in zip(inputs.x, noise, strict=True)]  # fmt: skip
+    paths = [
+        solve(inputs, _flow_slope(inputs, e), [*x, 0, 0], back)
+        for x, e in zip(inputs.x, noise, strict=True)
+    ]
     ends = [p.states[-1] for p in paths]
     offset = formulas.log_two_pi(d)
     densities = [add(end[d], offset - half * dot(end[:d], end[:d])) for end in ends]
@@ -176,8 +181,9 @@ def _flow_slope(inputs: Inputs, noise: Vector | None) -> Slope:
     def slope(w: dict[str, Any], y: Vector, t: Any) -> Vector:
         z, at = y[:d], constant(t)
         v = inputs.rhs(w, z, at)
-        trace = formulas.trace(f, w, z, at) if noise is None else \
-            formulas.estimate(f, w, z, at, noise)  # fmt: skip
+        trace = (
+            formulas.trace(f, w, z, at) if noise is None else formulas.estimate(f, w, z, at, noise)
+        )
         return [*v, trace, half * dot(v, v)]
 
     return slope
@@ -188,8 +194,10 @@ def _game(inputs: Inputs) -> Results:
     game, d = inputs.problem, inputs.field["dim"]
     alpha, entropy = Fraction(game["alpha"]), Fraction(game["entropy"])
     slope = _game_slope(inputs)
-    paths = [solve(inputs, slope, [*x, formulas.log_density(game["initial"], x), 0, 0, 0],
-                    inputs.along) for x in inputs.x]  # fmt: skip
+    paths = [
+        solve(inputs, slope, [*x, formulas.log_density(game["initial"], x), 0, 0, 0], inputs.along)
+        for x in inputs.x
+    ]
     ends = [p.states[-1] for p in paths]
     terms: dict[str, Number] = {
         "L": mean([end[d + 1] for end in ends]) if alpha else 0,
@@ -239,11 +247,13 @@ def _game_values(inputs: Inputs, paths: list[Path]) -> Results:
     d = inputs.field["dim"]
     results: Results = {
         "trajectory": trajectory(paths, d),
-        "log_density_path": [[scalar_of(y[d]) for y in states]
-                             for states in zip(*(p.states for p in paths), strict=True)],
+        "log_density_path": [
+            [scalar_of(y[d]) for y in states]
+            for states in zip(*(p.states for p in paths), strict=True)
+        ],
         "stages": along_paths(paths, "stages", slice(0, d)),
         "slopes": along_paths(paths, "slopes", slice(0, d)),
-    }  # fmt: skip
+    }
     names = ("phi", "phi_gradient", "phi_time", "phi_laplacian")
     theta = {block: plain_values(w) for block, w in inputs.theta.items()}
 
@@ -264,8 +274,7 @@ def _arrived(inputs: Inputs, slope: Slope, found: Results) -> list[Number]:
         a = constant(1 / (Fraction(game["alpha"]) or Fraction(1)))
         return [-(a * g) for g in gradient] + [a * laplacian]
 
-    ends = [solve(inputs, back, [*y, 0], inputs.along[::-1]).states[-1]
-            for y in inputs.given("y")]  # fmt: skip
+    ends = [solve(inputs, back, [*y, 0], inputs.along[::-1]).states[-1] for y in inputs.given("y")]
     log_rho = [formulas.log_density(game["initial"], end[:d]) - end[d] for end in ends]
     found["inverse"] = [plain_values(end[:d]) for end in ends]
     found["log_density"] = plain_values(log_rho)

@@ -62,9 +62,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
     for i, column in enumerate(columns):
         longest = max([len(column), *(len(str(row[i])) for row in rows)])
         made.add_column(
-            column, justify="right" if i else "left", overflow="fold",
-            min_width=min(longest, 12 if i else 30), max_width=60,
-        )  # fmt: skip
+            column,
+            justify="right" if i else "left",
+            overflow="fold",
+            min_width=min(longest, 12 if i else 30),
+            max_width=60,
+        )
     for row in rows:
         made.add_row(*(str(entry) for entry in row))
     console.print(made)

@@ -50,8 +50,14 @@ def run(
         section = part(folder, quick)
         seconds = time.perf_counter() - began
         good = sum(check.passed for check in section.checks)
-        rows.append((section.title, f"{good} of {len(section.checks)}", f"{seconds:.1f}",
-                     verdict(section.passed)))  # fmt: skip
+        rows.append(
+            (
+                section.title,
+                f"{good} of {len(section.checks)}",
+                f"{seconds:.1f}",
+                verdict(section.passed),
+            )
+        )
         failed += [(section.title, c) for c in section.checks if not c.passed]
         record[section.title] = {
             "passed": section.passed,
@@ -64,8 +70,11 @@ def run(
     record_file = folder / "validate.json"
     settings = {"passed": passed, "quick": quick, "full": full, "versions": _versions()}
     record_file.write_text(json.dumps(as_json(settings | record), indent=2) + "\n")
-    table(f"Summary: {'all holds' if passed else 'FAILED'}",
-          ["part", "checks passed", "seconds", "verdict"], rows)  # fmt: skip
+    table(
+        f"Summary: {'all holds' if passed else 'FAILED'}",
+        ["part", "checks passed", "seconds", "verdict"],
+        rows,
+    )
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
     return passed
 

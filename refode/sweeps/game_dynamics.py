@@ -64,9 +64,17 @@ def derivatives_slope(dynamics, e, t, Y, F, tape):
     """F = (grad Phi, Phi, dPhi/dt, Lap Phi)."""
     d = Y.shape[0] - 3
     derivatives(
-        dynamics.field, e, t, band(Y, 0, d), PHI | GRADIENT | LAPLACIAN,
-        row(F, d), band(F, 0, d), row(F, d + 1), row(F, d + 2), tape,
-    )  # fmt: skip
+        dynamics.field,
+        e,
+        t,
+        band(Y, 0, d),
+        PHI | GRADIENT | LAPLACIAN,
+        row(F, d),
+        band(F, 0, d),
+        row(F, d + 1),
+        row(F, d + 2),
+        tape,
+    )
 
 
 @slope_adjoint.register(Derivatives)
@@ -74,10 +82,20 @@ def derivatives_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, s
     """The adjoint of all four, (D94)-(D97)."""
     d = Y.shape[0] - 3
     return derivatives_adjoint(
-        dynamics.field, e, t, band(Y, 0, d), tape, PHI | GRADIENT | LAPLACIAN,
-        row(F_bar, d), band(F_bar, 0, d), row(F_bar, d + 1), row(F_bar, d + 2),
-        band(Y_bar, 0, d), e_bar, scratch,
-    )  # fmt: skip
+        dynamics.field,
+        e,
+        t,
+        band(Y, 0, d),
+        tape,
+        PHI | GRADIENT | LAPLACIAN,
+        row(F_bar, d),
+        band(F_bar, 0, d),
+        row(F_bar, d + 1),
+        row(F_bar, d + 2),
+        band(Y_bar, 0, d),
+        e_bar,
+        scratch,
+    )
 
 
 @slope.register(GameDynamics)
@@ -85,9 +103,17 @@ def game_slope(dynamics, e, t, Y, F, tape):
     """(D98); the tape's first rows keep dPhi/dt and r."""
     d = Y.shape[0] - 4
     derivatives(  # [1]
-        dynamics.field, e, t, band(Y, 0, d), GRADIENT | LAPLACIAN,
-        row(tape, 0), band(F, 0, d), row(tape, 0), row(F, d), tape,
-    )  # fmt: skip
+        dynamics.field,
+        e,
+        t,
+        band(Y, 0, d),
+        GRADIENT | LAPLACIAN,
+        row(tape, 0),
+        band(F, 0, d),
+        row(tape, 0),
+        row(F, d),
+        tape,
+    )
     fill(band(F, d + 2, 1), 0.0)
     energy(dynamics.energy, band(Y, 0, d), row(F, d + 2))  # [2] Q
     _control(F, d, dynamics.alpha)  # [3]
@@ -130,10 +156,20 @@ def game_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch)
     _control_adjoint(F, F_bar, d, dynamics.alpha)  # [3]^T
     energy_gradient(dynamics.energy, band(Y, 0, d), row(F_bar, d + 2), band(Y_bar, 0, d))  # [2]^T
     return derivatives_adjoint(  # [1]^T
-        dynamics.field, e, t, band(Y, 0, d), tape, GRADIENT | LAPLACIAN,
-        row(F_bar, d), band(F_bar, 0, d), row(F_bar, d + 3), row(F_bar, d),
-        band(Y_bar, 0, d), e_bar, scratch,
-    )  # fmt: skip
+        dynamics.field,
+        e,
+        t,
+        band(Y, 0, d),
+        tape,
+        GRADIENT | LAPLACIAN,
+        row(F_bar, d),
+        band(F_bar, 0, d),
+        row(F_bar, d + 3),
+        row(F_bar, d),
+        band(Y_bar, 0, d),
+        e_bar,
+        scratch,
+    )
 
 
 @kernel(cache=False)

@@ -79,9 +79,17 @@ def runge_kutta_step_adjoint(scheme, dynamics, at, E, Y, tape, bar):
         bar.time[1] += inner(W, tape.F[i]) / h
         fill(bar.Z[i], 0.0)  # [2]^T  zbar_i = J_i^T w_i
         t_bar = slope_adjoint(
-            dynamics, E[at.slots[i]], at.t + c[i] * h, tape.Y[i], tape.F[i], tape.field[i],
-            W, bar.Z[i], bar.E[at.slots[i]], bar.scratch,
-        )  # fmt: skip
+            dynamics,
+            E[at.slots[i]],
+            at.t + c[i] * h,
+            tape.Y[i],
+            tape.F[i],
+            tape.field[i],
+            W,
+            bar.Z[i],
+            bar.E[at.slots[i]],
+            bar.scratch,
+        )
         bar.time[0] += t_bar
         bar.time[1] += c[i] * t_bar
     for i in range(n):

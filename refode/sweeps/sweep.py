@@ -106,14 +106,19 @@ def cut(memory, S, rows, tape_rows, scratch, n_stages, kept, starts):
     e = d + kept * block  # states
     f = e + kept * block  # slopes
     tape = Tape(
-        stack(memory, d, kept, rows, S), stack(memory, e, kept, rows, S),
+        stack(memory, d, kept, rows, S),
+        stack(memory, e, kept, rows, S),
         stack(memory, f, kept, tape_rows, S),
-    )  # fmt: skip
+    )
     return Work(
-        matrix(memory, 0, rows, S), stack(memory, c, starts, rows, S), tape,
-        matrix(memory, block, rows, S), matrix(memory, 2 * block, rows, S),
-        stack(memory, a, n_stages, rows, S), matrix(memory, b, scratch, S),
-    )  # fmt: skip
+        matrix(memory, 0, rows, S),
+        stack(memory, c, starts, rows, S),
+        tape,
+        matrix(memory, block, rows, S),
+        matrix(memory, 2 * block, rows, S),
+        stack(memory, a, n_stages, rows, S),
+        matrix(memory, b, scratch, S),
+    )
 
 
 @entry([DYNAMICS, SCHEME, "v", "v", "J", "M", "M", "J", "I", "i", "i", "i", "T"])
@@ -147,13 +152,53 @@ def forward_chunks(dynamics, scheme, t, h, slots, E, X, runs, counter, S, rows, 
 
 
 @entry(
-    [DYNAMICS, SCHEME, COST, "v", "v", "J", "M", "M", "J", "I",
-     "i", "i", "i", "i", "i", "b", "v", "T", "M", "M", "T"]
-)  # fmt: skip
+    [
+        DYNAMICS,
+        SCHEME,
+        COST,
+        "v",
+        "v",
+        "J",
+        "M",
+        "M",
+        "J",
+        "I",
+        "i",
+        "i",
+        "i",
+        "i",
+        "i",
+        "b",
+        "v",
+        "T",
+        "M",
+        "M",
+        "T",
+    ]
+)
 def gradient_chunks(
-    dynamics, scheme, cost, t, h, slots, E, X, runs, counter,
-    S, rows, tape_rows, scratch, memory, everywhere, values, E_bars, cost_bars, X_bar, time_bars,
-):  # fmt: skip
+    dynamics,
+    scheme,
+    cost,
+    t,
+    h,
+    slots,
+    E,
+    X,
+    runs,
+    counter,
+    S,
+    rows,
+    tape_rows,
+    scratch,
+    memory,
+    everywhere,
+    values,
+    E_bars,
+    cost_bars,
+    X_bar,
+    time_bars,
+):
     """Value and cotangents of the cost over the chunks that are left, one after another.
 
     Chunks and ``counter`` as in ``forward_chunks``. Chunk i writes values[i] and adds into
@@ -173,9 +218,21 @@ def gradient_chunks(
         value = E[0, 0] * 0
         for block in range(runs[i, 0], runs[i, 1]):
             value += gradient_block(
-                dynamics, scheme, cost, grid, E, X, block, sizes, work, everywhere,
-                E_bars[i], cost_bars[i], X_bar, time_bars[i],
-            )  # fmt: skip
+                dynamics,
+                scheme,
+                cost,
+                grid,
+                E,
+                X,
+                block,
+                sizes,
+                work,
+                everywhere,
+                E_bars[i],
+                cost_bars[i],
+                X_bar,
+                time_bars[i],
+            )
         values[i] = value
         i = take(counter)
     hold(own)
@@ -184,9 +241,21 @@ def gradient_chunks(
 
 @kernel
 def gradient_block(
-    dynamics, scheme, cost, grid, E, X, block, sizes, work, everywhere,
-    E_bar, cost_bar, X_bar, time_bar,
-):  # fmt: skip
+    dynamics,
+    scheme,
+    cost,
+    grid,
+    E,
+    X,
+    block,
+    sizes,
+    work,
+    everywhere,
+    E_bar,
+    cost_bar,
+    X_bar,
+    time_bar,
+):
     """All the way forward, and all the way back, for the samples of one block."""
     n_steps, n_stages, memory = grid.t.shape[0], grid.slots.shape[1], sizes.memory
     Y, L, starts, first = work.Y, work.L, work.starts, block * sizes.S

@@ -43,9 +43,17 @@ def partitioned_step_adjoint(scheme, dynamics, at, E, Y, tape, bar):
             for s in range(W.shape[1]):
                 W[r, s] *= h
         t_bar = half_slope_adjoint(
-            dynamics, E[at.slots[i]], at.t + c[i] * h, scheme.which[i], tape.Y[i], tape.field[i],
-            W, bar.L, bar.E[at.slots[i]], bar.scratch,
-        )  # fmt: skip
+            dynamics,
+            E[at.slots[i]],
+            at.t + c[i] * h,
+            scheme.which[i],
+            tape.Y[i],
+            tape.field[i],
+            W,
+            bar.L,
+            bar.E[at.slots[i]],
+            bar.scratch,
+        )
         bar.time[0] += t_bar
         bar.time[1] += c[i] * t_bar
 

@@ -199,11 +199,17 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
     stored = load(path)
     kinds = [call.kind for call in stored.calls]
     return OptimizeResult(
-        x=stored.best.theta, fun=stored.best.value, jac=stored.best.gradient,
-        gradient_norm=norm(stored.best.gradient), nit=int(stored.history["iteration"][-1]),
-        nfev=kinds.count(EVALUATION), nhev=kinds.count(PRODUCT), history=stored.history,
-        theta0=stored.theta0, settings=stored.settings,
-    )  # fmt: skip
+        x=stored.best.theta,
+        fun=stored.best.value,
+        jac=stored.best.gradient,
+        gradient_norm=norm(stored.best.gradient),
+        nit=int(stored.history["iteration"][-1]),
+        nfev=kinds.count(EVALUATION),
+        nhev=kinds.count(PRODUCT),
+        history=stored.history,
+        theta0=stored.theta0,
+        settings=stored.settings,
+    )
 
 
 def _members(path: Path) -> dict[str, np.ndarray]:

@@ -128,10 +128,17 @@ def train(
     >>> result = refode.train(problem, x, y, checkpoint="run.npz", resume=True)  # doctest: +SKIP
     """
     options = Options(
-        max_iter=max_iter, progress=progress, callback=callback, method=method,
-        tolerance=tolerance, memory=memory, checkpoint=checkpoint,
-        checkpoint_every=checkpoint_every, resume=resume, terms=terms,
-    )  # fmt: skip
+        max_iter=max_iter,
+        progress=progress,
+        callback=callback,
+        method=method,
+        tolerance=tolerance,
+        memory=memory,
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        terms=terms,
+    )
     problem = options.admit(problem)
     begin, data = start(problem, theta0, seed), data_of(problem, x, y)
     return Run(problem, data, begin, None if theta0 is not None else seed, options).run()

@@ -139,10 +139,17 @@ def train_multilevel(
     need not fall from one level to the next.
     """
     options = Options(
-        max_iter=1, progress=progress, callback=callback, method=method, tolerance=tolerance,
-        memory=memory, checkpoint=None, checkpoint_every=checkpoint_every, resume=False,
+        max_iter=1,
+        progress=progress,
+        callback=callback,
+        method=method,
+        tolerance=tolerance,
+        memory=memory,
+        checkpoint=None,
+        checkpoint_every=checkpoint_every,
+        resume=False,
         terms=terms,
-    )  # fmt: skip
+    )
     problems = _checked(problems, options)
     data = _data(problems, x, y)
     limits = _limits(max_iter, len(problems))
@@ -151,9 +158,12 @@ def train_multilevel(
     results: list[OptimizeResult] = []
     for level, problem in enumerate(problems):
         own = dataclasses.replace(
-            options, max_iter=limits[level], callback=_with_level(callback, level),
-            checkpoint=files[level], resume=resume and (level == 0 or files[level].exists()),
-        )  # fmt: skip
+            options,
+            max_iter=limits[level],
+            callback=_with_level(callback, level),
+            checkpoint=files[level],
+            resume=resume and (level == 0 or files[level].exists()),
+        )
         label = f"level {level + 1}/{len(problems)}  "
         origin = seed if theta0 is None else None
         run = Run(problem, data[level], theta, origin, own, label)

@@ -117,18 +117,28 @@ def train_resampled(
     start, which history shows.
     """
     options = Options(
-        max_iter=max_iter, progress=progress, callback=callback, method="lbfgs",
-        tolerance=tolerance, memory=_validate.positive_int("memory_pairs", memory_pairs),
-        checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, terms=terms,
-    )  # fmt: skip
+        max_iter=max_iter,
+        progress=progress,
+        callback=callback,
+        method="lbfgs",
+        tolerance=tolerance,
+        memory=_validate.positive_int("memory_pairs", memory_pairs),
+        checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        terms=terms,
+    )
     problem = options.admit(problem)
     drawing = Drawing(
         _sampler(problem, sampler), n_samples, _validate.nonnegative_int("seed", seed)
     )
     plan = Plan(
-        drawing=drawing, every=every, memory=memory, choose=choose,
+        drawing=drawing,
+        every=every,
+        memory=memory,
+        choose=choose,
         validation=_validation(problem, drawing, validation_samples),
-    )  # fmt: skip
+    )
     begin = start(problem, theta0, seed)
     return Periods(problem, plan, begin, None if theta0 is not None else seed, options).run()
 
@@ -308,10 +318,11 @@ class Periods(Run):
         if len(history) and last is not None:
             history["validation"][-1] = last.value
         return {
-            "history": history, "periods": self.period + 1,
+            "history": history,
+            "periods": self.period + 1,
             "validation": float("nan") if known is None else known.value,
             "chosen": "last" if np.array_equal(chosen.theta, self.iterate.theta) else "best",
-        }  # fmt: skip
+        }
 
 
 def _sampler(problem: Problem, sampler: Any) -> Sampler:

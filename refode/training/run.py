@@ -61,9 +61,14 @@ class Run:
     columns = HISTORY  # without terms
 
     def __init__(
-        self, problem: Problem, data: tuple[Any, ...], theta0: Float64, seed: int | None,
-        options: Options, label: str = "",
-    ) -> None:  # fmt: skip
+        self,
+        problem: Problem,
+        data: tuple[Any, ...],
+        theta0: Float64,
+        seed: int | None,
+        options: Options,
+        label: str = "",
+    ) -> None:
         self.problem, self.theta0, self.options = problem, theta0, options
         self.dtype = self.columns
         self.progress = Progress(options.progress, options.max_iter, label)
@@ -161,10 +166,14 @@ class Run:
             # SciPy's words on its own rounding: what comes of it is in the message
             warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"scipy\.optimize")
             end = minimize(
-                lambda xi: recorder.value(variables.theta(xi)), variables.start,
+                lambda xi: recorder.value(variables.theta(xi)),
+                variables.start,
                 jac=lambda xi: variables.pull_back(recorder.gradient(variables.theta(xi))),
-                method=METHODS[method], callback=self._iterate, options=settings, **hessp,
-            )  # fmt: skip
+                method=METHODS[method],
+                callback=self._iterate,
+                options=settings,
+                **hessp,
+            )
         self.iterate = recorder.evaluate(variables.theta(end.x))
         raise Stop(int(end.status), f"{'converged' if end.success else 'stuck'}: {end.message}")
 
@@ -205,11 +214,13 @@ class Run:
         i, recorder = len(self.rows), self.recorder
         known = i < len(self.seen)
         row = {
-            "iteration": iteration, "value": evaluation.value,
+            "iteration": iteration,
+            "value": evaluation.value,
             "gradient_norm": norm(evaluation.gradient),
             "seconds": float(self.seen["seconds"][i]) if known else self._elapsed(),
-            "evaluations": recorder.evaluations, "products": recorder.products,
-        }  # fmt: skip
+            "evaluations": recorder.evaluations,
+            "products": recorder.products,
+        }
         row |= self._besides(evaluation, self.seen[i] if known else None)
         self.rows.append(tuple(row[name] for name in self.dtype.names or ()))
         if i >= len(self.seen) - 1:  # the last one known, then the new ones
@@ -263,10 +274,17 @@ class Run:
         if state == self.saved or self.recorder.replaying:
             return
         try:
-            files.save(path, files.Checkpoint(
-                self.settings, self.theta0, self.recorder.calls, self.history(), self._elapsed(),
-                best,
-            ))  # fmt: skip
+            files.save(
+                path,
+                files.Checkpoint(
+                    self.settings,
+                    self.theta0,
+                    self.recorder.calls,
+                    self.history(),
+                    self._elapsed(),
+                    best,
+                ),
+            )
             self.saved = state
             while self.outdated:
                 self.outdated.pop().unlink(missing_ok=True)
@@ -298,11 +316,19 @@ class Run:
         self.progress.say(message)
         products = {"nhev": recorder.products} if self.options.with_products else {}
         return OptimizeResult(
-            x=chosen.theta.copy(), fun=chosen.value, jac=chosen.gradient.copy(), nit=nit,
-            nfev=recorder.evaluations, njev=recorder.evaluations, **products,
-            success=ended.status == records.CONVERGED, status=ended.status, message=message,
-            method=self.options.method, **self._more(chosen),
-        )  # fmt: skip
+            x=chosen.theta.copy(),
+            fun=chosen.value,
+            jac=chosen.gradient.copy(),
+            nit=nit,
+            nfev=recorder.evaluations,
+            njev=recorder.evaluations,
+            **products,
+            success=ended.status == records.CONVERGED,
+            status=ended.status,
+            message=message,
+            method=self.options.method,
+            **self._more(chosen),
+        )
 
     def _chosen(self, ended: Stop) -> tuple[Evaluation, str]:
         """What is given back, and how the message says so where it is not the iterate."""

@@ -11,8 +11,18 @@ from refode.check import check, variants
 from refode.check.diagnose.refinement import refined
 
 DERIVATIVES = ("gradient", "theta_bar")
-FEW = ["ode-l*", "ode-affine-time", "ode-dopri5", "ode-potential", "flow-one", "flow-transport",
-       "supervised-logistic", "supervised-augmented", "game-lowrank", "game-crowd"]  # fmt: skip
+FEW = [
+    "ode-l*",
+    "ode-affine-time",
+    "ode-dopri5",
+    "ode-potential",
+    "flow-one",
+    "flow-transport",
+    "supervised-logistic",
+    "supervised-augmented",
+    "game-lowrank",
+    "game-crowd",
+]
 
 
 def findings(change, cases=FEW):
@@ -40,19 +50,30 @@ def only(names, transform):
         (only(["terms/tikhonov"], lambda c, a: 2 * a), "factor", "2 times what is right"),
         (only(["gradient/W0", "theta_bar/W0"], lambda c, a: 1.001 * a), "factor", "1.001 times"),
         (only(["gradient/b0", "theta_bar/b0"], lambda c, a: 0 * a), "detached", "zero altogether"),
-        (only(["log_density"], lambda c, a: a + 0.5 * c.x.shape[1] * np.log(2 * np.pi)),
-         "constant", "plus d/2 log(2 pi)"),
+        (
+            only(["log_density"], lambda c, a: a + 0.5 * c.x.shape[1] * np.log(2 * np.pi)),
+            "constant",
+            "plus d/2 log(2 pi)",
+        ),
         (only(["log_det"], lambda c, a: a + c.along[0]), "constant", "at which integration begins"),
-        (only(["x_bar"], lambda c, a: a if c.z_bar is None else c.z_bar), "x-bar-at-end",
-         ""),
-        (only(["trajectory", "stages"], lambda c, a: a.ravel(order="F").reshape(a.shape)),
-         "array-order", "Fortran order"),
-        (only(["gradient"], lambda c, a: np.float64(np.float32(a))), "precision",
-         "float32: results are rounded to it"),
-        (only(["theta_bar"], lambda c, a: a * np.nan if (c.scheme.b == 0).any() else a),
-         "zero-weight", "b_i = 0"),
+        (only(["x_bar"], lambda c, a: a if c.z_bar is None else c.z_bar), "x-bar-at-end", ""),
+        (
+            only(["trajectory", "stages"], lambda c, a: a.ravel(order="F").reshape(a.shape)),
+            "array-order",
+            "Fortran order",
+        ),
+        (
+            only(["gradient"], lambda c, a: np.float64(np.float32(a))),
+            "precision",
+            "float32: results are rounded to it",
+        ),
+        (
+            only(["theta_bar"], lambda c, a: a * np.nan if (c.scheme.b == 0).any() else a),
+            "zero-weight",
+            "b_i = 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_cause_explains_all_that_is_wrong(change, key, words):
     (first, *_), wrong = findings(change)
     assert (first.key, set(first.explained)) == (key, wrong)
@@ -72,8 +93,10 @@ def test_a_factor_that_may_be_a_size_keeps_its_rival():
 
 
 def test_a_matrix_that_is_transposed():
-    (first, *_), wrong = findings(only(["theta_bar/K"], lambda c, a: np.swapaxes(a, -1, -2)),
-                                  ["ode-antisymmetric*", "ode-hamiltonian*"])  # fmt: skip
+    (first, *_), wrong = findings(
+        only(["theta_bar/K"], lambda c, a: np.swapaxes(a, -1, -2)),
+        ["ode-antisymmetric*", "ode-hamiltonian*"],
+    )
     assert (first.key, set(first.explained)) == ("transposed", wrong)
 
 
@@ -90,8 +113,11 @@ def test_a_column_that_is_detached():
 
 def test_what_has_no_name_is_placed_by_what_the_cases_share():
     def change(case, k, a):
-        return a * np.linspace(1.0, 9.0, a.size).reshape(a.shape) if "L" in case.basis["type"] and (
-            k.startswith("theta_bar")) else a  # fmt: skip
+        return (
+            a * np.linspace(1.0, 9.0, a.size).reshape(a.shape)
+            if "L" in case.basis["type"] and (k.startswith("theta_bar"))
+            else a
+        )
 
     (first, *_), _ = findings(change, ["ode-*"])
     assert (first.key, first.certain) == ("first-wrong", False)
@@ -105,13 +131,18 @@ def test_a_known_mistake_is_computed_once_where_it_is_not_met(monkeypatch, with_
 
     def compute(document, hessian):
         asked.append(hessian)
-        return {k: 7.0 * a for k, a in check_adapters.DIGITS[document["name"]].items()
-                if hessian or not k.startswith("hessian_vector")}  # fmt: skip
+        return {
+            k: 7.0 * a
+            for k, a in check_adapters.DIGITS[document["name"]].items()
+            if hessian or not k.startswith("hessian_vector")
+        }
 
     monkeypatch.setattr(variants, "VARIANTS", [variants.Variant("seven", "Seven times.", compute)])
     names = ("gradient", "hessian_vector") if with_gradient else ("hessian_vector",)
-    findings(only(names, lambda c, a: a * np.cos(np.arange(a.size)).reshape(a.shape)),
-             ["supervised-logistic"])  # fmt: skip
+    findings(
+        only(names, lambda c, a: a * np.cos(np.arange(a.size)).reshape(a.shape)),
+        ["supervised-logistic"],
+    )
     assert asked == [not with_gradient]
 
 

@@ -45,8 +45,10 @@ def folder(tmp_path):
         else:
             plain[quantity] = a.tolist()
     (tmp_path / f"{second}.json").write_text(json.dumps({"name": second, "results": plain}))
-    np.savez(tmp_path / f"{third}.npz",
-             **{f"results/{k}": a for k, a in check_adapters.DIGITS[third].items()})  # fmt: skip
+    np.savez(
+        tmp_path / f"{third}.npz",
+        **{f"results/{k}": a for k, a in check_adapters.DIGITS[third].items()},
+    )
     return tmp_path
 
 
@@ -68,16 +70,19 @@ def test_a_folder_of_right_results_passes(folder):
         (lambda d: json.dumps(d | {"format": "other"}), "format: got 'other'"),
         (lambda d: json.dumps(d | {"name": "ode-skew"}), "name: got 'ode-skew', wanted 'ode-line'"),
         (lambda d: json.dumps(d | {"inputs": {}}), "got a golden file itself"),
-        (lambda d: json.dumps(d | {"results": {"x_bar": {"shape": [9], "data": ["1"]}}}),
-         "cannot reshape"),
-        (lambda d: json.dumps(d | {"results": {"x_bar": {"shape": [1], "data": ["one"]}}}),
-         "could not convert string to float"),
+        (
+            lambda d: json.dumps(d | {"results": {"x_bar": {"shape": [9], "data": ["1"]}}}),
+            "cannot reshape",
+        ),
+        (
+            lambda d: json.dumps(d | {"results": {"x_bar": {"shape": [1], "data": ["one"]}}}),
+            "could not convert string to float",
+        ),
         (lambda d: json.dumps(d | {"results": {"x_bar": {"shape": [1]}}}), "got an object, wanted"),
         (lambda d: json.dumps(d | {"results": {"speed": [1.0]}}), "got the unknown quantity speed"),
-        (lambda d: json.dumps(d | {"results": {"x_bar": stored(np.array([[np.nan]]))}}),
-         "got nan"),
+        (lambda d: json.dumps(d | {"results": {"x_bar": stored(np.array([[np.nan]]))}}), "got nan"),
     ],
-)  # fmt: skip
+)
 def test_malformed_files_are_named_and_the_others_go_on(folder, spoil, reason):
     path = folder / "ode-line.json"
     path.write_text(spoil(json.loads(path.read_text())))

@@ -33,13 +33,25 @@ def test_golden_digits_follow_from_one_another(name):
     ("key", "name", "causes", "consequences"),
     [
         # the step is wrong, not the stages
-        ("last-stage-dropped", "ode-shallow-rk4", {"trajectory", "log_det"},
-         {"stages", "slopes", "trace"}),
+        (
+            "last-stage-dropped",
+            "ode-shallow-rk4",
+            {"trajectory", "log_det"},
+            {"stages", "slopes", "trace"},
+        ),
         # the stages are wrong, and states with them
-        ("nodes-start-both", "ode-shallow-rk4", {"stages", "slopes", "trace", "trajectory"},
-         {"log_det"}),
-        ("trace-sign", "flow-everything", {"trace"},
-         {"log_det", "log_density", "terms/likelihood", "total"}),
+        (
+            "nodes-start-both",
+            "ode-shallow-rk4",
+            {"stages", "slopes", "trace", "trajectory"},
+            {"log_det"},
+        ),
+        (
+            "trace-sign",
+            "flow-everything",
+            {"trace"},
+            {"log_det", "log_density", "terms/likelihood", "total"},
+        ),
         ("log-det-sign", "flow-everything", {"log_density"}, {"terms/likelihood", "total"}),
         ("readout-bias", "supervised-softmax", {"outputs"}, {"terms/loss", "total"}),
         ("labels-later", "supervised-softmax", {"terms/loss"}, {"total"}),
@@ -48,7 +60,7 @@ def test_golden_digits_follow_from_one_another(name):
         ("log-rho-sign", "game-transport", {"log_density_path"}, {"terms/G", "total"}),
         ("total-minus-transport", "flow-everything", {"total"}, set()),
     ],
-)  # fmt: skip
+)
 def test_causes_and_consequences(key, name, causes, consequences):
     proven = reference.arrays(CASES[name], "results")
     values = BY_KEY[key].evaluate(CASES[name])

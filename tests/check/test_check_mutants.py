@@ -109,10 +109,15 @@ def test_verify_is_held_to_what_it_says_it_sees():
     rough = GradientCheck("case", 1e-4, 1e-5, 1e-3, True)
     nothing = GradientCheck("case", float("inf"), 0.0, float("inf"), True)
     for gradients, words in (
-        ([wrong, below], "caught"), ([wrong, missed], "missed"), ([below], "another function"),
-        ([alarm], "false alarm"), ([rough], "rough"), ([rough, alarm], "false alarm"),
-        ([nothing], "caught"), ([], "no gradient"),
-    ):  # fmt: skip
+        ([wrong, below], "caught"),
+        ([wrong, missed], "missed"),
+        ([below], "another function"),
+        ([alarm], "false alarm"),
+        ([rough], "rough"),
+        ([rough, alarm], "false alarm"),
+        ([nothing], "caught"),
+        ([], "no gradient"),
+    ):
         assert Result(MUTANT, gradients=gradients).verify == words
 
 
@@ -139,14 +144,17 @@ def test_every_check_of_the_report_can_fail():
     assert [c.passed for c in section.checks] == [True, True, False, True]  # nothing was seen
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"old": "no such text"}, "0 occurrences"),
-    ({"old": "import"}, "occurrences of 'import'"),
-    ({"more": (("BORDER = 1e-12", ""),)}, "0 occurrences"),
-    ({"more": (("verify.truth", "def", ""),)}, "one of the kernels'"),
-    ({"module": "verify.truth"}, "one of the kernels'"),
-    ({"module": "problems.nothing"}, "that can be imported"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"old": "no such text"}, "0 occurrences"),
+        ({"old": "import"}, "occurrences of 'import'"),
+        ({"more": (("BORDER = 1e-12", ""),)}, "0 occurrences"),
+        ({"more": (("verify.truth", "def", ""),)}, "one of the kernels'"),
+        ({"module": "verify.truth"}, "one of the kernels'"),
+        ({"module": "problems.nothing"}, "that can be imported"),
+    ],
+)
 def test_edits_that_do_not_fit_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(MUTANT, **changes).sources()

@@ -20,8 +20,10 @@ def test_the_heatmap_marks_what_fails(figures):
     panel = plots.heatmap(mixed()).axes[0]
     columns = [text.get_text() for text in panel.get_xticklabels()]
     rows = [text.get_text() for text in panel.get_yticklabels()]
-    at = {c.get_label(): {(rows[int(y)], columns[int(x)]) for x, y in c.get_offsets()}
-          for c in panel.collections[1:]}  # fmt: skip
+    at = {
+        c.get_label(): {(rows[int(y)], columns[int(x)]) for x, y in c.get_offsets()}
+        for c in panel.collections[1:]
+    }
     assert at == {
         WRONG: {("ode-a", "slopes"), ("sup-a", "gradient")},
         INVALID: {("ode-b", "tangent"), ("ode-c", "(whole case)")},

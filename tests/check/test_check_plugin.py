@@ -63,23 +63,27 @@ def test_each_case_is_a_test_in_a_folder_without_tests(run):
     result = run("right")
     assert result.ret == pytest.ExitCode.OK
     result.assert_outcomes(passed=len(reference.names()))
-    result.stdout.fnmatch_lines([
-        "refode target: adapters_of_the_plugin:right",
-        f"collected {len(reference.names())} items",
-    ])  # fmt: skip
+    result.stdout.fnmatch_lines(
+        [
+            "refode target: adapters_of_the_plugin:right",
+            f"collected {len(reference.names())} items",
+        ]
+    )
 
 
 def test_a_wrong_array_is_named_with_its_error(run):
     result = run("half", "-k", "ode-line or supervised-regression")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(failed=2, passed=1, deselected=len(reference.names()) - 3)
-    result.stdout.fnmatch_lines([
-        "* refode check: supervised-regression *",
-        "supervised-regression: * arrays right, 1 wrong, 0 invalid, 0 skipped",
-        "  wrong   gradient/W0  * 0.3 digits; rounding at float64 explains *",
-        "what is probably wrong: refode check adapters_of_the_plugin:half",
-        "FAILED refode check::supervised-regression - *",
-    ])  # fmt: skip
+    result.stdout.fnmatch_lines(
+        [
+            "* refode check: supervised-regression *",
+            "supervised-regression: * arrays right, 1 wrong, 0 invalid, 0 skipped",
+            "  wrong   gradient/W0  * 0.3 digits; rounding at float64 explains *",
+            "what is probably wrong: refode check adapters_of_the_plugin:half",
+            "FAILED refode check::supervised-regression - *",
+        ]
+    )
     result.stdout.no_fnmatch_line("*Traceback*")
 
 

@@ -85,8 +85,10 @@ def scaled(factors):
 
     def change(case, found):
         gradients = [k for k in found if k.startswith("gradient")]
-        return found | {k: found[k] * factors(np.arange(found[k].size)).reshape(found[k].shape)
-                        for k in gradients}  # fmt: skip
+        return found | {
+            k: found[k] * factors(np.arange(found[k].size)).reshape(found[k].shape)
+            for k in gradients
+        }
 
     return check_adapters.changed(change)
 
@@ -115,7 +117,8 @@ def test_a_bug_beside_single_precision_is_told_apart():
         made = {k: np.float64(np.float32(a)) for k, a in found.items()}
         if case.name == "supervised-logistic":
             made["slopes"] *= np.linspace(1.0, 1.05, made["slopes"].size).reshape(
-                made["slopes"].shape)  # fmt: skip
+                made["slopes"].shape
+            )
         return made
 
     (first, second, *_), wrong = findings(check_adapters.changed(change), FEW)

@@ -84,8 +84,11 @@ def run(tmp_path_factory):
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", IN_PLAIN_PYTHON, str(EVALUATED), str(COMPARED)],
-        env=environment, cwd=folder, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert not list(folder.iterdir())
     return json.loads(done.stdout)
@@ -166,12 +169,18 @@ def test_everything_is_met(drawn):
     assert set(met["basis"]) == {(name, J) for name, Js in rc.BASES.items() for J in Js}
     assert set(met["span"]) == set(rc.SPANS)
     expected = {
-        "loss": {"regression", "logistic", "softmax"}, "kind": {"kl", "cross_entropy"},
-        "hjb_norm": {"absolute", "squared"}, "readout": {False, True},
-        "transport": {"0", "0.25", "0.5"}, "tikhonov": {"0", "0.25", "0.5"},
-        "smoothness": {"0", "0.25", "0.5"}, "alpha": {"0", "0.75", "1", "2"},
-        "entropy": {"0", "0.25", "0.5"}, "augment": {0, 1, 2, 3, 4}, "n_outputs": {1, 2, 3, 4, 5},
-    }  # fmt: skip
+        "loss": {"regression", "logistic", "softmax"},
+        "kind": {"kl", "cross_entropy"},
+        "hjb_norm": {"absolute", "squared"},
+        "readout": {False, True},
+        "transport": {"0", "0.25", "0.5"},
+        "tikhonov": {"0", "0.25", "0.5"},
+        "smoothness": {"0", "0.25", "0.5"},
+        "alpha": {"0", "0.75", "1", "2"},
+        "entropy": {"0", "0.25", "0.5"},
+        "augment": {0, 1, 2, 3, 4},
+        "n_outputs": {1, 2, 3, 4, 5},
+    }
     for key, values in expected.items():
         assert {d["problem"][key] for d in drawn if key in d["problem"]} == values, key
     assert {d["n_steps"] for d in drawn} == {1, 2, 3, 4}
@@ -220,8 +229,11 @@ def test_results_are_finite_small_and_away_from_kinks(run):
     distances = [row["kink"] for row in run["cases"] if math.isfinite(row["kink"])]
     assert len(distances) > 9
     assert min(distances) >= 1e-2
-    assert all(row["document"]["problem"]["hjb_norm"] == "absolute"
-               for row in run["cases"] if math.isfinite(row["kink"]))  # fmt: skip
+    assert all(
+        row["document"]["problem"]["hjb_norm"] == "absolute"
+        for row in run["cases"]
+        if math.isfinite(row["kink"])
+    )
 
 
 def test_distances_to_kinks_are_of_the_objectives_own_residuals(run):
@@ -245,19 +257,32 @@ def test_cases_near_a_kink_and_large_ones_are_not_tame():
 
 
 def _game(seed):
-    rules = {"kind": "kl", "alpha": 1, "hjb": 1, "hjb_norm": "absolute",
-             "initial": (1, "identity"), "target": (1, "identity"), "energy": ()}  # fmt: skip
+    rules = {
+        "kind": "kl",
+        "alpha": 1,
+        "hjb": 1,
+        "hjb_norm": "absolute",
+        "initial": (1, "identity"),
+        "target": (1, "identity"),
+        "energy": (),
+    }
     f = rc.cases.field("Potential", 1, width=1, depth=1, quadratic="symmetric")
-    return rc.cases.game("kink", "", seed, f, rc._rules(1, seed, **rules), n=1, scheme="euler",
-                         n_steps=1)  # fmt: skip
+    return rc.cases.game(
+        "kink", "", seed, f, rc._rules(1, seed, **rules), n=1, scheme="euler", n_steps=1
+    )
 
 
 def _flat_game(document):
     """Results with r = 1 - 1/2 at the only stage."""
     one = np.ones((1, 1, 1))
-    return {"stages": one[..., None], "phi_gradient": one[..., None], "phi_time": one.copy(),
-            "phi_laplacian": one, "log_density_path": np.zeros((2, 1)),
-            "trajectory": np.zeros((2, 1, 1))}  # fmt: skip
+    return {
+        "stages": one[..., None],
+        "phi_gradient": one[..., None],
+        "phi_time": one.copy(),
+        "phi_laplacian": one,
+        "log_density_path": np.zeros((2, 1)),
+        "trajectory": np.zeros((2, 1, 1)),
+    }
 
 
 def test_ball_arithmetic_agrees(run):
@@ -281,6 +306,9 @@ def test_ball_arithmetic_agrees(run):
         for name, values in proven.items():
             scale = max(1.0, *map(abs, values))
             np.testing.assert_allclose(
-                row["results"][name], values, rtol=0, atol=tol.RANDOM_CASES * scale,
+                row["results"][name],
+                values,
+                rtol=0,
+                atol=tol.RANDOM_CASES * scale,
                 err_msg=f"{row['document']['name']} {name}",
-            )  # fmt: skip
+            )

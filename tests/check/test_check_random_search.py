@@ -30,8 +30,9 @@ def smooth(wrong, n, seed=1, kinds=("ode", "supervised", "flow"), **how):
 
 
 def rk4_in_steps(d):
-    return (d["problem"]["type"] == "supervised" and d["scheme"]["name"] == "rk4"
-            and d["n_steps"] >= 2)  # fmt: skip
+    return (
+        d["problem"]["type"] == "supervised" and d["scheme"]["name"] == "rk4" and d["n_steps"] >= 2
+    )
 
 
 def test_a_failure_shrinks_to_what_it_takes():
@@ -41,9 +42,14 @@ def test_a_failure_shrinks_to_what_it_takes():
     assert found.first["name"] == f"random-{found.tried:06d}"
     assert d["name"] == "random-smallest"
     assert d["problem"] == {
-        "type": "supervised", "loss": "regression", "n_outputs": 1, "augment": 0,
-        "readout": False, "tikhonov": "0", "smoothness": "0",
-    }  # fmt: skip
+        "type": "supervised",
+        "loss": "regression",
+        "n_outputs": 1,
+        "augment": 0,
+        "readout": False,
+        "tikhonov": "0",
+        "smoothness": "0",
+    }
     assert d["field"] == {"type": "Affine", "dim": 1, "time": False}
     assert (d["scheme"]["name"], d["n_steps"], d["seed"]) == ("rk4", 2, 1)
     assert d["basis"] == {"type": "Constant", "J": 1}
@@ -61,25 +67,43 @@ def test_a_failure_shrinks_to_what_it_takes():
         (lambda d: "gamma" in d["field"], {"field": "Antisymmetric", "activation": "identity"}),
         (lambda d: d["field"]["dim"] > 3, {"dim": 4}),
         (lambda d: d["along"] != d["t_span"] and d["problem"]["type"] == "ode", {"back": True}),
-        (lambda d: "half" in d["scheme"], {"field": "Hamiltonian", "activation": "identity",
-                                           "scheme": "verlet", "dim": 2}),
+        (
+            lambda d: "half" in d["scheme"],
+            {"field": "Hamiltonian", "activation": "identity", "scheme": "verlet", "dim": 2},
+        ),
     ],
     ids=["all", "samples", "splines", "gamma", "dim", "backward", "symplectic"],
 )
 def test_all_else_becomes_the_simplest(wrong, kept):
     d = smooth(wrong, 600).smallest
     got = {
-        "kind": d["problem"]["type"], "field": d["field"]["type"], "dim": d["field"]["dim"],
-        "time": d["field"]["time"], "activation": d["field"].get("activation"),
-        "gamma": d["field"].get("gamma", "0"), "scheme": d["scheme"]["name"], "steps": d["n_steps"],
-        "basis": d["basis"]["type"], "x": d["inputs"]["x"]["shape"][0],
-        "back": d["along"] != d["t_span"], "seed": d["seed"],
-    }  # fmt: skip
+        "kind": d["problem"]["type"],
+        "field": d["field"]["type"],
+        "dim": d["field"]["dim"],
+        "time": d["field"]["time"],
+        "activation": d["field"].get("activation"),
+        "gamma": d["field"].get("gamma", "0"),
+        "scheme": d["scheme"]["name"],
+        "steps": d["n_steps"],
+        "basis": d["basis"]["type"],
+        "x": d["inputs"]["x"]["shape"][0],
+        "back": d["along"] != d["t_span"],
+        "seed": d["seed"],
+    }
     simplest = {
-        "kind": "ode", "field": "Affine", "dim": 1, "time": False, "activation": None,
-        "gamma": "0", "scheme": "euler", "steps": 1, "basis": "Constant", "x": 1, "back": False,
+        "kind": "ode",
+        "field": "Affine",
+        "dim": 1,
+        "time": False,
+        "activation": None,
+        "gamma": "0",
+        "scheme": "euler",
+        "steps": 1,
+        "basis": "Constant",
+        "x": 1,
+        "back": False,
         "seed": 1,
-    }  # fmt: skip
+    }
     assert got == simplest | kept
 
 
@@ -104,8 +128,10 @@ def test_the_same_seed_gives_the_same_cases():
 
 
 def test_a_search_goes_the_same_way_whatever_is_imported():
-    script = ("import json\n{}import test_check_random_search as t\nseen = []\n"
-              "t.smooth(lambda d: seen.append(d), 60)\nprint(json.dumps(seen))\n")  # fmt: skip
+    script = (
+        "import json\n{}import test_check_random_search as t\nseen = []\n"
+        "t.smooth(lambda d: seen.append(d), 60)\nprint(json.dumps(seen))\n"
+    )
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(
@@ -113,10 +139,15 @@ def test_a_search_goes_the_same_way_whatever_is_imported():
         ),
     }
     shown = [
-        subprocess.run([sys.executable, "-c", script.format(extra)], env=environment,
-                       capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", script.format(extra)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         for extra in ("", "import refode.datasets, refode.cli\n")
-    ]  # fmt: skip
+    ]
     assert shown[0] == shown[1]
     assert len(json.loads(shown[0])) == 60
 
@@ -175,7 +206,10 @@ def test_bad_input_is_named():
     for kinds in ((), ("games",), ("ode", "flows")):
         with pytest.raises(ValueError, match=r"kinds: got .*, wanted some of ode, supervised"):
             rc.documents(kinds)
-    for name, how in (("n", {"n": 0}), ("seed", {"n": 1, "seed": -1}),
-                      ("shrinks", {"n": 1, "shrinks": -1})):  # fmt: skip
+    for name, how in (
+        ("n", {"n": 0}),
+        ("seed", {"n": 1, "seed": -1}),
+        ("shrinks", {"n": 1, "shrinks": -1}),
+    ):
         with pytest.raises(ValueError, match=f"{name}: got"):
             search(lambda d: False, **how)

@@ -81,9 +81,13 @@ def test_the_last_line_counts_and_says_where_to_start():
 
 @pytest.mark.parametrize(
     ("name", "word"),
-    [("right", "right"), ("mixed", "wrong"), ("skipped", "nothing compared"),
-     ("empty", "nothing compared")],
-)  # fmt: skip
+    [
+        ("right", "right"),
+        ("mixed", "wrong"),
+        ("skipped", "nothing compared"),
+        ("empty", "nothing compared"),
+    ],
+)
 def test_the_headline(name, word):
     assert wording.headline(OUTCOMES[name]()) == word
     assert f">{word.capitalize()}.</span>" in html.page(OUTCOMES[name]())
@@ -161,8 +165,9 @@ def test_a_smallest_case_of_an_earlier_check_goes(tmp_path):
 def test_junit_counts_what_it_holds(outcome):
     root = ElementTree.fromstring(junit.document(outcome).encode())
     assert root.tag == "testsuites"
-    count = {tag: len(root.findall(f".//{tag}"))
-             for tag in ("testcase", "failure", "error", "skipped")}  # fmt: skip
+    count = {
+        tag: len(root.findall(f".//{tag}")) for tag in ("testcase", "failure", "error", "skipped")
+    }
     verdicts = [row.verdict for row in outcome.rows]
     wanted = [len(verdicts), *(verdicts.count(v) for v in (WRONG, INVALID, SKIPPED))]
     assert list(count.values()) == wanted

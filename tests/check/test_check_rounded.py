@@ -24,8 +24,14 @@ from refode.reference.rounded import (
     to_float32,
 )
 
-SOME = ("ode-mlp-sine", "ode-observations-verlet", "supervised-softmax", "flow-everything",
-        "flow-hutchinson", "game-flow-density")  # fmt: skip
+SOME = (
+    "ode-mlp-sine",
+    "ode-observations-verlet",
+    "supervised-softmax",
+    "flow-everything",
+    "flow-hutchinson",
+    "game-flow-density",
+)
 
 
 def largest_error(name: str, precision: str) -> tuple[float, float]:
@@ -48,19 +54,35 @@ def largest_error(name: str, precision: str) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("x", "expected"),
     [
-        (1.0, 1.0), (0.0, 0.0), (3.0 * 2.0**-9, 3.0 * 2.0**-9), (-255.0, -255.0),
-        (1.0 + 2.0**-8, 1.0), (1.0 + 3.0 * 2.0**-8, 1.0 + 2.0**-6),  # ties: to even
-        (1.0 + 2.0**-8 + 2.0**-40, 1.0 + 2.0**-7), (1.0 + 2.0**-8 - 2.0**-40, 1.0),
-        (257.0, 256.0), (259.0, 260.0), (-511.0, -512.0), (math.pi, 3.140625), (0.1, 0.10009765625),
+        (1.0, 1.0),
+        (0.0, 0.0),
+        (3.0 * 2.0**-9, 3.0 * 2.0**-9),
+        (-255.0, -255.0),
+        (1.0 + 2.0**-8, 1.0),
+        (1.0 + 3.0 * 2.0**-8, 1.0 + 2.0**-6),  # ties: to even
+        (1.0 + 2.0**-8 + 2.0**-40, 1.0 + 2.0**-7),
+        (1.0 + 2.0**-8 - 2.0**-40, 1.0),
+        (257.0, 256.0),
+        (259.0, 260.0),
+        (-511.0, -512.0),
+        (math.pi, 3.140625),
+        (0.1, 0.10009765625),
         (1.0 / 3.0, 0.333984375),
-        (255.0 * 2.0**120, 255.0 * 2.0**120), (255.4 * 2.0**120, 255.0 * 2.0**120),
-        (255.5 * 2.0**120, math.inf), (-1e300, -math.inf), (math.inf, math.inf),
-        (2.0**-126, 2.0**-126), (2.0**-133, 2.0**-133), (2.0**-134, 0.0),  # subnormal
-        (3.0 * 2.0**-134, 2.0**-132), (2.0**-134 * 1.001, 2.0**-133),
-        (127.5 * 2.0**-133, 2.0**-126), (126.5 * 2.0**-133, 126.0 * 2.0**-133),
+        (255.0 * 2.0**120, 255.0 * 2.0**120),
+        (255.4 * 2.0**120, 255.0 * 2.0**120),
+        (255.5 * 2.0**120, math.inf),
+        (-1e300, -math.inf),
+        (math.inf, math.inf),
+        (2.0**-126, 2.0**-126),
+        (2.0**-133, 2.0**-133),
+        (2.0**-134, 0.0),  # subnormal
+        (3.0 * 2.0**-134, 2.0**-132),
+        (2.0**-134 * 1.001, 2.0**-133),
+        (127.5 * 2.0**-133, 2.0**-126),
+        (126.5 * 2.0**-133, 126.0 * 2.0**-133),
         (5e-324, 0.0),
     ],
-)  # fmt: skip
+)
 def test_bfloat16_is_nearest_with_ties_to_even(x, expected):
     assert to_bfloat16(x) == expected
     assert to_bfloat16(-x) == -expected
@@ -94,8 +116,15 @@ def test_every_operation_is_rounded_once(precision):
     for a, b in rng.standard_normal((100, 2)).tolist():
         u, v = arithmetic.number(Fraction(a)), arithmetic.number(Fraction(b))
         x, y = Fraction(float(u)), Fraction(float(v))
-        for got, exact in ((u + v, x + y), (u - v, x - y), (u * v, x * y), (u + 1, x + 1),
-                           (1 - u, 1 - x), (2 * u, 2 * x), (u - 1, x - 1)):  # fmt: skip
+        for got, exact in (
+            (u + v, x + y),
+            (u - v, x - y),
+            (u * v, x * y),
+            (u + 1, x + 1),
+            (1 - u, 1 - x),
+            (2 * u, 2 * x),
+            (u - 1, x - 1),
+        ):
             assert Fraction(float(got)) == nearest(exact, places)
 
 
@@ -117,13 +146,20 @@ def test_functions_are_right_where_their_plain_forms_overflow(precision, x):
     a = ARITHMETICS[precision]
     u = a.number(Fraction(x))
     wanted = {
-        "softplus": np.logaddexp(0.0, x), "log_2_cosh": np.logaddexp(x, -x), "tanh": math.tanh(x),
-        "sigmoid": math.exp(-np.logaddexp(0.0, -x)), "sin": math.sin(x), "cos": math.cos(x),
-    }  # fmt: skip
+        "softplus": np.logaddexp(0.0, x),
+        "log_2_cosh": np.logaddexp(x, -x),
+        "tanh": math.tanh(x),
+        "sigmoid": math.exp(-np.logaddexp(0.0, -x)),
+        "sin": math.sin(x),
+        "cos": math.cos(x),
+    }
     for name, value in wanted.items():
         got = float(getattr(a, name)(u))
         assert abs(got - value) <= tol.ROUNDED_FUNCTION * EPS[precision] * max(1e-30, abs(value)), (
-            name, got, value)  # fmt: skip
+            name,
+            got,
+            value,
+        )
 
 
 @pytest.mark.parametrize("precision", list(EPS))
@@ -133,8 +169,11 @@ def test_losses_and_mixtures_do_not_overflow(precision):
         loss = formulas.loss("softmax", scores, [Fraction(2)])
         assert abs(float(loss) / (8.0 + math.log1p(math.exp(-8.0))) - 1.0) <= EPS[precision]
         assert float(formulas.loss("logistic", scores[:1], [Fraction(0)])) == 0.0
-        far = {"weights": ["0.5", "0.5"], "means": [["0"], ["1"]],
-               "covariances": [[["1"]], [["1"]]]}  # fmt: skip
+        far = {
+            "weights": ["0.5", "0.5"],
+            "means": [["0"], ["1"]],
+            "covariances": [[["1"]], [["1"]]],
+        }
         far_density = math.log(0.5) - 63.0**2 / 2 - math.log(2 * math.pi) / 2  # 64 from the other
         at = formulas.log_density(far, [arithmetic.constant(64)])
         assert abs(float(at) / far_density - 1.0) < 2 * EPS[precision]

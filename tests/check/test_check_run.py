@@ -73,8 +73,10 @@ def test_scaling_by_the_smallest_detectable_error_is_caught(sign, precision):
         noisy[case.name] = found
         return found
 
-    stated = {k: r.smallest for k, r in known_rows(check_adapters.changed(moved, precision),
-                                                   precision).items()}  # fmt: skip
+    stated = {
+        k: r.smallest
+        for k, r in known_rows(check_adapters.changed(moved, precision), precision).items()
+    }
     assert {k for k, s in stated.items() if np.isinf(s)} <= {
         k for k, r in honest.items() if r.size <= r.tolerance
     }
@@ -82,8 +84,10 @@ def test_scaling_by_the_smallest_detectable_error_is_caught(sign, precision):
     def scaled(case, found):
         # the product is rounded once more, by an eps at most
         factor = {k: sign * (stated[case.name, k] * (1.0 + 1e-9) + EPS["float64"]) for k in found}
-        return {k: a + factor[k] * a if np.isfinite(factor[k]) else a
-                for k, a in noisy[case.name].items()}  # fmt: skip
+        return {
+            k: a + factor[k] * a if np.isfinite(factor[k]) else a
+            for k, a in noisy[case.name].items()
+        }
 
     outcome = quick(check_adapters.changed(scaled, precision))
     seen = {(r.case, r.quantity) for r in rows(outcome, verdict=WRONG)}
@@ -100,8 +104,12 @@ def test_single_precision_is_right_as_itself_and_wrong_as_double():
 
 
 def test_tolerances_are_the_documented_sum():
-    values = {"gradient/A": np.array([3.0, -4.0]), "gradient/b": np.array([0.5]),
-              "terms/L": np.array(0.25), "trace": np.zeros(2)}  # fmt: skip
+    values = {
+        "gradient/A": np.array([3.0, -4.0]),
+        "gradient/b": np.array([0.5]),
+        "terms/L": np.array(0.25),
+        "trace": np.zeros(2),
+    }
     change = dict.fromkeys(values, 2.0)
     found = tolerances({"type": "ode"}, values, {"float64": change})
     per_eps = {k: v["float64"] / (ROUNDINGS * EPS["float64"]) for k, v in found.items()}
@@ -120,8 +128,13 @@ def test_stored_changes_are_those_of_the_kernels():
         "import json; from refode import reference; from refode.check.oracle import both_changes\n"
         f"print(json.dumps({{n: both_changes(reference.case(n)) for n in {FEW!r}}}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          env={**__import__("os").environ, "NUMBA_DISABLE_JIT": "1"})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**__import__("os").environ, "NUMBA_DISABLE_JIT": "1"},
+    )
     with Judge() as judge:
         stored = judge._changes
     assert set(stored) == set(reference.names())
@@ -142,7 +155,8 @@ def test_a_live_truth_is_that_of_the_digits():
     for name, value in proven.values.items():
         assert largest(live.values[name] - value) <= proven.tolerances[name]["float64"], name
         assert live.tolerances[name]["float32"] == pytest.approx(
-            proven.tolerances[name]["float32"], rel=2e-2)  # fmt: skip
+            proven.tolerances[name]["float32"], rel=2e-2
+        )
 
 
 # --- adapters ----------------------------------------------------------------------------------
@@ -172,14 +186,17 @@ def test_methods_by_quantity_and_what_they_may_do():
         (lambda f: f | {"x_bar": f["x_bar"] * 1j}, "x_bar", "complex128, wanted real numbers"),
         (lambda f: f | {"x_bar": "many"}, "x_bar", "wanted real numbers"),
         (lambda f: f | {"x_bar": [[1.0], [1.0, 2.0]]}, "x_bar", "x_bar: "),
-        (lambda f: {k: v for k, v in f.items() if k != "theta_bar/W0"}, "theta_bar/W0",
-         "got nothing for the block theta_bar/W0"),
+        (
+            lambda f: {k: v for k, v in f.items() if k != "theta_bar/W0"},
+            "theta_bar/W0",
+            "got nothing for the block theta_bar/W0",
+        ),
         (lambda f: f | {"theta_bar/W9": f["x_bar"]}, "theta_bar/W9", "got the unknown block"),
         (lambda f: f | {"velocity": f["x_bar"]}, "", "got the unknown quantities velocity"),
         (lambda f: [f], "", "results: got list, wanted a dict by quantity"),
         (lambda f: 1 / 0, "", "ZeroDivisionError"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_an_answer_is_named_and_the_rest_goes_on(change, quantity, reason):
     adapter = check_adapters.changed(
         lambda case, found: change(found) if case.name == "ode-line" else found
@@ -294,11 +311,17 @@ def test_outcomes_count_and_nothing_compared_is_no_pass():
     empty = Outcome("x", "float64", [Row("a", "trace", SKIPPED)])
     assert not empty.passed
     assert not Outcome("x", "float64").passed
-    mixed = Outcome("x", "float64", [
-        Row("a", "gradient/A", RIGHT, 1e-17, 1.0, 1e-15),
-        Row("a", "gradient/b", WRONG, 1.0, 1.0, 1e-15),
-        Row("b", "gradient/A", INVALID), Row("b", "", INVALID), Row("b", "trace", SKIPPED),
-    ])  # fmt: skip
+    mixed = Outcome(
+        "x",
+        "float64",
+        [
+            Row("a", "gradient/A", RIGHT, 1e-17, 1.0, 1e-15),
+            Row("a", "gradient/b", WRONG, 1.0, 1.0, 1e-15),
+            Row("b", "gradient/A", INVALID),
+            Row("b", "", INVALID),
+            Row("b", "trace", SKIPPED),
+        ],
+    )
     assert len(mixed.failing()) == 3
     trace, gradient, whole = groups(mixed.rows, QUANTITIES)
     found = (trace.quantity, gradient.quantity, whole.quantity)
@@ -311,9 +334,17 @@ def test_outcomes_count_and_nothing_compared_is_no_pass():
 
 @pytest.mark.parametrize(
     ("error", "size", "digits"),
-    [(5e-324, 1e10, 17.0), (0.0, 1.0, 17.0), (1e-3, 0.0, 3.0), (0.5, 50.0, 2.0),
-     (9.0, 3.0, 0.0), (1e-3, np.inf, 17.0), (np.inf, 1.0, np.nan), (np.nan, 1.0, np.nan)],
-)  # fmt: skip
+    [
+        (5e-324, 1e10, 17.0),
+        (0.0, 1.0, 17.0),
+        (1e-3, 0.0, 3.0),
+        (0.5, 50.0, 2.0),
+        (9.0, 3.0, 0.0),
+        (1e-3, np.inf, 17.0),
+        (np.inf, 1.0, np.nan),
+        (np.nan, 1.0, np.nan),
+    ],
+)
 def test_digits_of_any_error_and_size(error, size, digits):
     row = Row("a", "trace", WRONG, error, size)
     assert row.digits == pytest.approx(digits, nan_ok=True)

@@ -7,11 +7,26 @@ import pytest
 
 from refode.check.sizes import sizes
 
-GAME = {"type": "game", "kind": "kl", "terminal": "2", "entropy": "1/2", "hjb_terminal": "3",
-        "hjb_norm": "absolute"}  # fmt: skip
-VALUES = {"log_density_path": -7.0, "log_density": 5.0, "terms/L": 1.0, "terms/F": 0.25,
-          "terms/G": 0.01, "terms/hjb_terminal": 12.0, "total": 0.5, "gradient/w": 2.0,
-          "gradient/A": 0.125, "phi": 0.0}  # fmt: skip
+GAME = {
+    "type": "game",
+    "kind": "kl",
+    "terminal": "2",
+    "entropy": "1/2",
+    "hjb_terminal": "3",
+    "hjb_norm": "absolute",
+}
+VALUES = {
+    "log_density_path": -7.0,
+    "log_density": 5.0,
+    "terms/L": 1.0,
+    "terms/F": 0.25,
+    "terms/G": 0.01,
+    "terms/hjb_terminal": 12.0,
+    "total": 0.5,
+    "gradient/w": 2.0,
+    "gradient/A": 0.125,
+    "phi": 0.0,
+}
 
 
 def of(problem, values, **other):

@@ -115,8 +115,9 @@ def test_no_variant_is_returned_where_it_is_right(computed):
         for name, found in on.items():
             truth = right(CASES[name], found)
             assert set(found) <= set(truth), (key, name)
-            assert any(found[k].shape != truth[k].shape or (found[k] != truth[k]).any()
-                       for k in found)  # fmt: skip
+            assert any(
+                found[k].shape != truth[k].shape or (found[k] != truth[k]).any() for k in found
+            )
 
 
 def test_variants_tell_each_other_apart(computed):
@@ -152,18 +153,25 @@ def test_random_cases_raise_nothing():
                 v.evaluate(case)
 
 
-@pytest.mark.parametrize("name", ["supervised-softmax-wide", "supervised-logistic-one",
-                                  "supervised-states"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", ["supervised-softmax-wide", "supervised-logistic-one", "supervised-states"]
+)
 def test_gauss_newton_by_the_outputs_derivative(name):
     """v . G v is the loss's own curvature along the outputs' derivative, and the regularisers'."""
     case, given = CASES[name], results(name, "inputs")
 
     def outputs(step):
         theta = {
-            k.split("/")[1]: {"shape": list(v.shape), "data": [repr(float(a)) for a in (
-                v + step * given[k.replace("theta", "direction")]).ravel()]}
-            for k, v in given.items() if k.startswith("theta/")
-        }  # fmt: skip
+            k.split("/")[1]: {
+                "shape": list(v.shape),
+                "data": [
+                    repr(float(a))
+                    for a in (v + step * given[k.replace("theta", "direction")]).ravel()
+                ],
+            }
+            for k, v in given.items()
+            if k.startswith("theta/")
+        }
         moved = {**case, "inputs": {**case["inputs"], "theta": theta}}
         found = plain.evaluate(moved, derivatives=False)
         return found["outputs"], found["terms/tikhonov"] + found["terms/smoothness"]
@@ -174,10 +182,14 @@ def test_gauss_newton_by_the_outputs_derivative(name):
     bent = outputs(1.0)[1] - 2 * penalty + outputs(-1.0)[1]  # quadratic: exact
     p = np.exp(v) / np.exp(v).sum(1, keepdims=True)
     curved = {
-        "regression": slope**2, "logistic": slope**2 * np.exp(v) / (1 + np.exp(v)) ** 2,
+        "regression": slope**2,
+        "logistic": slope**2 * np.exp(v) / (1 + np.exp(v)) ** 2,
         "softmax": p * slope**2 - p * slope * (p * slope).sum(1, keepdims=True),
-    }[case["problem"]["loss"]]  # fmt: skip
+    }[case["problem"]["loss"]]
     found = BY_KEY["gauss-newton"].evaluate(case)
-    product = sum((found[k] * given[k.replace("hessian_vector", "direction")]).sum()
-                  for k in found if k.startswith("hessian_vector"))  # fmt: skip
+    product = sum(
+        (found[k] * given[k.replace("hessian_vector", "direction")]).sum()
+        for k in found
+        if k.startswith("hessian_vector")
+    )
     assert relative(product, curved.sum(1).mean() + bent) <= tol.PLAIN_HESSIAN

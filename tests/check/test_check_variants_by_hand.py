@@ -161,9 +161,10 @@ def test_theta_at_the_start_and_the_cell_of_the_stage():
 
     # backwards from cell 1 to cell 0, the border at the first step's end and the second's start
     for key, cells in (
-        ("cell-by-stage-earlier", ((1, 0), (0, 0))), ("cell-by-stage-later", ((1, 1), (1, 0))),
+        ("cell-by-stage-earlier", ((1, 0), (0, 0))),
+        ("cell-by-stage-later", ((1, 1), (1, 0))),
         ("coefficients-reversed", ((0, 0), (1, 1))),
-    ):  # fmt: skip
+    ):
         z = given["x"]
         for j, k in cells:
             z = step(z, j, k)
@@ -172,12 +173,21 @@ def test_theta_at_the_start_and_the_cell_of_the_stage():
 
 def test_times_that_a_field_gets():
     """One Euler step of f = A (z, t) + c, backwards from 1.25."""
-    case = {**CASES["ode-affine-time"], "scheme": CASES["ode-euler-affine"]["scheme"],
-            "n_steps": 1, "along": ["1.25", "-0.25"]}  # fmt: skip
+    case = {
+        **CASES["ode-affine-time"],
+        "scheme": CASES["ode-euler-affine"]["scheme"],
+        "n_steps": 1,
+        "along": ["1.25", "-0.25"],
+    }
     given = reference.arrays(case, "inputs")
     A, c, x = given["theta/A"][-1], given["theta/c"][-1], given["x"]
-    for key, t in (("time-from-zero", 0.0), ("time-from-span", 1.5), ("time-normalised", 1.0),
-                   ("time-mirrored", -0.25), ("time-missing", 0.0)):  # fmt: skip
+    for key, t in (
+        ("time-from-zero", 0.0),
+        ("time-from-span", 1.5),
+        ("time-normalised", 1.0),
+        ("time-mirrored", -0.25),
+        ("time-missing", 0.0),
+    ):
         k = x @ A[:, :2].T + t * A[:, 2] + c
         meets(BY_KEY[key].evaluate(case)["trajectory"][-1], x - 1.5 * k)
     rolled = np.roll(A, -1, axis=1)
@@ -219,16 +229,20 @@ def test_regularisers_by_their_formulas():
 
     inner = ("W0", "b0", "W1", "b1")
     for key, size in (
-        ("tikhonov-readout", squares(inner)), ("tikhonov-biases", squares(("W0", "W1", "W"))),
-        ("tikhonov-readout-alone", squares("Wb")), ("tikhonov-norm", squares(theta) ** 0.5),
-    ):  # fmt: skip
+        ("tikhonov-readout", squares(inner)),
+        ("tikhonov-biases", squares(("W0", "W1", "W"))),
+        ("tikhonov-readout-alone", squares("Wb")),
+        ("tikhonov-norm", squares(theta) ** 0.5),
+    ):
         meets(wrong(key, "supervised-logistic")["terms/tikhonov"], 0.0625 * size)
     # hats at 0, 1/2, 1: int |theta'|^2 ds is twice the squared differences
     moved = sum((np.diff(theta[k], axis=0) ** 2).sum() for k in inner)
     for key, size in (
-        ("smoothness-length", 2.0 * moved), ("smoothness-differences", moved / 1.5),
-        ("smoothness-times", 3.0 * moved), ("smoothness-squared", 2.0 * moved / 2.25),
-    ):  # fmt: skip
+        ("smoothness-length", 2.0 * moved),
+        ("smoothness-differences", moved / 1.5),
+        ("smoothness-times", 3.0 * moved),
+        ("smoothness-squared", 2.0 * moved / 2.25),
+    ):
         meets(wrong(key, "supervised-logistic")["terms/smoothness"], 0.25 * size)
 
 
@@ -237,10 +251,12 @@ def test_densities_of_flows_by_their_formulas():
     w, ell, constant = found["inverse"], found["log_det"], 0.5 * np.log(2.0 * np.pi)
     gauss = -0.5 * (w**2).sum(1)
     for key, density in (
-        ("log-det-sign", gauss - 4 * constant - ell), ("log-det-missing", gauss - 4 * constant),
-        ("density-constant", gauss + ell), ("density-constant-once", gauss - constant + ell),
+        ("log-det-sign", gauss - 4 * constant - ell),
+        ("log-det-missing", gauss - 4 * constant),
+        ("density-constant", gauss + ell),
+        ("density-constant-once", gauss - constant + ell),
         ("log-det-at-start", gauss - 4 * constant + ell + 1.25),
-    ):  # fmt: skip
+    ):
         meets(wrong(key, "flow-wide")["log_density"], density)
         meets(wrong(key, "flow-wide")["terms/likelihood"], -density.mean())
     cost = results("flow-wide")["transport_cost"]
@@ -289,8 +305,11 @@ def test_the_hjb_residual_by_its_formula(key, r):
 def test_terms_weighed(name):
     """The total by the terms; the gradient by an evaluation that has the term alone."""
     found, case = results(name), CASES[name]
-    weights = {"flow-everything": "transport", "supervised-logistic": "tikhonov",
-               "game-crowd": "hjb"}  # fmt: skip
+    weights = {
+        "flow-everything": "transport",
+        "supervised-logistic": "tikhonov",
+        "game-crowd": "hjb",
+    }
     term = weights[name]
     meets(wrong(f"total-minus-{term}", name)["total"], found["total"] - 2 * found[f"terms/{term}"])
     meets(wrong(f"total-without-{term}", name)["total"], found["total"] - found[f"terms/{term}"])
@@ -339,8 +358,10 @@ def test_slips_of_paired_fields():
     K, x = given["theta/K"][0], given["x"]
     b = given["theta/b0"][0] + t * given["theta/tau"][0]
     upper = np.tanh(x[:, 2:] @ K.T + b)
-    for key, lower in (("hamiltonian-K-twice", -np.tanh(x[:, :2] @ K.T + b)),
-                       ("hamiltonian-sign", np.tanh(x[:, :2] @ K + b))):  # fmt: skip
+    for key, lower in (
+        ("hamiltonian-K-twice", -np.tanh(x[:, :2] @ K.T + b)),
+        ("hamiltonian-sign", np.tanh(x[:, :2] @ K + b)),
+    ):
         slope = wrong(key, "ode-hamiltonian")["slopes"][0, 0]
         meets(slope, np.concatenate([upper, lower], axis=1))
     given = results("ode-damped", "inputs")
@@ -352,12 +373,18 @@ def test_slips_of_paired_fields():
 
 def test_other_legendre_polynomials():
     """One Euler step, weights at the interval's start: x = -1."""
-    case = {**CASES["ode-affine-time"], "scheme": CASES["ode-euler-affine"]["scheme"],
-            "n_steps": 1, "basis": {"type": "Legendre", "J": 3}}  # fmt: skip
+    case = {
+        **CASES["ode-affine-time"],
+        "scheme": CASES["ode-euler-affine"]["scheme"],
+        "n_steps": 1,
+        "basis": {"type": "Legendre", "J": 3},
+    }
     given = reference.arrays(case, "inputs")
     A, c, x = given["theta/A"], given["theta/c"], given["x"]
-    for key, p in (("legendre-normalised", np.sqrt([1.0, 3.0, 5.0]) * [1.0, -1.0, 1.0]),
-                   ("legendre-unshifted", np.array([1.0, 0.0, -0.5]))):  # fmt: skip
+    for key, p in (
+        ("legendre-normalised", np.sqrt([1.0, 3.0, 5.0]) * [1.0, -1.0, 1.0]),
+        ("legendre-unshifted", np.array([1.0, 0.0, -0.5])),
+    ):
         W = np.tensordot(p, A, axes=1)
         k = x @ W[:, :2].T - 0.25 * W[:, 2] + p @ c
         meets(BY_KEY[key].evaluate(case)["trajectory"][-1], x + 1.5 * k)

@@ -174,9 +174,11 @@ def test_relaxed_in_one_dimension(seed, alpha, beta):
 def test_limits_of_relaxed_transport(d, seed):
     p, q = pair(d, seed)
     for alpha, beta, limit, tolerance in [
-        (0.0, 3.0, q, CLOSED_FORM), (1e-8, 1.0, q, CLOSED_FORM_LIMIT),
-        (3.0, 0.0, p, CLOSED_FORM), (1.0, 1e-8, p, CLOSED_FORM_LIMIT),
-    ]:  # fmt: skip
+        (0.0, 3.0, q, CLOSED_FORM),
+        (1e-8, 1.0, q, CLOSED_FORM_LIMIT),
+        (3.0, 0.0, p, CLOSED_FORM),
+        (1.0, 1e-8, p, CLOSED_FORM_LIMIT),
+    ]:
         got = relaxed_transport(p, q, alpha, beta)
         assert isinstance(got, Gaussian)
         close(got.covariance, limit.covariance, tolerance)
@@ -200,9 +202,15 @@ def test_only_the_ratio_of_the_weights_matters(d, seed, alpha, beta):
 P, Q = Gaussian([0.0, 0.0], 1.0), Gaussian([1.0, 0.0], 2.0)
 
 
-@pytest.mark.parametrize("function", [
-    bures_map, bures_distance2, lambda p, q: relaxed_transport(p, q, 1.0, 1.0),
-], ids=["map", "distance2", "relaxed"])  # fmt: skip
+@pytest.mark.parametrize(
+    "function",
+    [
+        bures_map,
+        bures_distance2,
+        lambda p, q: relaxed_transport(p, q, 1.0, 1.0),
+    ],
+    ids=["map", "distance2", "relaxed"],
+)
 def test_bad_densities(function):
     with pytest.raises(ValueError, match="^target: got dimension 1, wanted 2 as of source"):
         function(P, Gaussian([0.0], 1.0))
@@ -213,12 +221,18 @@ def test_bad_densities(function):
             function(P, other)
 
 
-@pytest.mark.parametrize(("alpha", "beta", "error", "message"), [
-    (-1.0, 1.0, ValueError, "alpha: got -1.0"), (1.0, -1.0, ValueError, "beta: got -1.0"),
-    (np.nan, 1.0, ValueError, "alpha: got nan"), (1.0, np.inf, ValueError, "beta: got inf"),
-    ("1", 1.0, TypeError, "alpha: got '1'"), (1.0, None, TypeError, "beta: got None"),
-    (0.0, 0.0, ValueError, "alpha, beta: got 0.0, 0.0, wanted at least one of them positive"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("alpha", "beta", "error", "message"),
+    [
+        (-1.0, 1.0, ValueError, "alpha: got -1.0"),
+        (1.0, -1.0, ValueError, "beta: got -1.0"),
+        (np.nan, 1.0, ValueError, "alpha: got nan"),
+        (1.0, np.inf, ValueError, "beta: got inf"),
+        ("1", 1.0, TypeError, "alpha: got '1'"),
+        (1.0, None, TypeError, "beta: got None"),
+        (0.0, 0.0, ValueError, "alpha, beta: got 0.0, 0.0, wanted at least one of them positive"),
+    ],
+)
 def test_bad_weights(alpha, beta, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         relaxed_transport(P, Q, alpha, beta)

@@ -38,21 +38,33 @@ from refode.closed_forms import (
 from refode.densities import Empirical, Gaussian, GaussianMixture
 
 ONE = {
-    "alpha": 2.0, "entropy": 0.3, "stiffness": 1.5, "centre": 0.3, "terminal": 5.0, "mean0": 1.0,
-    "deviation0": 0.6, "target_mean": -2.0, "target_deviation": 0.4, "T": 1.4,
-}  # fmt: skip
+    "alpha": 2.0,
+    "entropy": 0.3,
+    "stiffness": 1.5,
+    "centre": 0.3,
+    "terminal": 5.0,
+    "mean0": 1.0,
+    "deviation0": 0.6,
+    "target_mean": -2.0,
+    "target_deviation": 0.4,
+    "T": 1.4,
+}
 CASES = {
     "all": ONE,
     "transport": ONE | {"entropy": 0.0, "stiffness": 0.0, "T": 1.0},
     "no entropy": ONE | {"entropy": 0.0},
     "free": ONE | {"stiffness": 0.0, "target_deviation": 1.7},
     "spreading": ONE | {"entropy": 3.0, "terminal": 0.0, "T": 0.7},
-    "three": ONE | {
-        "stiffness": [1.5, 0.0, 0.4], "centre": [0.3, 0.0, -1.0], "mean0": [1.0, -1.0, 0.0],
-        "deviation0": [0.6, 1.0, 2.0], "target_mean": [-2.0, 3.0, 0.0],
+    "three": ONE
+    | {
+        "stiffness": [1.5, 0.0, 0.4],
+        "centre": [0.3, 0.0, -1.0],
+        "mean0": [1.0, -1.0, 0.0],
+        "deviation0": [0.6, 1.0, 2.0],
+        "target_mean": [-2.0, 3.0, 0.0],
         "target_deviation": [0.4, 1.3, 2.0],
     },
-}  # fmt: skip
+}
 HARD = {
     "layers": ONE | {"stiffness": 1e4, "T": 1.0},
     "narrow": ONE | {"deviation0": 0.02, "entropy": 1.0, "target_deviation": 3.0},
@@ -143,8 +155,12 @@ def test_agents_follow_the_velocity(case):
     x = points(game)
     for t in (0.2, 0.6):
         moved = game.positions(t, x)
-        close(derivative(lambda r: game.positions(r, x), t), game.velocity(t, moved), LQ_DIFFERENCE,
-              1.0)  # fmt: skip
+        close(
+            derivative(lambda r: game.positions(r, x), t),
+            game.velocity(t, moved),
+            LQ_DIFFERENCE,
+            1.0,
+        )
         close(derivative(lambda r: game.mean(r), t), game.mean(t, 1), LQ_DIFFERENCE, 1.0)
         close(derivative(lambda r: game.deviation(r), t), game.deviation(t, 1), LQ_DIFFERENCE, 1.0)
     close(game.positions(0.0, x), x, CLOSED_FORM)
@@ -188,8 +204,11 @@ def test_costs_and_the_mean_of_the_value_function(case):
     for got, want in zip((game.L, game.F, game.G), (L, F, G), strict=True):
         close(got, want, LQ_GAME, 1.0)
     assert game.costs == {
-        "L": game.L.sum(), "F": game.F.sum(), "G": game.G.sum(), "total": game.total,
-    }  # fmt: skip
+        "L": game.L.sum(),
+        "F": game.F.sum(),
+        "G": game.G.sum(),
+        "total": game.total,
+    }
     # E Phi(0, .): along one axis at a time, as no product of coordinates occurs in Phi
     mean = middle = game.value_function(0.0, game.mean0[None])[0][0]
     for i in range(game.dim):
@@ -209,9 +228,13 @@ def test_no_other_gaussian_path_costs_less(case):
         bend = 1.0 + e * spread * r**2
         end = (game.mean(game.T) + e * move, game.deviation(game.T) * (1.0 + e * spread))
         terms = shared(
-            game, m + e * move * r, m_dot + e * move * dr, s * bend,
-            s_dot * bend + s * e * spread * 2 * r * dr, end,
-        )  # fmt: skip
+            game,
+            m + e * move * r,
+            m_dot + e * move * dr,
+            s * bend,
+            s_dot * bend + s * e * spread * 2 * r * dr,
+            end,
+        )
         return sum(float(np.sum(term)) for term in terms)
 
     least = total(0.0, 0.0, 0.0)
@@ -228,8 +251,9 @@ def test_no_other_density_costs_less(case):
     game = solved(case)
     t, w = 0.5 * game.T * (NODES + 1), 0.5 * game.T * WEIGHTS
     z = NORMAL[:, None]
-    m, m_dot, s, s_dot = (a[:, 0] for a in (
-        game.mean(t), game.mean(t, 1), game.deviation(t), game.deviation(t, 1)))  # fmt: skip
+    m, m_dot, s, s_dot = (
+        a[:, 0] for a in (game.mean(t), game.mean(t, 1), game.deviation(t), game.deviation(t, 1))
+    )
     log_normal = -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
     star = Gaussian(game.target_mean, game.target_deviation[0] ** 2)
 
@@ -259,8 +283,14 @@ def test_deviation_by_shooting(case):
     game = solved(case)
     k, e, a = game.stiffness[0], game.entropy, game.alpha
     start = [game.deviation(0.0)[0], game.deviation(0.0, 1)[0]]
-    path = solve_ivp(lambda _, y: [y[1], (k * y[0] - e / y[0]) / a], (0.0, game.T), start,
-                     method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]  # fmt: skip
+    path = solve_ivp(
+        lambda _, y: [y[1], (k * y[0] - e / y[0]) / a],
+        (0.0, game.T),
+        start,
+        method="DOP853",
+        rtol=1e-13,
+        atol=1e-14,
+    ).y[:, -1]
     close(path, [game.deviation(game.T)[0], game.deviation(game.T, 1)[0]], LQ_SHOOTING)
     slope = game.terminal * (1 / path[0] - path[0] / game.target_deviation[0] ** 2)
     close(a * path[1], slope, LQ_SHOOTING, a * abs(start[1]))
@@ -422,32 +452,45 @@ def test_the_distance_on_the_line(pair):
 # --- bad input ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("change", "error", "message"), [
-    ({"alpha": 0.0}, ValueError, "alpha: got 0.0, wanted a number > 0"),
-    ({"alpha": "2"}, TypeError, "alpha: got '2'"),
-    ({"entropy": -1.0}, ValueError, "entropy: got -1.0"),
-    ({"terminal": np.nan}, ValueError, "terminal: got nan"),
-    ({"stiffness": [1.0, -2.0]}, ValueError, "stiffness: got -2.0"),
-    ({"deviation0": 0.0}, ValueError, "deviation0: got 0.0, wanted a number > 0"),
-    ({"target_deviation": [-1.0]}, ValueError, "target_deviation: got -1.0"),
-    ({"T": 0.0}, ValueError, "T: got 0.0"),
-    ({"centre": [0.0, 1.0], "mean0": [1.0]}, ValueError,
-     "mean0: got an array of shape (1,), wanted (2,)"),
-    ({"stiffness": 1e12}, ValueError, "stiffness, entropy, terminal: got [1.e+12], 0.3, 5.0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"alpha": 0.0}, ValueError, "alpha: got 0.0, wanted a number > 0"),
+        ({"alpha": "2"}, TypeError, "alpha: got '2'"),
+        ({"entropy": -1.0}, ValueError, "entropy: got -1.0"),
+        ({"terminal": np.nan}, ValueError, "terminal: got nan"),
+        ({"stiffness": [1.0, -2.0]}, ValueError, "stiffness: got -2.0"),
+        ({"deviation0": 0.0}, ValueError, "deviation0: got 0.0, wanted a number > 0"),
+        ({"target_deviation": [-1.0]}, ValueError, "target_deviation: got -1.0"),
+        ({"T": 0.0}, ValueError, "T: got 0.0"),
+        (
+            {"centre": [0.0, 1.0], "mean0": [1.0]},
+            ValueError,
+            "mean0: got an array of shape (1,), wanted (2,)",
+        ),
+        ({"stiffness": 1e12}, ValueError, "stiffness, entropy, terminal: got [1.e+12], 0.3, 5.0"),
+    ],
+)
 def test_bad_games(change, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         lq_game(**(ONE | change))
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda g: g.mean(1.5), ValueError, "t: got times in [1.5, 1.5], wanted times in [0, 1.4]"),
-    (lambda g: g.deviation(-0.1), ValueError, "t: got times in"),
-    (lambda g: g.mean(0.1, 2), ValueError, "derivative: got 2, wanted 0 or 1"),
-    (lambda g: g.value_function(2.0, [[0.0]]), ValueError, "t: got 2.0, wanted a time in [0, 1.4]"),
-    (lambda g: g.value_function(1.0, [0.0]), ValueError, "x: got an array of shape (1,)"),
-    (lambda g: g.log_density("0", [[0.0]]), TypeError, "t: got '0'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda g: g.mean(1.5), ValueError, "t: got times in [1.5, 1.5], wanted times in [0, 1.4]"),
+        (lambda g: g.deviation(-0.1), ValueError, "t: got times in"),
+        (lambda g: g.mean(0.1, 2), ValueError, "derivative: got 2, wanted 0 or 1"),
+        (
+            lambda g: g.value_function(2.0, [[0.0]]),
+            ValueError,
+            "t: got 2.0, wanted a time in [0, 1.4]",
+        ),
+        (lambda g: g.value_function(1.0, [0.0]), ValueError, "x: got an array of shape (1,)"),
+        (lambda g: g.log_density("0", [[0.0]]), TypeError, "t: got '0'"),
+    ],
+)
 def test_bad_questions(call, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         call(solved("all"))
@@ -456,26 +499,55 @@ def test_bad_questions(call, error, message):
 QUADRATIC, GRID = (lambda y: y[:, 0] ** 2), np.linspace(-1.0, 1.0, 5)
 
 
-@pytest.mark.parametrize(("call", "error", "message"), [
-    (lambda: lq_value_function(0.0, 1.0, 1.0, 0.0, [[1.0]]), ValueError, "alpha: got 0.0"),
-    (lambda: lq_value_function(1.0, -1.0, 1.0, 0.0, [[1.0]]), ValueError, "kappa: got -1.0"),
-    (lambda: lq_value_function(1.0, 1.0, -1.0, 0.0, [[1.0]]), ValueError, "S: got -1.0"),
-    (lambda: lq_value_function(1.0, 1.0, 1.0, 1.5, [[1.0]]), ValueError, "t: got 1.5, wanted at m"),
-    (lambda: lq_value_function(1.0, 1.0, 1.0, 0.0, [1.0]), ValueError, "x: got an array of shape"),
-    (lambda: hopf_lax(QUADRATIC, -1.0, 0.0, [[0.1]], GRID), ValueError, "alpha: got -1.0"),
-    (lambda: hopf_lax(QUADRATIC, 1.0, 1.0, [[0.1]], GRID), ValueError, "t: got 1.0, wanted less"),
-    (lambda: hopf_lax(QUADRATIC, 1.0, 0.0, [[9.0]], GRID), ValueError,
-     "candidates: got a minimum at an end of [-1.0, 1.0]"),
-    (lambda: hopf_lax(QUADRATIC, 1.0, 0.0, [[0.0]], GRID[::-1]), ValueError, "candidates: got num"),
-    (lambda: hopf_lax(QUADRATIC, 1.0, 0.0, [[0.0, 1.0]], GRID), ValueError, "x: got an array of"),
-    (lambda: monotone_map(Empirical([[0.0]]), WIDE, [[0.0]]), TypeError, "source: got "),
-    (lambda: monotone_map(WIDE, None, [[0.0]]), TypeError, "target: got None"),
-    (lambda: monotone_map(WIDE, Gaussian([0.0, 0.0], 1.0), [[0.0]]), ValueError,
-     "target: got dimension 2, wanted 1"),
-    (lambda: monotone_map(WIDE, TWO, [0.0]), ValueError, "x: got an array of shape (1,)"),
-    (lambda: monotone_map(WIDE, TWO, [[np.inf]]), ValueError, "x: got inf"),
-    (lambda: monotone_distance2(1.0, TWO), TypeError, "source: got 1.0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: lq_value_function(0.0, 1.0, 1.0, 0.0, [[1.0]]), ValueError, "alpha: got 0.0"),
+        (lambda: lq_value_function(1.0, -1.0, 1.0, 0.0, [[1.0]]), ValueError, "kappa: got -1.0"),
+        (lambda: lq_value_function(1.0, 1.0, -1.0, 0.0, [[1.0]]), ValueError, "S: got -1.0"),
+        (
+            lambda: lq_value_function(1.0, 1.0, 1.0, 1.5, [[1.0]]),
+            ValueError,
+            "t: got 1.5, wanted at m",
+        ),
+        (
+            lambda: lq_value_function(1.0, 1.0, 1.0, 0.0, [1.0]),
+            ValueError,
+            "x: got an array of shape",
+        ),
+        (lambda: hopf_lax(QUADRATIC, -1.0, 0.0, [[0.1]], GRID), ValueError, "alpha: got -1.0"),
+        (
+            lambda: hopf_lax(QUADRATIC, 1.0, 1.0, [[0.1]], GRID),
+            ValueError,
+            "t: got 1.0, wanted less",
+        ),
+        (
+            lambda: hopf_lax(QUADRATIC, 1.0, 0.0, [[9.0]], GRID),
+            ValueError,
+            "candidates: got a minimum at an end of [-1.0, 1.0]",
+        ),
+        (
+            lambda: hopf_lax(QUADRATIC, 1.0, 0.0, [[0.0]], GRID[::-1]),
+            ValueError,
+            "candidates: got num",
+        ),
+        (
+            lambda: hopf_lax(QUADRATIC, 1.0, 0.0, [[0.0, 1.0]], GRID),
+            ValueError,
+            "x: got an array of",
+        ),
+        (lambda: monotone_map(Empirical([[0.0]]), WIDE, [[0.0]]), TypeError, "source: got "),
+        (lambda: monotone_map(WIDE, None, [[0.0]]), TypeError, "target: got None"),
+        (
+            lambda: monotone_map(WIDE, Gaussian([0.0, 0.0], 1.0), [[0.0]]),
+            ValueError,
+            "target: got dimension 2, wanted 1",
+        ),
+        (lambda: monotone_map(WIDE, TWO, [0.0]), ValueError, "x: got an array of shape (1,)"),
+        (lambda: monotone_map(WIDE, TWO, [[np.inf]]), ValueError, "x: got inf"),
+        (lambda: monotone_distance2(1.0, TWO), TypeError, "source: got 1.0"),
+    ],
+)
 def test_bad_calls(call, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         call()

@@ -185,19 +185,22 @@ def test_shapes(n, d, k, q):
             Q.value(bad)
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: GaussianBump("high", [0.0], 1.0), "^height: got"),
-    (lambda: GaussianBump(1e300, np.zeros(20), 1e-4), "^height: got 1e.300 .* beyond float64"),
-    (lambda: GaussianBump(0.0, np.zeros(100), 1e-8), "^height: got 0.0 .* beyond float64"),
-    (lambda: GaussianBump(1.0, 0.0, 1.0), "^mean: got"),
-    (lambda: GaussianBump(1.0, [0.0, 0.0], [1.0] * 3), r"^covariance: .*\(3,\), wanted \(2,\)"),
-    (lambda: GaussianBump(1.0, [0.0, 0.0], [1.0, -1.0]), "^covariance: got"),
-    (lambda: GaussianBump(1.0, [0.0, 0.0], [[1.0, 0.5], [0.4, 1.0]]), "^covariance: got"),
-    (lambda: GaussianBump(1.0, [0.0, 0.0], np.eye(3)), "^covariance: got"),
-    (lambda: Quadratic(-1e-3), "^k: got"),
-    (lambda: Quadratic(1.0, [[0.0]]), "^q: got"),
-    (lambda: Quadratic(1.0, "here"), "^q: got"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: GaussianBump("high", [0.0], 1.0), "^height: got"),
+        (lambda: GaussianBump(1e300, np.zeros(20), 1e-4), "^height: got 1e.300 .* beyond float64"),
+        (lambda: GaussianBump(0.0, np.zeros(100), 1e-8), "^height: got 0.0 .* beyond float64"),
+        (lambda: GaussianBump(1.0, 0.0, 1.0), "^mean: got"),
+        (lambda: GaussianBump(1.0, [0.0, 0.0], [1.0] * 3), r"^covariance: .*\(3,\), wanted \(2,\)"),
+        (lambda: GaussianBump(1.0, [0.0, 0.0], [1.0, -1.0]), "^covariance: got"),
+        (lambda: GaussianBump(1.0, [0.0, 0.0], [[1.0, 0.5], [0.4, 1.0]]), "^covariance: got"),
+        (lambda: GaussianBump(1.0, [0.0, 0.0], np.eye(3)), "^covariance: got"),
+        (lambda: Quadratic(-1e-3), "^k: got"),
+        (lambda: Quadratic(1.0, [[0.0]]), "^q: got"),
+        (lambda: Quadratic(1.0, "here"), "^q: got"),
+    ],
+)
 def test_bad_energies_are_refused_by_name(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -106,9 +106,10 @@ EXAMPLES: dict[type, list[Example]] = {
     ],
 }
 over_all = pytest.mark.parametrize(
-    "case", [e for some in EXAMPLES.values() for e in some],
+    "case",
+    [e for some in EXAMPLES.values() for e in some],
     ids=[f"{cls.__name__}-{e.m}" for cls, some in EXAMPLES.items() for e in some],
-)  # fmt: skip
+)
 
 
 def loss_classes(root: type = Loss) -> Iterator[type]:
@@ -134,10 +135,15 @@ def test_every_loss_class_has_examples():
 @pytest.mark.parametrize("n", [1, 7])
 def test_values_and_derivatives_against_the_oracle(case, n):
     F, _, y = case.draw(n)
-    close(case.loss.values(F, y), [case.formula(*both).real for both in zip(F, y, strict=True)],
-          tol.FIELD_VALUE)  # fmt: skip
-    want = [oracle.complex_gradient(lambda v, y=t: case.formula(v, y), f)
-            for f, t in zip(F, y, strict=True)]  # fmt: skip
+    close(
+        case.loss.values(F, y),
+        [case.formula(*both).real for both in zip(F, y, strict=True)],
+        tol.FIELD_VALUE,
+    )
+    want = [
+        oracle.complex_gradient(lambda v, y=t: case.formula(v, y), f)
+        for f, t in zip(F, y, strict=True)
+    ]
     close(case.loss.gradient(F, y), want, tol.FIELD_COMPLEX_STEP)
 
 
@@ -178,8 +184,9 @@ def test_taylor_remainders(case):
     F, _, y = case.draw(3)
     report = verify.taylor_test(
         lambda f: float(case.loss.values(f.reshape(F.shape), y).sum()),
-        lambda f: case.loss.gradient(f.reshape(F.shape), y).ravel(), F.ravel(),
-    )  # fmt: skip
+        lambda f: case.loss.gradient(f.reshape(F.shape), y).ravel(),
+        F.ravel(),
+    )
     assert report.passed, report
     assert report.kind1 == "power law"
     assert abs(report.slope1 - 2.0) <= tol.TAYLOR_SLOPE
@@ -198,8 +205,9 @@ def test_a_block_has_its_own_samples_and_no_others(case):
     """Samples 2, 3, 4 in a block of five; what lies in the other columns is nobody's."""
     F, _, y = case.draw(6)
     of, m, first = case.loss, 3, 2
-    cost = SupervisedCost(of.description(of.targets(y, 6, case.m)), np.zeros((0, case.m)),
-                          np.zeros(0), 0.7)  # fmt: skip
+    cost = SupervisedCost(
+        of.description(of.targets(y, 6, case.m)), np.zeros((0, case.m)), np.zeros(0), 0.7
+    )
     Y = np.full((case.m, 5), np.nan)
     Y[:, :m] = F[first : first + m].T
     L = np.ones_like(Y)
@@ -228,9 +236,12 @@ def test_gradient_of_a_problem(case, n):
     moved = problem._value_and_gradient(theta + 1j * TINY * v, x, targets)[0]
     close(moved.imag / TINY, gradient @ v, tol.SUPERVISED_GRADIENT)
     report = verify.check_gradient(
-        lambda th: problem.value(th, x, y), lambda th: problem.value_and_gradient(th, x, y)[1],
-        theta, n_directions=2, print_table=False,
-    )  # fmt: skip
+        lambda th: problem.value(th, x, y),
+        lambda th: problem.value_and_gradient(th, x, y)[1],
+        theta,
+        n_directions=2,
+        print_table=False,
+    )
     assert report.passed, report
 
 
@@ -275,16 +286,25 @@ def test_far_out():
     close(Logistic().values([[60.0]], [1]), [np.exp(-60.0)], tol.FIELD_VALUE)
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: Regression().values([1.0], [1.0]), r"^outputs: got .*\(1,\)"),
-    (lambda: Regression().values([[np.nan]], [1.0]), "^outputs: got"),
-    (lambda: Regression().gradient([[1.0, 2.0]], [[1.0]]), r"^y: got .*wanted \(1, 2\)"),
-    (lambda: Logistic().values([[1.0, 2.0]], [1]), "^n_outputs: got 2, wanted 1 for the logistic"),
-    (lambda: Logistic().values([[1.0]], [2]), "^y: got 2"),
-    (lambda: Softmax().values([[1.0]], [0]), "^n_outputs: got 1, wanted at least 2"),
-    (lambda: Softmax().values([[1.0, 2.0]], [2]), "^y: got 2"),
-    (lambda: Softmax().hessian_vector([[1.0, 2.0]], [[1.0]], [1]), r"^v: got .*wanted \(1, 2\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Regression().values([1.0], [1.0]), r"^outputs: got .*\(1,\)"),
+        (lambda: Regression().values([[np.nan]], [1.0]), "^outputs: got"),
+        (lambda: Regression().gradient([[1.0, 2.0]], [[1.0]]), r"^y: got .*wanted \(1, 2\)"),
+        (
+            lambda: Logistic().values([[1.0, 2.0]], [1]),
+            "^n_outputs: got 2, wanted 1 for the logistic",
+        ),
+        (lambda: Logistic().values([[1.0]], [2]), "^y: got 2"),
+        (lambda: Softmax().values([[1.0]], [0]), "^n_outputs: got 1, wanted at least 2"),
+        (lambda: Softmax().values([[1.0, 2.0]], [2]), "^y: got 2"),
+        (
+            lambda: Softmax().hessian_vector([[1.0, 2.0]], [[1.0]], [1]),
+            r"^v: got .*wanted \(1, 2\)",
+        ),
+    ],
+)
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()

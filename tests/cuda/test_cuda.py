@@ -32,9 +32,7 @@ except RuntimeError as error:
 """
 
 
-def python(
-    *arguments: str, simulator: bool, jit: bool = False
-) -> subprocess.CompletedProcess[str]:
+def python(*arguments: str, simulator: bool, jit: bool = False) -> subprocess.CompletedProcess[str]:
     env = dict(
         os.environ, NUMBA_ENABLE_CUDASIM=str(int(simulator)), NUMBA_DISABLE_JIT=str(int(not jit))
     )
@@ -59,8 +57,9 @@ def simulator_there():
 @pytest.mark.usefixtures("simulator_there")
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_in_the_simulator(file):
-    done = python("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(file),
-                  simulator=True)  # fmt: skip
+    done = python(
+        "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(file), simulator=True
+    )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
@@ -68,8 +67,18 @@ def test_in_the_simulator(file):
 
 @pytest.mark.usefixtures("there")
 def test_types():
-    done = python("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", str(TYPES),
-                  simulator=False, jit=True)  # fmt: skip
+    done = python(
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        str(TYPES),
+        simulator=False,
+        jit=True,
+    )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
@@ -112,7 +121,13 @@ def test_numpy_is_left_as_it_was():
 
 def test_files_are_there():
     assert {f.stem for f in FILES} >= {
-        "ode", "supervised", "flows", "games", "layout", "oracles", "watching"
+        "ode",
+        "supervised",
+        "flows",
+        "games",
+        "layout",
+        "oracles",
+        "watching",
     }
 
 

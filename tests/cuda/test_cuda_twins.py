@@ -24,8 +24,9 @@ def table():
     text = (ROOT / "docs" / "cuda.md").read_text("utf-8")
     return {
         f"refode/cuda/{name}": {f"refode/{twin}" for twin in quoted(twins)}
-        for files, _, twins in ROW.findall(text) for name in quoted(files)
-    }  # fmt: skip
+        for files, _, twins in ROW.findall(text)
+        for name in quoted(files)
+    }
 
 
 def named(file):

@@ -30,8 +30,16 @@ def refused(error: type[Exception], message: str):
 
 
 def test_the_names():
-    assert NAMES == ("8gaussians", "checkerboard", "swissroll", "circles", "moons", "pinwheel",
-                     "2spirals", "rings")  # fmt: skip
+    assert NAMES == (
+        "8gaussians",
+        "checkerboard",
+        "swissroll",
+        "circles",
+        "moons",
+        "pinwheel",
+        "2spirals",
+        "rings",
+    )
 
 
 @given(name=st.sampled_from(NAMES), n=SIZE, seed=SEED)
@@ -95,8 +103,9 @@ def test_centres_of_the_8gaussians(monkeypatch):
     assert set(distance.argmin(axis=1)) == set(range(8))
 
 
-@pytest.mark.parametrize(("name", "radii"), [("circles", (1.5, 3.0)),
-                                             ("rings", (0.75, 1.5, 2.25, 3.0))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "radii"), [("circles", (1.5, 3.0)), ("rings", (0.75, 1.5, 2.25, 3.0))]
+)
 def test_radii(name, radii, monkeypatch):
     let(monkeypatch)
     r = np.hypot(*draw(name, 2000).T)
@@ -149,10 +158,18 @@ def test_the_spirals_mirror_one_another(monkeypatch):
     assert abs(np.sum(side)) < DATASETS_MOMENT_SIGMAS * np.sqrt(2000)
 
 
-@pytest.mark.parametrize(("name", "sigma"), [
-    ("8gaussians", 0.5 / 1.414), ("swissroll", 1.0 / 5), ("circles", 0.08 * 3),
-    ("moons", 0.1 * 2), ("2spirals", 0.1), ("rings", 0.08), ("checkerboard", 0.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "sigma"),
+    [
+        ("8gaussians", 0.5 / 1.414),
+        ("swissroll", 1.0 / 5),
+        ("circles", 0.08 * 3),
+        ("moons", 0.1 * 2),
+        ("2spirals", 0.1),
+        ("rings", 0.08),
+        ("checkerboard", 0.0),
+    ],
+)
 def test_the_noise_has_its_size(name, sigma, monkeypatch):
     let(monkeypatch)
     clean = draw(name, 50)
@@ -201,6 +218,7 @@ NOISY: dict[str, tuple[Callable[[], np.ndarray], float]] = {
     "rings": (lambda: circle(3, 2.25, 1.5, 0.75), 0.08),
 }
 
+
 def drawn_from(samples: np.ndarray, cdf: Callable) -> None:
     """Kolmogorov-Smirnov, with the distribution function taken from a fine grid."""
     grid = np.linspace(-6.0, 6.0, 601)
@@ -215,8 +233,9 @@ def test_projections_of_noisy_curves(name, angle):
     curve, sigma = NOISY[name]
     direction = (np.cos(angle), np.sin(angle))
     centres = curve() @ direction
-    drawn_from(draw(name, MANY, seed=3) @ direction,
-               lambda s: special.ndtr((s - centres) / sigma).mean())  # fmt: skip
+    drawn_from(
+        draw(name, MANY, seed=3) @ direction, lambda s: special.ndtr((s - centres) / sigma).mean()
+    )
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.5, 1.3, 2.2])
@@ -225,8 +244,10 @@ def test_projections_of_the_pinwheel(angle):
     t = 2 * np.pi * arm / 5 + 0.25 * np.exp(u) + angle
     mean, deviation = u * np.cos(t), 0.1 * np.abs(np.sin(t))
     direction = (np.cos(angle), np.sin(angle))
-    drawn_from(draw("pinwheel", MANY, seed=4) @ direction,
-               lambda s: special.ndtr((s / 2 - mean) / deviation).mean())  # fmt: skip
+    drawn_from(
+        draw("pinwheel", MANY, seed=4) @ direction,
+        lambda s: special.ndtr((s / 2 - mean) / deviation).mean(),
+    )
 
 
 def test_the_checkerboard_is_uniform_on_its_squares():
@@ -274,10 +295,13 @@ def test_unknown_name_lists_the_known():
 
 # --- real data ---------------------------------------------------------------------------
 
-REAL = pytest.mark.parametrize(("name", "sizes", "dim"), [
-    ("wine", (106, 36, 36), 13),
-    ("breast_cancer", (341, 114, 114), 30),
-])  # fmt: skip
+REAL = pytest.mark.parametrize(
+    ("name", "sizes", "dim"),
+    [
+        ("wine", (106, 36, 36), 13),
+        ("breast_cancer", (341, 114, 114), 30),
+    ],
+)
 
 
 def load(name: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -77,8 +77,9 @@ def test_dot_test_of_the_value(case):
     report = refode.verify.dot_test(
         lambda w_dot, z_dot: evaluate.tangent(f, w, z, w_dot, z_dot, case.t)[0],
         lambda f_bar: evaluate.adjoint(f, w, z, f_bar, t=case.t)[:2],
-        [w.shape, z.shape], z.shape,
-    )  # fmt: skip
+        [w.shape, z.shape],
+        z.shape,
+    )
     assert report, report
 
 
@@ -88,8 +89,9 @@ def test_dot_test_of_value_and_trace(case):
     report = refode.verify.dot_test(
         lambda w_dot, z_dot: evaluate.tangent(f, w, z, w_dot, z_dot, case.t),
         lambda f_bar, tr_bar: evaluate.adjoint(f, w, z, f_bar, tr_bar, case.t)[:2],
-        [w.shape, z.shape], [z.shape, (case.n,)],
-    )  # fmt: skip
+        [w.shape, z.shape],
+        [z.shape, (case.n,)],
+    )
     assert report, report
 
 
@@ -189,8 +191,9 @@ def test_effective_weights_and_their_adjoint(case, traced):
     report = refode.verify.dot_test(
         lambda dot: f.prepare(sets + 1e-200j * dot, traced).imag / 1e-200,
         lambda bar: f.prepare_adjoint(sets, traced, bar),
-        sets.shape, E.shape,
-    )  # fmt: skip
+        sets.shape,
+        E.shape,
+    )
     assert report, report
 
 

@@ -94,8 +94,9 @@ def test_dot_test(name):
     report = refode.verify.dot_test(
         lambda w_dot, x_dot: evaluate.potential_tangent(field, w, x, w_dot, x_dot, TIME),
         lambda *bars: evaluate.potential_adjoint(field, w, x, *bars, t=TIME)[:2],
-        [w.shape, x.shape], [(len(x),), x.shape, (len(x),), (len(x),)],
-    )  # fmt: skip
+        [w.shape, x.shape],
+        [(len(x),), x.shape, (len(x),), (len(x),)],
+    )
     assert report, report
 
 
@@ -118,8 +119,11 @@ def test_gradient_and_time_derivative_are_those_of_the_value(name):
     for i, e in enumerate(np.eye(field.dim)):
         slope = evaluate.potential_tangent(field, w, x, still, np.tile(e, (len(x), 1)), TIME)[0]
         close(slope, gradient[:, i], tol.FIELD_VALUE)
-    close(evaluate.potential_tangent(field, w, x, still, 0 * x, TIME, 1.0)[0], by_time,
-          tol.FIELD_VALUE)  # fmt: skip
+    close(
+        evaluate.potential_tangent(field, w, x, still, 0 * x, TIME, 1.0)[0],
+        by_time,
+        tol.FIELD_VALUE,
+    )
 
 
 def test_the_rotation_of_the_rows_changes_nothing():
@@ -156,8 +160,10 @@ def test_complex_step_of_the_adjoint(name):
 
     got = gradient(w + 1j * step * v).imag / step
     h = 1e-4
-    fourth = (8 * (gradient(w + h * v) - gradient(w - h * v))
-              - (gradient(w + 2 * h * v) - gradient(w - 2 * h * v))) / (12 * h)  # fmt: skip
+    fourth = (
+        8 * (gradient(w + h * v) - gradient(w - h * v))
+        - (gradient(w + 2 * h * v) - gradient(w - 2 * h * v))
+    ) / (12 * h)
     assert np.abs(got - fourth).max() <= tol.GAME_HESSIAN * np.abs(fourth).max()
 
 
@@ -192,11 +198,19 @@ def test_initial_weights():
             assert part.any(), name
 
 
-@pytest.mark.parametrize(("given", "named"), [
-    ({"dim": 0}, "dim"), ({"dim": 2.0}, "dim"), ({"width": -1}, "width"), ({"depth": 0}, "depth"),
-    ({"depth": 1.5}, "depth"), ({"rank": 0}, "rank"), ({"quadratic": "full"}, "quadratic"),
-    ({"rank": 2, "quadratic": "symmetric"}, "rank"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"dim": 0}, "dim"),
+        ({"dim": 2.0}, "dim"),
+        ({"width": -1}, "width"),
+        ({"depth": 0}, "depth"),
+        ({"depth": 1.5}, "depth"),
+        ({"rank": 0}, "rank"),
+        ({"quadratic": "full"}, "quadratic"),
+        ({"rank": 2, "quadratic": "symmetric"}, "rank"),
+    ],
+)
 def test_bad_sizes(given, named):
     with pytest.raises((TypeError, ValueError), match=f"^{named}: got"):
         refode.fields.Potential(**{"dim": 2, "width": 3, **given})

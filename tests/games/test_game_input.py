@@ -54,8 +54,16 @@ def calls() -> dict[str, Call]:
 
 CALLS = calls()
 TIMED = [name for name, call in CALLS.items() if "t" in call[1]]
-STEPPED = ["costs", "flow.costs", "generate", "trajectory", "states", "inverse", "log_density",
-           "single_agent_cost"]  # fmt: skip
+STEPPED = [
+    "costs",
+    "flow.costs",
+    "generate",
+    "trajectory",
+    "states",
+    "inverse",
+    "log_density",
+    "single_agent_cost",
+]
 
 
 @grouped
@@ -114,12 +122,13 @@ SCHEMES = ["verlet", "stormer_verlet", "rk5", "RK4", None, 4]
 CONSTRUCTIONS = {
     "potential": ["Potential", None, refode.fields.Potential, refode.fields.Shallow(2, 3)],
     "game": ["transport", None, games.optimal_transport, GAUSSIAN],
-    "hjb": NUMBERS, "hjb_terminal": NUMBERS,
+    "hjb": NUMBERS,
+    "hjb_terminal": NUMBERS,
     "hjb_norm": ["l2", "Squared", "", None, 2],
     "scheme": SCHEMES,
     "n_steps": [0, -1, 2.5, 3.0, "3", True, np.nan],
     "t_span": SPANS,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("argument", CONSTRUCTIONS)
@@ -143,8 +152,9 @@ def test_sizes_of_potentials_are_refused_by_name(argument):
 
 def test_known_names_are_listed():
     for argument, name, known in (
-        ("scheme", "verlet", refode.tableaus.names()), ("hjb_norm", "l2", ("absolute", "squared")),
-    ):  # fmt: skip
+        ("scheme", "verlet", refode.tableaus.names()),
+        ("hjb_norm", "l2", ("absolute", "squared")),
+    ):
         with pytest.raises(ValueError, match=f"^{argument}: got '{name}'") as caught:
             refode.MeanFieldGame(FIELD, GAME, **{argument: name})
         assert all(repr(one) in str(caught.value) for one in known)
@@ -227,8 +237,15 @@ def blown(argument, first, how_many, n=4):
 
 
 AT_REST = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, -1.0], [2.0, 0.0]])
-NAMED = {"costs": "x", "generate": "x", "trajectory": "x", "states": "x", "inverse": "y",
-         "log_density": "y", "single_agent_cost": "x"}  # fmt: skip
+NAMED = {
+    "costs": "x",
+    "generate": "x",
+    "trajectory": "x",
+    "states": "x",
+    "inverse": "y",
+    "log_density": "y",
+    "single_agent_cost": "x",
+}
 
 
 @grouped

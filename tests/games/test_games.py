@@ -42,10 +42,13 @@ def formula(name, x):
 
     first = bump(3.0, np.array([0.2, -0.1]), np.array([[1.0, 0.2], [0.2, 0.5]]))
     return {
-        "nothing": np.zeros(len(x)), "bump": first, "bowl": bowl(0.7, 0.3),
-        "bowls": bowl(0.7, np.array([0.3, -0.2, 1.0])), "sum": first + bowl(0.7, 0.3),
+        "nothing": np.zeros(len(x)),
+        "bump": first,
+        "bowl": bowl(0.7, 0.3),
+        "bowls": bowl(0.7, np.array([0.3, -0.2, 1.0])),
+        "sum": first + bowl(0.7, 0.3),
         "sum-of-three": bowl(0.2, 0.0) + first + bump(-2.0, np.array([0.5]), np.array([[0.3]])),
-    }[name]  # fmt: skip
+    }[name]
 
 
 @pytest.mark.parametrize("name", ENERGIES)
@@ -65,9 +68,11 @@ def test_hamiltonian_is_the_fenchel_dual(name):
     cost = games.RunningCost(1.7, ENERGIES[name])
     for x, p in zip(X, RNG.standard_normal(X.shape), strict=True):
         found = minimize(
-            lambda v, x=x, p=p: p @ v + cost.value(x[None], v[None])[0], np.zeros(3),
-            method="BFGS", options={"gtol": 1e-9},
-        )  # fmt: skip
+            lambda v, x=x, p=p: p @ v + cost.value(x[None], v[None])[0],
+            np.zeros(3),
+            method="BFGS",
+            options={"gtol": 1e-9},
+        )
         assert abs(-found.fun - cost.hamiltonian(x[None], p[None])[0]) <= tol.FENCHEL_VALUE
         assert np.abs(found.x - cost.feedback(x[None], p[None])[0]).max() <= tol.FENCHEL_POINT
     p = RNG.standard_normal(X.shape)
@@ -87,9 +92,15 @@ GRID = np.linspace(-9.0, 9.0, 4001)
 TARGET = GaussianMixture([0.4, 0.6], [[-1.0], [1.5]], [0.6, 0.9])
 
 
-@pytest.mark.parametrize("cost", [
-    games.Entropy(0.7), games.KullbackLeibler(TARGET, 1.3), games.CrossEntropy(TARGET, 0.8),
-], ids=["entropy", "kl", "cross-entropy"])  # fmt: skip
+@pytest.mark.parametrize(
+    "cost",
+    [
+        games.Entropy(0.7),
+        games.KullbackLeibler(TARGET, 1.3),
+        games.CrossEntropy(TARGET, 0.8),
+    ],
+    ids=["entropy", "kl", "cross-entropy"],
+)
 def test_derivative_of_the_functional(cost):
     """d/de of the functional at rho + e delta, on a grid, against int F delta.
 
@@ -109,8 +120,9 @@ def test_derivative_of_the_functional(cost):
         return -cost.weight * h * np.sum(rho_y * np.log(p))
 
     step = 1e-3
-    fourth = (8 * (functional(step) - functional(-step))
-              - (functional(2 * step) - functional(-2 * step))) / (12 * step)  # fmt: skip
+    fourth = (
+        8 * (functional(step) - functional(-step)) - (functional(2 * step) - functional(-2 * step))
+    ) / (12 * step)
     derivative = cost.derivative(GRID[:, None], np.log(rho))
     assert abs(fourth - h * np.sum(derivative * delta)) <= tol.FUNCTIONAL
 
@@ -157,11 +169,15 @@ def _spd(d, seed):
 DENSITIES = {
     "gaussian": Gaussian([0.1, -0.4, 0.2], _spd(3, 0)),
     "isotropic": Gaussian([0.1, -0.4, 0.2], 0.3),
-    "mixture": GaussianMixture([0.2, 0.5, 0.3], RNG.standard_normal((3, 3)),
-                               [_spd(3, i) for i in range(3)]),
-    "diagonal": GaussianMixture([0.2, 0.8], RNG.standard_normal((2, 3)),
-                                [np.diag([0.2, 1.0, 0.5]), np.diag([1.0, 0.4, 2.0])]),
-}  # fmt: skip
+    "mixture": GaussianMixture(
+        [0.2, 0.5, 0.3], RNG.standard_normal((3, 3)), [_spd(3, i) for i in range(3)]
+    ),
+    "diagonal": GaussianMixture(
+        [0.2, 0.8],
+        RNG.standard_normal((2, 3)),
+        [np.diag([0.2, 1.0, 0.5]), np.diag([1.0, 0.4, 2.0])],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", DENSITIES)
@@ -237,13 +253,21 @@ def test_kl_to_a_density_of_ones_own():
     close(found[0][1], found[1][1], tol.TARGET_SCORE)
 
 
-@pytest.mark.parametrize("wrong", [
-    ("log_density", lambda v: v[:, None], r"an array of shape \(3, 1\) from its log_density, "),
-    ("log_density", lambda v: v[0], r"an array of shape \(\) from its log_density, "),
-    ("log_density", lambda v: v * np.nan, "NaN from its log_density, "),
-    ("log_density_gradient", np.transpose, r"an array of shape \(2, 3\) from its log_density_gr"),
-    ("sample", np.transpose, r"an array of shape \(2, 3\) from its sample, "),
-], ids=["column", "number", "nan", "gradient", "sample"])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("log_density", lambda v: v[:, None], r"an array of shape \(3, 1\) from its log_density, "),
+        ("log_density", lambda v: v[0], r"an array of shape \(\) from its log_density, "),
+        ("log_density", lambda v: v * np.nan, "NaN from its log_density, "),
+        (
+            "log_density_gradient",
+            np.transpose,
+            r"an array of shape \(2, 3\) from its log_density_gr",
+        ),
+        ("sample", np.transpose, r"an array of shape \(2, 3\) from its sample, "),
+    ],
+    ids=["column", "number", "nan", "gradient", "sample"],
+)
 def test_densities_that_answer_in_other_shapes(wrong):
     """At the door, where a transposed score would otherwise pass for another gradient."""
     method, turn, message = wrong
@@ -267,8 +291,11 @@ def test_a_density_says_its_dimension():
 def test_costs_ask_densities_again():
     """Also where no game asked: a column would make the derivative a matrix."""
     bad, x, log_rho = Own("log_density", lambda v: v[:, None]), X[:, :2], np.zeros(6)
-    for call in (games.KullbackLeibler(bad).functional, games.KullbackLeibler(bad).derivative,
-                 games.CrossEntropy(bad).derivative):  # fmt: skip
+    for call in (
+        games.KullbackLeibler(bad).functional,
+        games.KullbackLeibler(bad).derivative,
+        games.CrossEntropy(bad).derivative,
+    ):
         with pytest.raises(ValueError, match="^target: got an array of shape"):
             call(x, log_rho)
 
@@ -277,28 +304,34 @@ def test_costs_ask_densities_again():
 ONE, TWO = Gaussian([0.0], 1.0), Gaussian([0.0, 0.0], 1.0)
 
 
-@pytest.mark.parametrize(("call", "named"), [
-    (lambda: games.optimal_transport(ONE, TWO), "target"),
-    (lambda: games.optimal_transport(ONE, ONE, alpha=0.0), "alpha"),
-    (lambda: games.optimal_transport(ONE, ONE, alpha=-1.0), "alpha"),
-    (lambda: games.optimal_transport(ONE, ONE, terminal=0.0), "terminal"),
-    (lambda: games.optimal_transport("N(0,1)", ONE), "initial"),
-    (lambda: games.optimal_transport(ONE, None), "target"),
-    (lambda: games.optimal_transport(ONE, Empirical(np.zeros((3, 1)))), "target"),
-    (lambda: games.optimal_transport(Empirical(np.zeros((3, 1))), ONE), "initial"),
-    (lambda: games.crowd_motion(ONE, ONE, obstacle=3.0), "obstacle"),
-    (lambda: games.crowd_motion(ONE, ONE, obstacle=BUMP), "obstacle"),
-    (lambda: games.crowd_motion(TWO, TWO, obstacle=games.Quadratic(1.0, [0.0] * 3)), "obstacle"),
-    (lambda: games.crowd_motion(ONE, ONE, entropy=-0.1), "entropy"),
-    (lambda: games.crowd_motion(ONE, ONE, entropy=np.nan), "entropy"),
-    (lambda: games.normalizing_flow(ONE, ONE, alpha=-0.5), "alpha"),
-    (lambda: games.GaussianBump(np.inf, [0.0], 1.0), "height"),
-    (lambda: games.GaussianBump(1.0, [0.0, 0.0], [[1.0, 1.0], [1.0, 1.0]]), "covariance"),
-    (lambda: games.GaussianBump(1.0, [0.0, 0.0], 0.0), "covariance"),
-    (lambda: games.Quadratic(-1.0), "k"),
-    (lambda: games.Quadratic(1.0, [np.nan]), "q"),
-    (lambda: GaussianMixture([0.5, 0.4], [[0.0], [1.0]], 1.0), "weights"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: games.optimal_transport(ONE, TWO), "target"),
+        (lambda: games.optimal_transport(ONE, ONE, alpha=0.0), "alpha"),
+        (lambda: games.optimal_transport(ONE, ONE, alpha=-1.0), "alpha"),
+        (lambda: games.optimal_transport(ONE, ONE, terminal=0.0), "terminal"),
+        (lambda: games.optimal_transport("N(0,1)", ONE), "initial"),
+        (lambda: games.optimal_transport(ONE, None), "target"),
+        (lambda: games.optimal_transport(ONE, Empirical(np.zeros((3, 1)))), "target"),
+        (lambda: games.optimal_transport(Empirical(np.zeros((3, 1))), ONE), "initial"),
+        (lambda: games.crowd_motion(ONE, ONE, obstacle=3.0), "obstacle"),
+        (lambda: games.crowd_motion(ONE, ONE, obstacle=BUMP), "obstacle"),
+        (
+            lambda: games.crowd_motion(TWO, TWO, obstacle=games.Quadratic(1.0, [0.0] * 3)),
+            "obstacle",
+        ),
+        (lambda: games.crowd_motion(ONE, ONE, entropy=-0.1), "entropy"),
+        (lambda: games.crowd_motion(ONE, ONE, entropy=np.nan), "entropy"),
+        (lambda: games.normalizing_flow(ONE, ONE, alpha=-0.5), "alpha"),
+        (lambda: games.GaussianBump(np.inf, [0.0], 1.0), "height"),
+        (lambda: games.GaussianBump(1.0, [0.0, 0.0], [[1.0, 1.0], [1.0, 1.0]]), "covariance"),
+        (lambda: games.GaussianBump(1.0, [0.0, 0.0], 0.0), "covariance"),
+        (lambda: games.Quadratic(-1.0), "k"),
+        (lambda: games.Quadratic(1.0, [np.nan]), "q"),
+        (lambda: GaussianMixture([0.5, 0.4], [[0.0], [1.0]], 1.0), "weights"),
+    ],
+)
 def test_bad_games_are_refused_by_name(call, named):
     with pytest.raises((TypeError, ValueError), match=f"^{named}: got"):
         call()
@@ -318,8 +351,13 @@ def test_a_bump_lives_on_leading_coordinates(d, k):
 
 def test_games_stay_as_they_were_checked():
     game = games.crowd_motion(TWO, TWO, obstacle=BUMP, entropy=0.1)
-    fixed = [(game, "alpha"), (game, "target"), (game.running_cost, "alpha"),
-             (game.interaction, "weight"), (game.terminal_cost, "weight")]  # fmt: skip
+    fixed = [
+        (game, "alpha"),
+        (game, "target"),
+        (game.running_cost, "alpha"),
+        (game.interaction, "weight"),
+        (game.terminal_cost, "weight"),
+    ]
     for part, name in fixed:
         with pytest.raises(AttributeError, match=f"^{name}: got -3.0"):
             setattr(part, name, -3.0)

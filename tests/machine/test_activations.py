@@ -15,9 +15,13 @@ from refode.machine.compile import JIT, kernel
 pytestmark = pytest.mark.nojit
 TANH, SOFTPLUS, SIGMOID, SINE, COSINE, LOG_COSH = range(6)
 NAMES = {
-    "tanh": TANH, "softplus": SOFTPLUS, "sigmoid": SIGMOID, "sine": SINE, "cosine": COSINE,
+    "tanh": TANH,
+    "softplus": SOFTPLUS,
+    "sigmoid": SIGMOID,
+    "sine": SINE,
+    "cosine": COSINE,
     "log_cosh": LOG_COSH,
-}  # fmt: skip
+}
 WIDE = np.finfo(np.longdouble).nmant >= 63
 COUNT = 400_000 if JIT else 2_000
 
@@ -69,11 +73,17 @@ def points():
     rng = np.random.default_rng(0)
     halves = np.log(2.0) / 4 * np.arange(1, 120)  # where tanh's reduction changes its k
     near = np.concatenate([np.nextafter(halves, 0), halves, np.nextafter(halves, 99)])
-    x = np.concatenate([
-        np.linspace(0.0, 1.0, COUNT), np.linspace(1.0, 25.0, COUNT), near,
-        rng.uniform(0.0, 3.0, COUNT), 10.0 ** rng.uniform(-308.0, 1.3, COUNT),
-        5e-324 * np.arange(1, 50), np.array([1e-310, 2.3e-308, 1e3, 700.0, 1e10, 1e308]),
-    ])  # fmt: skip
+    x = np.concatenate(
+        [
+            np.linspace(0.0, 1.0, COUNT),
+            np.linspace(1.0, 25.0, COUNT),
+            near,
+            rng.uniform(0.0, 3.0, COUNT),
+            10.0 ** rng.uniform(-308.0, 1.3, COUNT),
+            5e-324 * np.arange(1, 50),
+            np.array([1e-310, 2.3e-308, 1e3, 700.0, 1e10, 1e308]),
+        ]
+    )
     return np.concatenate([x, -x])
 
 
@@ -106,18 +116,53 @@ def test_tanh_against_decimal_arithmetic():
     assert worst <= tol.TANH_ULPS
 
 
-@pytest.mark.parametrize(("name", "pairs"), [
-    ("tanh", [(0.0, 0.0), (-0.0, -0.0), (np.inf, 1.0), (-np.inf, -1.0), (1e308, 1.0),
-              (-20.0, -1.0), (5e-324, 5e-324), (-5e-324, -5e-324)]),
-    ("softplus", [(0.0, math.log(2.0)), (-0.0, math.log(2.0)), (-np.inf, 0.0),
-                  (np.inf, np.inf), (-800.0, 0.0), (800.0, 800.0)]),
-    ("sigmoid", [(0.0, 0.5), (-0.0, 0.5), (-np.inf, 0.0), (np.inf, 1.0), (-800.0, 0.0),
-                 (800.0, 1.0)]),
-    ("sine", [(0.0, 0.0), (-0.0, -0.0)]),
-    ("log_cosh", [(0.0, math.log(2.0)), (-0.0, math.log(2.0)), (np.inf, np.inf),
-                  (-np.inf, np.inf), (1e308, 1e308), (-700.0, 700.0), (20.0, 20.0)]),
-    ("cosine", [(0.0, 1.0), (-0.0, 1.0)]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "pairs"),
+    [
+        (
+            "tanh",
+            [
+                (0.0, 0.0),
+                (-0.0, -0.0),
+                (np.inf, 1.0),
+                (-np.inf, -1.0),
+                (1e308, 1.0),
+                (-20.0, -1.0),
+                (5e-324, 5e-324),
+                (-5e-324, -5e-324),
+            ],
+        ),
+        (
+            "softplus",
+            [
+                (0.0, math.log(2.0)),
+                (-0.0, math.log(2.0)),
+                (-np.inf, 0.0),
+                (np.inf, np.inf),
+                (-800.0, 0.0),
+                (800.0, 800.0),
+            ],
+        ),
+        (
+            "sigmoid",
+            [(0.0, 0.5), (-0.0, 0.5), (-np.inf, 0.0), (np.inf, 1.0), (-800.0, 0.0), (800.0, 1.0)],
+        ),
+        ("sine", [(0.0, 0.0), (-0.0, -0.0)]),
+        (
+            "log_cosh",
+            [
+                (0.0, math.log(2.0)),
+                (-0.0, math.log(2.0)),
+                (np.inf, np.inf),
+                (-np.inf, np.inf),
+                (1e308, 1e308),
+                (-700.0, 700.0),
+                (20.0, 20.0),
+            ],
+        ),
+        ("cosine", [(0.0, 1.0), (-0.0, 1.0)]),
+    ],
+)
 def test_special_values(name, pairs):
     x, want = np.array(pairs).T
     assert run(name, x.copy()).tobytes() == want.tobytes()  # 0.0 and -0.0 told apart
@@ -141,12 +186,14 @@ def test_symmetry_range_and_order(name):
         assert np.abs(up).max() <= 1.0
 
 
-SLOPES = {"tanh": lambda x: 1 / np.cosh(x.astype(np.longdouble)) ** 2,
-          "softplus": lambda x: reference("sigmoid", x),
-          "sigmoid": lambda x: reference("sigmoid", x) * reference("sigmoid", -x),
-          "sine": lambda x: np.cos(x.astype(np.longdouble)),
-          "cosine": lambda x: -np.sin(x.astype(np.longdouble)),
-          "log_cosh": lambda x: np.tanh(x.astype(np.longdouble))}  # fmt: skip
+SLOPES = {
+    "tanh": lambda x: 1 / np.cosh(x.astype(np.longdouble)) ** 2,
+    "softplus": lambda x: reference("sigmoid", x),
+    "sigmoid": lambda x: reference("sigmoid", x) * reference("sigmoid", -x),
+    "sine": lambda x: np.cos(x.astype(np.longdouble)),
+    "cosine": lambda x: -np.sin(x.astype(np.longdouble)),
+    "log_cosh": lambda x: np.tanh(x.astype(np.longdouble)),
+}
 
 
 @pytest.mark.parametrize("y", [1e-200, -3e-250, 1e-8])
@@ -170,10 +217,12 @@ def test_activate_and_curvature(name, dtype):
     act.activate(act.CODES[name], a, b.astype(dtype), s)
     v = u + b[:, None]
     logistic = 1.0 / (1.0 + np.exp(-v))
-    want = {"tanh": (np.tanh(v), 1 - np.tanh(v) ** 2, -2 * np.tanh(v) * (1 - np.tanh(v) ** 2)),
-            "softplus": (np.log1p(np.exp(v)), logistic, logistic * (1 - logistic)),
-            "sine": (np.sin(v), np.cos(v), -np.sin(v)),
-            "identity": (v, np.ones_like(v), np.zeros_like(v))}[name]  # fmt: skip
+    want = {
+        "tanh": (np.tanh(v), 1 - np.tanh(v) ** 2, -2 * np.tanh(v) * (1 - np.tanh(v) ** 2)),
+        "softplus": (np.log1p(np.exp(v)), logistic, logistic * (1 - logistic)),
+        "sine": (np.sin(v), np.cos(v), -np.sin(v)),
+        "identity": (v, np.ones_like(v), np.zeros_like(v)),
+    }[name]
     assert np.abs(a - want[0]).max() <= tol.FIELD_VALUE
     assert np.abs(s - want[1]).max() <= tol.FIELD_VALUE
     s_bar, u_bar = rng.standard_normal((2, 3, 40))

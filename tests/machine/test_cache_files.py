@@ -226,19 +226,22 @@ def test_what_nobody_has_used_for_long_is_cleared(folder, compiled):
         return path
 
     old = [
-        aged(folder / f"old{cache.SUFFIX}", 91), aged(folder / "draft-1", 2),
+        aged(folder / f"old{cache.SUFFIX}", 91),
+        aged(folder / "draft-1", 2),
         aged(folder / "0123456789abcdef" / "fields_1" / "rhs.nbi", 91),
         aged(folder / "0123456789abcdef" / "fields_1" / "rhs.nbc", 91),
-    ]  # fmt: skip
+    ]
     kept = [
-        aged(folder / f"used{cache.SUFFIX}", 89), aged(folder / "draft-2", 0.5),
-        aged(folder / "crossover.json", 1000), aged(folder / "notes" / "rhs.nbc", 1000),
+        aged(folder / f"used{cache.SUFFIX}", 89),
+        aged(folder / "draft-2", 0.5),
+        aged(folder / "crossover.json", 1000),
+        aged(folder / "notes" / "rhs.nbc", 1000),
         aged(folder / "0123456789abcdeg" / "rhs.nbc", 1000),
         aged(folder / "0123456789abcde" / "rhs.nbc", 1000),
         aged(folder / "1111111111111111" / "young" / "rhs.nbc", 89),
         aged(folder / "2222222222222222" / "mine.txt", 1000),
         aged(folder / "old.o2", 1000),
-    ]  # fmt: skip
+    ]
     aged(folder / "1111111111111111" / "rhs.nbc", 1000)
     assert call() == 4.0
     assert [p for p in old if p.exists()] == []
@@ -264,10 +267,16 @@ def test_two_who_compile_the_same_at_once(tmp_path):
     users_energy.write(tmp_path)
     code = users_energy.PROBE.format(x=users_energy.X, before="")
     both = [
-        subprocess.Popen([sys.executable, "-c", code], env=users_energy.environment(tmp_path),
-                         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=users_energy.environment(tmp_path),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     for process in both:
         out, err = process.communicate()
         assert (process.returncode, err) == (0, "")
@@ -276,8 +285,11 @@ def test_two_who_compile_the_same_at_once(tmp_path):
     assert len(names) == 2
     assert all(name.endswith(cache.SUFFIX) for name in names)
     assert probe(tmp_path) | {"refode": ""} == {
-        "value": VALUE, "compiled": [], "imported": 0, "refode": "",
-    }  # fmt: skip
+        "value": VALUE,
+        "compiled": [],
+        "imported": 0,
+        "refode": "",
+    }
 
 
 def test_seconds_count_what_is_compiled_and_not_what_is_loaded(folder, compiled):

@@ -35,13 +35,17 @@ EDITS = {  # file: what is edited in it, and the value then
     "constants.py": ("10.0", "20.0", VALUE + 10.0),
     "helpers.py": ("FACTOR * x", "FACTOR * x + 1.0", VALUE + 1.0),
     "mine.py": ("100.0", "200.0", VALUE + 500.0),
-    "refode/machine/views.py": ("value, out, builder.mul(i, columns)",
-                          "value, out, builder.mul(context.get_constant(types.intp, 1), columns)",
-                          VALUE + 10.0),
-    "refode/machine/activations.py": ("math.copysign(em / (em + 2.0), x)",
-                              "math.copysign(em / (em + 2.0), -x)",
-                              VALUE - 2 * 0.7615941559557649),
-}  # fmt: skip
+    "refode/machine/views.py": (
+        "value, out, builder.mul(i, columns)",
+        "value, out, builder.mul(context.get_constant(types.intp, 1), columns)",
+        VALUE + 10.0,
+    ),
+    "refode/machine/activations.py": (
+        "math.copysign(em / (em + 2.0), x)",
+        "math.copysign(em / (em + 2.0), -x)",
+        VALUE - 2 * 0.7615941559557649,
+    ),
+}
 CLOSED_OVER = ("return x + shift", "return x + 2.0 * shift", VALUE + 300.0)
 
 
@@ -153,9 +157,13 @@ def test_every_kernel_is_in_the_digest_of_a_root():
         for function in reach._seen:
             reaching.setdefault(function, (start, reach.digest))
     assert len(functions) > 150
-    for name in ("refode.machine.blocks.add_column", "refode.machine.activations._expm1_twice",
-                 "refode.machine.registers.dot", "refode.machine.rooms.described",
-                 "refode.sweeps.sweep.load"):  # fmt: skip
+    for name in (
+        "refode.machine.blocks.add_column",
+        "refode.machine.activations._expm1_twice",
+        "refode.machine.registers.dot",
+        "refode.machine.rooms.described",
+        "refode.sweeps.sweep.load",
+    ):
         assert name in functions
     unreached = {name for name, f in functions.items() if f not in reaching}
     assert {name for name in unreached if not by_address(functions[name])} == set()
@@ -265,13 +273,28 @@ def test_what_globals_stand_for_counts():
         m.inner = python.ModuleType("users.inner")
         m.inner.x = value
     pairs = [
-        (1, 1.0), (1.0, -1.0), (0.0, -0.0), (True, 1), ("a", b"a"), (float("nan"), 1.0),
-        ((1, 2), [1, 2]), ((1, (2, 3)), (1, 2, 3)), ({"a": 1}, {"a": 2}), (None, 0),
-        (np.arange(3), np.arange(3.0)), (np.ones(2), np.ones((2, 1))), (np.float64(1), 1.0),
-        (np.ones(2), np.array([1.0, 2.0])), (np.sin, np.cos), (math.sin, math.cos),
-        (ir.IntType(8), ir.IntType(16)), (kind(1), kind(2)), (fields("a", "b"), fields("b", "a")),
-        module, (np.dtype("f8"), np.dtype("f4")),
-    ]  # fmt: skip
+        (1, 1.0),
+        (1.0, -1.0),
+        (0.0, -0.0),
+        (True, 1),
+        ("a", b"a"),
+        (float("nan"), 1.0),
+        ((1, 2), [1, 2]),
+        ((1, (2, 3)), (1, 2, 3)),
+        ({"a": 1}, {"a": 2}),
+        (None, 0),
+        (np.arange(3), np.arange(3.0)),
+        (np.ones(2), np.ones((2, 1))),
+        (np.float64(1), 1.0),
+        (np.ones(2), np.array([1.0, 2.0])),
+        (np.sin, np.cos),
+        (math.sin, math.cos),
+        (ir.IntType(8), ir.IntType(16)),
+        (kind(1), kind(2)),
+        (fields("a", "b"), fields("b", "a")),
+        module,
+        (np.dtype("f8"), np.dtype("f4")),
+    ]
     text = "def f():\n    return X.inner.x"
     for a, b in pairs:
         assert digest_of(made(text, X=a)) != digest_of(made(text, X=b)), (a, b)
@@ -387,10 +410,15 @@ assert np.allclose(scipy.linalg.blas.dgemm(1.0, x, x.T), x @ x.T)
 
 def test_a_first_gradient(tmp_path):
     """All that is compiled is in digests; a warm cache needs no compiler and no scipy.linalg."""
+
     def start():
-        done = subprocess.run([sys.executable, "-c", LIGHT], cwd=tmp_path, text=True,
-                              env=users_energy.environment(tmp_path),
-                              capture_output=True)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", LIGHT],
+            cwd=tmp_path,
+            text=True,
+            env=users_energy.environment(tmp_path),
+            capture_output=True,
+        )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

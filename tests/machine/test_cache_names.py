@@ -87,8 +87,13 @@ def test_classes_of_one_name_have_code_of_their_own(tmp_path, before):
         lines = [f"import {m}; print({m}.Mine().value([[1.0]])[0])" for m in modules]
         path = os.pathsep.join([str(tmp_path), str(ROOT)])
         named = {"PYTHONPATH": path, "REFODE_CACHE_DIR": str(tmp_path / "cache")}
-        done = subprocess.run([sys.executable, "-c", "\n".join(lines)], env=os.environ | named,
-                              capture_output=True, text=True, cwd=tmp_path)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", "\n".join(lines)],
+            env=os.environ | named,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+        )
         return done.stdout.split() + done.stderr.split()
 
     right = {"one": "10.0", "two": "20.0"}

@@ -50,9 +50,10 @@ print(np.isfinite(refode.evaluate.adjoint(field, w, z, z, np.ones(1))[0]).all())
 def printed(tmp_path, script):
     """What a process prints whose cache is empty."""
     environment = {
-        **os.environ, "REFODE_CACHE_DIR": str(tmp_path),
+        **os.environ,
+        "REFODE_CACHE_DIR": str(tmp_path),
         "PYTHONPATH": str(Path(refode.__file__).parents[1]),
-    }  # fmt: skip
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )

@@ -215,8 +215,9 @@ print(json.dumps(dict(
 
 def training(folder, *moments):
     command = [sys.executable, "-c", TRAINING, json.dumps(moments)]
-    done = subprocess.run(command, env=users_energy.environment(folder), cwd=folder,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        command, env=users_energy.environment(folder), cwd=folder, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)
@@ -246,9 +247,13 @@ def test_ctrl_c_and_once_more(tmp_path):
 @contextmanager
 def started(folder, *command):
     process = subprocess.Popen(
-        [sys.executable, *command], env=users_energy.environment(folder), cwd=folder,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, *command],
+        env=users_energy.environment(folder),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield process
     finally:

@@ -67,12 +67,16 @@ print(os.waitstatus_to_exitcode(done[1]) if done[0] else "the child hangs")
 
 def test_a_fork_while_a_thread_compiles_can_compile(tmp_path):
     environment = {
-        **os.environ, "REFODE_CACHE_DIR": str(tmp_path),
+        **os.environ,
+        "REFODE_CACHE_DIR": str(tmp_path),
         "PYTHONPATH": str(Path(refode.__file__).parents[1]),
-    }  # fmt: skip
+    }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT], env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-W", "ignore", "-c", SCRIPT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["41"], done.stdout

@@ -50,9 +50,10 @@ def printed(tmp_path, *cells):
     """What a process prints that runs these cells, each followed by a value."""
     script = CLASS + "".join(f"{cell}\nprint(value())\n" for cell in cells)
     environment = {
-        **os.environ, "REFODE_CACHE_DIR": str(tmp_path),
+        **os.environ,
+        "REFODE_CACHE_DIR": str(tmp_path),
         "PYTHONPATH": str(Path(refode.__file__).parents[1]),
-    }  # fmt: skip
+    }
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
     )

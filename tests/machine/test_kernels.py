@@ -57,12 +57,16 @@ def test_products(m, k, n, seed, dtype):
 
 
 @pytest.mark.skipif(not JIT, reason="types are the compiler's")
-@pytest.mark.parametrize("spoil", [
-    lambda a: a.T,  # Fortran order
-    lambda a: np.repeat(a, 2, axis=1)[:, ::2],
-    lambda a: a.astype(complex),
-    lambda a: a.astype(np.float32),
-], ids=["transposed", "strided", "complex", "float32"])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda a: a.T,  # Fortran order
+        lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+        lambda a: a.astype(complex),
+        lambda a: a.astype(np.float32),
+    ],
+    ids=["transposed", "strided", "complex", "float32"],
+)
 def test_products_refuse_what_blas_would_misread(spoil):
     A = np.ones((3, 3))
     with pytest.raises((TypeError, TypingError), match="C-contiguous matrices|number types differ"):

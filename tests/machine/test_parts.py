@@ -98,13 +98,31 @@ def everything(scale=1, floats=np.float64):
     nested = (np.int32(3), (floats(0.25), (1, -2.5 * scale)))
     inside = Inside(np.int64(7), floats(scale), ((np.array([8.5]).astype(floats)[0],), True))
     spec = Everything(
-        np.uint8(5), floats(1.5 * scale), np.bool_(True), np.complex64(2 - 3j), None,
-        vector, stack, integers, flags, numbers, np.empty((0, 4)), nested, inside,
-    )  # fmt: skip
+        np.uint8(5),
+        floats(1.5 * scale),
+        np.bool_(True),
+        np.complex64(2 - 3j),
+        None,
+        vector,
+        stack,
+        integers,
+        flags,
+        numbers,
+        np.empty((0, 4)),
+        nested,
+        inside,
+    )
     rows = [
-        [5, 1.5 * scale, 1, 2, -3, 1], vector, stack.ravel(), integers.ravel(), flags,
-        numbers.view(float), [0, 4], [3, 0.25, -2.5 * scale], [7, scale, 8.5, 1],
-    ]  # fmt: skip
+        [5, 1.5 * scale, 1, 2, -3, 1],
+        vector,
+        stack.ravel(),
+        integers.ravel(),
+        flags,
+        numbers.view(float),
+        [0, 4],
+        [3, 0.25, -2.5 * scale],
+        [7, scale, 8.5, 1],
+    ]
     wanted = np.zeros((9, 24))
     for i, row in enumerate(rows):
         wanted[i, : len(row)] = row
@@ -423,9 +441,11 @@ def test_a_kernel_from_python_is_its_function():
     read_only = whole.copy()
     read_only.flags.writeable = False
     for a, x, at in [
-        (1.5, whole, Scaled(2.0, whole)), (1.5, strided, Scaled(2.0, strided)),
-        (2, read_only, Scaled(-1.0, whole)), (1j, whole * 1j, Scaled(2.0, whole)),
-    ]:  # fmt: skip
+        (1.5, whole, Scaled(2.0, whole)),
+        (1.5, strided, Scaled(2.0, strided)),
+        (2, read_only, Scaled(-1.0, whole)),
+        (1j, whole * 1j, Scaled(2.0, whole)),
+    ]:
         assert called(a, x, at) == mixture(a, x, at)
         assert called(a, x, at) == mixture(a, x, at)
     x = np.arange(3.0)
@@ -446,7 +466,9 @@ def test_the_tests_marked_so_pass_without_the_compiler():
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "nojit", __file__],
         env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": path},
-        capture_output=True, text=True, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout

@@ -15,8 +15,11 @@ from scipy.sparse import csr_array
 from refode import tableaus
 from refode.bases import BSpline, Constant, Legendre, PiecewiseConstant, PiecewiseLinear
 
-SMOOTH = st.one_of(st.integers(2, 7).map(PiecewiseLinear), st.integers(1, 7).map(Legendre),
-                   st.integers(4, 9).map(BSpline))
+SMOOTH = st.one_of(
+    st.integers(2, 7).map(PiecewiseLinear),
+    st.integers(1, 7).map(Legendre),
+    st.integers(4, 9).map(BSpline),
+)
 SCHEMES = st.sampled_from(tableaus.names())
 SOME = settings(max_examples=40, deadline=None)
 
@@ -33,14 +36,19 @@ def exact_times(n_steps: int, direction: int, c) -> list[list[Fraction]]:
     return ahead if direction > 0 else [[1 - s for s in row] for row in ahead]
 
 
-STEPS = st.tuples(st.integers(1, 9), st.sampled_from([1, -1]), st.sampled_from([0.0, 0.1, -3.7]),
-                  st.sampled_from([1.0, 0.7, 11.3]))
+STEPS = st.tuples(
+    st.integers(1, 9),
+    st.sampled_from([1, -1]),
+    st.sampled_from([0.0, 0.1, -3.7]),
+    st.sampled_from([1.0, 0.7, 11.3]),
+)
 
 
 @SOME
 @given(SMOOTH, SCHEMES, STEPS)
 def test_each_stage_reads_the_weights_at_its_time_and_equal_times_share_a_slot(
-        basis, scheme, steps):
+    basis, scheme, steps
+):
     c = tableaus.get(scheme).c
     exact = exact_times(*steps[:2], c)
     start, end = steps_of(*steps)
@@ -50,8 +58,9 @@ def test_each_stage_reads_the_weights_at_its_time_and_equal_times_share_a_slot(
     assert found.slots.shape == (steps[0], len(c))
     distinct = sorted({s for row in exact for s in row})
     assert len(found.s) == len(distinct)
-    np.testing.assert_allclose(found.s, np.array(distinct, dtype=float), rtol=0,
-                               atol=tolerances.NORMALISED_TIME)
+    np.testing.assert_allclose(
+        found.s, np.array(distinct, dtype=float), rtol=0, atol=tolerances.NORMALISED_TIME
+    )
     rank = {s: k for k, s in enumerate(distinct)}
     np.testing.assert_array_equal(found.slots, [[rank[s] for s in row] for row in exact])
 
@@ -66,15 +75,17 @@ def test_a_step_reads_the_cell_of_its_midpoint_alone(J, scheme, steps):
     n_steps, direction = steps[:2]
     c = [float(c_i) for c_i in tableaus.get(scheme).c]
     found = PiecewiseConstant(J).stage_table(*steps_of(*steps), c)
-    cells = [max(ceil(Fraction(2 * n + 1, 2 * n_steps) * J) - 1, 0)
-             for n in range(n_steps)][::direction]
+    cells = [max(ceil(Fraction(2 * n + 1, 2 * n_steps) * J) - 1, 0) for n in range(n_steps)][
+        ::direction
+    ]
     visited = sorted(set(cells))
     expected = [[visited.index(cell)] * len(c) for cell in cells]
     np.testing.assert_array_equal(found.slots, expected)
     assert found.slots.dtype == np.int64
     np.testing.assert_array_equal(found.P.toarray(), np.eye(J)[visited])
-    np.testing.assert_allclose(found.s, (np.array(visited) + 0.5) / J,
-                               atol=tolerances.NORMALISED_TIME)
+    np.testing.assert_allclose(
+        found.s, (np.array(visited) + 0.5) / J, atol=tolerances.NORMALISED_TIME
+    )
     assert found.dP.shape == found.P.shape
     assert found.dP.nnz == 0
 
@@ -88,7 +99,7 @@ def test_a_midpoint_on_a_border_reads_the_earlier_cell_in_both_directions(start,
 
 def test_a_layer_a_step_reads_each_layer_once():
     J = 7
-    found = PiecewiseConstant(J).stage_table(np.arange(J) / J, np.arange(1, J + 1) / J, [0, .5, 1])
+    found = PiecewiseConstant(J).stage_table(np.arange(J) / J, np.arange(1, J + 1) / J, [0, 0.5, 1])
     np.testing.assert_array_equal(found.P.toarray(), np.eye(J))
     np.testing.assert_array_equal(found.slots, np.arange(J)[:, None].repeat(3, axis=1))
 

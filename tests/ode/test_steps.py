@@ -18,8 +18,11 @@ GRADED = [-0.2, -0.17, 0.1, 0.3, 0.95, 1.3]  # no two steps equal
 TIMED = fields.Shallow(2, 3, time=True)
 LINEAR, CELLS = bases.PiecewiseLinear(2), bases.PiecewiseConstant(3)
 SPANS = {
-    "own": (-0.2, 1.3), "backwards": (1.3, -0.2), "within": (0.0, 1.0), "within, back": (0.8, 0.1),
-}  # fmt: skip
+    "own": (-0.2, 1.3),
+    "backwards": (1.3, -0.2),
+    "within": (0.0, 1.0),
+    "within, back": (0.8, 0.1),
+}
 
 
 def drawn(ode, n=4, seed=0):
@@ -52,9 +55,11 @@ def test_given_steps(grid):
     there, back = given.t_span, given.t_span[::-1]
     half = (2.0 + there[0] / 4, 2.0 + there[1] / 4)
     for span, wanted in (
-        (there, grid), (back, grid[::-1]), (half, [2.0 + t / 4 for t in grid]),
+        (there, grid),
+        (back, grid[::-1]),
+        (half, [2.0 + t / 4 for t in grid]),
         (half[::-1], [2.0 + t / 4 for t in grid[::-1]]),
-    ):  # fmt: skip
+    ):
         np.testing.assert_array_equal(given.nodes(span), wanted)
         np.testing.assert_array_equal(given.sizes(span), np.diff(wanted))
         alpha, w = given.shares(span)
@@ -115,9 +120,10 @@ def test_arguments_of_an_ode():
     assert refode.NeuralODE(TIMED, "rk4", 3, (1.0, 0.0)).steps == steps.Equal(3)
     assert refode.NeuralODE(TIMED, n_steps=steps.Equal(3)).steps == steps.Equal(3)
     for graded in (
-        refode.NeuralODE(TIMED, grid=GRADED), refode.NeuralODE(TIMED, n_steps=steps.Given(GRADED)),
+        refode.NeuralODE(TIMED, grid=GRADED),
+        refode.NeuralODE(TIMED, n_steps=steps.Given(GRADED)),
         refode.NeuralODE(TIMED, grid=GRADED, t_span=(-0.2, 1.3)),
-    ):  # fmt: skip
+    ):
         assert (graded.steps, graded.n_steps) == (steps.Given(GRADED), 5)
         assert graded.t_span == (-0.2, 1.3)
         assert graded.on("cpu").steps == graded.steps
@@ -172,20 +178,29 @@ BAD = {
 def test_bad_grids_are_refused(how):
     grid, error, message = BAD[how]
     for make in (
-        lambda: refode.NeuralODE(TIMED, grid=grid), lambda: steps.Given(grid),
+        lambda: refode.NeuralODE(TIMED, grid=grid),
+        lambda: steps.Given(grid),
         lambda: refode.MeanFieldGame(POTENTIAL, GAME, grid=grid),
-    ):  # fmt: skip
+    ):
         with pytest.raises(error, match=f"^grid: {message}"):
             make()
 
 
-@pytest.mark.parametrize("given", [
-    {"n_steps": 5}, {"n_steps": steps.Given(GRADED)}, {"t_span": (0.0, 1.0)},
-    {"t_span": (1.3, -0.2)},
-], ids=["n_steps", "steps", "another t_span", "the other way"])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"n_steps": 5},
+        {"n_steps": steps.Given(GRADED)},
+        {"t_span": (0.0, 1.0)},
+        {"t_span": (1.3, -0.2)},
+    ],
+    ids=["n_steps", "steps", "another t_span", "the other way"],
+)
 def test_a_grid_says_steps_and_interval_alone(given):
-    for make in (lambda **how: refode.NeuralODE(TIMED, **how),
-                 lambda **how: refode.MeanFieldGame(POTENTIAL, GAME, **how)):  # fmt: skip
+    for make in (
+        lambda **how: refode.NeuralODE(TIMED, **how),
+        lambda **how: refode.MeanFieldGame(POTENTIAL, GAME, **how),
+    ):
         with pytest.raises(ValueError, match=r"^grid: got times .*, wanted "):
             make(grid=GRADED, **given)
     with pytest.raises(ValueError, match=r"^grid: got times from 0\.0 to 2\.0 and t_span"):
@@ -290,8 +305,9 @@ def test_order_on_a_graded_grid():
     field, errors, numbers = fields.Shallow(2, 1), [], [8, 16, 32, 64]
     for n in numbers:
         ode = refode.NeuralODE(field, "rk4", grid=(np.arange(n + 1) / n) ** 2)
-        theta = ode.pack({"W0": w[None, None], "b0": [[b]], "W1": v[None, :, None],
-                          "b1": np.zeros((1, 2))})  # fmt: skip
+        theta = ode.pack(
+            {"W0": w[None, None], "b0": [[b]], "W1": v[None, :, None], "b1": np.zeros((1, 2))}
+        )
         errors.append(np.abs(ode.solve(theta, x) - exact).max())
     orders = np.diff(np.log(errors)) / np.diff(np.log(1.0 / np.array(numbers)))
     assert np.abs(orders - 4.0).max() < tol.STEPS_ORDER
@@ -323,8 +339,9 @@ def test_recomputed_backwards():
     )
     theta, x, rng = drawn(kept)
     z_bar = rng.standard_normal(x.shape)
-    for one, other in zip(kept.adjoint(theta, x, z_bar), undone.adjoint(theta, x, z_bar),
-                          strict=True):  # fmt: skip
+    for one, other in zip(
+        kept.adjoint(theta, x, z_bar), undone.adjoint(theta, x, z_bar), strict=True
+    ):
         close(one, other, tol.STEPS_VALUE)
 
 
@@ -434,19 +451,25 @@ def test_a_game_runs_forwards():
 # --- training -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [
-    lambda grid: refode.Supervised(refode.NeuralODE(TIMED, grid=grid)),
-    lambda grid: refode.ContinuousNormalizingFlow(refode.NeuralODE(TIMED, grid=grid)),
-    lambda grid: game_on(grid),
-], ids=["supervised", "flow", "game"])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda grid: refode.Supervised(refode.NeuralODE(TIMED, grid=grid)),
+        lambda grid: refode.ContinuousNormalizingFlow(refode.NeuralODE(TIMED, grid=grid)),
+        lambda grid: game_on(grid),
+    ],
+    ids=["supervised", "flow", "game"],
+)
 def test_checkpoints_know_the_grid(make):
     """Grids with the same ends and number of steps are other problems, long ones too."""
     for n in (3, 100):
         grid = np.linspace(0.0, 1.0, n + 1) ** 2
         moved = grid.copy()
         moved[n // 2] += 1e-12
-        known = [files.settings_of(make(g), (np.zeros((2, 2)),), {})["problem"]
-                 for g in (grid, grid.copy(), moved, np.linspace(0.0, 1.0, n + 1))]  # fmt: skip
+        known = [
+            files.settings_of(make(g), (np.zeros((2, 2)),), {})["problem"]
+            for g in (grid, grid.copy(), moved, np.linspace(0.0, 1.0, n + 1))
+        ]
         assert known[0] == known[1]
         assert len(set(known)) == 3
 

@@ -74,9 +74,12 @@ class Drawn:
         points = range(STEPS + 1) if self.cost.everywhere else [STEPS]
         times = np.linspace(*T_SPAN, STEPS + 1)
         return sum(
-            0.5 * self.cost.weights[n] * (1.0 + times[n])
-            * np.sum((states[n] - self.cost.targets[n]) ** 2) for n in points
-        )  # fmt: skip
+            0.5
+            * self.cost.weights[n]
+            * (1.0 + times[n])
+            * np.sum((states[n] - self.cost.targets[n]) ** 2)
+            for n in points
+        )
 
     def value(self, theta, x):
         return self.charge(self.twin.states(theta, x, *T_SPAN))
@@ -92,8 +95,11 @@ def test_value_and_gradient_against_the_oracle(name, everywhere):
     want = oracle.complex_gradient(lambda th: case.value(th, case.x), case.theta)
     for place in case.ode.layout.slices.values():
         close(theta_bar[place], want[place], tol.SWEEP_COMPLEX_STEP)
-    close(x_bar, oracle.complex_gradient(lambda x: case.value(case.theta, x), case.x),
-          tol.SWEEP_COMPLEX_STEP)  # fmt: skip
+    close(
+        x_bar,
+        oracle.complex_gradient(lambda x: case.value(case.theta, x), case.x),
+        tol.SWEEP_COMPLEX_STEP,
+    )
 
 
 @both
@@ -104,8 +110,13 @@ def test_complex_step_and_dot_test(name, everywhere):
     ode, plan, size = case.ode, case.ode.plan(), case.theta.size
 
     def tangent(theta_dot, x_dot):
-        result, _ = ode._charged(case.theta + 1j * TINY * theta_dot, case.x + 1j * TINY * x_dot,
-                                 case.cost, plan, trace=False)  # fmt: skip
+        result, _ = ode._charged(
+            case.theta + 1j * TINY * theta_dot,
+            case.x + 1j * TINY * x_dot,
+            case.cost,
+            plan,
+            trace=False,
+        )
         return np.array([result.value.imag / TINY])
 
     value, theta_bar, x_bar = ode.cost_and_gradient(case.theta, case.x, case.cost)
@@ -122,8 +133,9 @@ def test_a_linear_cost_is_the_adjoint():
     value, *bars = case.ode.cost_and_gradient(case.theta, case.x, Cotangent(z_bar), (1.4, 0.1))
     path = case.ode.trajectory(case.theta, case.x, (1.4, 0.1))
     close(value, np.sum(z_bar * path), tol.SWEEP_STATE)
-    for got, want in zip(bars, case.ode.adjoint(case.theta, case.x, z_bar, (1.4, 0.1)),
-                         strict=True):  # fmt: skip
+    for got, want in zip(
+        bars, case.ode.adjoint(case.theta, case.x, z_bar, (1.4, 0.1)), strict=True
+    ):
         same(got, want)
 
 

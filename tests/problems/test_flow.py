@@ -57,10 +57,13 @@ def test_complex_step_taylor_and_hessian(case):
         return flow._value_and_gradient(at, y)[0] if np.iscomplexobj(at) else flow.value(at, y)
 
     report = verify.check_gradient(
-        value, lambda at: flow.value_and_gradient(at, y)[1], theta,
+        value,
+        lambda at: flow.value_and_gradient(at, y)[1],
+        theta,
         hessian_vector=lambda at, v: flow.hessian_vector(at, v, y),
-        blocks=flow.layout.slices, print_table=False,
-    )  # fmt: skip
+        blocks=flow.layout.slices,
+        print_table=False,
+    )
     assert report.passed, report
     assert report.method == "complex step"
     assert report.relative_error <= tol.FLOW_GRADIENT
@@ -158,10 +161,14 @@ def test_log_det_exact_is_the_maps_own(case):
     close(flow.log_det_exact(theta, y), want, tol.FLOW_GRADIENT)
 
 
-@over([
-    FlowCase("small", "rk4", bases.Legendre(3)), FlowCase("mlp", "rk4"), FlowCase("small", "heun"),
-    FlowCase("small", "kutta3"),
-])  # fmt: skip
+@over(
+    [
+        FlowCase("small", "rk4", bases.Legendre(3)),
+        FlowCase("mlp", "rk4"),
+        FlowCase("small", "heun"),
+        FlowCase("small", "kutta3"),
+    ]
+)
 def test_quadrature_and_inverse_converge(case):
     """The trace's quadrature to the map's own determinant at the scheme's order p; F^{-1} F to
     the identity at p for odd p and p + 1 for even p, since then the local errors of a step h
@@ -179,9 +186,12 @@ def test_quadrature_and_inverse_converge(case):
     for error, order in ((gap, p), (there_and_back, p + 1 - p % 2)):
         errors = [np.sqrt(np.mean(error(n) ** 2)) for n in steps]
         report = verify.observed_order(
-            errors, 1.0 / steps, expected=order, tolerance=tol.OBSERVED_ORDER,
+            errors,
+            1.0 / steps,
+            expected=order,
+            tolerance=tol.OBSERVED_ORDER,
             floor=tol.FLOW_FLOOR,
-        )  # fmt: skip
+        )
         assert report, (error.__name__, report)
 
 
@@ -218,9 +228,13 @@ def test_hutchinson(case):
             Estimated.eps = eps
             FIELDS["estimated"] = (FIELDS[case.field][0], twin)
             single = FlowCase(
-                "estimated", case.scheme, case.basis, case.transport, case.tikhonov,
+                "estimated",
+                case.scheme,
+                case.basis,
+                case.transport,
+                case.tikhonov,
                 case.smoothness,
-            )  # fmt: skip
+            )
             total = total + single.objective(theta, row[None])
             del FIELDS["estimated"]
         return total / len(y)
@@ -248,8 +262,9 @@ def test_hutchinson_is_unbiased(case):
         def _start(self, data):
             return np.concatenate([data, signs], axis=1)
 
-    exact = refode.ContinuousNormalizingFlow(flow.ode, case.transport, case.tikhonov,
-                                             case.smoothness)  # fmt: skip
+    exact = refode.ContinuousNormalizingFlow(
+        flow.ode, case.transport, case.tikhonov, case.smoothness
+    )
     estimate = Signed(flow.ode, case.transport, case.tikhonov, case.smoothness, case.trace)
     value, gradient = estimate.value_and_gradient(theta, rows)
     want, want_gradient = exact.value_and_gradient(theta, y)

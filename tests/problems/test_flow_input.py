@@ -16,15 +16,21 @@ THETA, Y = FLOW.initial(), np.array([[0.1, -0.2], [1.0, 0.3], [0.5, 0.5]])
 grouped = pytest.mark.parametrize("group", ["x"], ids=["ShallowSpec-flow-input"])
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"transport": -0.1}, r"^transport: got -0\.1"),
-    ({"transport": np.nan}, r"^transport: got nan"),
-    ({"tikhonov": -1.0}, r"^tikhonov: got -1"),
-    ({"smoothness": "much"}, r"^smoothness: got "),
-    ({"trace": "hutchinson"}, r"^trace: got 'hutchinson', wanted .*exact.*rademacher.*gaussian"),
-    ({"noise_seed": -1}, r"^noise_seed: got -1"),
-    ({"noise_seed": 0.5}, r"^noise_seed: got 0\.5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"transport": -0.1}, r"^transport: got -0\.1"),
+        ({"transport": np.nan}, r"^transport: got nan"),
+        ({"tikhonov": -1.0}, r"^tikhonov: got -1"),
+        ({"smoothness": "much"}, r"^smoothness: got "),
+        (
+            {"trace": "hutchinson"},
+            r"^trace: got 'hutchinson', wanted .*exact.*rademacher.*gaussian",
+        ),
+        ({"noise_seed": -1}, r"^noise_seed: got -1"),
+        ({"noise_seed": 0.5}, r"^noise_seed: got 0\.5"),
+    ],
+)
 def test_settings(options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         refode.ContinuousNormalizingFlow(ODE, **options)
@@ -39,26 +45,35 @@ def test_the_ode():
 
 
 @grouped
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: FLOW.sample(THETA, 0), r"^n: got 0, wanted"),
-    (lambda: FLOW.sample(THETA, 2.5), r"^n: got 2\.5"),
-    (lambda: FLOW.sample(THETA, 3, seed=-1), r"^seed: got -1"),
-    (lambda: FLOW.log_density(THETA, Y, n_steps=0), r"^n_steps: got 0"),
-    (lambda: FLOW.inverse(THETA, Y, n_steps=1.5), r"^n_steps: got 1\.5"),
-    (lambda: FLOW.generate(THETA, Y, n_steps=True), r"^n_steps: got True"),
-    (lambda: FLOW.log_density(THETA, Y, t=1.01), r"^t: got 1\.01, wanted a time in \[0\.0, 1\.0\]"),
-    (lambda: FLOW.log_density(THETA, Y, t=np.nan), r"^t: got nan"),
-    (lambda: FLOW.trajectory(THETA, Y, inverse=1), r"^inverse: got 1"),
-    (lambda: FLOW.density_on_grid(THETA, Y[:, 0]), r"^axes: got 1, wanted 2"),
-    (lambda: FLOW.density_on_grid(THETA, Y, Y[:, 0]), r"^axes: got "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: FLOW.sample(THETA, 0), r"^n: got 0, wanted"),
+        (lambda: FLOW.sample(THETA, 2.5), r"^n: got 2\.5"),
+        (lambda: FLOW.sample(THETA, 3, seed=-1), r"^seed: got -1"),
+        (lambda: FLOW.log_density(THETA, Y, n_steps=0), r"^n_steps: got 0"),
+        (lambda: FLOW.inverse(THETA, Y, n_steps=1.5), r"^n_steps: got 1\.5"),
+        (lambda: FLOW.generate(THETA, Y, n_steps=True), r"^n_steps: got True"),
+        (
+            lambda: FLOW.log_density(THETA, Y, t=1.01),
+            r"^t: got 1\.01, wanted a time in \[0\.0, 1\.0\]",
+        ),
+        (lambda: FLOW.log_density(THETA, Y, t=np.nan), r"^t: got nan"),
+        (lambda: FLOW.trajectory(THETA, Y, inverse=1), r"^inverse: got 1"),
+        (lambda: FLOW.density_on_grid(THETA, Y[:, 0]), r"^axes: got 1, wanted 2"),
+        (lambda: FLOW.density_on_grid(THETA, Y, Y[:, 0]), r"^axes: got "),
+    ],
+)
 def test_calls(group, call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
 
 
-@pytest.mark.parametrize("name", ["log_density", "inverse", "transport_cost", "log_det_exact",
-                                  "generate"], ids="AffineSpec-{}".format)  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["log_density", "inverse", "transport_cost", "log_det_exact", "generate"],
+    ids="AffineSpec-{}".format,
+)
 def test_a_path_that_blows_up_is_named(name):
     """z' = 5e4 z by a thousand RK4 steps of 0.1: every sample but the one at rest."""
     ode = refode.NeuralODE(fields.Affine(2), "rk4", 1000, (0.0, 100.0))

@@ -28,9 +28,13 @@ TARGET = GaussianMixture(
     [0.4, 0.6], [[1.0, 0.5], [-0.8, 0.0]], [[[0.5, 0.1], [0.1, 0.7]], [[0.4, 0.0], [0.0, 0.3]]]
 )
 CROWD = games.crowd_motion(
-    Gaussian([0.1, -0.3], [[0.6, 0.2], [0.2, 0.4]]), TARGET, 1.3,
-    BUMP + games.Quadratic(0.8, 0.2), 0.3, 2.0,
-)  # fmt: skip
+    Gaussian([0.1, -0.3], [[0.6, 0.2], [0.2, 0.4]]),
+    TARGET,
+    1.3,
+    BUMP + games.Quadratic(0.8, 0.2),
+    0.3,
+    2.0,
+)
 grouped = pytest.mark.parametrize("group", ["x"], ids=["GameSpec-invariants"])
 
 
@@ -43,8 +47,9 @@ def weights(field, seed, size=0.4):
 def crowd(quadratic, scheme, n_steps, raised=False):
     """The crowd's problem, theta and samples; raised: r > 0 and Phi > G' where agents are."""
     field = refode.fields.Potential(2, 4, 3, quadratic=quadratic)
-    problem = refode.MeanFieldGame(field, CROWD, 1.0, 1.0, "absolute" if raised else "squared",
-                                   scheme, n_steps, SPAN)  # fmt: skip
+    problem = refode.MeanFieldGame(
+        field, CROWD, 1.0, 1.0, "absolute" if raised else "squared", scheme, n_steps, SPAN
+    )
     theta = weights(field, 7)
     if raised:
         problem.unpack(theta)["b"][-1] -= 40.0
@@ -213,8 +218,9 @@ def test_another_clock_is_the_same_game(group):
     """Phi(t - s, x) on a span moved by s."""
     problem, theta, x = crowd("symmetric", "rk4", 3)
     field, s = problem.potential, 2.3
-    later = refode.MeanFieldGame(field, CROWD, 1.0, 1.0, "squared", "rk4", 3,
-                                 (SPAN[0] + s, SPAN[1] + s))  # fmt: skip
+    later = refode.MeanFieldGame(
+        field, CROWD, 1.0, 1.0, "squared", "rk4", 3, (SPAN[0] + s, SPAN[1] + s)
+    )
     moved = theta.copy()
     w, old = problem.unpack(moved), problem.unpack(theta)
     S, shift = 0.5 * (old["A"] + old["A"].T), np.array([0.0, 0.0, s])
@@ -238,9 +244,13 @@ def test_a_turned_game_is_the_same_game(group):
     parts = [turn(p.mean, p.covariance) for p in TARGET.components]
     target = GaussianMixture(TARGET.weights, [m for m, _ in parts], [S for _, S in parts])
     game = games.crowd_motion(
-        Gaussian(*turn(CROWD.initial.mean, CROWD.initial.covariance)), target, 1.3,
-        bump + games.Quadratic(0.8, R @ [0.2, 0.2]), 0.3, 2.0,
-    )  # fmt: skip
+        Gaussian(*turn(CROWD.initial.mean, CROWD.initial.covariance)),
+        target,
+        1.3,
+        bump + games.Quadratic(0.8, R @ [0.2, 0.2]),
+        0.3,
+        2.0,
+    )
     turned = refode.MeanFieldGame(problem.potential, game, 1.0, 1.0, "squared", "rk4", 3, SPAN)
     w = {name: a.copy() for name, a in problem.unpack(theta).items()}
     full = np.eye(3)
@@ -256,12 +266,17 @@ def test_slower_agents_pay_in_proportion(group):
     problem, theta, x = crowd("symmetric", "rk4", 3)
     k = 1.7  # t -> k t: v -> v/k, so alpha -> k alpha keeps grad Phi and L
     game = games.crowd_motion(
-        CROWD.initial, TARGET, 1.3 * k,
+        CROWD.initial,
+        TARGET,
+        1.3 * k,
         games.GaussianBump(2.0 / k, BUMP.density.mean, BUMP.density.covariance)
-        + games.Quadratic(0.8 / k, 0.2), 0.3 / k, 2.0,
-    )  # fmt: skip
-    slow = refode.MeanFieldGame(problem.potential, game, k, 1.0, "squared", "rk4", 3,
-                                (k * SPAN[0], k * SPAN[1]))  # fmt: skip
+        + games.Quadratic(0.8 / k, 0.2),
+        0.3 / k,
+        2.0,
+    )
+    slow = refode.MeanFieldGame(
+        problem.potential, game, k, 1.0, "squared", "rk4", 3, (k * SPAN[0], k * SPAN[1])
+    )
     w = {name: a.copy() for name, a in problem.unpack(theta).items()}
     w["K0"][:, 2] /= k
     w["b"][2] /= k

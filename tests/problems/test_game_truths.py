@@ -79,9 +79,12 @@ def stationary(alpha=1.3, stiffness=0.9, beta=2.0, s0=0.8):
     c = beta * (1 + np.log(sY / s1))
     field, theta = quadratic_potential(1, np.diag([P, 0.0]), np.zeros(2), c)
     game = games.crowd_motion(
-        Gaussian([0.0], s0**2), Gaussian([0.0], sY**2), alpha=alpha, terminal=beta,
+        Gaussian([0.0], s0**2),
+        Gaussian([0.0], sY**2),
+        alpha=alpha,
+        terminal=beta,
         obstacle=NO_BUMP + games.Quadratic(stiffness, 0.0),
-    )  # fmt: skip
+    )
     return field, theta, game, omega, s0, s1, sY
 
 
@@ -150,9 +153,13 @@ def test_lq_game_with_entropy():
     alpha, entropy, k, q, beta = 1.0, 0.3, 0.8, 0.5, 2.0
     truth = closed_forms.lq_game(alpha, entropy, k, q, beta, -1.0, 0.8, 1.0, 0.5)
     game = games.crowd_motion(
-        Gaussian([-1.0], 0.64), Gaussian([1.0], 0.25), alpha,
-        NO_BUMP + games.Quadratic(k, q), entropy, beta,
-    )  # fmt: skip
+        Gaussian([-1.0], 0.64),
+        Gaussian([1.0], 0.25),
+        alpha,
+        NO_BUMP + games.Quadratic(k, q),
+        entropy,
+        beta,
+    )
     field = refode.fields.Potential(1, 12, 2, quadratic="symmetric")
     problem = refode.MeanFieldGame(field, game, 1.0, 1.0, "squared", n_steps=8)
     x = quantiles(200, game.initial)

@@ -72,9 +72,11 @@ def test_taylor(case):
     case = dataclasses.replace(case, how=how)
     problem, theta, x = case.problem(), case.theta(), case.samples()
     report = refode.verify.check_gradient(
-        lambda th: problem.value(th, x), lambda th: problem.value_and_gradient(th, x)[1], theta,
+        lambda th: problem.value(th, x),
+        lambda th: problem.value_and_gradient(th, x)[1],
+        theta,
         print_table=False,
-    )  # fmt: skip
+    )
     assert report, report
 
 
@@ -144,8 +146,12 @@ def test_value_function_and_laplacian(case):
     problem, theta, x = case.problem(), case.theta(), case.samples()
     want = og.potential(theta, case.shape, 0.4, x)
     phi, gradient, by_time = problem.value_function(theta, 0.4, x)
-    for mine, theirs in ((phi, want.phi), (gradient, want.gradient), (by_time, want.time),
-                         (problem.laplacian(theta, 0.4, x), want.laplacian)):  # fmt: skip
+    for mine, theirs in (
+        (phi, want.phi),
+        (gradient, want.gradient),
+        (by_time, want.time),
+        (problem.laplacian(theta, 0.4, x), want.laplacian),
+    ):
         close(mine, theirs, tol.GAME_VALUE)
 
 
@@ -184,9 +190,13 @@ def test_densities_known_by_their_methods_alone(case):
     game, theta, x = case.game, case.theta(), case.samples()
     if case.twin.kind == "kl":
         own = refode.games.crowd_motion(
-            Own(game.initial), Own(game.target), alpha=game.alpha, obstacle=game.energy,
-            entropy=game.entropy, terminal=game.terminal,
-        )  # fmt: skip
+            Own(game.initial),
+            Own(game.target),
+            alpha=game.alpha,
+            obstacle=game.energy,
+            entropy=game.entropy,
+            terminal=game.terminal,
+        )
     else:
         own = refode.games.normalizing_flow(
             Own(game.initial), Own(game.target), alpha=game.alpha, terminal=game.terminal
@@ -204,18 +214,26 @@ def test_densities_known_by_their_methods_alone(case):
 def test_a_path_kept_and_one_computed_once_more_give_the_same_bits(case, monkeypatch):
     stored, theta, x = case.problem(), case.theta(), case.samples()
     steps = refode.MeanFieldGame(
-        stored.potential, stored.game, stored.hjb, stored.hjb_terminal, stored.hjb_norm,
-        stored.ode._named_scheme, stored.n_steps, stored.t_span, memory="steps",
-    )  # fmt: skip
+        stored.potential,
+        stored.game,
+        stored.hjb,
+        stored.hjb_terminal,
+        stored.hjb_norm,
+        stored.ode._named_scheme,
+        stored.n_steps,
+        stored.t_span,
+        memory="steps",
+    )
     assert "memory='steps'" in repr(steps)
     assert "memory" not in repr(stored)
     assert steps.with_steps(3).ode.memory == "steps"
     asked = []
     gradient = refode.ode.driver.gradient
     monkeypatch.setattr(
-        refode.ode.driver, "gradient",
+        refode.ode.driver,
+        "gradient",
         lambda sweep, *rest: asked.append(sweep.memory) or gradient(sweep, *rest),
-    )  # fmt: skip
+    )
     got, want = (p.value_and_gradient(theta, x) for p in (steps, stored))
     assert set(asked) == {MEMORY["steps"], MEMORY["store"]}
     assert got[0] == want[0]

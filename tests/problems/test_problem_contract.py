@@ -177,13 +177,14 @@ def test_a_gradient_in_complex_numbers_is_all_that_products_need():
             "y: got 3 arrays of data, x included, wanted 1 to 2 for MeanFieldGame",
         ),
         (
-            lambda p, t: refode.train_resampled(p, lambda n, seed: (TIMES, SEEN),
-                                                validation_samples=TIMES),
+            lambda p, t: refode.train_resampled(
+                p, lambda n, seed: (TIMES, SEEN), validation_samples=TIMES
+            ),
             "y: got 1 arrays of data, x included, wanted 2 for Decay",
         ),
         (lambda p, t: refode.train_resampled(p), "sampler: got None and Decay without game.init"),
     ],
-)  # fmt: skip
+)
 def test_the_contract_s_door(call, message):
     with pytest.raises((TypeError, ValueError), match=f"^{message}"):
         call(Decay(), np.ones(2))

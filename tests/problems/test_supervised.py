@@ -48,8 +48,11 @@ def test_check_gradient(case):
     report = verify.check_gradient(
         lambda th: problem.value(th, x, y),
         lambda th: problem.value_and_gradient(th, x, y)[1],
-        theta, blocks=dict(problem.layout.slices), n_directions=2, print_table=False,
-    )  # fmt: skip
+        theta,
+        blocks=dict(problem.layout.slices),
+        n_directions=2,
+        print_table=False,
+    )
     assert report.passed, report
 
 
@@ -119,9 +122,11 @@ def test_whole_hessian(case):
     report = verify.check_gradient(
         lambda th: problem.value(th, x, y),
         lambda th: problem.value_and_gradient(th, x, y)[1],
-        theta, hessian_vector=lambda th, v: problem.hessian_vector(th, v, x, y),
-        n_directions=2, print_table=False,
-    )  # fmt: skip
+        theta,
+        hessian_vector=lambda th, v: problem.hessian_vector(th, v, x, y),
+        n_directions=2,
+        print_table=False,
+    )
     assert report.passed, report
 
 
@@ -259,6 +264,8 @@ def test_value_over_more_blocks_than_chunks():
     theta = rng.standard_normal(problem.n_parameters)
     value, gradient = problem.value_and_gradient(theta, x, y)
     close(value, problem.value(theta, x, y), tol.SUPERVISED_VALUE)
-    parts = [problem.value_and_gradient(theta, a, b)[1]
-             for a, b in zip(np.split(x, 50), np.split(y, 50), strict=True)]  # fmt: skip
+    parts = [
+        problem.value_and_gradient(theta, a, b)[1]
+        for a, b in zip(np.split(x, 50), np.split(y, 50), strict=True)
+    ]
     close(gradient, np.mean(parts, axis=0), tol.SUPERVISED_VALUE)

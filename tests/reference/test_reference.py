@@ -110,8 +110,9 @@ def test_kernels_take_the_coefficients_and_not_the_name():
     document["scheme"]["c"] = ["0", "0.3", "1/3", "1"]
     document["scheme"]["b"][3] = "0"  # the fourth stage stays, though nothing reads it
     scheme = kernels.ode_of(document).plan().scheme
-    np.testing.assert_array_equal(scheme.A, [[float(Fraction(a)) for a in row]
-                                             for row in other["scheme"]["A"]])  # fmt: skip
+    np.testing.assert_array_equal(
+        scheme.A, [[float(Fraction(a)) for a in row] for row in other["scheme"]["A"]]
+    )
     np.testing.assert_array_equal(scheme.b, [1 / 8, 3 / 8, 3 / 8, 0.0])
     np.testing.assert_array_equal(scheme.c, [0.0, 0.3, 1 / 3, 1.0])
     document = reference.case("game-lowrank")
@@ -136,8 +137,12 @@ def test_there_are_enough_cases_of_every_kind():
     assert found["problem"] == {"ode", "supervised", "flow", "game"}
     assert len(found["field"]) == 8
     assert {c["basis"]["type"] for c in all_of_them} == {
-        "Constant", "PiecewiseConstant", "PiecewiseLinear", "Legendre", "BSpline"
-    }  # fmt: skip
+        "Constant",
+        "PiecewiseConstant",
+        "PiecewiseLinear",
+        "Legendre",
+        "BSpline",
+    }
     assert len({c["scheme"]["name"] for c in all_of_them}) >= 15
     games = [c for c in all_of_them if c["problem"]["type"] == "game"]
     kinds = {(g["problem"]["hjb_norm"], g["field"]["quadratic"]) for g in games}
@@ -229,8 +234,21 @@ def conforms(value, rule, root):
     """The part of JSON Schema that schema.json uses; false where it is not met."""
     if "$ref" in rule:
         return conforms(value, root["$defs"][rule["$ref"].rpartition("/")[2]], root)
-    known = {"type", "const", "enum", "anyOf", "pattern", "minimum", "required", "properties",
-             "additionalProperties", "items", "$schema", "$defs", "title"}  # fmt: skip
+    known = {
+        "type",
+        "const",
+        "enum",
+        "anyOf",
+        "pattern",
+        "minimum",
+        "required",
+        "properties",
+        "additionalProperties",
+        "items",
+        "$schema",
+        "$defs",
+        "title",
+    }
     assert set(rule) <= known, set(rule) - known
     if "type" in rule and not _is(value, rule["type"]):
         return False
@@ -264,10 +282,14 @@ def test_every_file_meets_the_schema_and_broken_ones_do_not():
         assert conforms(reference.case(name), schema, schema), name
     good = reference.case("game-crowd")
     for path, value in (
-        (("version",), 2), (("n_steps",), 0), (("inputs", "x", "data"), [1.0]),
-        (("problem", "kind"), "KL"), (("results", "total", "data"), ["nan"]),
-        (("field", "depht"), 2), (("basis", "type"), "Fourier"),
-    ):  # fmt: skip
+        (("version",), 2),
+        (("n_steps",), 0),
+        (("inputs", "x", "data"), [1.0]),
+        (("problem", "kind"), "KL"),
+        (("results", "total", "data"), ["nan"]),
+        (("field", "depht"), 2),
+        (("basis", "type"), "Fourier"),
+    ):
         broken = copy.deepcopy(good)
         at = broken
         for key in path[:-1]:

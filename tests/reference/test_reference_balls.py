@@ -68,10 +68,14 @@ def test_absolute_needs_a_proven_sign():
     [
         (Fraction(1, 3), "3." + "3" * 24 + "e-1"),
         (Fraction(-2, 3), "-6." + "6" * 23 + "7e-1"),
-        (Fraction(5, 2), "2.5"), (Fraction(-1, 16), "-6.25e-2"), (Fraction(120), "1.2e2"),
-        (Fraction(10**30 - 1, 10**30), "1"), (Fraction(1), "1"), (Fraction(0), "0"),
+        (Fraction(5, 2), "2.5"),
+        (Fraction(-1, 16), "-6.25e-2"),
+        (Fraction(120), "1.2e2"),
+        (Fraction(10**30 - 1, 10**30), "1"),
+        (Fraction(1), "1"),
+        (Fraction(0), "0"),
     ],
-)  # fmt: skip
+)
 def test_digits_are_rounded_to_nearest(number, expected):
     assert certify.digits(formulas.constant(number)) == expected
 
@@ -130,9 +134,22 @@ def random_field(name, seed):
     return f, {k: array(shape) for k, shape in shapes(f).items()}, array((f["dim"],)), array(())
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n in (
-    "ode-affine-time", "ode-mlp", "ode-antisymmetric", "ode-hamiltonian", "game-crowd-deep",
-    "game-transport")])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        n
+        for n in CASES
+        if n
+        in (
+            "ode-affine-time",
+            "ode-mlp",
+            "ode-antisymmetric",
+            "ode-hamiltonian",
+            "game-crowd-deep",
+            "game-transport",
+        )
+    ],
+)
 def test_estimates_along_the_axes_add_up_to_the_trace(name):
     f, w, z, t = random_field(name, 5)
     d, one, third = f["dim"], formulas.constant(1), formulas.constant("1/3")
@@ -141,8 +158,12 @@ def test_estimates_along_the_axes_add_up_to_the_trace(name):
     assert (total - formulas.trace(f, w, z, t)).contains(0)
     e = [third * (i + 1) for i in range(d)]  # off the axes: a quadratic form's parallelogram
     for axis in axes:
-        both = [sum(formulas.estimate(f, w, z, t, [a + sign * b for a, b in zip(e, axis,
-                    strict=True)]) for sign in (1, -1))]  # fmt: skip
+        both = [
+            sum(
+                formulas.estimate(f, w, z, t, [a + sign * b for a, b in zip(e, axis, strict=True)])
+                for sign in (1, -1)
+            )
+        ]
         apart = formulas.estimate(f, w, z, t, e) + formulas.estimate(f, w, z, t, axis)
         assert (both[0] - 2 * apart).contains(0)
     step = formulas.constant("1/1000000000000000000000000")  # against a difference along e
@@ -152,8 +173,9 @@ def test_estimates_along_the_axes_add_up_to_the_trace(name):
     assert abs(formulas.estimate(f, w, z, t, e) - slope) < 1e-40
 
 
-@pytest.mark.parametrize("basis", ["PiecewiseConstant 3", "PiecewiseLinear 4", "Legendre 4",
-                                   "BSpline 6"])  # fmt: skip
+@pytest.mark.parametrize(
+    "basis", ["PiecewiseConstant 3", "PiecewiseLinear 4", "Legendre 4", "BSpline 6"]
+)
 def test_bases_and_their_stiffness(basis):
     """Against the package's own, which its tests hold to other truths."""
     from refode import bases

@@ -67,8 +67,11 @@ def test_the_pages_cpp_compiles_and_its_axes_are_right(tmp_path):
 """
     (tmp_path / "read.cpp").write_text("#include <cstdio>\n" + block[:end] + show + block[end:])
     reference.export(tmp_path / "golden")
-    subprocess.run(["g++", "-std=c++17", "-Wall", "-Werror", "-o", "read", "read.cpp"],
-                   cwd=tmp_path, check=True)  # fmt: skip
+    subprocess.run(
+        ["g++", "-std=c++17", "-Wall", "-Werror", "-o", "read", "read.cpp"],
+        cwd=tmp_path,
+        check=True,
+    )
     done = subprocess.run(["./read"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert tuple(map(float, done.stdout.split())) == entry_and_total()
 
@@ -80,6 +83,7 @@ def test_the_pages_matlab_runs_and_its_axes_are_right(tmp_path):
     show = "printf('%.17g %.17g\\n', W0(1, 2, 3), total)\n"
     (tmp_path / "read.m").write_text(script + show)
     reference.export(tmp_path / "golden")
-    done = subprocess.run(["octave-cli", "-q", "read.m"], cwd=tmp_path, check=True,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        ["octave-cli", "-q", "read.m"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
     assert tuple(map(float, done.stdout.split())) == entry_and_total()

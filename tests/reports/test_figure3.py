@@ -65,9 +65,11 @@ def test_straight_motion_is_measured_as_it_is(moving):
 
 
 def test_the_bound_is_below_every_value(untrained, moving):
-    exact = 0.5 * figure3.ALPHA * closed_forms_line.monotone_distance2(
-        figure3.initial(), figure3.target()
-    )  # fmt: skip
+    exact = (
+        0.5
+        * figure3.ALPHA
+        * closed_forms_line.monotone_distance2(figure3.initial(), figure3.target())
+    )
     for fit in (untrained, moving):
         assert figure3.transport_bound(fit) < exact < fit.costs["total"]
 

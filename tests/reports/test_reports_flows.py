@@ -88,8 +88,12 @@ def test_the_printed_sign_of_the_density_fails(monkeypatch):
 
     monkeypatch.setattr(ContinuousNormalizingFlow, "_backward", printed)
     missed = after(flows._closed_forms)
-    for name in ("log-density is the Gaussian's", "log|det| is -int tr A", "objective",
-                 "the sign printed in (13) is seen"):  # fmt: skip
+    for name in (
+        "log-density is the Gaussian's",
+        "log|det| is -int tr A",
+        "objective",
+        "the sign printed in (13) is seen",
+    ):
         assert f"affine flow: {name}" in missed
     assert after(flows._integral) == ["integral of the density"]
     assert not flows.study("heun").passed
@@ -127,9 +131,10 @@ def test_other_bits_fail(monkeypatch):
     rng = np.random.default_rng(0)
     right = ContinuousNormalizingFlow.generate
     monkeypatch.setattr(
-        ContinuousNormalizingFlow, "generate",
+        ContinuousNormalizingFlow,
+        "generate",
         lambda self, *a, **b: right(self, *a, **b) * (1.0 + 1e-15 * rng.integers(1, 9)),
-    )  # fmt: skip
+    )
     missed = after(same_bits, flows.everything, "a flow")
     assert missed
     assert all("threads" in name for name in missed)

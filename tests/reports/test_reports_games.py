@@ -154,9 +154,10 @@ def test_other_bits_fail(group, monkeypatch):
     rng = np.random.default_rng(0)
     right = MeanFieldGame.states
     monkeypatch.setattr(
-        MeanFieldGame, "states",
+        MeanFieldGame,
+        "states",
         lambda self, *a, **b: right(self, *a, **b) * (1.0 + 1e-15 * rng.integers(1, 9)),
-    )  # fmt: skip
+    )
     missed = after(same_bits, games_checks.everything, "a game")
     assert missed
     assert all("threads" in name for name in missed)

@@ -72,8 +72,12 @@ def many(n=1000):
 
 
 OUTCOMES = {
-    "right": all_right, "mixed": mixed, "nasty": nasty, "malformed": malformed, "many": many,
+    "right": all_right,
+    "mixed": mixed,
+    "nasty": nasty,
+    "malformed": malformed,
+    "many": many,
     "one": lambda: Outcome("m:a", "bfloat16", [right("ode-a", "total")]),
     "skipped": lambda: Outcome("m:a", "float64", [Row("ode-a", "total", SKIPPED, reason="no")]),
     "empty": lambda: Outcome("m:a", "float64"),
-}  # fmt: skip
+}

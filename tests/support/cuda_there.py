@@ -39,8 +39,11 @@ def missing(simulator: bool, path: str = "") -> str:
         env["PYTHONPATH"] = os.pathsep.join([path, *filter(None, [env.get("PYTHONPATH")])])
     done = subprocess.run(
         [sys.executable, "-c", SIMULATOR if simulator else DEVICE],
-        env=env, capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     if done.returncode == 0:
         return ""
     what = "numba-cuda's simulator" if simulator else "numba-cuda"

@@ -24,12 +24,13 @@ FIELDS: dict[str, tuple[Any, oracle.Field]] = {
     "affine": (fields.Affine(3, time=True), oracle.affine(True)),
     "mlp": (fields.MLP(2, (3, 4), "softplus", time=True), oracle.mlp("softplus", True)),
     "antisymmetric": (
-        fields.Antisymmetric(3, gamma=0.4, activation="sine"), oracle.antisymmetric(0.4, "sine"),
+        fields.Antisymmetric(3, gamma=0.4, activation="sine"),
+        oracle.antisymmetric(0.4, "sine"),
     ),
     "parabolic": (fields.Parabolic(3, 2, time=True), oracle.parabolic("tanh", True)),
     "hamiltonian": (fields.Hamiltonian(4), oracle.hamiltonian()),
     "leapfrog": (fields.Leapfrog(4, 3, "softplus"), oracle.second_order("softplus")),
-}  # fmt: skip
+}
 BASES = (
     bases.Constant(),
     bases.PiecewiseConstant(3),
@@ -71,9 +72,11 @@ class FlowCase:
         name = str(self).split("-", 1)[1]  # no class of ours in the seed
         rng = np.random.default_rng(zlib.crc32(name.encode()))
         flow = self.flow
-        return 0.6 * rng.standard_normal(flow.n_parameters), rng.standard_normal(
-            (self.n, flow.dim)
-        ), rng
+        return (
+            0.6 * rng.standard_normal(flow.n_parameters),
+            rng.standard_normal((self.n, flow.dim)),
+            rng,
+        )
 
     def ends(self, theta: Array, y: Array) -> tuple[Array, Array, Array]:
         """w (N, d), l and v (N,) by the oracle, integrated from T to t0: v is negative."""
@@ -108,9 +111,10 @@ def cases() -> list[FlowCase]:
     """Each field; one field under each scheme and in each basis; three memories; no penalties."""
     found = [FlowCase(name, basis=BASES[i % 5]) for i, name in enumerate(FIELDS)]
     found += [
-        FlowCase("small", scheme, BASES[i % 5]) for i, scheme in enumerate(tableaus.names())
+        FlowCase("small", scheme, BASES[i % 5])
+        for i, scheme in enumerate(tableaus.names())
         if scheme != "rk4"
-    ]  # fmt: skip
+    ]
     found += [FlowCase("small", "heun", basis) for basis in BASES]
     found += [
         FlowCase("small", "midpoint", memory="steps"),

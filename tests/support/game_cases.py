@@ -79,55 +79,91 @@ def cases() -> list[GameCase]:
     (g5, o5), (h5, k5) = _gaussian(5, 1), _gaussian(5, 2)
     both = {"hjb": 1.7, "hjb_terminal": 0.6}
     found = []
-    found.append(GameCase(
-        "transport", Shape(2, 3, 2, None, "symmetric"),
-        games.optimal_transport(g1, m2, alpha=2.0, terminal=5.0),
-        og.OracleGame(o1, p2, alpha=2.0, terminal=5.0), how=both | {"n_steps": 2},
-    ))  # fmt: skip
-    found.append(GameCase(
-        "transport-no-penalty", Shape(1, 2, 1), games.optimal_transport(n1, m1, alpha=0.7),
-        og.OracleGame(r1, q1, alpha=0.7, terminal=games.optimal_transport(n1, m1).terminal), n=1,
-        how={"n_steps": 3, "scheme": "heun"},
-    ))  # fmt: skip
+    found.append(
+        GameCase(
+            "transport",
+            Shape(2, 3, 2, None, "symmetric"),
+            games.optimal_transport(g1, m2, alpha=2.0, terminal=5.0),
+            og.OracleGame(o1, p2, alpha=2.0, terminal=5.0),
+            how=both | {"n_steps": 2},
+        )
+    )
+    found.append(
+        GameCase(
+            "transport-no-penalty",
+            Shape(1, 2, 1),
+            games.optimal_transport(n1, m1, alpha=0.7),
+            og.OracleGame(r1, q1, alpha=0.7, terminal=games.optimal_transport(n1, m1).terminal),
+            n=1,
+            how={"n_steps": 3, "scheme": "heun"},
+        )
+    )
     bump_mean, bump_S = np.array([0.2, -0.1]), np.array([[1.0, 0.2], [0.2, 0.5]])
     # one sum of energies for all, so that they share machine code
     bump = games.GaussianBump(3.0, bump_mean, bump_S) + games.Quadratic(0.8, 0.3)
     obump = og.Bump(3.0, bump_mean, bump_S)
     bowl, bowl5 = og.Quadratic(0.8, np.full(2, 0.3)), og.Quadratic(0.8, np.full(5, 0.3))
-    found.append(GameCase(
-        "crowd", Shape(2, 3, 2, 2), games.crowd_motion(
-            m2, g2, alpha=1.3, obstacle=bump, entropy=0.2, terminal=2.0),
-        og.OracleGame(p2, o2, 1.3, 2.0, "kl", (obump, bowl), 0.2), n=4, how=both | {"n_steps": 2},
-    ))  # fmt: skip
-    found.append(GameCase(
-        "crowd-squared", Shape(5, 2, 3, 2), games.crowd_motion(
-            g5, h5, alpha=1.0, obstacle=bump,
-            entropy=0.3, terminal=1.5),
-        og.OracleGame(o5, k5, 1.0, 1.5, "kl", (obump, bowl5), 0.3), n=2,
-        how=both | {"n_steps": 1, "norm": "squared", "scheme": "rk4_38"},
-    ))  # fmt: skip
-    found.append(GameCase(
-        "crowd-later", Shape(2, 2, 2, 1), games.crowd_motion(
-            g1, g2, alpha=2.0, obstacle=bump, entropy=0.0, terminal=1.0),
-        og.OracleGame(o1, o2, 2.0, 1.0, "kl", (obump, bowl), 0.0), n=2,
-        how=both | {"n_steps": 2, "t_span": (0.5, 2.0), "norm": "squared"},
-    ))  # fmt: skip
+    found.append(
+        GameCase(
+            "crowd",
+            Shape(2, 3, 2, 2),
+            games.crowd_motion(m2, g2, alpha=1.3, obstacle=bump, entropy=0.2, terminal=2.0),
+            og.OracleGame(p2, o2, 1.3, 2.0, "kl", (obump, bowl), 0.2),
+            n=4,
+            how=both | {"n_steps": 2},
+        )
+    )
+    found.append(
+        GameCase(
+            "crowd-squared",
+            Shape(5, 2, 3, 2),
+            games.crowd_motion(g5, h5, alpha=1.0, obstacle=bump, entropy=0.3, terminal=1.5),
+            og.OracleGame(o5, k5, 1.0, 1.5, "kl", (obump, bowl5), 0.3),
+            n=2,
+            how=both | {"n_steps": 1, "norm": "squared", "scheme": "rk4_38"},
+        )
+    )
+    found.append(
+        GameCase(
+            "crowd-later",
+            Shape(2, 2, 2, 1),
+            games.crowd_motion(g1, g2, alpha=2.0, obstacle=bump, entropy=0.0, terminal=1.0),
+            og.OracleGame(o1, o2, 2.0, 1.0, "kl", (obump, bowl), 0.0),
+            n=2,
+            how=both | {"n_steps": 2, "t_span": (0.5, 2.0), "norm": "squared"},
+        )
+    )
     y = np.random.default_rng(2).standard_normal((5, 2))
-    found.append(GameCase(
-        "flow", Shape(2, 3, 2), games.normalizing_flow(g1, Empirical(y)),
-        og.OracleGame(o1, None, 0.0, 1.0, "cross_entropy"), y=y, how={"n_steps": 2},
-    ))  # fmt: skip
-    found.append(GameCase(
-        "flow-transport", Shape(2, 3, 2, 1),
-        games.normalizing_flow(m2, Empirical(y), alpha=0.6, terminal=2.0),
-        og.OracleGame(p2, None, 0.6, 2.0, "cross_entropy"), y=y, how={"n_steps": 2, "hjb": 0.8},
-    ))  # fmt: skip
-    found.append(GameCase(
-        "flow-density", Shape(2, 2, 2, 1),
-        games.normalizing_flow(m2, g2, alpha=0.9, terminal=1.2),
-        og.OracleGame(p2, o2, 0.9, 1.2, "cross_entropy"), y=g2.sample(3, seed=0),
-        how=both | {"n_steps": 1},
-    ))  # fmt: skip
+    found.append(
+        GameCase(
+            "flow",
+            Shape(2, 3, 2),
+            games.normalizing_flow(g1, Empirical(y)),
+            og.OracleGame(o1, None, 0.0, 1.0, "cross_entropy"),
+            y=y,
+            how={"n_steps": 2},
+        )
+    )
+    found.append(
+        GameCase(
+            "flow-transport",
+            Shape(2, 3, 2, 1),
+            games.normalizing_flow(m2, Empirical(y), alpha=0.6, terminal=2.0),
+            og.OracleGame(p2, None, 0.6, 2.0, "cross_entropy"),
+            y=y,
+            how={"n_steps": 2, "hjb": 0.8},
+        )
+    )
+    found.append(
+        GameCase(
+            "flow-density",
+            Shape(2, 2, 2, 1),
+            games.normalizing_flow(m2, g2, alpha=0.9, terminal=1.2),
+            og.OracleGame(p2, o2, 0.9, 1.2, "cross_entropy"),
+            y=g2.sample(3, seed=0),
+            how=both | {"n_steps": 1},
+        )
+    )
     return found
 
 

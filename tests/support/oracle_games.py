@@ -66,9 +66,11 @@ def times(u: Jet, v: Jet) -> Jet:
     return Jet(
         u.value * v.value,
         u.gradient * v.value[..., None] + u.value[..., None] * v.gradient,
-        u.hessian * v.value[..., None, None] + mixed + mixed.swapaxes(2, 3)
+        u.hessian * v.value[..., None, None]
+        + mixed
+        + mixed.swapaxes(2, 3)
         + u.value[..., None, None] * v.hessian,
-    )  # fmt: skip
+    )
 
 
 def activation(u: Jet) -> Jet:
@@ -289,9 +291,15 @@ def _moved(y: State, h: Any, weights: Any, k: list[State]) -> State:
 
 
 def trajectory(
-    theta: Array, p: Shape, game: OracleGame, start: State, t_span: tuple[Any, Any], n_steps: int,
-    tableau: Any = RK4, norm: str = "absolute",
-) -> list[State]:  # fmt: skip
+    theta: Array,
+    p: Shape,
+    game: OracleGame,
+    start: State,
+    t_span: tuple[Any, Any],
+    n_steps: int,
+    tableau: Any = RK4,
+    norm: str = "absolute",
+) -> list[State]:
     """The states at the n_steps + 1 equidistant times of t_span, forward or backward."""
     A, b, c = tableau
     t0, T = t_span
@@ -311,19 +319,33 @@ def begin(x: Array, log_rho: Array | None = None) -> State:
 
 
 def inverse(
-    theta: Array, p: Shape, game: OracleGame, y: Array, t_span: tuple[Any, Any], n_steps: int,
+    theta: Array,
+    p: Shape,
+    game: OracleGame,
+    y: Array,
+    t_span: tuple[Any, Any],
+    n_steps: int,
     tableau: Any = RK4,
-) -> tuple[Array, Array]:  # fmt: skip
+) -> tuple[Array, Array]:
     """Where paths that end at y began, and log rho(T, y) = log rho_0 there less what it gained."""
     back = trajectory(theta, p, game, begin(y), (t_span[1], t_span[0]), n_steps, tableau)[-1]
     return back.z, game.initial.log_density(back.z) - back.log_rho
 
 
 def costs(
-    theta: Array, p: Shape, game: OracleGame, x: Array, y: Array | None = None, *,
-    hjb: float = 0.0, hjb_terminal: float = 0.0, norm: str = "absolute",
-    n_steps: int = 2, t_span: tuple[Any, Any] = (0.0, 1.0), tableau: Any = RK4,
-) -> dict[str, Any]:  # fmt: skip
+    theta: Array,
+    p: Shape,
+    game: OracleGame,
+    x: Array,
+    y: Array | None = None,
+    *,
+    hjb: float = 0.0,
+    hjb_terminal: float = 0.0,
+    norm: str = "absolute",
+    n_steps: int = 2,
+    t_span: tuple[Any, Any] = (0.0, 1.0),
+    tableau: Any = RK4,
+) -> dict[str, Any]:
     """The weighted terms of (25) at samples x, for the cross-entropy also y, and their total."""
     start = begin(x, game.initial.log_density(x))
     end = trajectory(theta, p, game, start, t_span, n_steps, tableau, norm)[-1]
@@ -347,9 +369,15 @@ def terminal_derivative(game: OracleGame, end: State) -> Array:
 
 
 def single_agent_cost(
-    theta: Array, p: Shape, game: OracleGame, x: Array, log_rho: Array, t_span: tuple[Any, Any],
-    n_steps: int, tableau: Any = RK4,
-) -> Array:  # fmt: skip
+    theta: Array,
+    p: Shape,
+    game: OracleGame,
+    x: Array,
+    log_rho: Array,
+    t_span: tuple[Any, Any],
+    n_steps: int,
+    tableau: Any = RK4,
+) -> Array:
     """J_t of (20): int L + F' ds + G' from x at t_span[0], where the log-density is log_rho."""
     end = trajectory(theta, p, game, begin(x, log_rho), t_span, n_steps, tableau)[-1]
     running = end.L + end.F + game.entropy * (t_span[1] - t_span[0])
@@ -357,9 +385,14 @@ def single_agent_cost(
 
 
 def gradient_by_complex_step(
-    theta: Array, p: Shape, game: OracleGame, x: Array, y: Array | None = None, term: str = "total",
+    theta: Array,
+    p: Shape,
+    game: OracleGame,
+    x: Array,
+    y: Array | None = None,
+    term: str = "total",
     **how: Any,
-) -> Array:  # fmt: skip
+) -> Array:
     """Gradient (p,) of one of the terms of `costs`, true to rounding."""
     return complex_gradient(lambda th: costs(th, p, game, x, y, **how)[term], theta)
 

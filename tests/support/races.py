@@ -174,8 +174,11 @@ class Watched:
         who = before[0]
         frame = sys._getframe(2)
         why = "without a barrier" if who.block is self._who.block else "and blocks do not wait"
-        self._stop(index, f"{then} by {who} at {_line(*before[2:4])}, {now} by {self._who} at "
-                   f"{_line(frame.f_code, frame.f_lasti)}, {why}")  # fmt: skip
+        self._stop(
+            index,
+            f"{then} by {who} at {_line(*before[2:4])}, {now} by {self._who} at "
+            f"{_line(frame.f_code, frame.f_lasti)}, {why}",
+        )
 
     def _stop(self, index: Any, what: str) -> NoReturn:
         kind = "shared" if self._book.shared else "global"

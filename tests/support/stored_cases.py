@@ -57,9 +57,15 @@ def prefixed(prefix: str, found: Found) -> Found:
 
 # --- neural ODEs -------------------------------------------------------------------------------
 def solved(
-    rng: Draw, field: Any, scheme: str, basis: Any, n: int, memory: str = "store",
-    tangent: bool = True, log_det: bool = True,
-) -> Found:  # fmt: skip
+    rng: Draw,
+    field: Any,
+    scheme: str,
+    basis: Any,
+    n: int,
+    memory: str = "store",
+    tangent: bool = True,
+    log_det: bool = True,
+) -> Found:
     """Everything a NeuralODE computes, along its own interval and backwards within it."""
     ode = refode.NeuralODE(field, scheme, 3, T_SPAN, basis, memory)
     theta, x = 0.6 * rng.standard_normal(ode.n_parameters), rng.standard_normal((n, ode.dim))
@@ -121,11 +127,9 @@ def hamiltonian_ode(rng: Draw) -> Found:
 
 @case("LeapfrogSpec-ode")
 def leapfrog_ode(rng: Draw) -> Found:
-    return solved(
-        rng, LEAPFROG, "verlet", bases.PiecewiseLinear(3), 5, tangent=False
-    ) | solved(
+    return solved(rng, LEAPFROG, "verlet", bases.PiecewiseLinear(3), 5, tangent=False) | solved(
         rng, LEAPFROG, "stormer_verlet", bases.Constant(), 300, "reverse", tangent=False
-    )  # fmt: skip
+    )
 
 
 def by_itself(rng: Draw, field: Any, n: int = 5) -> Found:
@@ -140,8 +144,16 @@ def by_itself(rng: Draw, field: Any, n: int = 5) -> Found:
 def potential(rng: Draw) -> Found:
     """All four derivatives and their adjoint; as a field of ODEs with its trace."""
     found: Found = {}
-    for i, args in enumerate([(2, 4, 2), (7, 3, 2, 2), (3, 3, 4, 2), (2, 3, 2, None, "symmetric"),
-                              (7, 3, 3, None, "symmetric"), (2, 3, 1)]):  # fmt: skip
+    for i, args in enumerate(
+        [
+            (2, 4, 2),
+            (7, 3, 2, 2),
+            (3, 3, 4, 2),
+            (2, 3, 2, None, "symmetric"),
+            (7, 3, 3, None, "symmetric"),
+            (2, 3, 1),
+        ]
+    ):
         field: Any = fields.Potential(*args)
         w, x = 0.6 * rng.standard_normal(field.n_weights), rng.standard_normal((3 + i, field.dim))
         four = evaluate.potential(field, w, x, 0.6)
@@ -160,9 +172,17 @@ def potential(rng: Draw) -> Found:
 
 # --- supervised learning -----------------------------------------------------------------------
 def learned(
-    rng: Draw, field: Any, scheme: str, basis: Any, n: int, loss: str, m: int = 1,
-    memory: str = "store", second: bool = True, **how: Any,
-) -> Found:  # fmt: skip
+    rng: Draw,
+    field: Any,
+    scheme: str,
+    basis: Any,
+    n: int,
+    loss: str,
+    m: int = 1,
+    memory: str = "store",
+    second: bool = True,
+    **how: Any,
+) -> Found:
     """Value, gradient and both products with second derivatives."""
     ode = refode.NeuralODE(field, scheme, 3, T_SPAN, basis, memory)
     problem = refode.Supervised(ode, loss, m, **how)
@@ -189,20 +209,30 @@ def narrow_supervised(rng: Draw) -> Found:
     return (
         learned(rng, NARROW, "rk4", bases.PiecewiseConstant(3), MANY, "logistic", augment=1)
         | learned(rng, NARROW, "heun", linear, 5, "logistic", tikhonov=0.1, smoothness=0.4)
-        | learned(rng, NARROW, "dopri5", bases.Legendre(3), 9, "softmax", 3, "steps",
-                  smoothness=0.5)
+        | learned(
+            rng, NARROW, "dopri5", bases.Legendre(3), 9, "softmax", 3, "steps", smoothness=0.5
+        )
         | learned(rng, NARROW, "euler", bases.Constant(), 1, "softmax", 2, readout=False)
         | learned(rng, NARROW, "rk4", bases.BSpline(5), 13, "regression", 2, tikhonov=0.3)
         | learned(rng, NARROW, "rk4", linear, 300, "regression", 2, readout=False)
-    )  # fmt: skip
+    )
 
 
 @case("NarrowShallowSpec-supervised-3")
 def three_supervised(rng: Draw) -> Found:
     """The figures' own kind."""
     field = fields.Shallow(3, 16)
-    return learned(rng, field, "rk4", bases.PiecewiseConstant(3), MANY, "logistic", second=False,
-                   augment=1, tikhonov=0.01)  # fmt: skip
+    return learned(
+        rng,
+        field,
+        "rk4",
+        bases.PiecewiseConstant(3),
+        MANY,
+        "logistic",
+        second=False,
+        augment=1,
+        tikhonov=0.01,
+    )
 
 
 @case("ShallowSpec-supervised")
@@ -214,15 +244,32 @@ def wide_supervised(rng: Draw) -> Found:
 
 @case("HamiltonianSpec-supervised")
 def hamiltonian_supervised(rng: Draw) -> Found:
-    return learned(rng, HAMILTONIAN, "verlet", bases.PiecewiseConstant(3), 21, "softmax", 3,
-                   "reverse", augment=2, tikhonov=0.1)  # fmt: skip
+    return learned(
+        rng,
+        HAMILTONIAN,
+        "verlet",
+        bases.PiecewiseConstant(3),
+        21,
+        "softmax",
+        3,
+        "reverse",
+        augment=2,
+        tikhonov=0.1,
+    )
 
 
 # --- normalizing flows -------------------------------------------------------------------------
 def flowed(
-    rng: Draw, field: Any, scheme: str, basis: Any, n: int, second: bool = False,
-    trace: str = "exact", density: bool = True, memory: str = "store",
-) -> Found:  # fmt: skip
+    rng: Draw,
+    field: Any,
+    scheme: str,
+    basis: Any,
+    n: int,
+    second: bool = False,
+    trace: str = "exact",
+    density: bool = True,
+    memory: str = "store",
+) -> Found:
     """Objective and gradient; densities, inverses and samples where the trace is exact."""
     ode = refode.NeuralODE(field, scheme, 3, T_SPAN, basis, memory)
     flow = refode.ContinuousNormalizingFlow(ode, 0.3, 0.1, 0.2, trace)
@@ -262,9 +309,11 @@ def wide_flow(rng: Draw) -> Found:
 
 @case("MLPSpec-flow")
 def mlp_flow(rng: Draw) -> Found:
-    return by_itself(rng, MLP) | flowed(rng, MLP, "rk4", bases.Legendre(3), 300) | flowed(
-        rng, fields.MLP(2, (5,), "tanh"), "rk4", bases.Constant(), 1
-    )  # fmt: skip
+    return (
+        by_itself(rng, MLP)
+        | flowed(rng, MLP, "rk4", bases.Legendre(3), 300)
+        | flowed(rng, fields.MLP(2, (5,), "tanh"), "rk4", bases.Constant(), 1)
+    )
 
 
 @case("AntisymmetricSpec-flow")
@@ -335,9 +384,10 @@ def transport(rng: Draw) -> Found:
 @case("GameSpec-transport-diagonal")
 def diagonal_transport(rng: Draw) -> Found:
     """The published games' own kind: variances along the axes."""
-    initial, target = Gaussian(np.zeros(2), 0.3), GaussianMixture(
-        np.array([0.4, 0.6]), rng.standard_normal((2, 2)), 0.3
-    )  # fmt: skip
+    initial, target = (
+        Gaussian(np.zeros(2), 0.3),
+        GaussianMixture(np.array([0.4, 0.6]), rng.standard_normal((2, 2)), 0.3),
+    )
     game = games.optimal_transport(initial, target, alpha=2.0, terminal=5.0)
     return played(rng, (2, 16, 2, None, "symmetric"), game, 200, second=False, **BOTH)
 

@@ -80,8 +80,9 @@ def about() -> str:
     import refode
 
     refode.machine.threads._blas()  # loads the BLAS that kernels call
-    kernels = sorted({i.get("architecture", "?") for i in threadpool_info()
-                      if i["user_api"] == "blas"})  # fmt: skip
+    kernels = sorted(
+        {i.get("architecture", "?") for i in threadpool_info() if i["user_api"] == "blas"}
+    )
     versions = " ".join(f"{m} {__import__(m).__version__}" for m in ("numpy", "scipy", "numba"))
     return f"{platform.machine()}, BLAS kernel {', '.join(kernels)}, {versions}"
 
@@ -90,8 +91,12 @@ def write(file: Path, names: list[str]) -> None:
     """Compute cases and store them, beside those of the file that were not asked for."""
     kept: dict[str, Any] = {}
     if file.exists():
-        kept = {f"{c}/{n}": a for c, arrays in stored(file).items() for n, a in arrays.items()
-                if c in CASES and c not in names}  # fmt: skip
+        kept = {
+            f"{c}/{n}": a
+            for c, arrays in stored(file).items()
+            for n, a in arrays.items()
+            if c in CASES and c not in names
+        }
     for name in names:
         start = time.perf_counter()
         arrays = computed(name)
@@ -126,8 +131,14 @@ def main() -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="compute and store")
     parser.add_argument("--bits", action="store_true", help="compare bits with the stored ones")
     parser.add_argument("--against", type=Path, default=FILE, help="file to compare with")
-    parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES),
-                        metavar="CASE", help="names of cases")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="*",
+        default=list(CASES),
+        choices=list(CASES),
+        metavar="CASE",
+        help="names of cases",
+    )
     args = parser.parse_args()
     if args.write is None and not args.bits:
         parser.error("nothing to do: give --write FILE or --bits")

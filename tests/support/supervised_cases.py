@@ -56,16 +56,24 @@ class SupervisedCase:
 
     def __str__(self) -> str:
         group = type(FIELDS[self.field][0].description()).__name__
-        parts = [group, self.loss, self.m, "W" if self.readout else "noW", f"pad{self.augment}",
-                 type(self.basis).__name__]  # fmt: skip
+        parts = [
+            group,
+            self.loss,
+            self.m,
+            "W" if self.readout else "noW",
+            f"pad{self.augment}",
+            type(self.basis).__name__,
+        ]
         return "-".join(map(str, parts))
 
     @property
     def problem(self) -> Any:
-        ode = refode.NeuralODE(FIELDS[self.field][0], self.scheme, 3, T_SPAN, self.basis,
-                               memory=self.memory)  # fmt: skip
-        return refode.Supervised(ode, self.loss, self.m, self.augment, self.readout,
-                                 self.tikhonov, self.smoothness)  # fmt: skip
+        ode = refode.NeuralODE(
+            FIELDS[self.field][0], self.scheme, 3, T_SPAN, self.basis, memory=self.memory
+        )
+        return refode.Supervised(
+            ode, self.loss, self.m, self.augment, self.readout, self.tikhonov, self.smoothness
+        )
 
     def draw(self) -> tuple[Array, Array, Array]:
         """theta, x, y."""
@@ -105,21 +113,33 @@ class SupervisedCase:
 
 CASES = [
     SupervisedCase("small", "regression", 2, tikhonov=0.3, basis=bases.PiecewiseConstant(3)),
-    SupervisedCase("small", "regression", 1, augment=1, smoothness=0.4, basis=bases.BSpline(5),
-                   n=3),
-    SupervisedCase("small", "regression", readout=False, basis=bases.PiecewiseLinear(3),
-                   smoothness=0.2),
-    SupervisedCase("small", "logistic", augment=1, tikhonov=0.1, smoothness=0.4,
-                   basis=bases.PiecewiseLinear(3)),
+    SupervisedCase(
+        "small", "regression", 1, augment=1, smoothness=0.4, basis=bases.BSpline(5), n=3
+    ),
+    SupervisedCase(
+        "small", "regression", readout=False, basis=bases.PiecewiseLinear(3), smoothness=0.2
+    ),
+    SupervisedCase(
+        "small", "logistic", augment=1, tikhonov=0.1, smoothness=0.4, basis=bases.PiecewiseLinear(3)
+    ),
     SupervisedCase("small", "softmax", 3, smoothness=0.5, basis=bases.Legendre(3), scheme="rk4"),
     SupervisedCase("small", "softmax", readout=False, tikhonov=0.2, memory="steps"),
     SupervisedCase("wide", "regression", 7, augment=2, tikhonov=0.1),
     SupervisedCase("wide", "logistic", basis=bases.Legendre(2), n=1),
-    SupervisedCase("wide", "softmax", 4, augment=3, basis=bases.PiecewiseConstant(3),
-                   smoothness=0.3, n=9),
+    SupervisedCase(
+        "wide", "softmax", 4, augment=3, basis=bases.PiecewiseConstant(3), smoothness=0.3, n=9
+    ),
     SupervisedCase("wide", "softmax", 5, readout=False),
-    SupervisedCase("hamiltonian", "softmax", 3, augment=2, scheme="verlet", memory="reverse",
-                   basis=bases.PiecewiseConstant(3), tikhonov=0.1),
-]  # fmt: skip
+    SupervisedCase(
+        "hamiltonian",
+        "softmax",
+        3,
+        augment=2,
+        scheme="verlet",
+        memory="reverse",
+        basis=bases.PiecewiseConstant(3),
+        tikhonov=0.1,
+    ),
+]
 # one more compilation: as plain Python only
 SCALAR = SupervisedCase("scalar", "logistic", readout=False)

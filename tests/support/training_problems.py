@@ -75,9 +75,13 @@ class Valley:
     def best(self):
         """The smallest finite value asked for, and where."""
         return min(
-            ((value, theta) for kind, theta, value in self.diary
-             if kind == "value" and np.isfinite(value)), key=lambda pair: pair[0]
-        )  # fmt: skip
+            (
+                (value, theta)
+                for kind, theta, value in self.diary
+                if kind == "value" and np.isfinite(value)
+            ),
+            key=lambda pair: pair[0],
+        )
 
 
 class Regression:

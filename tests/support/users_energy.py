@@ -15,7 +15,7 @@ ROOT = Path(refode.__file__).parent.parent
 
 FILES = {
     "constants.py": "FACTOR = 10.0\n",
-    "helpers.py": '''
+    "helpers.py": """
 import constants
 from refode.machine.compile import kernel
 
@@ -35,7 +35,7 @@ def closing_over(shift):
     return around
 
 shifted = closing_over(3.0)
-''',
+""",
     "mine.py": '''
 """An energy."""
 from typing import NamedTuple
@@ -98,8 +98,13 @@ def environment(folder: Path, *paths: Path, **more: str) -> dict[str, str]:
 def probe(folder: Path, *paths: Path, before: str = "", **more: str) -> dict[str, Any]:
     """The energy's value at X in a process of its own, and the roots compiled there."""
     code = PROBE.format(x=X, before=before)
-    done = subprocess.run([sys.executable, "-c", code], env=environment(folder, *paths, **more),
-                          cwd=folder, capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(folder, *paths, **more),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return json.loads(done.stdout)

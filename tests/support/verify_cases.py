@@ -296,10 +296,24 @@ def _named(make: Callable[[int], FunctionCase]) -> Callable[[int], FunctionCase]
 
 
 _ANALYTIC = [
-    rosenbrock, logistic_regression, log_sum_exp, tanh_net, badly_scaled, linear, quadratic,
-    periodic, rational, product, large_argument, long_scale, small_argument, near_optimum,
-    normal_equations, odd_at_zero, many_parameters,
-]  # fmt: skip
+    rosenbrock,
+    logistic_regression,
+    log_sum_exp,
+    tanh_net,
+    badly_scaled,
+    linear,
+    quadratic,
+    periodic,
+    rational,
+    product,
+    large_argument,
+    long_scale,
+    small_argument,
+    near_optimum,
+    normal_equations,
+    odd_at_zero,
+    many_parameters,
+]
 SMOOTH = [*_ANALYTIC, *map(_named, _ANALYTIC), conjugating, norm_power, barrier]
 SMOOTH += [_named(fast), _named(offset)]
 BENT = [relu, _named(relu), absolute, absolute_and_sine]

@@ -22,8 +22,13 @@ WIDE = fields.Shallow(5, 2, time=True)
 HAMILTONIAN = fields.Hamiltonian(4, time=True)
 LEAPFROG = fields.Leapfrog(4, 3, "softplus", time=True)
 SYMPLECTIC = ("verlet", "stormer_verlet")
-BASES = [bases.Constant(), bases.PiecewiseConstant(3), bases.PiecewiseLinear(3),
-         bases.Legendre(3), bases.BSpline(5)]  # fmt: skip
+BASES = [
+    bases.Constant(),
+    bases.PiecewiseConstant(3),
+    bases.PiecewiseLinear(3),
+    bases.Legendre(3),
+    bases.BSpline(5),
+]
 
 
 def label(value):
@@ -106,9 +111,7 @@ def test_resnet_is_euler_with_unit_steps(field):
     J = 5
     ode = refode.NeuralODE(field, "euler", J, (0.0, J), bases.PiecewiseConstant(J))
     theta, x, _ = draw(ode, 11)
-    layers = [
-        np.concatenate([w[j].ravel() for w in ode.unpack(theta).values()]) for j in range(J)
-    ]
+    layers = [np.concatenate([w[j].ravel() for w in ode.unpack(theta).values()]) for j in range(J)]
     z, states = x, ode.trajectory(theta, x)
     for j, weights in enumerate(layers):
         z = z + evaluate.value(field, weights, z)
@@ -165,6 +168,7 @@ def test_determinant_of_rk4_on_an_affine_field(field):
 @pytest.mark.parametrize("field", [SMALL], ids=label)
 def test_order_of_state_log_det_and_gradient(field, scheme):
     """Against the eighth-order method on a fine grid; validation/ does all schemes."""
+
     def results(scheme, n):
         ode = refode.NeuralODE(field, scheme, n, (0.0, 1.0), bases.Legendre(3))
         theta, x, rng = draw(ode, 4)
@@ -181,9 +185,12 @@ def test_order_of_state_log_det_and_gradient(field, scheme):
     for name, exact in truth.items():
         errors = [np.linalg.norm(t[name] - exact) for t in tables]
         report = verify.observed_order(
-            errors, [1.0 / n for n in n_steps], expected=order, tolerance=tol.OBSERVED_ORDER,
+            errors,
+            [1.0 / n for n in n_steps],
+            expected=order,
+            tolerance=tol.OBSERVED_ORDER,
             scale=float(np.linalg.norm(exact)),
-        )  # fmt: skip
+        )
         assert report, (name, report)
 
 
@@ -200,6 +207,7 @@ def test_order_of_state_log_det_and_gradient(field, scheme):
 )
 def test_memory_modes_agree(field, scheme, basis):
     """Recomputed steps give the same bits; a path run backwards the same but for rounding."""
+
     def bars(memory):
         ode = refode.NeuralODE(field, scheme, 4, (-0.3, 1.7), basis, memory=memory)
         theta, x, rng = draw(ode, 11)
@@ -239,9 +247,12 @@ def test_same_bits_on_any_number_of_threads_and_again(field, n, threads):
     z_bar, l_bar = rng.standard_normal(x.shape), rng.standard_normal(n)
 
     def everything():
-        return [ode.trajectory(theta, x), *ode.log_det(theta, x),
-                *ode.adjoint(theta, x, z_bar, times=True),
-                *ode.log_det_adjoint(theta, x, z_bar, l_bar, times=True)]  # fmt: skip
+        return [
+            ode.trajectory(theta, x),
+            *ode.log_det(theta, x),
+            *ode.adjoint(theta, x, z_bar, times=True),
+            *ode.log_det_adjoint(theta, x, z_bar, l_bar, times=True),
+        ]
 
     threads(1)
     first = everything()

@@ -33,9 +33,11 @@ FIELDS = {
     "wide": (fields.Shallow(5, 2), oracle.shallow()),
     "affine": (fields.Affine(2, time=True), oracle.affine(True)),
     "hamiltonian": (fields.Hamiltonian(4, time=True), oracle.hamiltonian(time=True)),
-    "leapfrog": (fields.Leapfrog(4, 3, "softplus", time=True),
-                 oracle.second_order("softplus", True)),
-}  # fmt: skip
+    "leapfrog": (
+        fields.Leapfrog(4, 3, "softplus", time=True),
+        oracle.second_order("softplus", True),
+    ),
+}
 
 
 class SweepCase:
@@ -45,8 +47,9 @@ class SweepCase:
         f, twin = FIELDS[field]
         self.ode = refode.NeuralODE(f, scheme, n_steps=3, t_span=T_SPAN, basis=basis)
         self.twin, self.span = Twin(self.ode, twin), SPANS[span]
-        self.rng = np.random.default_rng(tableaus.names().index(scheme) if scheme in
-                                         tableaus.names() else 99)  # fmt: skip
+        self.rng = np.random.default_rng(
+            tableaus.names().index(scheme) if scheme in tableaus.names() else 99
+        )
         self.theta = 0.7 * self.rng.standard_normal(self.ode.n_parameters)
         self.x = self.rng.standard_normal((n, f.dim))
 
@@ -95,8 +98,13 @@ def spread(combinations):
 
 
 everything = spread(pairs())
-each_scheme = spread([(f, s, BASES[i % 5]) for f in ("small", "wide", "affine")
-                      for i, s in enumerate(tableaus.names())])  # fmt: skip
+each_scheme = spread(
+    [
+        (f, s, BASES[i % 5])
+        for f in ("small", "wide", "affine")
+        for i, s in enumerate(tableaus.names())
+    ]
+)
 both_ways = pytest.mark.parametrize("span", SPANS)
 
 
@@ -131,9 +139,7 @@ def test_tangent_and_adjoint(field, scheme, basis, span):
     z_bar = case.draw(case.ode.n_steps + 1, *case.x.shape)
     bars = case.ode.adjoint(case.theta, case.x, z_bar, t_span=case.span, times=True)
     whole = field == "small" and basis == BASES[tableaus.names().index(scheme) % 5]
-    case.check_adjoint(
-        lambda *args: np.sum(z_bar * case.twin.states(*args)), *bars, whole=whole
-    )
+    case.check_adjoint(lambda *args: np.sum(z_bar * case.twin.states(*args)), *bars, whole=whole)
 
 
 @everything
@@ -156,8 +162,9 @@ def test_dot_test(field, scheme, basis, span):
     report = refode.verify.dot_test(
         lambda theta_dot, x_dot: ode.tangent(theta, x, theta_dot, x_dot, t_span=case.span),
         lambda z_bar: ode.adjoint(theta, x, z_bar, t_span=case.span),
-        [theta.shape, x.shape], x.shape,
-    )  # fmt: skip
+        [theta.shape, x.shape],
+        x.shape,
+    )
     assert report, report
 
 
@@ -177,9 +184,7 @@ def test_log_det(field, scheme, basis, span):
         z, l = case.twin.log_det(*args)  # noqa: E741
         return np.sum(z_bar * z) + np.sum(l_bar * l)
 
-    bars = case.ode.log_det_adjoint(
-        case.theta, case.x, z_bar, l_bar, t_span=case.span, times=True
-    )
+    bars = case.ode.log_det_adjoint(case.theta, case.x, z_bar, l_bar, t_span=case.span, times=True)
     case.check_adjoint(fun, *bars, whole=field == "small")
     short = case.ode.log_det_adjoint(case.theta, case.x, z_bar, l_bar, t_span=case.span)
     same(short[0], bars[0])
@@ -205,8 +210,10 @@ def test_log_det_of_a_field_without_divergence(field, scheme, basis):
         close(a, b, tol.SWEEP_STATE)
     if scheme in SYMPLECTIC:
         still = np.zeros_like(case.theta)
-        columns = [case.ode.tangent(case.theta, case.x, still, np.tile(e, (2, 1)),
-                                    t_span=case.span) for e in np.eye(4)]  # fmt: skip
+        columns = [
+            case.ode.tangent(case.theta, case.x, still, np.tile(e, (2, 1)), t_span=case.span)
+            for e in np.eye(4)
+        ]
         for J in np.stack(columns, axis=2):
             assert abs(np.linalg.det(J) - 1.0) <= tol.SWEEP_COMPLEX_STEP
 
@@ -221,10 +228,12 @@ def test_times_at_a_node(field, scheme, basis, monkeypatch):
     sides = []
     for side in (-1e-9, 1e-9):
         monkeypatch.setitem(FUNCTIONS, bases.PiecewiseLinear, lambda s, J, d=side: hats(s, J, d))
-        sides.append(oracle.complex_gradient(
-            lambda e: np.sum(z_bar * twin.states(case.theta, case.x, e[0], e[1])[-1]),
-            np.array(T_SPAN),
-        ))  # fmt: skip
+        sides.append(
+            oracle.complex_gradient(
+                lambda e: np.sum(z_bar * twin.states(case.theta, case.x, e[0], e[1])[-1]),
+                np.array(T_SPAN),
+            )
+        )
     _, _, times_bar = ode.adjoint(case.theta, case.x, z_bar, times=True)
     close(times_bar, (sides[0] + sides[1]) / 2, tol.SWEEP_COMPLEX_STEP)
     assert np.abs(sides[0] - sides[1]).min() > tol.SWEEP_SIDES_DIFFER
@@ -243,7 +252,8 @@ def test_cotangents_at_all_times_belong_to_their_samples():
     theta, x = rng.standard_normal(ode.n_parameters), rng.standard_normal((300, ode.dim))
     z_bar = rng.standard_normal((4, 300, ode.dim))
     theta_bar, x_bar = ode.adjoint(theta, x, z_bar)
-    parts = [ode.adjoint(theta, x[i : i + 50], z_bar[:, i : i + 50].copy())
-             for i in range(0, 300, 50)]  # fmt: skip
+    parts = [
+        ode.adjoint(theta, x[i : i + 50], z_bar[:, i : i + 50].copy()) for i in range(0, 300, 50)
+    ]
     close(x_bar, np.concatenate([part[1] for part in parts]), tol.SWEEP_STATE)
     close(theta_bar, np.sum([part[0] for part in parts], axis=0), tol.SWEEP_STATE)

@@ -58,10 +58,13 @@ def test_a_tolerance_below_rounding_ends_without_a_broken_result():
 def test_lbfgs_takes_the_steps_of_scipy_itself():
     problem, values, theta0 = Valley(), [], Valley().initial(3)
     minimize(
-        lambda t: problem.value_and_gradient(t, X, Y), theta0, jac=True, method="L-BFGS-B",
+        lambda t: problem.value_and_gradient(t, X, Y),
+        theta0,
+        jac=True,
+        method="L-BFGS-B",
         callback=lambda t: values.append(problem.value_and_gradient(t, X, Y)[0]),
         options={"maxiter": 15, "maxcor": 5, "ftol": 0.0, "gtol": 0.0, "maxls": 40},
-    )  # fmt: skip
+    )
     result = train(Valley(), theta0=theta0, max_iter=15, memory=5)
     assert list(result.history["value"][1:]) == values
     other = train(Valley(), theta0=theta0, max_iter=15, memory=2)
@@ -255,13 +258,17 @@ def broken_off(problem, method, status, reason):
 EVENTS = {
     "raised": (KeyboardInterrupt(), training.INTERRUPTED, "interrupted by Ctrl-C"),
     "signal": (
-        lambda: signal.raise_signal(signal.SIGINT), training.INTERRUPTED, "interrupted by Ctrl-C",
+        lambda: signal.raise_signal(signal.SIGINT),
+        training.INTERRUPTED,
+        "interrupted by Ctrl-C",
     ),
     "value": ("value", training.NON_FINITE, "not finite: the value is nan"),
     "gradient": (
-        "gradient", training.NON_FINITE, "not finite: the gradient has the entry inf at index 2",
+        "gradient",
+        training.NON_FINITE,
+        "not finite: the gradient has the entry inf at index 2",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -317,9 +324,11 @@ def test_ctrl_c_in_the_callback(method):
 def test_an_exception_does_not_lose_the_training(method):
     with pytest.warns(RuntimeWarning, match="^ZeroDivisionError: here, at iteration"):
         broken_off(
-            Valley({("value", 5): ZeroDivisionError("here")}), method, training.FAILED,
+            Valley({("value", 5): ZeroDivisionError("here")}),
+            method,
+            training.FAILED,
             "ZeroDivisionError: here",
-        )  # fmt: skip
+        )
 
     def callback(intermediate):
         raise IndexError("there")

@@ -216,8 +216,11 @@ def test_read_checkpoint_tells_what_is_known(tmp_path):
     assert found.x.tobytes() == result.x.tobytes()
     assert found.jac.tobytes() == result.jac.tobytes()
     assert (found.fun, found.nit, found.nfev, found.nhev) == (
-        result.fun, result.nit, result.nfev, result.nhev,
-    )  # fmt: skip
+        result.fun,
+        result.nit,
+        result.nfev,
+        result.nhev,
+    )
     assert np.array_equal(found.theta0, Valley().initial(SEED))
     assert same_history(found.history, result.history)
     assert found.settings["method"] == "newton-cg"

@@ -46,20 +46,31 @@ class Starting(Valley):
         ({"problem": None}, TypeError, "problem: got NoneType without a method value_and_gradient"),
         ({"problem": Bare()}, TypeError, "theta0: got None and Bare without a method initial"),
         (
-            {"problem": Bare(), "theta0": np.ones(4), "method": "newton-cg"}, TypeError,
+            {"problem": Bare(), "theta0": np.ones(4), "method": "newton-cg"},
+            TypeError,
             "problem: got Bare without a method hessian_vector, which training by method='newton",
         ),
         (
-            {"problem": Bare(), "theta0": np.ones(4), "method": "trust-krylov"}, TypeError,
+            {"problem": Bare(), "theta0": np.ones(4), "method": "trust-krylov"},
+            TypeError,
             "problem: got Bare without a method hessian_vector",
         ),
-        ({"problem": Answering((1.0, np.ones(3)))}, ValueError,
-         r"problem: got an answer of shape \(3,\), wanted \(4,\)"),
-        ({"problem": Answering((1.0, np.ones((4, 1))))}, ValueError,
-         r"problem: got an answer of shape \(4, 1\), wanted \(4,\)"),
+        (
+            {"problem": Answering((1.0, np.ones(3)))},
+            ValueError,
+            r"problem: got an answer of shape \(3,\), wanted \(4,\)",
+        ),
+        (
+            {"problem": Answering((1.0, np.ones((4, 1))))},
+            ValueError,
+            r"problem: got an answer of shape \(4, 1\), wanted \(4,\)",
+        ),
         ({"problem": Answering((1.0, np.ones(4) + 1j))}, TypeError, "problem: got a complex answ"),
-        ({"problem": Starting(np.ones(5))}, ValueError,
-         r"problem.initial\(seed\): got an array of shape \(5,\), wanted \(4,\)"),
+        (
+            {"problem": Starting(np.ones(5))},
+            ValueError,
+            r"problem.initial\(seed\): got an array of shape \(5,\), wanted \(4,\)",
+        ),
         ({"problem": Starting(np.full(4, NAN))}, ValueError, r"problem.initial\(seed\): got nan"),
         ({"theta0": np.ones(3)}, ValueError, r"theta0: got an array of shape \(3,\), wanted \(4,"),
         ({"theta0": np.ones((4, 1))}, ValueError, r"theta0: got an array of shape \(4, 1\), want"),
@@ -75,8 +86,11 @@ class Starting(Valley):
         ({"max_iter": True}, TypeError, "max_iter: got True"),
         ({"progress": 1}, TypeError, "progress: got 1"),
         ({"callback": 3}, TypeError, "callback: got 3, wanted a callable or None"),
-        ({"method": "sgd"}, ValueError,
-         "method: got 'sgd', wanted one of 'lbfgs', 'newton-cg', 'trust-krylov'"),
+        (
+            {"method": "sgd"},
+            ValueError,
+            "method: got 'sgd', wanted one of 'lbfgs', 'newton-cg', 'trust-krylov'",
+        ),
         ({"method": None}, TypeError, "method: got None"),
         ({"tolerance": -1e-6}, ValueError, "tolerance: got -1e-06"),
         ({"tolerance": NAN}, ValueError, "tolerance: got nan"),
@@ -88,12 +102,15 @@ class Starting(Valley):
         ({"checkpoint": b"run.npz"}, TypeError, "checkpoint: got b'run.npz', wanted a path"),
         ({"checkpoint": ""}, TypeError, "checkpoint: got '', wanted a path of text"),
         ({"checkpoint": os.curdir}, ValueError, "checkpoint: got the folder '.', wanted a file"),
-        ({"checkpoint": "no/such/folder/run.npz"}, ValueError,
-         "checkpoint: got 'no/such/folder/run.npz', wanted a name in a folder that can be writt"),
+        (
+            {"checkpoint": "no/such/folder/run.npz"},
+            ValueError,
+            "checkpoint: got 'no/such/folder/run.npz', wanted a name in a folder that can be writt",
+        ),
         ({"resume": True}, ValueError, "resume: got True without a checkpoint"),
         ({"resume": 1}, TypeError, "resume: got 1"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_named(change, error, message):
     arguments = {"problem": Valley(), "x": X, "y": Y, "progress": False, **change}
     with pytest.raises(error, match=f"^{message}"):

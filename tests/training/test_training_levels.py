@@ -154,8 +154,13 @@ def test_games_train_on_fresh_samples_and_ever_more_steps():
     assert levels.fun < start < coarse.value(coarse.initial(1), x[1])
 
     result = training.train_resampled(
-        problems[1], n_samples=100, every=5, max_iter=12, theta0=levels.x, progress=False,
+        problems[1],
+        n_samples=100,
+        every=5,
+        max_iter=12,
+        theta0=levels.x,
+        progress=False,
         validation_samples=200,
-    )  # fmt: skip
+    )
     assert list(np.bincount(result.history["period"])) == [6, 6, 3]
     assert result.validation < result.history["validation"][0]

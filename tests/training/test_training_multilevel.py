@@ -148,9 +148,13 @@ def test_theta0_callback_progress_and_more_steps(capfd):
     problems = [refode.Supervised(ode(bases.PiecewiseConstant(J), n_steps=J)) for J in (2, 4)]
     theta0, seen = problems[0].initial(7), []
     result = refode.train_multilevel(
-        problems, SAMPLES, LABELS, theta0=theta0, max_iter=3,
+        problems,
+        SAMPLES,
+        LABELS,
+        theta0=theta0,
+        max_iter=3,
         callback=lambda r: seen.append((r.level, r.iteration)),
-    )  # fmt: skip
+    )
     assert seen == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
     assert result.history["value"][0] == problems[0].value_and_gradient(theta0, SAMPLES, LABELS)[0]
     lines = capfd.readouterr().err.splitlines()
@@ -260,17 +264,26 @@ SHALLOW = refode.Supervised(ode(bases.PiecewiseConstant(2)))
 @pytest.mark.parametrize(
     ("other", "error", "message"),
     [
-        (ode(bases.PiecewiseConstant(4), field=refode.fields.Shallow(dim=2, width=5)), ValueError,
-         "fine: got the field Shallow"),
-        (ode(bases.PiecewiseConstant(4), t_span=(0.0, 2.0)), ValueError,
-         r"fine: got the t_span \(0.0, 2.0\), wanted \(0.0, 1.0\)"),
+        (
+            ode(bases.PiecewiseConstant(4), field=refode.fields.Shallow(dim=2, width=5)),
+            ValueError,
+            "fine: got the field Shallow",
+        ),
+        (
+            ode(bases.PiecewiseConstant(4), t_span=(0.0, 2.0)),
+            ValueError,
+            r"fine: got the t_span \(0.0, 2.0\), wanted \(0.0, 1.0\)",
+        ),
         (ode(bases.PiecewiseConstant(1)), ValueError, "finer: got PiecewiseConstant"),
         (ode(bases.PiecewiseConstant(4)), ValueError, "fine: got NeuralODE.*, wanted the readout"),
-        (refode.Supervised(ode(bases.PiecewiseConstant(4)), loss="regression", n_outputs=2),
-         ValueError, "fine: got Supervised.*, wanted the readout of"),
+        (
+            refode.Supervised(ode(bases.PiecewiseConstant(4)), loss="regression", n_outputs=2),
+            ValueError,
+            "fine: got Supervised.*, wanted the readout of",
+        ),
         (object(), TypeError, "fine: got object, wanted a problem with a NeuralODE"),
     ],
-)  # fmt: skip
+)
 def test_problems_must_follow_one_another(other, error, message):
     if isinstance(other, refode.NeuralODE) and "readout" not in message:
         other = refode.Supervised(other)

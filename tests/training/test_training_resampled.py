@@ -168,8 +168,15 @@ def test_the_value_jumps_by_the_noise_that_a_period_has_fitted():
 
 def overfitting(**options):
     """So few samples that each period fits the noise."""
-    return train(Regression(noise=1.0), n_samples=18, every=30, max_iter=150, seed=0,
-                 validation_samples=VALIDATION, **options)  # fmt: skip
+    return train(
+        Regression(noise=1.0),
+        n_samples=18,
+        every=30,
+        max_iter=150,
+        seed=0,
+        validation_samples=VALIDATION,
+        **options,
+    )
 
 
 def test_the_best_on_the_validation_samples_on_request():
@@ -201,9 +208,15 @@ def test_after_a_break_too():
     """Known thetas only: nothing more is evaluated."""
     problem = Regression(noise=1.0, events={90: KeyboardInterrupt()})
     result = training.train_resampled(
-        problem, problem.draw, n_samples=18, every=30, max_iter=150, progress=False,
-        validation_samples=VALIDATION, choose="best",
-    )  # fmt: skip
+        problem,
+        problem.draw,
+        n_samples=18,
+        every=30,
+        max_iter=150,
+        progress=False,
+        validation_samples=VALIDATION,
+        choose="best",
+    )
     assert result.status == training.INTERRUPTED
     assert result.validation == np.nanmin(result.history["validation"])
     assert problem.count["test"] == result.periods
@@ -353,10 +366,14 @@ def test_the_best_theta_of_the_period_comes_back(event):
         best = min(period, key=lambda entry: entry[2])
         assert result.x.tobytes() == best[0].tobytes()
         assert (result.fun, result.nfev) == (best[2], k - 1)
-        assert result.status == {
-            KeyboardInterrupt: training.INTERRUPTED, str: training.NON_FINITE,
-            ZeroDivisionError: training.FAILED,
-        }[type(event)]  # fmt: skip
+        assert (
+            result.status
+            == {
+                KeyboardInterrupt: training.INTERRUPTED,
+                str: training.NON_FINITE,
+                ZeroDivisionError: training.FAILED,
+            }[type(event)]
+        )
 
 
 @pytest.mark.parametrize("where", ["draw", "value"])
@@ -496,10 +513,13 @@ BARE = Regression()
         ({"terms": 1}, TypeError, "terms: got 1"),
         ({"theta0": np.ones(3)}, ValueError, r"theta0: got an array of shape \(3,\)"),
         ({"resume": True}, ValueError, "resume: got True without a checkpoint"),
-        ({"problem": Regression(events={1: "value"})}, ValueError,
-         "theta0: got a start where the value is nan"),
+        (
+            {"problem": Regression(events={1: "value"})},
+            ValueError,
+            "theta0: got a start where the value is nan",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_named(change, error, message):
     arguments = {"problem": BARE, "sampler": BARE.draw, "progress": False, **change}
     with pytest.raises(error, match=f"^{message}"):

@@ -69,8 +69,9 @@ def test_pairs_at_the_end_of_the_numbers_are_left_out():
     rng = np.random.default_rng(0)
     left_out = 0
     for _ in range(2000):
-        pairs = [tuple(rng.standard_normal((2, 4)) * 10 ** rng.uniform(-8, 8, (2, 4)))
-                 for _ in range(8)]  # fmt: skip
+        pairs = [
+            tuple(rng.standard_normal((2, 4)) * 10 ** rng.uniform(-8, 8, (2, 4))) for _ in range(8)
+        ]
         pairs = [pair for pair in pairs if curved(*pair)]
         if pairs:
             factor = ProductForm(pairs)

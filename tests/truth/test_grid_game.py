@@ -23,9 +23,13 @@ from validation.truth import grid_solver as gs  # noqa: E402
 START = Gaussian([0.0], 1.0)
 WELLS = GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], 0.25)
 GAME = {
-    "initial": START, "target": WELLS, "alpha": 1.3, "obstacle": gs.bump(3.0, 0.2, 0.8),
-    "entropy": 0.3, "terminal": 2.0,
-}  # fmt: skip
+    "initial": START,
+    "target": WELLS,
+    "alpha": 1.3,
+    "obstacle": gs.bump(3.0, 0.2, 0.8),
+    "entropy": 0.3,
+    "terminal": 2.0,
+}
 
 
 def small_grid(terminal: float) -> gs.Grid:
@@ -76,10 +80,19 @@ def test_the_linear_quadratic_game_at_order_two():
     k, q = 1.0, 0.5
     truth = lq_game(1.0, 0.1, k, q, 5.0, -1.0, 1.0, 1.5, 0.6, T=1.2)
     runs = [
-        gs.solve(gs.normal(-1.0, 1.0), gs.normal(1.5, 0.6), 1.0, lambda x: k / 2 * (x - q) ** 2,
-                 0.1, 5.0, n, n // 4, T=1.2)
+        gs.solve(
+            gs.normal(-1.0, 1.0),
+            gs.normal(1.5, 0.6),
+            1.0,
+            lambda x: k / 2 * (x - q) ** 2,
+            0.1,
+            5.0,
+            n,
+            n // 4,
+            T=1.2,
+        )
         for n in (48, 96)
-    ]  # fmt: skip
+    ]
     coarse, fine = (s.total - truth.total for s in runs)
     assert 3.5 < coarse / fine < 4.5
     assert abs(fine) < GRID_COARSE * truth.total

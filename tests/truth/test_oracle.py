@@ -19,8 +19,11 @@ from oracle_cases import ACTIVATIONS, FIELDS, RK4, build, close, constant
 from oracle_reverse import rk4_shallow_reverse
 
 # S with S' = sigma, where an elementary one exists
-PRIMITIVES = {"tanh": lambda u: np.log(np.cosh(u)), "sine": lambda u: -np.cos(u),
-              "identity": lambda u: u**2 / 2}  # fmt: skip
+PRIMITIVES = {
+    "tanh": lambda u: np.log(np.cosh(u)),
+    "sine": lambda u: -np.cos(u),
+    "identity": lambda u: u**2 / 2,
+}
 
 cases = st.tuples(
     st.sampled_from(FIELDS),
@@ -51,9 +54,12 @@ def test_imports_nothing_of_refode():
 def test_activations_and_slopes_against_scipy():
     u = np.concatenate([np.linspace(-4, 4, 41), [-800.0, 800.0]])
     expit = scipy.special.expit(u)
-    known = {"tanh": (np.tanh(u), 4 * scipy.special.expit(2 * u) * scipy.special.expit(-2 * u)),
-             "softplus": (-scipy.special.log_expit(-u), expit),
-             "sine": (np.sin(u), np.cos(u)), "identity": (u, 1 + 0 * u)}  # fmt: skip
+    known = {
+        "tanh": (np.tanh(u), 4 * scipy.special.expit(2 * u) * scipy.special.expit(-2 * u)),
+        "softplus": (-scipy.special.log_expit(-u), expit),
+        "sine": (np.sin(u), np.cos(u)),
+        "identity": (u, 1 + 0 * u),
+    }
     for name, (sigma, slope) in oracle.ACTIVATIONS.items():
         close(sigma(u), known[name][0])
         close(slope(u), known[name][1])
@@ -108,28 +114,48 @@ def test_time_input_only_shifts_the_bias(case, time_zero):
 def test_values_by_plain_loops():
     rng = np.random.default_rng(1)
     d, k = 3, 2
-    w = {"W0": rng.standard_normal((k, d)), "b0": rng.standard_normal(k),
-         "W1": rng.standard_normal((d, k)), "b1": rng.standard_normal(d)}  # fmt: skip
+    w = {
+        "W0": rng.standard_normal((k, d)),
+        "b0": rng.standard_normal(k),
+        "W1": rng.standard_normal((d, k)),
+        "b1": rng.standard_normal(d),
+    }
     z = rng.standard_normal(d)
     a = [math.tanh(sum(w["W0"][j, i] * z[i] for i in range(d)) + w["b0"][j]) for j in range(k)]
     f = [sum(w["W1"][i, j] * a[j] for j in range(k)) + w["b1"][i] for i in range(d)]
     close(oracle.shallow().value(w, z), f)
     close(oracle.mlp("tanh").value(w, z), f)
-    close(oracle.affine().value({"A": w["W1"], "c": w["b1"]}, z[:2]),
-          [w["W1"][i, 0] * z[0] + w["W1"][i, 1] * z[1] + w["b1"][i] for i in range(d)])  # fmt: skip
-    deep = {"W0": [[0.5], [2.0]], "b0": [0.0, 1.0], "W1": [[1.0, -1.0]], "b1": [0.25],
-            "W2": [[3.0]], "b2": [-1.0]}  # fmt: skip
+    close(
+        oracle.affine().value({"A": w["W1"], "c": w["b1"]}, z[:2]),
+        [w["W1"][i, 0] * z[0] + w["W1"][i, 1] * z[1] + w["b1"][i] for i in range(d)],
+    )
+    deep = {
+        "W0": [[0.5], [2.0]],
+        "b0": [0.0, 1.0],
+        "W1": [[1.0, -1.0]],
+        "b1": [0.25],
+        "W2": [[3.0]],
+        "b2": [-1.0],
+    }
     deep = {name: np.array(array) for name, array in deep.items()}
     inner = math.sin(math.sin(0.5 * 0.4) - math.sin(2 * 0.4 + 1.0) + 0.25)
     close(oracle.mlp("sine").value(deep, np.array([0.4])), [3 * inner - 1])
     K, b = np.array([[1.0, 2.0], [-0.5, 0.25]]), np.array([0.1, -0.2])
     state = np.array([0.3, -0.7, 1.1, 0.9])  # Y then Z
-    close(oracle.hamiltonian().value({"K": K, "b0": b}, state),
-          [math.tanh(1.1 + 2 * 0.9 + 0.1), math.tanh(-0.5 * 1.1 + 0.25 * 0.9 - 0.2),
-           -math.tanh(0.3 + 0.5 * 0.7 + 0.1), -math.tanh(2 * 0.3 - 0.25 * 0.7 - 0.2)])  # fmt: skip
+    close(
+        oracle.hamiltonian().value({"K": K, "b0": b}, state),
+        [
+            math.tanh(1.1 + 2 * 0.9 + 0.1),
+            math.tanh(-0.5 * 1.1 + 0.25 * 0.9 - 0.2),
+            -math.tanh(0.3 + 0.5 * 0.7 + 0.1),
+            -math.tanh(2 * 0.3 - 0.25 * 0.7 - 0.2),
+        ],
+    )
     B = [[-0.3, 2.5], [-2.5, -0.3]]  # K - K^T - 0.3 I
-    close(oracle.antisymmetric(0.3).value({"K": K, "b0": b}, z[:2]),
-          [math.tanh(B[i][0] * z[0] + B[i][1] * z[1] + b[i]) for i in range(2)])  # fmt: skip
+    close(
+        oracle.antisymmetric(0.3).value({"K": K, "b0": b}, z[:2]),
+        [math.tanh(B[i][0] * z[0] + B[i][1] * z[1] + b[i]) for i in range(2)],
+    )
 
 
 @pytest.mark.parametrize("activation", list(PRIMITIVES))

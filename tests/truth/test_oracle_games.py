@@ -14,9 +14,13 @@ from tolerances import (
 )
 
 SHAPES = [
-    og.Shape(1, 3, 1), og.Shape(2, 4, 2), og.Shape(3, 5, 3, rank=2), og.Shape(12, 4, 2),
-    og.Shape(2, 4, 2, quadratic="symmetric"), og.Shape(1, 2, 4, quadratic="symmetric"),
-]  # fmt: skip
+    og.Shape(1, 3, 1),
+    og.Shape(2, 4, 2),
+    og.Shape(3, 5, 3, rank=2),
+    og.Shape(12, 4, 2),
+    og.Shape(2, 4, 2, quadratic="symmetric"),
+    og.Shape(1, 2, 4, quadratic="symmetric"),
+]
 
 
 def weights(p: og.Shape, seed: int = 0) -> np.ndarray:
@@ -70,14 +74,16 @@ def test_the_activation_neither_overflows_nor_loses_its_complex_step():
 
 
 MIXED = og.Mixture(
-    np.array([0.3, 0.7]), np.array([[1.0, 0.0], [-1.0, 0.5]]),
+    np.array([0.3, 0.7]),
+    np.array([[1.0, 0.0], [-1.0, 0.5]]),
     np.array([[[0.5, 0.1], [0.1, 0.4]], [[0.3, 0.0], [0.0, 0.6]]]),
-)  # fmt: skip
+)
 ENERGY = (og.Bump(5.0, np.array([0.1]), np.array([[0.3]])), og.Quadratic(0.7, np.array([0.2, 0.4])))
 GAMES = {
     "transport": og.OracleGame(MIXED, og.gaussian([0.0, 0.0], 0.3), alpha=2.0, terminal=5.0),
     "crowd": og.OracleGame(
-        og.gaussian([0.0, 1.0], 0.3), MIXED, 1.5, 3.0, energy=ENERGY, entropy=0.2),
+        og.gaussian([0.0, 1.0], 0.3), MIXED, 1.5, 3.0, energy=ENERGY, entropy=0.2
+    ),
     "flow": og.OracleGame(og.gaussian([0.0, 0.0], 1.0), MIXED, 0.5, 2.0, kind="cross_entropy"),
     "free": og.OracleGame(og.gaussian([0.0, 0.0], 1.0), None, 0.0, 2.0, kind="cross_entropy"),
 }
@@ -169,9 +175,12 @@ def test_terms_by_hand_in_a_single_euler_step():
     gap = log1 - MIXED.log_density(z)
     end = og.potential(theta, p, 0.9, z).phi - 3.0 * (1 + gap)
     want = {
-        "L": h * square.mean(), "F": h * np.mean(Q + 0.2 * log0), "G": 3.0 * gap.mean(),
-        "hjb": 2.0 * h * np.abs(r).mean(), "hjb_terminal": 3.0 * np.abs(end).mean(),
-    }  # fmt: skip
+        "L": h * square.mean(),
+        "F": h * np.mean(Q + 0.2 * log0),
+        "G": 3.0 * gap.mean(),
+        "hjb": 2.0 * h * np.abs(r).mean(),
+        "hjb_terminal": 3.0 * np.abs(end).mean(),
+    }
     for term, value in want.items():
         close(got[term], value, ORACLE_ROUNDING)
     close(got["total"], sum(want.values()), ORACLE_ROUNDING)

@@ -92,8 +92,10 @@ def test_stages_read_theta_at_their_own_times():
     w = {"A": np.array([[0.0, 1.0]]), "c": np.zeros(1)}
     linear = oracle.trajectory(oracle.affine(time=True).value, constant(w), np.zeros(1), times, RK4)
     close(linear[:, 0], (times**2 - 0.5**2) / 2)
-    mixed = oracle.in_time({"A": np.zeros((3, 1, 1)), "c": np.array([[1.0], [0.0], [6.0]])},
-                           lambda t: np.array([1.0, t, t**2]))  # fmt: skip
+    mixed = oracle.in_time(
+        {"A": np.zeros((3, 1, 1)), "c": np.array([[1.0], [0.0], [6.0]])},
+        lambda t: np.array([1.0, t, t**2]),
+    )
     end = oracle.trajectory(oracle.affine().value, mixed, np.zeros(1), times, RK4)[-1]
     close(end, [1.5 + 2 * (8.0 - 0.125)])
 
@@ -101,11 +103,16 @@ def test_stages_read_theta_at_their_own_times():
 def test_cells_hold_through_a_whole_step_and_make_a_resnet():
     """Eq. (3): Euler with h = 1 is the residual network, layer by layer."""
     rng = np.random.default_rng(2)
-    c = {"W0": rng.standard_normal((3, 4, 2)), "b0": rng.standard_normal((3, 4)),
-         "W1": rng.standard_normal((3, 2, 4)), "b1": rng.standard_normal((3, 2))}  # fmt: skip
+    c = {
+        "W0": rng.standard_normal((3, 4, 2)),
+        "b0": rng.standard_normal((3, 4)),
+        "W1": rng.standard_normal((3, 2, 4)),
+        "b1": rng.standard_normal((3, 2)),
+    }
     x = rng.standard_normal(2)
-    got = oracle.trajectory(oracle.shallow().value, oracle.in_cells(c, [0, 1, 2]), x,
-                            np.arange(4.0), EULER)  # fmt: skip
+    got = oracle.trajectory(
+        oracle.shallow().value, oracle.in_cells(c, [0, 1, 2]), x, np.arange(4.0), EULER
+    )
     expected = x
     for n in range(3):
         hidden = np.tanh(c["W0"][n] @ expected + c["b0"][n])

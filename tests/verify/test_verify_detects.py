@@ -10,9 +10,13 @@ import verify_cases as cases
 from refode.verify import check_gradient
 
 FEW = [
-    cases.rosenbrock, cases.logistic_regression, cases.tanh_net, cases.badly_scaled,
-    cases.conjugating, cases.barrier,
-]  # fmt: skip
+    cases.rosenbrock,
+    cases.logistic_regression,
+    cases.tanh_net,
+    cases.badly_scaled,
+    cases.conjugating,
+    cases.barrier,
+]
 FEW += [make for make in cases.SMOOTH if make.__name__ in ("tanh_net_real", "periodic_real")]
 CLAIM = cases.SMOOTH + cases.BENT
 
@@ -162,9 +166,11 @@ def test_a_function_in_single_precision_shows_how_little_could_be_seen():
 def test_a_wrong_hessian_fails(change, order):
     for case in (cases.rosenbrock(2), cases.real_only(cases.quadratic(2))):
         report = check(
-            case, case.gradient, blocks=None,
+            case,
+            case.gradient,
+            blocks=None,
             hessian_vector=lambda x, v, c=case: change * c.hessian_vector(x, v),
-        )  # fmt: skip
+        )
         assert not report
         assert order in report.verdict
         assert not report.hessian
@@ -176,9 +182,10 @@ def test_the_hessian_error_it_says_it_can_see_is_seen():
         base = check(case, case.gradient, hessian_vector=case.hessian_vector)
         factor = 1 + base.hessian.smallest_detectable
         assert not check(
-            case, case.gradient,
+            case,
+            case.gradient,
             hessian_vector=lambda x, v, c=case, f=factor: f * c.hessian_vector(x, v),
-        )  # fmt: skip
+        )
 
 
 def test_a_bend_at_x0_fails_and_is_named():

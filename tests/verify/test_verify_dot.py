@@ -60,8 +60,10 @@ def test_adjoints_pass_and_errors_it_says_it_can_see_fail(x_shapes, y_shapes, dt
     factor = 1 + report.smallest_detectable
 
     def scaled(*w):  # in double precision, which the test must take too
-        return tuple(factor * part.astype(complex if part.dtype.kind == "c" else float)
-                     for part in adjoint(*w))  # fmt: skip
+        return tuple(
+            factor * part.astype(complex if part.dtype.kind == "c" else float)
+            for part in adjoint(*w)
+        )
 
     assert not dot_test(tangent, scaled, x_shapes, y_shapes, dtype=dtype, seed=seed)
 
@@ -124,9 +126,7 @@ def test_zeros_are_inconclusive():
     assert not report
     assert report.verdict.startswith("inconclusive: tangent returns zeros; adjoint returns")
     assert report.smallest_detectable == np.inf
-    report = dot_test(
-        lambda a, b: A @ a, lambda w: (A.T @ w, np.zeros(2)), [(3,), (2,)], 5
-    )  # fmt: skip
+    report = dot_test(lambda a, b: A @ a, lambda w: (A.T @ w, np.zeros(2)), [(3,), (2,)], 5)
     assert not report
     assert report.verdict.startswith("inconclusive: adjoint returns zeros as its array 1")
     assert dot_test(forward, lambda w: 0 * back(w), 3, 5).verdict.startswith("failed")

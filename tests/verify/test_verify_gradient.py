@@ -50,9 +50,13 @@ def test_right_gradients_of_any_size_pass(size, seed, n_directions):
         return np.sum(np.sin(b @ x)) + 0.5 * x @ x
 
     report = check_gradient(
-        fun, lambda x: b.T @ np.cos(b @ x) + x, rng.standard_normal(size),
-        seed=seed, n_directions=n_directions, print_table=False,
-    )  # fmt: skip
+        fun,
+        lambda x: b.T @ np.cos(b @ x) + x,
+        rng.standard_normal(size),
+        seed=seed,
+        n_directions=n_directions,
+        print_table=False,
+    )
     assert report, str(report)
     assert len(report.directions) == len(report.taylor) == n_directions
 
@@ -195,9 +199,13 @@ def test_an_accepted_error_is_accepted_and_counted():
 def test_the_report_prints_and_is_frozen(capsys):
     case = cases.rosenbrock(0)
     report = check_gradient(
-        case.fun, case.gradient, case.x0, blocks=case.blocks, name="Rosenbrock",
+        case.fun,
+        case.gradient,
+        case.x0,
+        blocks=case.blocks,
+        name="Rosenbrock",
         hessian_vector=case.hessian_vector,
-    )  # fmt: skip
+    )
     text = capsys.readouterr().out
     assert text == str(report) + "\n"
     for part in ("Rosenbrock", "E0", "E1", "E2", "slope", "first", "rest", "Hessian", "verdict"):
@@ -221,8 +229,9 @@ def test_taylor_test_stands_alone():
     )
     # the direction's length does not count, but for the last bits of the norm it is divided by
     np.testing.assert_allclose(scaled.h, report.h, rtol=tol.VERIFY_LENGTH)
-    for mine, other in zip((scaled.e0, scaled.e1, scaled.e2), (report.e0, report.e1, report.e2),
-                           strict=True):  # fmt: skip
+    for mine, other in zip(
+        (scaled.e0, scaled.e1, scaled.e2), (report.e0, report.e1, report.e2), strict=True
+    ):
         np.testing.assert_allclose(
             mine, other, rtol=tol.VERIFY_LENGTH, atol=tol.VERIFY_LENGTH_ROUNDING
         )
@@ -232,6 +241,9 @@ def test_taylor_test_stands_alone():
     assert scaled.slope2 == pytest.approx(report.slope2, rel=tol.VERIFY_SLOPES_AGREE)
     assert not taylor_test(case.fun, lambda x: 1.001 * case.gradient(x), case.x0, v)
     assert not taylor_test(
-        case.fun, case.gradient, case.x0, v,
+        case.fun,
+        case.gradient,
+        case.x0,
+        v,
         hessian_vector=lambda x, v: 1.01 * case.hessian_vector(x, v),
-    )  # fmt: skip
+    )

@@ -118,9 +118,11 @@ def test_noise_is_measured(level):
         measured.append(
             noise_level(
                 lambda x, r=rng: np.sum(np.exp(x)) + level * r.standard_normal(),
-                np.array([0.3, -0.2]), np.exp([0.3, -0.2]), rng,
+                np.array([0.3, -0.2]),
+                np.exp([0.3, -0.2]),
+                rng,
             )
-        )  # fmt: skip
+        )
     assert level / 2 < np.median(measured) < 2 * level
     assert min(measured) > level / 5
 

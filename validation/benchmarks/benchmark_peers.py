@@ -39,9 +39,15 @@ def measure(threads: int, pin: bool, args: Any, dims: list[int]) -> Any:
     env["XLA_FLAGS"] = " ".join(flags).strip()
     env["JAX_PLATFORMS"] = "cpu"
     common_options = [
-        "--threads", str(threads), "--rounds", str(args.rounds), "--seconds", str(args.seconds),
-        "--only", *args.only,
-    ]  # fmt: skip
+        "--threads",
+        str(threads),
+        "--rounds",
+        str(args.rounds),
+        "--seconds",
+        str(args.seconds),
+        "--only",
+        *args.only,
+    ]
     files = [args.out / f"measured_{threads}_threads{end}.json" for end in ("", "_games")]
     scripts = {"interleaved": ["--dims", *map(str, dims)], "peers_game": []}
     print(f"{threads} thread{'s' * (threads > 1)}:", flush=True)
@@ -93,8 +99,16 @@ def print_results(found: Any) -> None:
     """A table a workload, codes from fast to slow."""
     gemm, tanh = found["gemm_flops_per_second"] / 1e9, found["tanhs_per_second"] / 1e6
     print(f"\n{found['threads']} thread(s): DGEMM {gemm:.1f} GFLOP/s, tanh {tanh:.0f} M/s")
-    columns = ("code", "median ms", "quartiles ms", "best ms", "processor ms", "of the two JAX",
-               "of refode", "of floor")  # fmt: skip
+    columns = (
+        "code",
+        "median ms",
+        "quartiles ms",
+        "best ms",
+        "processor ms",
+        "of the two JAX",
+        "of refode",
+        "of floor",
+    )
     for result in found["results"]:
         times, w = result["times"], result["workload"]
         names = two_jax(result)
@@ -103,10 +117,18 @@ def print_results(found: Any) -> None:
         rows = [("floor", f"{bound:.2f}", "", "", "", "", f"{bound / mine:.2f}", "1.00")]
         for name, t in sorted(times.items(), key=lambda item: item[1]["median"]):
             m = t["median"]
-            rows.append((
-                name, f"{m:.2f}", f"{t['low']:.2f} - {t['high']:.2f}", f"{t['best']:.2f}",
-                f"{t['processor']:.2f}", f"{m / two:.2f}", f"{m / mine:.2f}", f"{m / bound:.2f}",
-            ))  # fmt: skip
+            rows.append(
+                (
+                    name,
+                    f"{m:.2f}",
+                    f"{t['low']:.2f} - {t['high']:.2f}",
+                    f"{t['best']:.2f}",
+                    f"{t['processor']:.2f}",
+                    f"{m / two:.2f}",
+                    f"{m / mine:.2f}",
+                    f"{m / bound:.2f}",
+                )
+            )
         weights = "one weight set a step" if w["piecewise"] else "constant weights"
         title = (
             f"{w['name']}: d={w['d']}, k={w['k']}, {w['n_samples']} samples, {w['n_steps']} steps "

@@ -45,12 +45,20 @@ def bars(report: common.Report, found: Any) -> None:
         bound = benchmark_peers.floor(found, result)
         axis.axvline(bound, color=common.RED, ls="--", lw=1.3)
         axis.annotate(
-            f"floor {_number(bound)} ms", (bound, len(result["times"]) - 0.4), (4, 0),
-            textcoords="offset points", color=common.RED, va="bottom", fontsize=9.5,
-        )  # fmt: skip
+            f"floor {_number(bound)} ms",
+            (bound, len(result["times"]) - 0.4),
+            (4, 0),
+            textcoords="offset points",
+            color=common.RED,
+            va="bottom",
+            fontsize=9.5,
+        )
         w = result["workload"]
-        axis.set_title(f"{w['name']}: d={w['d']}, k={w['k']}, {w['n_samples']} samples, "
-                       f"{_threads(found['threads'])}", loc="left")  # fmt: skip
+        axis.set_title(
+            f"{w['name']}: d={w['d']}, k={w['k']}, {w['n_samples']} samples, "
+            f"{_threads(found['threads'])}",
+            loc="left",
+        )
     figure.tight_layout(w_pad=2.5)
     report.figure(figure, "benchmark_peers")
     plt.close(figure)
@@ -67,13 +75,21 @@ def _bars_of(axis: Any, result: Any) -> None:
         spread = None if cut else [[t["median"] - t["low"]], [t["high"] - t["median"]]]
         length = min(t["median"], 0.62 * edge) if cut else t["median"]
         colour = _colour(name, benchmark_peers.two_jax(result))
-        axis.barh(i, length, xerr=spread, color=colour, height=0.7, capsize=2.5,
-                  error_kw={"elinewidth": 1.0, "ecolor": "#333333"})  # fmt: skip
+        axis.barh(
+            i,
+            length,
+            xerr=spread,
+            color=colour,
+            height=0.7,
+            capsize=2.5,
+            error_kw={"elinewidth": 1.0, "ecolor": "#333333"},
+        )
         factor = "" if name == "refode" else f" ({t['median'] / mine:.1f}x)"
         note = ("\u2192 " if cut else "") + f"{_number(t['median'])} ms{factor}"
         start = length if cut else min(t["high"], 0.7 * edge)
-        axis.annotate(note, (start, i), (4, 0), textcoords="offset points", va="center",
-                      fontsize=9.5)  # fmt: skip
+        axis.annotate(
+            note, (start, i), (4, 0), textcoords="offset points", va="center", fontsize=9.5
+        )
     axis.set_yticks(range(len(times)), [name for name, _ in times])
     axis.set_xlim(0, edge)
     axis.set_ylim(-0.6, len(times) + 0.1)

@@ -70,27 +70,41 @@ def over_dimension(report: common.Report, quick: bool) -> dict[str, Any]:
     c, error = line([dims[i] for i in large], [seconds[i] for i in large])
     found["line"] = {"coefficients": c.tolist(), "error": error}
     rows = [
-        (f"{d}", *(f"{1e3 * found[q]['seconds'][i]:.2f}" for q in ("lowrank", "symmetric")),
-         f"{1e3 * (c[0] + c[1] * d):.2f}" if d > WIDTH else "",
-         f"{1e9 * seconds[i] / (n_samples * d):.1f}")
+        (
+            f"{d}",
+            *(f"{1e3 * found[q]['seconds'][i]:.2f}" for q in ("lowrank", "symmetric")),
+            f"{1e3 * (c[0] + c[1] * d):.2f}" if d > WIDTH else "",
+            f"{1e9 * seconds[i] / (n_samples * d):.1f}",
+        )
         for i, d in enumerate(dims)
-    ]  # fmt: skip
-    columns = ("d", "low rank, best ms", "symmetric, best ms", "line c0 + c1 d, ms",
-               "low rank, ns a sample and dimension")  # fmt: skip
+    ]
+    columns = (
+        "d",
+        "low rank, best ms",
+        "symmetric, best ms",
+        "line c0 + c1 d, ms",
+        "low rank, ns a sample and dimension",
+    )
     common.print_table(f"Time over the dimension, {n_samples} samples", columns, rows)
     for q in ("lowrank", "symmetric"):
         print(f"{q}: slope of the last three in doubly logarithmic scale {found[q]['slope']:.2f}")
     report.at_most(f"low rank: distance from a straight line in d > {WIDTH}", error, LINE)
-    report.at_least("low rank: c1 d at d=200 of the line's time there",
-                    float(200 * c[1] / (c[0] + 200 * c[1])), 0.5)  # fmt: skip
+    report.at_least(
+        "low rank: c1 d at d=200 of the line's time there",
+        float(200 * c[1] / (c[0] + 200 * c[1])),
+        0.5,
+    )
     report.at_most("low rank: slope in d, last three", found["lowrank"]["slope"], 1.1)
     return found
 
 
 def over_samples(report: common.Report, quick: bool) -> dict[str, Any]:
     """Times over the number of samples at d = 2 and d = 50, both checked."""
-    counts = [1_024, 4_096, 8_192, 16_384] if quick else [
-        1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536]  # fmt: skip
+    counts = (
+        [1_024, 4_096, 8_192, 16_384]
+        if quick
+        else [1_024, 2_048, 4_096, 8_192, 16_384, 32_768, 65_536]
+    )
     found: dict[str, Any] = {"sizes": counts}
     for d in (2, 50):
         seconds = times([(d, n, "symmetric") for n in counts], 8)
@@ -119,22 +133,46 @@ def draw(report: common.Report, found: dict[str, Any]) -> None:
             name = (
                 "quadratic part of rank 10" if q == "lowrank" else "full symmetric quadratic part"
             )
-            left.loglog(d, 1e3 * np.array(over[q]["seconds"]), color=colour, marker=marker,
-                        ls="none", label=name)  # fmt: skip
+            left.loglog(
+                d,
+                1e3 * np.array(over[q]["seconds"]),
+                color=colour,
+                marker=marker,
+                ls="none",
+                label=name,
+            )
         c0, c1 = over["line"]["coefficients"]
         shown = np.geomspace(WIDTH + 1, d[-1], 50)
-        left.loglog(shown, 1e3 * (c0 + c1 * shown), color=common.RED, ls="--", lw=1.2,
-                    label="line c0 + c1 d, fitted")  # fmt: skip
+        left.loglog(
+            shown,
+            1e3 * (c0 + c1 * shown),
+            color=common.RED,
+            ls="--",
+            lw=1.2,
+            label="line c0 + c1 d, fitted",
+        )
         left.set_xlabel("dimension d, dimensionless")
         left.set_title(f"Time over d, {over['n_samples']} samples", loc="left")
         over = found["samples"]
         n = np.array(over["sizes"])
         for key, colour, marker in (("d=2", common.BLUE, "o"), ("d=50", common.ORANGE, "s")):
             seconds = 1e3 * np.array(over[key]["seconds"])
-            right.loglog(n, seconds, color=colour, marker=marker, ls="none",
-                         label=f"{key}: last slope {over[key]['slope']:.2f}")  # fmt: skip
-            right.loglog(n, seconds[-1] * n / n[-1], color=common.RED, ls="--", lw=1.2,
-                         label="slope 1" if key == "d=50" else None)  # fmt: skip
+            right.loglog(
+                n,
+                seconds,
+                color=colour,
+                marker=marker,
+                ls="none",
+                label=f"{key}: last slope {over[key]['slope']:.2f}",
+            )
+            right.loglog(
+                n,
+                seconds[-1] * n / n[-1],
+                color=common.RED,
+                ls="--",
+                lw=1.2,
+                label="slope 1" if key == "d=50" else None,
+            )
         right.set_xlabel("number of samples, dimensionless")
         right.set_title("Time over samples", loc="left")
         for axis, sizes in ((left, [2, 5, 10, 20, 50, 100, 200]), (right, n[::2])):

@@ -43,13 +43,19 @@ def main() -> int:
     parser = common.arguments(__doc__, "gpu")
     parser.epilog = "Exit status: 0 all checks held, 1 one did not, 2 there is no device."
     parser.add_argument(
-        "--samples", type=int, default=100_000, metavar="N",
+        "--samples",
+        type=int,
+        default=100_000,
+        metavar="N",
         help="of the large workloads, default %(default)s; parity's largest has ten times as many",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--sections", type=_sections, default=SECTIONS, metavar="LIST",
+        "--sections",
+        type=_sections,
+        default=SECTIONS,
+        metavar="LIST",
         help=f"some of {','.join(SECTIONS)}, or {SMALL}: parity and bits with tiny sizes",
-    )  # fmt: skip
+    )
     args = parser.parse_args()
     if args.samples < 10:
         parser.error(f"argument --samples: got {args.samples}, wanted at least 10")
@@ -143,14 +149,17 @@ def describe() -> dict[str, Any]:
     memory = cuda.current_context().get_memory_info()
     name = one.name.decode() if isinstance(one.name, bytes) else str(one.name)
     return {
-        "name": name, "devices": len(cuda.gpus),
+        "name": name,
+        "devices": len(cuda.gpus),
         "compute_capability": ".".join(map(str, one.compute_capability)),
-        "memory_bytes": int(memory.total), "free_bytes": int(memory.free),
+        "memory_bytes": int(memory.total),
+        "free_bytes": int(memory.free),
         "multiprocessors": int(one.MULTIPROCESSOR_COUNT),
         "cuda_of_driver": _asked(lambda: _version(_driver_version())),
         "cuda_of_runtime": _asked(lambda: _version(cuda.runtime.get_version())),
-        "numba_cuda": _asked(_numba_cuda), "nvidia_smi": _nvidia_smi(),
-    }  # fmt: skip
+        "numba_cuda": _asked(_numba_cuda),
+        "nvidia_smi": _nvidia_smi(),
+    }
 
 
 def _driver_version() -> Any:
@@ -201,9 +210,19 @@ def sanitizer(report: common.Report, tool: str) -> dict[str, Any]:
         print(f"sanitizer: compute-sanitizer is not on PATH, so no {tool}")
         return {"tool": tool, "missing": "compute-sanitizer is not on PATH"}
     command = [
-        program, "--tool", tool, "--error-exitcode", str(SANITIZER_ERROR), sys.executable,
-        "-m", "validation.benchmarks.gpu", "--sections", SMALL, "--out", str(report.out / tool),
-    ]  # fmt: skip
+        program,
+        "--tool",
+        tool,
+        "--error-exitcode",
+        str(SANITIZER_ERROR),
+        sys.executable,
+        "-m",
+        "validation.benchmarks.gpu",
+        "--sections",
+        SMALL,
+        "--out",
+        str(report.out / tool),
+    ]
     print(f"sanitizer: {tool}, on tiny cases ...", flush=True)
     log, result = report.out / f"{tool}.log", report.out / tool / "gpu.json"
     result.unlink(missing_ok=True)  # an earlier run's would say that this one came to its end
@@ -225,8 +244,12 @@ def sanitizer(report: common.Report, tool: str) -> dict[str, Any]:
     # a tool that saw no kernel says nothing: its run must have left results, and a summary
     ran = result.exists() and bool(lines)
     report.at_least(f"{tool}: run to its end, with a summary", float(ran), 1.0)
-    return {"tool": tool, "status": status, "summary": summary,
-            "seconds": time.perf_counter() - start}  # fmt: skip
+    return {
+        "tool": tool,
+        "status": status,
+        "summary": summary,
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def finite(data: Any) -> Any:

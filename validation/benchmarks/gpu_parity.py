@@ -35,8 +35,16 @@ class Limits(NamedTuple):
     schemes: tuple[str, ...]
 
 
-FULL = Limits(3, (256, 1024), (64, 256), (12, 48), (64, 48), (300, 3000), 6,
-              ("euler", "heun", "rk4", "rk4_38", "dopri5"))  # fmt: skip
+FULL = Limits(
+    3,
+    (256, 1024),
+    (64, 256),
+    (12, 48),
+    (64, 48),
+    (300, 3000),
+    6,
+    ("euler", "heun", "rk4", "rk4_38", "dopri5"),
+)
 QUICK = FULL._replace(cases=1, samples=(100, 500))
 TINY = Limits(1, (3, 5), (3, 4), (2, 4), (3, 4), (5, 6), 2, ("euler", "heun"))
 
@@ -97,14 +105,20 @@ def _field(rng: Any, limits: Limits, name: str, trace: bool) -> Any:
 def _ode(rng: Any, limits: Limits, field: Any, basis: Any) -> Any:
     J = int(rng.integers(2, 4))
     drawn = (
-        bases.Constant(), bases.PiecewiseConstant(J), bases.PiecewiseLinear(J), bases.Legendre(J),
+        bases.Constant(),
+        bases.PiecewiseConstant(J),
+        bases.PiecewiseLinear(J),
+        bases.Legendre(J),
         bases.BSpline(4),
-    )[rng.integers(5)]  # fmt: skip
+    )[rng.integers(5)]
     return refode.NeuralODE(
-        field, str(rng.choice(limits.schemes)), int(rng.integers(1, limits.steps + 1)),
-        (0.1, 1.1) if rng.integers(2) else (0.8, -0.1), drawn if basis is None else basis,
+        field,
+        str(rng.choice(limits.schemes)),
+        int(rng.integers(1, limits.steps + 1)),
+        (0.1, 1.1) if rng.integers(2) else (0.8, -0.1),
+        drawn if basis is None else basis,
         memory=str(rng.choice(["store", "steps"])),
-    )  # fmt: skip
+    )
 
 
 def _label(ode: Any, n: int) -> str:
@@ -133,8 +147,12 @@ def _supervised(rng: Any, limits: Limits, field: Any, basis: Any = None) -> Pari
     m = {"logistic": 1, "softmax": 3}.get(loss, 2) if readout else 1
     augment = int(rng.integers(2)) if field.dim > 1 else 0
     how: dict[str, Any] = {
-        "loss": loss, "n_outputs": m, "augment": augment, "readout": readout, "tikhonov": 0.01,
-    }  # fmt: skip
+        "loss": loss,
+        "n_outputs": m,
+        "augment": augment,
+        "readout": readout,
+        "tikhonov": 0.01,
+    }
     here = refode.Supervised(ode, **how)
     x = rng.standard_normal((n, here.n_inputs))
     if loss == "regression":
@@ -142,10 +160,13 @@ def _supervised(rng: Any, limits: Limits, field: Any, basis: Any = None) -> Pari
     else:
         y = rng.integers(2 if loss == "logistic" else m, size=n)
     return ParityCase(
-        "supervised", f"{loss}: {_label(ode, n)}", here,
+        "supervised",
+        f"{loss}: {_label(ode, n)}",
+        here,
         lambda dtype: refode.Supervised(ode, **how, device="cuda", dtype=dtype),
-        _weights(rng, here, field), (x, y),
-    )  # fmt: skip
+        _weights(rng, here, field),
+        (x, y),
+    )
 
 
 def _flow(rng: Any, limits: Limits, field: Any, basis: Any = None) -> ParityCase:
@@ -164,8 +185,9 @@ def _game(rng: Any, limits: Limits, make: Callable[..., Any]) -> ParityCase:
     game, n = make(rng, d), _samples(rng, limits)
     potential = fields.Potential(d, m, quadratic=("lowrank", "symmetric")[rng.integers(2)])
     how: dict[str, Any] = {
-        "scheme": str(rng.choice(limits.schemes)), "n_steps": min(limits.steps - 1, 2),
-    }  # fmt: skip
+        "scheme": str(rng.choice(limits.schemes)),
+        "n_steps": min(limits.steps - 1, 2),
+    }
     if game.alpha > 0.0:
         how |= {"hjb": 0.4, "hjb_terminal": 0.3, "hjb_norm": "squared"}
     here = refode.MeanFieldGame(potential, game, **how)
@@ -215,9 +237,9 @@ def forward(problem: Any) -> Callable[..., Array]:
 
 def error(got: list[Array], wanted: list[Array]) -> float:
     """Largest difference, each array's relative to its largest entry; a NaN stays."""
-    return float(np.max([
-        np.abs(a - b).max() / np.abs(b).max() for a, b in zip(got, wanted, strict=True)
-    ]))  # fmt: skip
+    return float(
+        np.max([np.abs(a - b).max() / np.abs(b).max() for a, b in zip(got, wanted, strict=True)])
+    )
 
 
 def parity(report: common.Report, quick: bool, n_large: int, tiny: bool) -> dict[str, Any]:
@@ -242,8 +264,14 @@ def parity(report: common.Report, quick: bool, n_large: int, tiny: bool) -> dict
                 except Exception as reason:  # the other cases are still worth knowing
                     print(f"  FAILED {what}: {type(reason).__name__}: {reason}")
                     found = float("nan")
-                row = {"kind": case.kind, "mode": mode, "dtype": dtype, "error": found,
-                       "seconds": time.perf_counter() - start, "case": case.label}  # fmt: skip
+                row = {
+                    "kind": case.kind,
+                    "mode": mode,
+                    "dtype": dtype,
+                    "error": found,
+                    "seconds": time.perf_counter() - start,
+                    "case": case.label,
+                }
                 rows.append(row)
                 print(f"  {mode:6} {dtype} {found:.1e} {case.kind} {case.label}", flush=True)
     for line in left_out:
@@ -251,8 +279,11 @@ def parity(report: common.Report, quick: bool, n_large: int, tiny: bool) -> dict
     for kind in ("supervised", "flow", "game"):
         for dtype, bound in TOLERANCE.items():
             for mode in MODES:
-                errors = [r["error"] for r in rows
-                          if (r["kind"], r["dtype"], r["mode"]) == (kind, dtype, mode)]  # fmt: skip
+                errors = [
+                    r["error"]
+                    for r in rows
+                    if (r["kind"], r["dtype"], r["mode"]) == (kind, dtype, mode)
+                ]
                 worst = float(np.max(errors)) if errors else float("nan")
                 report.at_most(f"{kind}, {mode}, {dtype}: {len(errors)} cases", worst, bound)
     single = [r["error"] for r in rows if r["dtype"] == "float32"]
@@ -285,8 +316,12 @@ def many_samples(report: common.Report, n: int) -> list[dict[str, Any]]:
         for how in ({}, {"slice": n // 3 + 1}):
             with refode.cuda.settings(mode=mode, **how):
                 answers.append(_answers(there, c.theta, data))
-        row = {"mode": mode, "n": n, "error": error(answers[0], wanted),
-               "sliced": error(answers[1], answers[0])}  # fmt: skip
+        row = {
+            "mode": mode,
+            "n": n,
+            "error": error(answers[0], wanted),
+            "sliced": error(answers[1], answers[0]),
+        }
         found.append(row)
         name, bound = f"S1, {n:,} samples, {mode}", TOLERANCE["float64"]
         report.at_most(f"{name}: beside the CPU", row["error"], bound)
@@ -322,10 +357,20 @@ def bits(report: common.Report, quick: bool, tiny: bool) -> list[dict[str, Any]]
             for how in ways:
                 with refode.cuda.settings(mode=mode, **how):
                     results.append(_answers(there, case.theta, case.data))
-            differ = sum(int(np.count_nonzero(a.view(np.int64) != b.view(np.int64)))
-                         for r in results for a, b in zip(r, first, strict=True))  # fmt: skip
-            found.append({"kind": case.kind, "mode": mode, "case": case.label,
-                          "repetitions": len(results), "differ": differ})  # fmt: skip
+            differ = sum(
+                int(np.count_nonzero(a.view(np.int64) != b.view(np.int64)))
+                for r in results
+                for a, b in zip(r, first, strict=True)
+            )
+            found.append(
+                {
+                    "kind": case.kind,
+                    "mode": mode,
+                    "case": case.label,
+                    "repetitions": len(results),
+                    "differ": differ,
+                }
+            )
     for mode in MODES:
         chosen = [r for r in found if r["mode"] == mode]
         total = sum(r["repetitions"] for r in chosen)

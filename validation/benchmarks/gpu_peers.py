@@ -106,8 +106,9 @@ def _jax_makers(c: peers.PeerCase, prototype: bool) -> dict[str, Callable[[], pe
         return made
     return {
         f"jax.jit {loop}, rows {rows}": lambda loop=loop, rows=rows: peers.jax_peer(c, loop, rows)
-        for rows in (True, False) for loop in loops
-    }  # fmt: skip
+        for rows in (True, False)
+        for loop in loops
+    }
 
 
 def eager_flow(c: peers.PeerCase) -> peers.Peer:
@@ -250,17 +251,24 @@ def _times(calls: dict[str, Callable[[], Any]], rounds: int, seconds: float) -> 
 
 
 def measure(
-    report: common.Report, w: peers.Workload, prototype: bool, rounds: int, seconds: float,
+    report: common.Report,
+    w: peers.Workload,
+    prototype: bool,
+    rounds: int,
+    seconds: float,
     rates: dict[str, float],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Verify all codes on a workload, time them in turns, compare with the device's rates."""
     c = peers.case(w)
     found, missing = others(c, prototype)
     codes = [*refode_peers(c), *found]
     good, errors = verified(report, c, codes, missing)
     worst = max(errors.values(), default=float("nan"))
-    print(f"  {w.name}: {len(good)} codes, largest difference {worst:.1e}"
-          + "".join(f"; {line}" for line in missing), flush=True)  # fmt: skip
+    print(
+        f"  {w.name}: {len(good)} codes, largest difference {worst:.1e}"
+        + "".join(f"; {line}" for line in missing),
+        flush=True,
+    )
     mine = [errors.get(f"refode {mode}", math.nan) for mode in MODES]
     report.at_most(f"{w.name}: both modes beside the CPU", float(np.max(mine)), peers.TOLERANCE)
     times = _times({n: p.call for n, p in good.items()}, rounds, seconds)
@@ -272,12 +280,18 @@ def measure(
             "of_bandwidth": moved / (1e-3 * t["median"]) / rates["bytes_per_second"],
         }
         for name, t in medians.items()
-    }  # fmt: skip
+    }
     return {
-        "workload": w._asdict(), "flops": w.flops, "bytes": moved, "errors": errors,
-        "missing": missing, "times": medians, "fractions": fractions,
-        "auto": f"refode {automatic(c.problem)}", "prototype": prototype,
-    }  # fmt: skip
+        "workload": w._asdict(),
+        "flops": w.flops,
+        "bytes": moved,
+        "errors": errors,
+        "missing": missing,
+        "times": medians,
+        "fractions": fractions,
+        "auto": f"refode {automatic(c.problem)}",
+        "prototype": prototype,
+    }
 
 
 def ratio(result: Any, names: tuple[str, ...] = TWO_JAX) -> float:
@@ -295,9 +309,7 @@ def speed(
     results = []
     for w in (peers.S1, peers.S2, peers.C1, peers.C2):
         for prototype in (True, False):
-            sized = w if prototype else w._replace(
-                name=f"{w.name}, {n_large:,}", n_samples=n_large
-            )  # fmt: skip
+            sized = w if prototype else w._replace(name=f"{w.name}, {n_large:,}", n_samples=n_large)
             result = measure(report, sized, prototype, rounds, seconds, rates)
             results.append(result)
             print_result(result)
@@ -315,18 +327,27 @@ def print_result(result: Any) -> None:
     mine = result["times"].get(result["auto"], {}).get("median", math.nan)
     for name, t in sorted(result["times"].items(), key=lambda item: item[1]["median"]):
         fraction = result["fractions"][name]
-        rows.append((
-            name + (" (auto)" if name == result["auto"] else ""), f"{t['median']:.3g}",
-            f"{t['low']:.3g} - {t['high']:.3g}", f"{t['median'] / mine:.2f}",
-            f"{100 * fraction['of_rate']:.1f}", f"{100 * fraction['of_bandwidth']:.1f}",
-        ))  # fmt: skip
-    title = (f"{w['name']}: d={w['d']}, k={w['k']}, {w['n_samples']:,} samples, {w['n_steps']} "
-             f"steps of RK4, {w['loss']}")  # fmt: skip
+        rows.append(
+            (
+                name + (" (auto)" if name == result["auto"] else ""),
+                f"{t['median']:.3g}",
+                f"{t['low']:.3g} - {t['high']:.3g}",
+                f"{t['median'] / mine:.2f}",
+                f"{100 * fraction['of_rate']:.1f}",
+                f"{100 * fraction['of_bandwidth']:.1f}",
+            )
+        )
+    title = (
+        f"{w['name']}: d={w['d']}, k={w['k']}, {w['n_samples']:,} samples, {w['n_steps']} "
+        f"steps of RK4, {w['loss']}"
+    )
     columns = ("code", "median ms", "quartiles ms", "of refode", "% of f64 rate", "% of bandwidth")
     common.print_table(title, columns, rows)
     both = [result["times"].get(f"refode {mode}", {}).get("median", math.nan) for mode in MODES]
-    print(f"{w['name']}: {'tiles' if both[0] <= both[1] else 'staged'} are faster, staged/tile = "
-          f"{both[1] / both[0]:.2f}")  # fmt: skip
+    print(
+        f"{w['name']}: {'tiles' if both[0] <= both[1] else 'staged'} are faster, staged/tile = "
+        f"{both[1] / both[0]:.2f}"
+    )
 
 
 # --- tiles or launches -----------------------------------------------------------------------
@@ -366,11 +387,18 @@ def crossover(report: common.Report, quick: bool) -> dict[str, Any]:
                 print(f"  {name}, d={d}, width {width}, {n} samples: {_line(error)}")
                 del calls[name]
         times = _times(calls, 3 if quick else 6, 0.1)
-        medians = [interleaved.summary(times[f"refode {mode}"])["median"]
-                   if f"refode {mode}" in times else math.nan for mode in MODES]  # fmt: skip
+        medians = [
+            interleaved.summary(times[f"refode {mode}"])["median"]
+            if f"refode {mode}" in times
+            else math.nan
+            for mode in MODES
+        ]
         points.append(Point(d, width, n, *medians))
-        print(f"  d={d}, width {width}, {n} samples: tile {medians[0]:.3g} ms, "
-              f"staged {medians[1]:.3g} ms", flush=True)  # fmt: skip
+        print(
+            f"  d={d}, width {width}, {n} samples: tile {medians[0]:.3g} ms, "
+            f"staged {medians[1]:.3g} ms",
+            flush=True,
+        )
     wide, now = best(points), excess(points, widths_.WIDE)
     better = "out of reach: tiles always" if math.isinf(wide) else f"{wide:.0f}"
     print(
@@ -379,6 +407,9 @@ def crossover(report: common.Report, quick: bool) -> dict[str, Any]:
     )
     report.at_most("mode='auto' over the faster mode, geometric mean", now, 1.1, "times")
     return {
-        "points": [p._asdict() for p in points], "wide": widths_.WIDE, "excess": now,
-        "suggested": wide, "suggested_excess": excess(points, wide),
-    }  # fmt: skip
+        "points": [p._asdict() for p in points],
+        "wide": widths_.WIDE,
+        "excess": now,
+        "suggested": wide,
+        "suggested_excess": excess(points, wide),
+    }

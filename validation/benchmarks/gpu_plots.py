@@ -57,23 +57,44 @@ def _bars(axis: Any, result: Any) -> None:
         cut = value > 0.75 * edge
         length = 0.75 * edge if cut else value
         spread = None if cut else [[value - low], [min(high, edge) - value]]
-        axis.barh(i, length, xerr=spread, color=_colour(name, result["auto"]), height=0.7,
-                  capsize=2.5, error_kw={"elinewidth": 1.0, "ecolor": "#333333"})  # fmt: skip
+        axis.barh(
+            i,
+            length,
+            xerr=spread,
+            color=_colour(name, result["auto"]),
+            height=0.7,
+            capsize=2.5,
+            error_kw={"elinewidth": 1.0, "ecolor": "#333333"},
+        )
         note = ("\u2192 " if cut else "") + f"{value:.3g} ({_milliseconds(t['median'])})"
         start = length if cut else min(high, 0.75 * edge)
-        axis.annotate(note, (start, i), (4, 0), textcoords="offset points", va="center",
-                      fontsize=9.5, bbox={"fc": "white", "ec": "none", "pad": 0.6})  # fmt: skip
+        axis.annotate(
+            note,
+            (start, i),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9.5,
+            bbox={"fc": "white", "ec": "none", "pad": 0.6},
+        )
     axis.axvline(target, color=common.RED, ls="--", lw=1.3)
-    axis.annotate(f"wanted of orange: {target:g}", (target, len(codes) - 0.45), (4, 0),
-                  textcoords="offset points", color=common.RED, va="bottom",
-                  fontsize=9.5)  # fmt: skip
+    axis.annotate(
+        f"wanted of orange: {target:g}",
+        (target, len(codes) - 0.45),
+        (4, 0),
+        textcoords="offset points",
+        color=common.RED,
+        va="bottom",
+        fontsize=9.5,
+    )
     axis.set_yticks(range(len(codes)), [n + " *" * (n == result["auto"]) for n, _ in codes])
     axis.set_xlim(0, edge)
     axis.set_ylim(-0.6, len(codes) + 0.25)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel("time over refode's (*: mode='auto'); median, quartiles")
-    axis.set_title(f"{w['name'].split(',')[0]}: d={w['d']}, k={w['k']}, "
-                   f"{w['n_samples']:,} samples", loc="left")  # fmt: skip
+    axis.set_title(
+        f"{w['name'].split(',')[0]}: d={w['d']}, k={w['k']}, {w['n_samples']:,} samples", loc="left"
+    )
 
 
 def _milliseconds(t: float) -> str:
@@ -91,19 +112,30 @@ def over_width(report: common.Report, crossing: Any, device: str) -> None:
     points = crossing["points"]
     dims, sizes = (sorted({p[key] for p in points}) for key in ("d", "n"))
     figure, axes = plt.subplots(
-        len(sizes), len(dims), figsize=(5.2 * len(dims), 3.6 * len(sizes)), squeeze=False,
+        len(sizes),
+        len(dims),
+        figsize=(5.2 * len(dims), 3.6 * len(sizes)),
+        squeeze=False,
         sharex=True,
-    )  # fmt: skip
+    )
     looks = {"tile": (common.BLUE, "o", "-"), "staged": (common.ORANGE, "s", "--")}
     for row, n in enumerate(sizes):
         for column, d in enumerate(dims):
             axis = axes[row][column]
-            chosen = sorted((p for p in points if (p["d"], p["n"]) == (d, n)),
-                            key=lambda p: p["width"])  # fmt: skip
+            chosen = sorted(
+                (p for p in points if (p["d"], p["n"]) == (d, n)), key=lambda p: p["width"]
+            )
             widths = [p["width"] for p in chosen]
             for mode, (colour, marker, line) in looks.items():
-                axis.plot(widths, [p[mode] for p in chosen], color=colour, marker=marker, ls=line,
-                          ms=5, label={"tile": "tiles"}.get(mode, mode))  # fmt: skip
+                axis.plot(
+                    widths,
+                    [p[mode] for p in chosen],
+                    color=colour,
+                    marker=marker,
+                    ls=line,
+                    ms=5,
+                    label={"tile": "tiles"}.get(mode, mode),
+                )
             axis.set_xscale("log", base=2)
             axis.set_yscale("log")
             _thresholds(axis, crossing, d, widths)
@@ -127,13 +159,22 @@ def over_width(report: common.Report, crossing: Any, device: str) -> None:
 def _thresholds(axis: Any, crossing: Any, d: int, widths: list[int]) -> None:
     """Where ``mode="auto"`` changes over, and where it should by what was measured."""
     suggested = crossing["suggested"]
-    drawn = [("WIDE", crossing["wide"], common.GREY, 0.02),
-             ("measured", suggested, common.GREEN, 0.12)]  # fmt: skip
+    drawn = [
+        ("WIDE", crossing["wide"], common.GREY, 0.02),
+        ("measured", suggested, common.GREEN, 0.12),
+    ]
     for name, wide, colour, height in drawn:
         if not math.isfinite(wide) or not widths[0] <= wide / d <= widths[-1]:
             continue
         axis.axvline(wide / d, color=colour, ls=":", lw=1.5)
         right = wide / d > widths[len(widths) // 2]
-        axis.annotate(name, (wide / d, height), (-3 if right else 3, 0), color=colour,
-                      xycoords=("data", "axes fraction"), textcoords="offset points",
-                      ha="right" if right else "left", fontsize=9.5)  # fmt: skip
+        axis.annotate(
+            name,
+            (wide / d, height),
+            (-3 if right else 3, 0),
+            color=colour,
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=9.5,
+        )

@@ -28,9 +28,11 @@ def measured(n: int) -> dict[str, Any]:
         if name not in products:
             print(f"float64 product, {name}: not installed, or sees no GPU")
     return {
-        "n": n, "products": products, "flops_per_second": max(products.values()),
+        "n": n,
+        "products": products,
+        "flops_per_second": max(products.values()),
         "bytes_per_second": _copy_rate(),
-    }  # fmt: skip
+    }
 
 
 def _best(call: Callable[[], Any], repeats: int = 5) -> float:

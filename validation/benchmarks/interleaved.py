@@ -60,9 +60,13 @@ def summary(times: list[tuple[float, float]]) -> dict[str, float]:
     wall, processor = np.transpose(times)
     low, median, high = np.percentile(wall, [25, 50, 75])
     return {
-        "median": median, "low": low, "high": high, "best": wall.min(), "calls": len(wall),
+        "median": median,
+        "low": low,
+        "high": high,
+        "best": wall.min(),
+        "calls": len(wall),
         "processor": float(np.median(processor)),
-    }  # fmt: skip
+    }
 
 
 def gemm_rate(n: int, repeats: int) -> float:
@@ -100,14 +104,21 @@ def against_peers(w: peers.Workload, rounds: int, seconds: float) -> dict[str, A
     c = peers.case(w)
     found, missing = peers.peers(c)
     errors = peers.agreement(c, found)
-    print(f"  {w.name}: {len(found)} codes agree with refode to {max(errors.values()):.1e}"
-          + "".join(f"; {line}" for line in missing), flush=True)  # fmt: skip
+    print(
+        f"  {w.name}: {len(found)} codes agree with refode to {max(errors.values()):.1e}"
+        + "".join(f"; {line}" for line in missing),
+        flush=True,
+    )
     codes = [peers.refode_peer(c), *found]
     times = in_turns({p.name: p.call for p in codes}, rounds, seconds)
     return {
-        "workload": w._asdict(), "flops": w.flops, "tanhs": w.tanhs, "errors": errors,
-        "missing": missing, "times": {name: summary(t) for name, t in times.items()},
-    }  # fmt: skip
+        "workload": w._asdict(),
+        "flops": w.flops,
+        "tanhs": w.tanhs,
+        "errors": errors,
+        "missing": missing,
+        "times": {name: summary(t) for name, t in times.items()},
+    }
 
 
 def main() -> None:
@@ -132,10 +143,13 @@ def main() -> None:
     rates.append((gemm_rate(n_gemm, 5), tanh_rate(args.threads, 5)))
     gemm, tanh = (max(r) for r in zip(*rates, strict=True))
     found = {
-        "threads": args.threads, "gemm_flops_per_second": gemm, "tanhs_per_second": tanh,
+        "threads": args.threads,
+        "gemm_flops_per_second": gemm,
+        "tanhs_per_second": tanh,
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
-        "machine": machine(), "results": results,
-    }  # fmt: skip
+        "machine": machine(),
+        "results": results,
+    }
     args.file.write_text(json.dumps(found, indent=1))
 
 

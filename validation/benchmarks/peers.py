@@ -242,9 +242,16 @@ def diffrax_peer(c: PeerCase) -> Peer:
     def value(p: Any, x: Any, y: Any) -> Any:
         scaled = p | {"W1": h * p["W1"], "b1": h * p["b1"]}
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(f), RK4(), 0.0, float(w.n_steps), 1.0, x, scaled,
-            adjoint=diffrax.RecursiveCheckpointAdjoint(), max_steps=w.n_steps + 1,
-        )  # fmt: skip
+            diffrax.ODETerm(f),
+            RK4(),
+            0.0,
+            float(w.n_steps),
+            1.0,
+            x,
+            scaled,
+            adjoint=diffrax.RecursiveCheckpointAdjoint(),
+            max_steps=w.n_steps + 1,
+        )
         return loss(solution.ys[-1], p, y)
 
     return _jax_call(c, "diffrax", jax.jit(jax.value_and_grad(value)))

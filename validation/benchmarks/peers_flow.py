@@ -94,10 +94,11 @@ def diffrax_flow(c: PeerCase) -> Peer:
         """Not among diffrax's own."""
 
         tableau = diffrax.ButcherTableau(
-            c=np.array([0.5, 0.5, 1.0]), b_sol=np.array([1.0, 2.0, 2.0, 1.0]) / 6.0,
+            c=np.array([0.5, 0.5, 1.0]),
+            b_sol=np.array([1.0, 2.0, 2.0, 1.0]) / 6.0,
             b_error=np.zeros(4),
             a_lower=(np.array([0.5]), np.array([0.0, 0.5]), np.array([0.0, 0.0, 1.0])),
-        )  # fmt: skip
+        )
         interpolation_cls = diffrax.ThirdOrderHermitePolynomialInterpolation.from_k
 
         def order(self, terms: Any) -> int:
@@ -112,9 +113,16 @@ def diffrax_flow(c: PeerCase) -> Peer:
     def value(p: Any, x: Any, _: Any) -> Any:
         zero = jnp.zeros(len(x))
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(rhs), RK4(), 1.0, 0.0, -1.0 / w.n_steps, (x, zero, zero), p,
-            adjoint=diffrax.RecursiveCheckpointAdjoint(), max_steps=w.n_steps + 1,
-        )  # fmt: skip
+            diffrax.ODETerm(rhs),
+            RK4(),
+            1.0,
+            0.0,
+            -1.0 / w.n_steps,
+            (x, zero, zero),
+            p,
+            adjoint=diffrax.RecursiveCheckpointAdjoint(),
+            max_steps=w.n_steps + 1,
+        )
         return _loss(w, *(a[-1] for a in solution.ys))
 
     return _jax_call(c, "diffrax, trace by autodiff", jax.jit(jax.value_and_grad(value)))

@@ -113,9 +113,14 @@ def jax_peer(c: GamePeerCase, form: str, loop: str = "unrolled", n_blocks: int =
 
     w = c.workload
     game = jg.JaxGame(
-        None, jg.Mixture([1.0], [np.zeros(w.d)], [VARIANCE * np.eye(w.d)]), alpha=2.0,
-        terminal=5.0, hjb=3.0, hjb_terminal=3.0, n_steps=w.n_steps,
-    )  # fmt: skip
+        None,
+        jg.Mixture([1.0], [np.zeros(w.d)], [VARIANCE * np.eye(w.d)]),
+        alpha=2.0,
+        terminal=5.0,
+        hjb=3.0,
+        hjb_terminal=3.0,
+        n_steps=w.n_steps,
+    )
     value = jg.objective(game, jg.closed_form(jg.Net(w.d, w.k, 2, True), form), loop)
     both = jax.jit(jg.in_blocks(value, n_blocks))
     log_rho = c.problem.game.initial.log_density(c.x)
@@ -170,23 +175,32 @@ def against_peers(w: Workload, rounds: int, seconds: float) -> dict[str, Any]:
     found, missing = found_peers(c)
     errors = agreement(c, found)
     worst = max(errors.values(), default=0.0)
-    print(f"  {w.name}: {len(found)} codes agree with refode to {worst:.1e}"
-          + "".join(f"; {line}" for line in missing), flush=True)  # fmt: skip
+    print(
+        f"  {w.name}: {len(found)} codes agree with refode to {worst:.1e}"
+        + "".join(f"; {line}" for line in missing),
+        flush=True,
+    )
     calls: dict[str, Callable[[], Any]] = {p.name: p.call for p in (refode_peer(c), *found)}
     times = interleaved.in_turns(calls, rounds, seconds)
     return {
-        "workload": w._asdict(), "flops": w.flops, "tanhs": w.tanhs, "pairs": w.pairs,
-        "errors": errors, "missing": missing,
+        "workload": w._asdict(),
+        "flops": w.flops,
+        "tanhs": w.tanhs,
+        "pairs": w.pairs,
+        "errors": errors,
+        "missing": missing,
         "times": {name: interleaved.summary(t) for name, t in times.items()},
-    }  # fmt: skip
+    }
 
 
 def rates(threads: int, quick: bool) -> tuple[float, float, float]:
     """Flops, tanhs, and tanhs with log cosh, a second."""
     n = 1024 if quick else 2048
     return (
-        interleaved.gemm_rate(n, 5), interleaved.tanh_rate(threads, 5), pair_rate(threads, 5),
-    )  # fmt: skip
+        interleaved.gemm_rate(n, 5),
+        interleaved.tanh_rate(threads, 5),
+        pair_rate(threads, 5),
+    )
 
 
 def main() -> None:

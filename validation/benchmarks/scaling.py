@@ -131,18 +131,30 @@ def draw(report: common.Report, found: dict[str, Any]) -> None:
             colour, marker = looks[code]
             label = "refode" if code == "refode" else "jax.jit, unrolled"
             rises = [max(r["rise"], 0.1) for r in runs]
-            axes[0].loglog([r["n_samples"] for r in runs], rises, color=colour, marker=marker,
-                           label=label)  # fmt: skip
+            axes[0].loglog(
+                [r["n_samples"] for r in runs], rises, color=colour, marker=marker, label=label
+            )
         runs = found["memory"]["refode"]
-        axes[0].loglog([r["n_samples"] for r in runs], [r["data"] for r in runs], color=common.GREY,
-                       ls=":", label="the data themselves")  # fmt: skip
+        axes[0].loglog(
+            [r["n_samples"] for r in runs],
+            [r["data"] for r in runs],
+            color=common.GREY,
+            ls=":",
+            label="the data themselves",
+        )
         axes[0].set_ylabel("rise of the peak memory, MiB")
         axes[0].set_title("Memory of one gradient", loc="left")
         axes[0].legend()
         for axis, what in zip(axes[1:], ("samples", "steps"), strict=True):
             sizes, seconds = found[what]["sizes"], found[what]["seconds"]
-            axis.loglog(sizes, 1e3 * np.array(seconds), color=common.BLUE, marker="o", ls="none",
-                        label="measured (best)")  # fmt: skip
+            axis.loglog(
+                sizes,
+                1e3 * np.array(seconds),
+                color=common.BLUE,
+                marker="o",
+                ls="none",
+                label="measured (best)",
+            )
             line = 1e3 * seconds[-1] * np.array(sizes) / sizes[-1]
             axis.loglog(sizes, line, color=common.RED, ls="--", lw=1.2, label="slope 1")
             axis.minorticks_off()
@@ -163,8 +175,11 @@ def measure_memory(report: common.Report, quick: bool) -> dict[str, Any]:
     """The first panel's numbers, its table and its check."""
     from validation.benchmarks import peers
 
-    counts = [1_000, 10_000, 100_000] if quick else [1_000, 3_000, 10_000, 30_000, 100_000, 300_000,
-                                                     1_000_000]  # fmt: skip
+    counts = (
+        [1_000, 10_000, 100_000]
+        if quick
+        else [1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000]
+    )
     repeats = 1 if quick else 3
     found = {"refode": [memory("refode", n, repeats) for n in counts]}
     if peers.have("jax"):
@@ -180,15 +195,20 @@ def measure_memory(report: common.Report, quick: bool) -> dict[str, Any]:
     middle, last = found["refode"][1 if quick else 2], found["refode"][-1]
     report.at_most(
         f"memory: rise at {last['n_samples']} less rise at {middle['n_samples']} samples, "
-        "in units of the data", (last["rise"] - middle["rise"]) / last["data"], FLAT,
-    )  # fmt: skip
+        "in units of the data",
+        (last["rise"] - middle["rise"]) / last["data"],
+        FLAT,
+    )
     return found
 
 
 def measure_time(report: common.Report, quick: bool) -> dict[str, Any]:
     """The other panels' numbers, tables and checks."""
-    counts = [1_000, 4_000, 16_000, 32_000] if quick else [1_000, 4_000, 16_000, 64_000, 128_000,
-                                                           256_000]  # fmt: skip
+    counts = (
+        [1_000, 4_000, 16_000, 32_000]
+        if quick
+        else [1_000, 4_000, 16_000, 64_000, 128_000, 256_000]
+    )
     steps = [2, 8, 256, 512, 1024] if quick else [1, 4, 16, 64, 256, 512, 1024]
     rounds = 3 if quick else 10
     found = {}

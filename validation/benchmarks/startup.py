@@ -60,18 +60,22 @@ BINARY, REAL = "rng.integers(0, 2, 1000)", "rng.standard_normal(1000)"
 SMALL = {
     "field": "refode.fields.Shallow(dim=3, width=32)",
     "basis": "refode.bases.PiecewiseConstant(10)",
-    "loss": "logistic", "m": 1, "y": BINARY,
-}  # fmt: skip
+    "loss": "logistic",
+    "m": 1,
+    "y": BINARY,
+}
 MODELS: dict[str, dict[str, Any]] = {
     "Shallow, d=3": SMALL,
     "Shallow, d=64": {
         "field": "refode.fields.Shallow(dim=64, width=256)",
         "basis": "refode.bases.Constant()",
-        "loss": "regression", "m": 1, "y": REAL,
+        "loss": "regression",
+        "m": 1,
+        "y": REAL,
     },
     "MLP, d=3, two hidden layers": SMALL | {"field": "refode.fields.MLP(dim=3, widths=(32, 32))"},
     "Hamiltonian, d=4": SMALL | {"field": "refode.fields.Hamiltonian(dim=4)"},
-}  # fmt: skip
+}
 
 
 def fresh_process(body: str, cache: str) -> dict[str, Any]:
@@ -91,8 +95,9 @@ def main() -> int:
     parser.add_argument("--against", type=Path, metavar="DIR", help="an older checkout")
     for piece, what in PIECES.items():
         parser.add_argument(f"--{piece}", action="store_true", help=f"with --against: {what}")
-    parser.add_argument("--caches", type=Path, metavar="DIR",
-                        help="with --kernels: where compiled kernels are kept")  # fmt: skip
+    parser.add_argument(
+        "--caches", type=Path, metavar="DIR", help="with --kernels: where compiled kernels are kept"
+    )
     args = parser.parse_args()
     if args.against is None and any(getattr(args, piece) for piece in (*PIECES, "caches")):
         parser.error("--against: missing, wanted with the pieces of a comparison")
@@ -118,19 +123,33 @@ def main() -> int:
         found["gradients"][name] = {"fresh": first, "next": later}
         typical = statistics.median(r["gradient"] for r in later)
         processor = statistics.median(r["processor"] for r in later)
-        rows.append((
-            name, f"{first['gradient']:.2f}", f"{first['processor']:.2f}",
-            f"{typical:.3f}", f"{processor:.3f}", f"{max(r['gradient'] for r in later):.3f}",
-        ))  # fmt: skip
+        rows.append(
+            (
+                name,
+                f"{first['gradient']:.2f}",
+                f"{first['processor']:.2f}",
+                f"{typical:.3f}",
+                f"{processor:.3f}",
+                f"{max(r['gradient'] for r in later):.3f}",
+            )
+        )
         report.at_most(f"{name}: first gradient, fresh install", first["gradient"], FRESH, "s")
         report.at_most(f"{name}: first gradient, next process (median)", typical, NEXT, "s")
-    columns = ("first gradient of", "fresh install, s", "processor, s", "next process, s",
-               "processor, s", "largest, s")  # fmt: skip
+    columns = (
+        "first gradient of",
+        "fresh install, s",
+        "processor, s",
+        "next process, s",
+        "processor, s",
+        "largest, s",
+    )
     common.print_table("Seconds from the end of the import", columns, rows)
     typical = statistics.median(found["import"])
     loaded = ", ".join(runs[0]["loaded"]) or "none"
-    print(f"import refode: median {typical:.3f} s, largest {max(found['import']):.3f} s; "
-          f"loads {loaded} of numba, scipy, matplotlib, rich")  # fmt: skip
+    print(
+        f"import refode: median {typical:.3f} s, largest {max(found['import']):.3f} s; "
+        f"loads {loaded} of numba, scipy, matplotlib, rich"
+    )
     report.at_most("import refode (median)", typical, IMPORT, "s")
     report.json("startup.json", found)
     return report.finish()

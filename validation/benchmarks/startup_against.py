@@ -27,9 +27,12 @@ from typing import Any, NamedTuple
 from validation import common
 
 UNSET = (
-    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "NUMBA_DISABLE_JIT", "PYTHONDONTWRITEBYTECODE",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+    "NUMBA_DISABLE_JIT",
+    "PYTHONDONTWRITEBYTECODE",
     "REFODE_CACHE_DIR",
-)  # fmt: skip
+)
 REPRODUCE, GAME, OTHERS, TESTS = 0.4, 1.0 / 3.0, 0.5, 0.5  # of the older checkout's seconds
 SECOND, SECOND_GAME = 3.0, 8.0  # seconds
 SLOWER, ERRORS = 1.05, 2.0  # of a warm start, and standard errors besides
@@ -60,8 +63,11 @@ problem = refode.Supervised(ode, loss="{loss}")
 y = rng.integers(0, 2, 1000) if "{loss}" == "logistic" else rng.standard_normal(1000)
 problem.value_and_gradient(problem.initial(seed=0), rng.standard_normal((1000, ode.dim)), y)
 """
-SMALL = {"field": "refode.fields.Shallow(3, 32)", "basis": "PiecewiseConstant(10)",
-         "loss": "logistic"}  # fmt: skip
+SMALL = {
+    "field": "refode.fields.Shallow(3, 32)",
+    "basis": "PiecewiseConstant(10)",
+    "loss": "logistic",
+}
 FLOW = """
 ode = refode.NeuralODE(refode.fields.Shallow(2, 64), scheme="rk4", n_steps=8)
 flow = refode.ContinuousNormalizingFlow(ode, transport=0.1)
@@ -78,15 +84,16 @@ problem.value_and_gradient(problem.initial(seed=0), initial.sample(2304, seed=0)
 STEPS = {
     "supervised": SUPERVISED.format(**SMALL),
     "supervised, d=64": SUPERVISED.format(
-        field="refode.fields.Shallow(64, 256)", basis="Constant()", loss="regression"),
+        field="refode.fields.Shallow(64, 256)", basis="Constant()", loss="regression"
+    ),
     "flow": FLOW,
     "game": TRANSPORT,
-    "another field (MLP)": SUPERVISED.format(
-        **SMALL | {"field": "refode.fields.MLP(3, (32, 32))"}),
+    "another field (MLP)": SUPERVISED.format(**SMALL | {"field": "refode.fields.MLP(3, (32, 32))"}),
     "another field (shallow, d=8)": SUPERVISED.format(
-        **SMALL | {"field": "refode.fields.Shallow(8, 32)"}),
+        **SMALL | {"field": "refode.fields.Shallow(8, 32)"}
+    ),
     "another loss": SUPERVISED.format(**SMALL | {"loss": "regression"}),
-}  # fmt: skip
+}
 FIRST = {"supervised": OTHERS, "supervised, d=64": OTHERS, "flow": OTHERS, "game": GAME}
 THEN = [
     ("supervised", "another field (MLP)", SECOND),
@@ -116,8 +123,9 @@ def environment(tree: Path, cache: str) -> dict[str, str]:
 def charged(command: list[str], tree: Path, cache: str, cwd: str) -> tuple[Any, float, float]:
     """Run to completion; the finished process, processor and wall seconds."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(command, env=environment(tree, cache), cwd=cwd, capture_output=True,
-                          text=True)  # fmt: skip
+    done = subprocess.run(
+        command, env=environment(tree, cache), cwd=cwd, capture_output=True, text=True
+    )
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return done, spent, wall
@@ -129,8 +137,9 @@ def process(tree: Path, cache: str, *names: str) -> Cost:
     What its children, or its end, were charged for after the last step counts as the last
     step's.
     """
-    lines = ["".join(f"    {line}\n" for line in STEPS[name].strip().splitlines())
-             for name in names]  # fmt: skip
+    lines = [
+        "".join(f"    {line}\n" for line in STEPS[name].strip().splitlines()) for name in names
+    ]
     program = PROGRAM.format(steps="".join(STEP.format(body=body) for body in lines))
     with tempfile.TemporaryDirectory() as empty:
         done, spent, wall = charged([sys.executable, "-c", program], tree, cache, empty)
@@ -171,9 +180,14 @@ class Measures:
             for who in (OLDER, NEWER) if i % 2 == 0 else (NEWER, OLDER):
                 costs[who].append(measure(who))
         self.found[what] = {who: [c._asdict() for c in found] for who, found in costs.items()}
-        print(f"  {what}: " + ", ".join(
-            f"{who} {statistics.median(c.processor for c in found):.2f} s"
-            for who, found in costs.items()), flush=True)  # fmt: skip
+        print(
+            f"  {what}: "
+            + ", ".join(
+                f"{who} {statistics.median(c.processor for c in found):.2f} s"
+                for who, found in costs.items()
+            ),
+            flush=True,
+        )
         return costs
 
     def add(self, what: str, costs: Any, part: int | None = None) -> tuple[float, float]:
@@ -183,8 +197,15 @@ class Measures:
             for who in (OLDER, NEWER)
         )
         walls = [statistics.median(c.wall for c in costs[who]) for who in (OLDER, NEWER)]
-        self.rows.append((what, f"{old:.2f}", f"{new:.2f}", f"{new / old:.3f}" if old else "-",
-                          *(f"{w:.2f}" for w in walls)))  # fmt: skip
+        self.rows.append(
+            (
+                what,
+                f"{old:.2f}",
+                f"{new:.2f}",
+                f"{new / old:.3f}" if old else "-",
+                *(f"{w:.2f}" for w in walls),
+            )
+        )
         return old, new
 
     # --- pieces ------------------------------------------------------------------------
@@ -243,12 +264,14 @@ class Measures:
             for names in ((), *((name,) for name in NEXT)):
                 what = f"next process, {names[0]}" if names else "import refode"
                 costs = self.in_turns(
-                    what, lambda who, names=names: process(self.trees[who], cache[who], *names),
+                    what,
+                    lambda who, names=names: process(self.trees[who], cache[who], *names),
                     rounds,
-                )  # fmt: skip
+                )
                 old, new = self.add(what, costs)
-                spread = math.hypot(*(relative_error([c.processor for c in costs[who]])
-                                      for who in costs))  # fmt: skip
+                spread = math.hypot(
+                    *(relative_error([c.processor for c in costs[who]]) for who in costs)
+                )
                 self.report.at_most(f"{what}: of the older's", new / old, SLOWER + ERRORS * spread)
 
     def reproduce(self) -> None:
@@ -258,8 +281,16 @@ class Measures:
 
         def measure(who: str) -> Cost:
             with cache_like() as cache, tempfile.TemporaryDirectory() as out:
-                command = [sys.executable, "-m", "refode", "reproduce", "figure1", "realdata",
-                           "--out", out]  # fmt: skip
+                command = [
+                    sys.executable,
+                    "-m",
+                    "refode",
+                    "reproduce",
+                    "figure1",
+                    "realdata",
+                    "--out",
+                    out,
+                ]
                 done, spent, wall = charged(command, self.trees[who], cache, out)
             if done.returncode:
                 raise RuntimeError(f"reproduce failed with {who}:\n{done.stdout}{done.stderr}")
@@ -275,8 +306,16 @@ class Measures:
         def measure(who: str) -> Cost:
             tree = self.trees[who]
             with cache_like() as cache:
-                command = [sys.executable, "-m", "pytest", "-q", "-n", "2",
-                           "-p", "no:cacheprovider"]  # fmt: skip
+                command = [
+                    sys.executable,
+                    "-m",
+                    "pytest",
+                    "-q",
+                    "-n",
+                    "2",
+                    "-p",
+                    "no:cacheprovider",
+                ]
                 done, spent, wall = charged(command, tree, cache, str(tree))
             last = (done.stdout.splitlines() or [done.stderr])[-1]
             print(f"  {who}: {last}", flush=True)
@@ -289,8 +328,14 @@ class Measures:
 
     def table(self) -> None:
         """All rows so far."""
-        columns = ("user and system seconds, medians", OLDER, NEWER, "ratio", f"wall, {OLDER}",
-                   f"wall, {NEWER}")  # fmt: skip
+        columns = (
+            "user and system seconds, medians",
+            OLDER,
+            NEWER,
+            "ratio",
+            f"wall, {OLDER}",
+            f"wall, {NEWER}",
+        )
         common.print_table("Two checkouts in turns", columns, self.rows)
 
 
@@ -302,18 +347,23 @@ def relative_error(seconds: list[float]) -> float:
 
 def machine() -> str:
     """The processor's name, and the kernels that BLAS chooses on it by itself."""
-    code = ("import numpy, scipy.linalg, threadpoolctl as t; print(', '.join(sorted({"
-            "i['internal_api'] + ' ' + str(i.get('architecture')) for i in t.threadpool_info()"
-            " if i['user_api'] == 'blas'})))")  # fmt: skip
+    code = (
+        "import numpy, scipy.linalg, threadpoolctl as t; print(', '.join(sorted({"
+        "i['internal_api'] + ' ' + str(i.get('architecture')) for i in t.threadpool_info()"
+        " if i['user_api'] == 'blas'})))"
+    )
     env = {k: v for k, v in os.environ.items() if k not in UNSET}
     blas = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     return f"{common.machine()['processor']}, {common.usable_cores()} cores, {blas.stdout.strip()}"
 
 
 PIECES = {
-    "first": Measures.first, "second": Measures.second, "next": Measures.next_process,
-    "reproduce": Measures.reproduce, "tests": Measures.tests,
-}  # fmt: skip
+    "first": Measures.first,
+    "second": Measures.second,
+    "next": Measures.next_process,
+    "reproduce": Measures.reproduce,
+    "tests": Measures.tests,
+}
 
 
 def compare(args: Any, report: Any) -> int:

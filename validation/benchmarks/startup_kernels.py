@@ -138,15 +138,29 @@ def compare(trees: dict[str, Path], report: Any, rounds: int, caches: Path | Non
             low, ratio, high = statistics.quantiles(walls, n=4)
             processor = statistics.median(r["processor"] for r in measured)
             times = [statistics.median(r[who] for r in measured) for who in ("older", "newer")]
-            rows.append((name, *(f"{t:.3f}" for t in times), f"{ratio:.4f}",
-                         f"{low:.3f} to {high:.3f}", f"{processor:.4f}",
-                         "same bits" if same else f"{distance:.0e}"))  # fmt: skip
+            rows.append(
+                (
+                    name,
+                    *(f"{t:.3f}" for t in times),
+                    f"{ratio:.4f}",
+                    f"{low:.3f} to {high:.3f}",
+                    f"{processor:.4f}",
+                    "same bits" if same else f"{distance:.0e}",
+                )
+            )
             print(f"  {name}: {ratio:.4f}", flush=True)
             found[name] = {"rounds": measured, "distance": distance, "same bits": same}
             report.at_most(f"{name}: newer over older, median of {rounds} rounds", ratio, SLOWER)
             report.at_most(f"{name}: values and gradients differ by", distance, AGREE)
-    columns = ("value and gradient", "older, ms", "newer, ms", "ratio", "quartiles",
-               "processor's ratio", "differ by")  # fmt: skip
+    columns = (
+        "value and gradient",
+        "older, ms",
+        "newer, ms",
+        "ratio",
+        "quartiles",
+        "processor's ratio",
+        "differ by",
+    )
     common.print_table("Kernels of two checkouts in turns", columns, rows)
     return found
 
@@ -172,8 +186,13 @@ def in_turns(old: Worker, new: Worker, name: str, rounds: int) -> list[dict[str,
         wall, processor = (
             {who: min(t[i] for t in ts) for who, ts in times.items()} for i in (0, 1)
         )
-        found.append(wall | {"wall": wall["newer"] / wall["older"],
-                             "processor": processor["newer"] / processor["older"]})  # fmt: skip
+        found.append(
+            wall
+            | {
+                "wall": wall["newer"] / wall["older"],
+                "processor": processor["newer"] / processor["older"],
+            }
+        )
     return found
 
 

@@ -15,9 +15,12 @@ import refode
 
 N_SAMPLES, N_STEPS, T_SPAN = 20, 6, (0.3, 1.5)
 BASES = (
-    ("Constant", 1), ("PiecewiseConstant", 3), ("PiecewiseLinear", 4), ("Legendre", 3),
+    ("Constant", 1),
+    ("PiecewiseConstant", 3),
+    ("PiecewiseLinear", 4),
+    ("Legendre", 3),
     ("BSpline", 5),
-)  # fmt: skip
+)
 
 
 class FlowCase(NamedTuple):
@@ -53,8 +56,11 @@ class FlowCase(NamedTuple):
         extras += ["t"] if self.field.time else []
         extras += [f"alpha {self.transport}"] if self.transport else []
         extras += [n for n in ("tikhonov", "smoothness") if getattr(self, n)]
-        parts = [f"{self.kind} d={self.field.dim}", self.scheme,
-                 f"{self.basis[0]}({self.basis[1]})"]  # fmt: skip
+        parts = [
+            f"{self.kind} d={self.field.dim}",
+            self.scheme,
+            f"{self.basis[0]}({self.basis[1]})",
+        ]
         return ", ".join(parts + [e for e in extras if e])
 
 
@@ -62,8 +68,9 @@ def cases(quick: bool) -> list[FlowCase]:
     """All flows, the controls at the end; the quick ones need few kernels."""
     f = refode.fields
     shallow = FlowCase(f.Shallow(3, 8), ("shallow",))
-    chosen = [shallow._replace(scheme=s, basis=b) for s in ("rk4", "dopri5", "euler")
-              for b in BASES]  # fmt: skip
+    chosen = [
+        shallow._replace(scheme=s, basis=b) for s in ("rk4", "dopri5", "euler") for b in BASES
+    ]
     if quick:
         chosen = chosen[::4]
     linear = ("PiecewiseLinear", 4)

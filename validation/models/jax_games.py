@@ -275,9 +275,13 @@ def slopes(game: JaxGame, derivatives: Derivatives, p: Weights, t: Any, state: A
 
 
 def solve(
-    game: JaxGame, derivatives: Derivatives, p: Weights, start: Any, t_span: tuple[float, float],
+    game: JaxGame,
+    derivatives: Derivatives,
+    p: Weights,
+    start: Any,
+    t_span: tuple[float, float],
     loop: str = "unrolled",
-) -> Any:  # fmt: skip
+) -> Any:
     """The state at the far end of t_span; ``loop`` "unrolled" or "scan"."""
     A, b, c = jax_models.TABLEAUS[game.scheme]
     h = (t_span[1] - t_span[0]) / game.n_steps
@@ -286,9 +290,7 @@ def solve(
         used = [(w, k_j) for w, k_j in zip(weights, k, strict=False) if w]
         if not used:
             return state
-        return tuple(
-            y + h * sum(w * k_j[n] for w, k_j in used) for n, y in enumerate(state)
-        )  # fmt: skip
+        return tuple(y + h * sum(w * k_j[n] for w, k_j in used) for n, y in enumerate(state))
 
     def step(state: Any, n: Any) -> Any:
         k: list[Any] = []
@@ -306,23 +308,33 @@ def solve(
 
 
 def terms(
-    game: JaxGame, derivatives: Derivatives, p: Weights, x: Any, log_rho: Any, y: Any = None,
+    game: JaxGame,
+    derivatives: Derivatives,
+    p: Weights,
+    x: Any,
+    log_rho: Any,
+    y: Any = None,
     loop: str = "unrolled",
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The weighted terms of (25); x (d, N), log_rho (N,) its log-density, y (d, M)."""
     zero = jnp.zeros_like(log_rho)
     end = solve(game, derivatives, p, (x, log_rho, zero, zero, zero), game.t_span, loop)
     Z, log_rho, L, F, R = end
-    found = {"L": jnp.mean(L) if game.alpha else 0.0, "F": jnp.mean(F),
-             "hjb": game.hjb * jnp.mean(R) if game.hjb else 0.0, "hjb_terminal": 0.0}  # fmt: skip
+    found = {
+        "L": jnp.mean(L) if game.alpha else 0.0,
+        "F": jnp.mean(F),
+        "hjb": game.hjb * jnp.mean(R) if game.hjb else 0.0,
+        "hjb_terminal": 0.0,
+    }
     beta = game.terminal
     if not game.cross or game.hjb_terminal:
         log_target = game.target.log_density(Z)
     if game.cross:
         zero = jnp.zeros(y.shape[1])
         w, q = solve(game, derivatives, p, (y, *[zero] * 4), game.t_span[::-1], loop)[:2]
-        found["G"] = beta * jnp.mean(game.sign("inverse's divergence") * q
-                                     - game.initial.log_density(w))  # fmt: skip
+        found["G"] = beta * jnp.mean(
+            game.sign("inverse's divergence") * q - game.initial.log_density(w)
+        )
     else:
         found["G"] = beta * jnp.mean(log_rho - log_target)
     if game.hjb_terminal:

@@ -173,9 +173,14 @@ class Solver:
     """Equal steps of a scheme over t_span, weights theta(t) = sum_j p_j(s) theta_j."""
 
     def __init__(
-        self, field: Field, scheme: str, n_steps: int, t_span: tuple[float, float], basis: str,
+        self,
+        field: Field,
+        scheme: str,
+        n_steps: int,
+        t_span: tuple[float, float],
+        basis: str,
         n_coefficients: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.field, self.scheme, self.n_steps = field, scheme, n_steps
         self.t0, self.h = t_span[0], (t_span[1] - t_span[0]) / n_steps
         self.basis, self.J = basis, n_coefficients

@@ -16,8 +16,18 @@ from validation.mutants.mutant import Mutant
 from validation.mutants.trial import GradientCheck, Result, control, examine, named, started
 from validation.mutants.worker import Examiners
 
-__all__ = ["GradientCheck", "Mutant", "Result", "adapter", "catalogue", "control", "examine",
-           "named", "started", "suite"]
+__all__ = [
+    "GradientCheck",
+    "Mutant",
+    "Result",
+    "adapter",
+    "catalogue",
+    "control",
+    "examine",
+    "named",
+    "started",
+    "suite",
+]
 
 
 def suite(

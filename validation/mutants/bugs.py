@@ -13,10 +13,13 @@ MUTANTS: tuple[Mutant, ...] = (*SOLVERS, *TIME, *FIELD, *PROBLEMS, *GAMES)
 
 #: No bug: the same numbers but for rounding, to show that a mutant can survive.
 EQUIVALENT = Mutant(
-    "equivalent", "k/2 (x - q) (x - q) multiplied in another order", "costs.energies",
+    "equivalent",
+    "k/2 (x - q) (x - q) multiplied in another order",
+    "costs.energies",
     "            out[s] += 0.5 * Q.k * (Z[i, s] - q) * (Z[i, s] - q)\n",
-    "            out[s] += (Z[i, s] - q) * (Z[i, s] - q) * Q.k * 0.5\n", (),
-)  # fmt: skip
+    "            out[s] += (Z[i, s] - q) * (Z[i, s] - q) * Q.k * 0.5\n",
+    (),
+)
 
 
 def catalogue() -> dict[str, Mutant]:

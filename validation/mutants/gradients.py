@@ -62,10 +62,14 @@ def examined(kernels: Any, name: str, hessian: bool) -> dict[str, Any]:
     makers = {"ode": _ode, "supervised": _problem, "flow": _problem, "game": _problem}
     objective = makers[case["problem"]["type"]](kernels, case, given)
     report = check_gradient(
-        objective.value, objective.gradient, objective.x0, blocks=objective.blocks,
+        objective.value,
+        objective.gradient,
+        objective.x0,
+        blocks=objective.blocks,
         hessian_vector=objective.hessian_vector if hessian else None,
-        n_directions=DIRECTIONS, print_table=False,
-    )  # fmt: skip
+        n_directions=DIRECTIONS,
+        print_table=False,
+    )
     error, doubt = _by_hessian(objective) if hessian else _by_differences(objective)
     power = report.smallest_detectable_any
     if report.gradient_norm == 0.0 and report.directions:  # an error relative to it has no size
@@ -141,8 +145,14 @@ def _by_differences(objective: Objective) -> tuple[float, float]:
     x, g = objective.x0, objective.gradient(objective.x0)
     truth, doubt = np.empty(x.size), np.empty(x.size)
     for i, e in enumerate(np.eye(x.size)):
-        truth[i], doubt[i] = extrapolated(lambda h, e=e: (  # type: ignore[misc]
-            objective.value(x + h * e) - objective.value(x - h * e)) / (2.0 * h))  # fmt: skip
+        truth[i], doubt[i] = extrapolated(
+            lambda h, e=e: (
+                (  # type: ignore[misc]
+                    objective.value(x + h * e) - objective.value(x - h * e)
+                )
+                / (2.0 * h)
+            )
+        )
     return _relative(g, truth, doubt)
 
 
@@ -177,6 +187,7 @@ def extrapolated(difference: Callable[[float], Any]) -> tuple[Any, Any]:
     before = row[-1]
     for order in range(1, HALVINGS):
         before = row[-1]
-        row = [(4.0**order * b - a) / (4.0**order - 1.0) for a, b in zip(row, row[1:],
-                                                                        strict=False)]  # fmt: skip
+        row = [
+            (4.0**order * b - a) / (4.0**order - 1.0) for a, b in zip(row, row[1:], strict=False)
+        ]
     return row[-1], np.abs(row[-1] - before)

@@ -19,8 +19,20 @@ from typing import Any
 #: The environment variable that names a mutant to `adapter`.
 VARIABLE = "REFODE_MUTANT"
 #: What is imported anew where a mutant is planted: rooms and modules of the kernels.
-ROOMS = ("machine", "fields", "sweeps", "costs", "games", "ode", "problems", "bases",
-         "densities", "tableaus", "packing", "training")  # fmt: skip
+ROOMS = (
+    "machine",
+    "fields",
+    "sweeps",
+    "costs",
+    "games",
+    "ode",
+    "problems",
+    "bases",
+    "densities",
+    "tableaus",
+    "packing",
+    "training",
+)
 ADAPTER = "refode.reference.kernels"
 
 
@@ -75,9 +87,7 @@ class Mutant:
             name = f"refode.{module}"
             text = found.get(name) or _text(name)
             if (count := text.count(old)) != 1:
-                raise ValueError(
-                    f"old: got {count} occurrences of {old!r} in {module}, wanted one"
-                )
+                raise ValueError(f"old: got {count} occurrences of {old!r} in {module}, wanted one")
             found[name] = text.replace(old, new)
         return found
 

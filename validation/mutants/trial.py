@@ -101,13 +101,18 @@ class Result:
 
 def started(name: str = "") -> Process:
     """A process with the mutant of that name planted, or none where it is empty."""
-    environment = {VARIABLE: name, "NUMBA_DISABLE_JIT": "1", "OMP_NUM_THREADS": "1",
-                   "OPENBLAS_NUM_THREADS": "1"}  # fmt: skip
+    environment = {
+        VARIABLE: name,
+        "NUMBA_DISABLE_JIT": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     return Process("refode.check.mutants:adapter", TIMEOUT, environment)
 
 
-def control(cases: Sequence[str] = ("ode-line", "supervised-states", "flow-one", "game-entropy")
-            ) -> tuple[Outcome, list[GradientCheck]]:  # fmt: skip
+def control(
+    cases: Sequence[str] = ("ode-line", "supervised-states", "flow-one", "game-entropy"),
+) -> tuple[Outcome, list[GradientCheck]]:
     """The kernels as they are: the check of all golden cases, and gradients of some."""
     process = started()
     try:
@@ -125,9 +130,13 @@ def examine(mutant: Mutant, gradients: int = 4) -> Result:
         outcome = _checked(process)
         failing = outcome.failing()
         result = Result(
-            mutant, len(failing), len({row.case for row in failing}), bool(failing),
-            outcome.findings, named(mutant, outcome),
-        )  # fmt: skip
+            mutant,
+            len(failing),
+            len({row.case for row in failing}),
+            bool(failing),
+            outcome.findings,
+            named(mutant, outcome),
+        )
         result.gradients = list(_gradients(process, outcome, gradients))
     finally:
         process.close()

@@ -38,9 +38,11 @@ class Examiners:
             subprocess.Popen(
                 [sys.executable, "-c", f"from {__name__} import main; main()"],
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path, **one},
-            ) for _ in range(count)
-        ]  # fmt: skip
+                stdout=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": path, **one},
+            )
+            for _ in range(count)
+        ]
         self._free: queue.Queue[subprocess.Popen[bytes]] = queue.Queue()
         for process in self._all:
             self._free.put(process)
@@ -97,4 +99,3 @@ def main() -> None:
         except Exception as error:
             message = {"error": f"{type(error).__name__}: {error}"}
         frames.send(out, message)
-

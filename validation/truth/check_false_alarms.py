@@ -28,9 +28,13 @@ COLOURS = dict(zip(EPS, (common.BLUE, common.ORANGE, common.GREEN), strict=True)
 def shares(precision: str, n: int, seed: int) -> tuple[Any, np.ndarray]:
     """The outcome, and every error over what rounding is allowed."""
     outcome = check(
-        f"refode.check.rounded:{precision}", cases=["ode-line"], n_random=n, seed=seed,
-        diagnose=False, progress=_said(precision),
-    )  # fmt: skip
+        f"refode.check.rounded:{precision}",
+        cases=["ode-line"],
+        n_random=n,
+        seed=seed,
+        diagnose=False,
+        progress=_said(precision),
+    )
     rows = compared(outcome.rows)
     return outcome, np.array([r.error / r.tolerance for r in rows])
 
@@ -46,8 +50,13 @@ def _said(precision: str) -> Any:
 def controls(report: common.Report, n: int) -> None:
     """One precision held to the next finer one must fail at once."""
     for coarse, fine in (("float32", "float64"), ("bfloat16", "float32")):
-        outcome = check(f"refode.check.rounded:{coarse}", precision=fine, n_random=n,
-                        cases=["ode-line"], diagnose=False)  # fmt: skip
+        outcome = check(
+            f"refode.check.rounded:{coarse}",
+            precision=fine,
+            n_random=n,
+            cases=["ode-line"],
+            diagnose=False,
+        )
         report.at_least(f"{coarse} held to {fine}: arrays called wrong", len(outcome.failing()), 1)
 
 
@@ -59,11 +68,15 @@ def draw(found: dict[str, np.ndarray], report: common.Report) -> None:
         figure, axes = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
         for precision, values in found.items():
             x = np.sort(values[values > 0.0])
-            axes.loglog(x, 1.0 - np.arange(len(x)) / len(x), color=COLOURS[precision],
-                        label=precision)  # fmt: skip
+            axes.loglog(
+                x, 1.0 - np.arange(len(x)) / len(x), color=COLOURS[precision], label=precision
+            )
         axes.axvline(1.0, color=common.RED, lw=1.0)
-        axes.set(xlabel="error / what rounding is allowed", xlim=(1e-3, 2.0),
-                 ylabel="share of arrays beyond")  # fmt: skip
+        axes.set(
+            xlabel="error / what rounding is allowed",
+            xlim=(1e-3, 2.0),
+            ylabel="share of arrays beyond",
+        )
         axes.legend(loc="lower left")
         report.figure(figure, "check_false_alarms")
 
@@ -80,14 +93,25 @@ def main() -> int:
         found[precision] = values
         cases = len({r.case for r in outcome.rows}) - 1
         wrong = len(outcome.failing())
-        rows.append([precision, str(cases), f"{len(values):,}", str(wrong), f"{values.max():.2f}",
-                     f"{np.quantile(values, 0.999):.2f}", f"{np.median(values):.3f}"])  # fmt: skip
+        rows.append(
+            [
+                precision,
+                str(cases),
+                f"{len(values):,}",
+                str(wrong),
+                f"{values.max():.2f}",
+                f"{np.quantile(values, 0.999):.2f}",
+                f"{np.median(values):.3f}",
+            ]
+        )
         report.at_most(f"{precision}: arrays called wrong in {cases} cases", wrong, 0)
         report.at_least(f"{precision}: cases that were judged", cases, n)
         report.at_least(f"{precision}: largest error over the allowed one", values.max(), 0.05)
-    common.print_table("Errors over what rounding is allowed",
-                       ["precision", "cases", "arrays", "wrong", "largest", "99.9 %", "median"],
-                       rows)  # fmt: skip
+    common.print_table(
+        "Errors over what rounding is allowed",
+        ["precision", "cases", "arrays", "wrong", "largest", "99.9 %", "median"],
+        rows,
+    )
     controls(report, 5)
     draw(found, report)
     report.json("check_false_alarms.json", {"rows": rows, "seed": args.seed})

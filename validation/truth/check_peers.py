@@ -37,11 +37,24 @@ NAMED = 0.9  # share of the wrong arrays that the first finding must explain
 #: JAX compiles every case anew, and diffrax's loops for a long time: some cases of each kind.
 FEW = ("ode-line", "ode-cells-backward", "supervised-states", "flow-one", "game-no-penalty")
 SOME = (
-    "ode-euler-affine", "ode-longer", "ode-cells-backward", "ode-legendre", "ode-bogacki-shampine",
-    "ode-tsit5", "ode-dopri5", "ode-butcher6", "ode-shallow-rk4", "ode-observations", "ode-verlet",
-    "supervised-states", "supervised-softmax", "flow-everything", "flow-hutchinson",
-    "game-no-penalty", "game-transport",
-)  # fmt: skip
+    "ode-euler-affine",
+    "ode-longer",
+    "ode-cells-backward",
+    "ode-legendre",
+    "ode-bogacki-shampine",
+    "ode-tsit5",
+    "ode-dopri5",
+    "ode-butcher6",
+    "ode-shallow-rk4",
+    "ode-observations",
+    "ode-verlet",
+    "supervised-states",
+    "supervised-softmax",
+    "flow-everything",
+    "flow-hutchinson",
+    "game-no-penalty",
+    "game-transport",
+)
 
 
 class Peer(NamedTuple):
@@ -57,8 +70,12 @@ class Peer(NamedTuple):
     def package(self) -> str:
         """What has to be installed."""
         module = self.target.partition(":")[0]
-        return {"torch_plain": "torch", "torch_diffeq": "torchdiffeq", "jax_plain": "jax",
-                "jax_diffrax": "diffrax"}[module]  # fmt: skip
+        return {
+            "torch_plain": "torch",
+            "torch_diffeq": "torchdiffeq",
+            "jax_plain": "jax",
+            "jax_diffrax": "diffrax",
+        }[module]
 
     @property
     def full_target(self) -> str:
@@ -84,14 +101,20 @@ PEERS = (
 
 def summary(peer: Peer, outcome: Outcome) -> dict[str, Any]:
     """Counts, digits and findings of a check."""
-    by_verdict = {v: [r for r in outcome.rows if r.verdict == v]
-                  for v in ("right", "wrong", "invalid", "skipped")}  # fmt: skip
+    by_verdict = {
+        v: [r for r in outcome.rows if r.verdict == v]
+        for v in ("right", "wrong", "invalid", "skipped")
+    }
     failing = {(r.case, r.quantity) for r in outcome.failing()}
     first = outcome.findings[0] if outcome.findings else None
     digits = [r.digits for r in by_verdict["right"] if r.size]
     return {
-        "label": peer.label, "target": peer.full_target, "precision": outcome.precision,
-        "expected": peer.expected, "passed": outcome.passed, "seconds": outcome.seconds,
+        "label": peer.label,
+        "target": peer.full_target,
+        "precision": outcome.precision,
+        "expected": peer.expected,
+        "passed": outcome.passed,
+        "seconds": outcome.seconds,
         "cases": len({r.case for r in outcome.rows if r.verdict != "skipped"}),
         **{verdict: len(rows) for verdict, rows in by_verdict.items()},
         "fewest_digits": min(digits, default=float("nan")),
@@ -99,15 +122,29 @@ def summary(peer: Peer, outcome: Outcome) -> dict[str, Any]:
         "wrong_quantities": sorted({r.name for r in outcome.failing()}),
         "finding": first.key if first else "",
         "explained": len(failing & set(first.explained)) / len(failing) if first else 0.0,
-        "findings": [{"key": f.key, "sentence": f.sentence, "certain": f.certain,
-                      "explained": len(f.explained)} for f in outcome.findings],
-        "quantities": [{"quantity": g.quantity, "right": g.right, "wrong": g.wrong,
-                        "invalid": g.invalid, "skipped": g.skipped,
-                        "digits": g.worst.digits if g.worst else None,
-                        "in": g.worst.case if g.worst else None}
-                       for g in groups(outcome.rows, QUANTITIES)],
+        "findings": [
+            {
+                "key": f.key,
+                "sentence": f.sentence,
+                "certain": f.certain,
+                "explained": len(f.explained),
+            }
+            for f in outcome.findings
+        ],
+        "quantities": [
+            {
+                "quantity": g.quantity,
+                "right": g.right,
+                "wrong": g.wrong,
+                "invalid": g.invalid,
+                "skipped": g.skipped,
+                "digits": g.worst.digits if g.worst else None,
+                "in": g.worst.case if g.worst else None,
+            }
+            for g in groups(outcome.rows, QUANTITIES)
+        ],
         "reasons": sorted({r.reason for r in by_verdict["skipped"]}),
-    }  # fmt: skip
+    }
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
@@ -143,16 +180,23 @@ class Ladder(NamedTuple):
 
 
 LADDERS = (
-    Ladder("torch_diffeq:odeint_adjoint", "torch_plain:float64", "ode-euler-affine", 1,
-           (8, 16, 32, 64)),
+    Ladder(
+        "torch_diffeq:odeint_adjoint", "torch_plain:float64", "ode-euler-affine", 1, (8, 16, 32, 64)
+    ),
     Ladder("torch_diffeq:odeint_adjoint", "torch_plain:float64", "ode-longer", 2, (8, 16, 32, 64)),
-    Ladder("torch_diffeq:odeint_adjoint", "torch_plain:float64", "ode-mlp-sine", 3,
-           (8, 16, 32, 64)),
-    Ladder("torch_diffeq:odeint_adjoint", "torch_plain:float64", "ode-shallow-rk4-38", 4,
-           (4, 8, 16, 32)),
+    Ladder(
+        "torch_diffeq:odeint_adjoint", "torch_plain:float64", "ode-mlp-sine", 3, (8, 16, 32, 64)
+    ),
+    Ladder(
+        "torch_diffeq:odeint_adjoint",
+        "torch_plain:float64",
+        "ode-shallow-rk4-38",
+        4,
+        (4, 8, 16, 32),
+    ),
     Ladder("jax_diffrax:backsolve", "jax_plain:float64", "ode-legendre", 2, (8, 16, 32)),
     Ladder("jax_diffrax:backsolve", "jax_plain:float64", "ode-shallow-rk4", 4, (4, 8, 16)),
-)  # fmt: skip
+)
 
 
 def ladder(of: Ladder) -> dict[str, Any]:
@@ -166,8 +210,14 @@ def ladder(of: Ladder) -> dict[str, Any]:
         vectors = [np.concatenate([np.asarray(g[k]).ravel() for k in want]) for g in (got, want)]
         errors.append(float(np.linalg.norm(vectors[0] - vectors[1]) / np.linalg.norm(vectors[1])))
     rate = float(np.log2(errors[-2] / errors[-1]) / np.log2(of.n_steps[-1] / of.n_steps[-2]))
-    return {"target": of.target, "scheme": scheme.name, "expected": of.rate, "rate": rate,
-            "n_steps": list(of.n_steps), "errors": errors}  # fmt: skip
+    return {
+        "target": of.target,
+        "scheme": scheme.name,
+        "expected": of.rate,
+        "rate": rate,
+        "n_steps": list(of.n_steps),
+        "errors": errors,
+    }
 
 
 def adapter(target: str) -> Any:
@@ -204,11 +254,19 @@ def verify(report: common.Report, found: list[dict[str, Any]]) -> None:
 def table(found: list[dict[str, Any]]) -> None:
     """What each adapter gets."""
     rows = [
-        (s["label"], str(s["cases"]), str(s["right"]), str(s["wrong"]), str(s["skipped"]),
-         f"{s['fewest_digits']:.1f}", ", ".join(s["wrong_quantities"][:3])
-         + (", ..." if len(s["wrong_quantities"]) > 3 else ""), s["finding"])
+        (
+            s["label"],
+            str(s["cases"]),
+            str(s["right"]),
+            str(s["wrong"]),
+            str(s["skipped"]),
+            f"{s['fewest_digits']:.1f}",
+            ", ".join(s["wrong_quantities"][:3])
+            + (", ..." if len(s["wrong_quantities"]) > 3 else ""),
+            s["finding"],
+        )
         for s in found
-    ]  # fmt: skip
+    ]
     columns = ("adapter", "cases", "right", "wrong", "skipped", "digits", "wrong in", "named")
     common.print_table("refode check", columns, rows)
 
@@ -223,13 +281,15 @@ def main() -> int:
     verify(report, found)
     installed = {s["target"].rpartition(".")[2] for s in found}
     slow = "jax" if args.quick else "none"
-    ladders = [ladder(of) for of in LADDERS
-               if of.target in installed and not of.target.startswith(slow)]  # fmt: skip
+    ladders = [
+        ladder(of) for of in LADDERS if of.target in installed and not of.target.startswith(slow)
+    ]
     for r in ladders:
         what = f"{r['target']}, {r['scheme']}: rate of the gradient's error"
         report.within(what, r["rate"], r["expected"], 0.25)
-    report.json("check_peers.json", {"machine": common.machine(), "adapters": found,
-                                     "rates": ladders})  # fmt: skip
+    report.json(
+        "check_peers.json", {"machine": common.machine(), "adapters": found, "rates": ladders}
+    )
     return report.finish()
 
 

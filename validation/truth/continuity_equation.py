@@ -65,9 +65,12 @@ class Model(NamedTuple):
 def model(dim: int) -> Model:
     """A shallow net that reads t, quadratic weights in time, drawn at random."""
     ode = refode.NeuralODE(
-        refode.fields.Shallow(dim, WIDTH, time=True), "fehlberg8", 24, T_SPAN,
+        refode.fields.Shallow(dim, WIDTH, time=True),
+        "fehlberg8",
+        24,
+        T_SPAN,
         refode.bases.Legendre(3),
-    )  # fmt: skip
+    )
     flow = refode.ContinuousNormalizingFlow(ode)
     theta = SIZE * np.random.default_rng(SEEDS[dim]).standard_normal(flow.n_parameters)
     return Model(flow, theta, flow.unpack(theta))
@@ -79,9 +82,7 @@ def model(dim: int) -> Model:
 def velocity(weights: dict[str, Array], x: Array, t: float, component: int) -> Array:
     """One component of f at x (..., d): W1 tanh(W0 (x, t) + b0) + b1, all of them at t."""
     s = (t - T_SPAN[0]) / (T_SPAN[1] - T_SPAN[0])
-    W0, b0, W1, b1 = (
-        legendre.legval(2.0 * s - 1.0, weights[n]) for n in ("W0", "b0", "W1", "b1")
-    )  # fmt: skip
+    W0, b0, W1, b1 = (legendre.legval(2.0 * s - 1.0, weights[n]) for n in ("W0", "b0", "W1", "b1"))
     hidden = np.tanh(x @ W0[:, :-1].T + (t * W0[:, -1] + b0))
     return hidden @ W1[component] + b1[component]
 
@@ -205,13 +206,19 @@ def refine(m: Model, grids: tuple[int, ...]) -> Study:
         cell, before = (2.0 * HALF_SIDE / n) ** m.dim, found
         found, times, n_steps = on_grid(m, n)
         truth = [by_flow(m, n, t) for t in times]
-        rows.append({
-            "n": n, "h": 2.0 * HALF_SIDE / n, "steps": n_steps,
-            "L1": [float(np.abs(a - b).sum() * cell) for a, b in zip(found, truth, strict=True)],
-            "mass": max(abs(float(a.sum()) * cell - 1.0) for a in found),
-            "integral": max(abs(float(b.sum()) * cell - 1.0) for b in truth),
-            "edge": max(largest_at_edge(a) for a in [*found, *truth]),
-        })  # fmt: skip
+        rows.append(
+            {
+                "n": n,
+                "h": 2.0 * HALF_SIDE / n,
+                "steps": n_steps,
+                "L1": [
+                    float(np.abs(a - b).sum() * cell) for a, b in zip(found, truth, strict=True)
+                ],
+                "mass": max(abs(float(a.sum()) * cell - 1.0) for a in found),
+                "integral": max(abs(float(b.sum()) * cell - 1.0) for b in truth),
+                "edge": max(largest_at_edge(a) for a in [*found, *truth]),
+            }
+        )
         print(f"  {' x '.join([str(n)] * m.dim)} cells, {n_steps} steps", flush=True)
     for k in range(PARTS):  # the finest grid has twice as many cells as the one before
         better = (4.0 * coarse(found[k]) - before[k]) / 3.0
@@ -233,13 +240,21 @@ def show(study: Study) -> None:
         f"rho on the grid and by the flow, d = {study.dim}",
         ("cells a side", "h", "steps", *columns, "mass - 1", "integral - 1"),
         [
-            (str(r["n"]), f"{r['h']:.4f}", str(r["steps"]),
-             *(e for k in range(PARTS) for e in (
-                 f"{r['L1'][k]:.2e}", f"{steepness[k][i - 1]:.3f}" if i else "-")),
-             f"{r['mass']:.0e}", f"{r['integral']:.0e}")
+            (
+                str(r["n"]),
+                f"{r['h']:.4f}",
+                str(r["steps"]),
+                *(
+                    e
+                    for k in range(PARTS)
+                    for e in (f"{r['L1'][k]:.2e}", f"{steepness[k][i - 1]:.3f}" if i else "-")
+                ),
+                f"{r['mass']:.0e}",
+                f"{r['integral']:.0e}",
+            )
             for i, r in enumerate(study.rows)
         ],
-    )  # fmt: skip
+    )
 
 
 def judge(report: common.Report, m: Model, study: Study) -> None:
@@ -247,12 +262,20 @@ def judge(report: common.Report, m: Model, study: Study) -> None:
     d, rows = f"d = {study.dim}", study.rows
     for k, t in enumerate(study.times):
         for i, slope in enumerate(slopes(study, k)[-N_JUDGED:]):
-            report.within(f"{d}, t = {t:.1f}: order, refinement {len(rows) - N_JUDGED + i}",
-                          float(slope), ORDER, ORDER_TOLERANCE)  # fmt: skip
-        report.at_most(f"{d}, t = {t:.1f}: L1 difference, finest grid", rows[-1]["L1"][k],
-                       AGREEMENT[study.dim])  # fmt: skip
-        report.at_most(f"{d}, t = {t:.1f}: L1 difference, extrapolated", study.extrapolated[k],
-                       EXTRAPOLATED[study.dim])  # fmt: skip
+            report.within(
+                f"{d}, t = {t:.1f}: order, refinement {len(rows) - N_JUDGED + i}",
+                float(slope),
+                ORDER,
+                ORDER_TOLERANCE,
+            )
+        report.at_most(
+            f"{d}, t = {t:.1f}: L1 difference, finest grid", rows[-1]["L1"][k], AGREEMENT[study.dim]
+        )
+        report.at_most(
+            f"{d}, t = {t:.1f}: L1 difference, extrapolated",
+            study.extrapolated[k],
+            EXTRAPOLATED[study.dim],
+        )
     report.at_most(f"{d}: the grid's mass - 1", max(r["mass"] for r in rows), ROUNDING)
     report.at_most(f"{d}: integral of the flow's density - 1", rows[-1]["integral"], INTEGRAL)
     report.at_most(f"{d}: density at the edge of the box", rows[-1]["edge"], EDGE)
@@ -271,9 +294,13 @@ def main() -> int:
         show(study)
         judge(report, m, study)
         studies.append(study)
-    report.json("continuity_equation.json",
-                [{"dim": s.dim, "times": s.times, "rows": s.rows,
-                  "extrapolated": s.extrapolated} for s in studies])  # fmt: skip
+    report.json(
+        "continuity_equation.json",
+        [
+            {"dim": s.dim, "times": s.times, "rows": s.rows, "extrapolated": s.extrapolated}
+            for s in studies
+        ],
+    )
     report.files += draw(*studies, args.out)
     return report.finish()
 
@@ -295,11 +322,12 @@ def draw(line: Study, plane: Study, out: Path) -> list[Path]:
         (panels[1, 0], plane.grid[-1], f"(d) grid, $\\rho(x,{T_SPAN[1]})$", limits),
         (panels[1, 1], plane.flow[-1], f"(e) flow, $\\rho(x,{T_SPAN[1]})$", limits),
         (panels[1, 2], error, "(f) grid less flow", {"cmap": "RdBu_r", "vmin": -top, "vmax": top}),
-    ):  # fmt: skip
+    ):
         x = edges(len(values))
         image = panel.pcolormesh(x, x, values.T, rasterized=True, **how)
-        panel.set(title=title, xlabel="$x_1$", ylabel="$x_2$", aspect="equal",
-                  xlim=(-5, 5), ylim=(-5, 5))  # fmt: skip
+        panel.set(
+            title=title, xlabel="$x_1$", ylabel="$x_2$", aspect="equal", xlim=(-5, 5), ylim=(-5, 5)
+        )
         made.colorbar(image, ax=panel, fraction=0.046, pad=0.03)
     return plotting.save(made, out, "continuity_equation")
 
@@ -327,8 +355,9 @@ def _orders(panel: Any, studies: tuple[Study, ...]) -> None:
         panel.loglog(h, e, mark + "-", color=colour, label=f"$d={s.dim}$")
         panel.loglog(h, 0.5 * e[-1] * (h / h[-1]) ** 2, ":", color=colour)
     panel.plot([], [], ":", color="black", label="$h^2$")
-    panel.set(title=f"(c) $L^1$ difference at $t={T_SPAN[1]}$", xlabel="cell width $h$",
-              xlim=(8e-3, 0.5))  # fmt: skip
+    panel.set(
+        title=f"(c) $L^1$ difference at $t={T_SPAN[1]}$", xlabel="cell width $h$", xlim=(8e-3, 0.5)
+    )
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xticks([0.01, 0.03, 0.1, 0.3], ["0.01", "0.03", "0.1", "0.3"])
     panel.legend()

@@ -144,17 +144,25 @@ def ours(case: GameCase) -> tuple[Any, Any]:
         target = refode.densities.GaussianMixture(*n["target"])
     else:
         target = refode.densities.Gaussian(n["target"][1][0], n["target"][2][0])
-    made = [g.GaussianBump(*n["bump"]) if e == "bump" else g.Quadratic(*n["spring"])
-            for e in case.energies]  # fmt: skip
+    made = [
+        g.GaussianBump(*n["bump"]) if e == "bump" else g.Quadratic(*n["spring"])
+        for e in case.energies
+    ]
     energy = sum(made[1:], made[0]) if made else None
     end = (g.CrossEntropy if case.cross else g.KullbackLeibler)(target, 1.5)
     game = g.Game(initial, end, case.alpha, energy, case.entropy)
     quadratic = "symmetric" if case.symmetric else "lowrank"
     potential = refode.fields.Potential(case.dim, case.width, case.depth, quadratic=quadratic)
     problem = refode.MeanFieldGame(
-        potential, game, case.hjb, case.hjb_terminal, "squared" if case.squared else "absolute",
-        case.scheme, case.n_steps, case.t_span,
-    )  # fmt: skip
+        potential,
+        game,
+        case.hjb,
+        case.hjb_terminal,
+        "squared" if case.squared else "absolute",
+        case.scheme,
+        case.n_steps,
+        case.t_span,
+    )
     rng = np.random.default_rng(5)
     theta = problem.initial(seed=0) + 0.3 * rng.standard_normal(problem.n_parameters)
     v = rng.standard_normal(problem.n_parameters)
@@ -169,13 +177,23 @@ def theirs(case: GameCase, problem: Any, theta: Any, v: Any, x: Any, y: Any) -> 
     from validation.models import jax_games as jg
 
     n = numbers(case)
-    made = [jg.Bump(*n["bump"]) if e == "bump" else jg.Spring(*n["spring"])
-            for e in case.energies]  # fmt: skip
+    made = [jg.Bump(*n["bump"]) if e == "bump" else jg.Spring(*n["spring"]) for e in case.energies]
     game = jg.JaxGame(
-        jg.Mixture(*n["initial"]), None if case.target == "samples" else jg.Mixture(*n["target"]),
-        case.alpha, 1.5, tuple(made), case.entropy, case.cross, case.hjb, case.hjb_terminal,
-        case.squared, case.scheme, case.n_steps, case.t_span, case.wrong,
-    )  # fmt: skip
+        jg.Mixture(*n["initial"]),
+        None if case.target == "samples" else jg.Mixture(*n["target"]),
+        case.alpha,
+        1.5,
+        tuple(made),
+        case.entropy,
+        case.cross,
+        case.hjb,
+        case.hjb_terminal,
+        case.squared,
+        case.scheme,
+        case.n_steps,
+        case.t_span,
+        case.wrong,
+    )
     derivatives = jg.by_autodiff(jg.Net(case.dim, case.width, case.depth, case.symmetric))
     p, p_dot = ({k: jnp.asarray(a) for k, a in problem.unpack(u).items()} for u in (theta, v))
     data = x.T, game.initial.log_density(x.T), y.T if case.cross else None
@@ -187,8 +205,14 @@ def theirs(case: GameCase, problem: Any, theta: Any, v: Any, x: Any, y: Any) -> 
     (value, found), gradient = jax.jit(jax.value_and_grad(both, has_aux=True))(p)
     t = 0.4 * case.t_span[0] + 0.6 * case.t_span[1]
     phi, g, g_t, laplacian = jax.jit(derivatives)(p, t, x.T)
-    result = {"value": value, "gradient": gradient, "costs": found,
-              "value function": (phi, g.T, g_t), "Laplacian": laplacian, "t": t}  # fmt: skip
+    result = {
+        "value": value,
+        "gradient": gradient,
+        "costs": found,
+        "value function": (phi, g.T, g_t),
+        "Laplacian": laplacian,
+        "t": t,
+    }
     if case.hessian:
         slope = jax.grad(lambda p: both(p)[0])
         second = jax.jit(lambda p, q: jax.jvp(slope, (p,), (q,))[1])
@@ -227,8 +251,12 @@ def errors(case: GameCase) -> dict[str, Any]:
     truth = theirs(case, problem, theta, v, x, y)
     given = (x, y) if case.cross else (x,)
     value, gradient = problem.value_and_gradient(theta, *given)
-    found: dict[str, Any] = {"label": case.label, "kind": case.kind, "control": case.wrong,
-                             "n_parameters": problem.n_parameters}  # fmt: skip
+    found: dict[str, Any] = {
+        "label": case.label,
+        "kind": case.kind,
+        "control": case.wrong,
+        "n_parameters": problem.n_parameters,
+    }
     found["value"] = relative(value, truth["value"])
     found["gradient"], found["block"] = worst(
         problem.unpack(gradient), truth["gradient"], case.label
@@ -257,8 +285,14 @@ def closed_forms() -> float:
     for depth in (1, 2, 3, 4):
         for symmetric, d in ((True, 3), (False, 8)):
             net = jg.Net(d, 6, depth, symmetric)
-            shapes = {"K0": (6, d + 1), "b0": (6,), "w": (6,), "b": (d + 1,), "c": (),
-                      "A": (d + 1 if symmetric else 2, d + 1)}  # fmt: skip
+            shapes = {
+                "K0": (6, d + 1),
+                "b0": (6,),
+                "w": (6,),
+                "b": (d + 1,),
+                "c": (),
+                "A": (d + 1 if symmetric else 2, d + 1),
+            }
             for i in range(1, depth):
                 shapes |= {f"K{i}": (6, 6), f"b{i}": (6,)}
             p = {n: 0.5 * rng.standard_normal(s) for n, s in shapes.items()}
@@ -284,10 +318,13 @@ def main() -> int:
     for i, f in enumerate(found):
         print(f"{i + 1:3d}  {f['label']}")
     rows = [
-        (f"{i + 1} {f['kind']}" + (f", CONTROL: {f['control']}" if f["control"] else ""),
-         *(f"{f[s]:.0e}" if s in f else "" for s in SEEN), f["block"])
+        (
+            f"{i + 1} {f['kind']}" + (f", CONTROL: {f['control']}" if f["control"] else ""),
+            *(f"{f[s]:.0e}" if s in f else "" for s in SEEN),
+            f["block"],
+        )
         for i, f in enumerate(found)
-    ]  # fmt: skip
+    ]
     common.print_table("Relative difference from JAX", ("game", *SEEN, "worst block"), rows)
     compared = [f for f in found if not f["control"]]
     for what in SEEN:

@@ -24,9 +24,12 @@ CONTROL = 1e-7  # the 3/8 rule's distance from the classical RK4 is some 1e-5 he
 N_SAMPLES, N_STEPS, T_SPAN = 20, 6, (0.3, 1.5)
 LOSSES = ("regression", "logistic", "softmax")
 BASES = (
-    ("Constant", 1), ("PiecewiseConstant", 3), ("PiecewiseLinear", 4), ("Legendre", 3),
+    ("Constant", 1),
+    ("PiecewiseConstant", 3),
+    ("PiecewiseLinear", 4),
+    ("Legendre", 3),
     ("BSpline", 5),
-)  # fmt: skip
+)
 
 
 class GradientCase(NamedTuple):
@@ -59,8 +62,11 @@ class GradientCase(NamedTuple):
         extras = [] if self.readout else ["no readout"]
         extras += ["t"] if self.field.time else []
         extras += [f"augment {self.augment}"] if self.augment else []
-        extras += [f"{n} {v}" for n, v in (("tikhonov", self.tikhonov),
-                                           ("smoothness", self.smoothness)) if v]  # fmt: skip
+        extras += [
+            f"{n} {v}"
+            for n, v in (("tikhonov", self.tikhonov), ("smoothness", self.smoothness))
+            if v
+        ]
         activation = getattr(self.field, "activation", ())
         extras += [activation if isinstance(activation, str) else "-".join(activation)]
         parts = [
@@ -78,8 +84,10 @@ def cases(quick: bool) -> list[GradientCase]:
     shallow = GradientCase(f.Shallow(3, 8), ("shallow",))
     chosen = [
         shallow._replace(scheme=s, basis=b, loss=loss)
-        for s in ("rk4", "dopri5", "euler") for b in BASES for loss in LOSSES
-    ]  # fmt: skip
+        for s in ("rk4", "dopri5", "euler")
+        for b in BASES
+        for loss in LOSSES
+    ]
     if quick:
         chosen = chosen[::7]
     linear = ("PiecewiseLinear", 4)
@@ -107,22 +115,43 @@ def other_fields() -> list[GradientCase]:
         GradientCase(f.MLP(3, (6, 5, 4), three), ("mlp", three)),
         GradientCase(f.MLP(3, (6, 5, 4), three, time=True), ("mlp", three, True), "dopri5", linear),
         GradientCase(
-            f.MLP(3, (6,), "identity"), ("mlp", ("identity",)), "euler", spline, "softmax"),
+            f.MLP(3, (6,), "identity"), ("mlp", ("identity",)), "euler", spline, "softmax"
+        ),
     ]
     for i, activation in enumerate(("tanh", "softplus", "sine", "identity")):
         for timed in (False, True):
             basis, scheme = (linear, "dopri5") if timed else (BASES[i], "rk4")
             halves, loss = "verlet" if timed else "rk4", LOSSES[i % 3]
             found += [
-                GradientCase(f.Antisymmetric(3, 0.2, activation, timed),
-                             ("antisymmetric", 0.2, activation, timed), scheme, basis, loss),
-                GradientCase(f.Parabolic(3, 5, activation, timed),
-                             ("parabolic", activation, timed), scheme, basis, loss),
-                GradientCase(f.Hamiltonian(4, activation, timed),
-                             ("hamiltonian", activation, timed), halves, basis, loss),
-                GradientCase(f.Leapfrog(4, 5, activation, timed),
-                             ("leapfrog", activation, timed), halves, basis, loss),
-            ]  # fmt: skip
+                GradientCase(
+                    f.Antisymmetric(3, 0.2, activation, timed),
+                    ("antisymmetric", 0.2, activation, timed),
+                    scheme,
+                    basis,
+                    loss,
+                ),
+                GradientCase(
+                    f.Parabolic(3, 5, activation, timed),
+                    ("parabolic", activation, timed),
+                    scheme,
+                    basis,
+                    loss,
+                ),
+                GradientCase(
+                    f.Hamiltonian(4, activation, timed),
+                    ("hamiltonian", activation, timed),
+                    halves,
+                    basis,
+                    loss,
+                ),
+                GradientCase(
+                    f.Leapfrog(4, 5, activation, timed),
+                    ("leapfrog", activation, timed),
+                    halves,
+                    basis,
+                    loss,
+                ),
+            ]
     return found
 
 
@@ -197,10 +226,14 @@ def errors(case: Any) -> dict[str, Any]:
         blocks[name] = float(np.linalg.norm(mine - truth) / norm)
     worst = max(blocks, key=lambda n: blocks[n])
     return {
-        "label": case.label, "kind": case.kind, "n_parameters": problem.n_parameters,
-        "value": abs(value - jax_value) / abs(jax_value), "gradient": blocks[worst],
-        "block": worst, "control": case.control,
-    }  # fmt: skip
+        "label": case.label,
+        "kind": case.kind,
+        "n_parameters": problem.n_parameters,
+        "value": abs(value - jax_value) / abs(jax_value),
+        "gradient": blocks[worst],
+        "block": worst,
+        "control": case.control,
+    }
 
 
 def draw(report: common.Report, found: list[dict[str, Any]]) -> None:
@@ -215,8 +248,9 @@ def draw(report: common.Report, found: list[dict[str, Any]]) -> None:
         figure, axis = plt.subplots(figsize=(7.5, 0.45 * len(kinds) + 2.0))
         rng = np.random.default_rng(0)
         for what, colour, marker, shift in (
-            ("gradient", common.BLUE, "o", 0.12), ("value", common.ORANGE, "s", -0.12),
-        ):  # fmt: skip
+            ("gradient", common.BLUE, "o", 0.12),
+            ("value", common.ORANGE, "s", -0.12),
+        ):
             rows = [kinds.index(f["kind"]) + shift + 0.06 * rng.uniform(-1, 1) for f in found]
             sizes = [max(f[what], 1e-17) for f in found]
             axis.semilogx(sizes, rows, marker, color=colour, ms=4.5, alpha=0.7, label=what)
@@ -249,10 +283,15 @@ def main() -> int:
         )
     print()
     rows = [
-        ((f"CONTROL, {f['control']}: " if f["control"] else "") + f["label"],
-         str(f["n_parameters"]), f"{f['value']:.1e}", f"{f['gradient']:.1e}", f["block"])
+        (
+            (f"CONTROL, {f['control']}: " if f["control"] else "") + f["label"],
+            str(f["n_parameters"]),
+            f"{f['value']:.1e}",
+            f"{f['gradient']:.1e}",
+            f["block"],
+        )
         for f in found
-    ]  # fmt: skip
+    ]
     columns = ("field, scheme, basis, loss", "p", "value", "gradient", "worst block")
     common.print_table("Relative difference from JAX", columns, rows)
     compared = [f for f in found if not f["control"]]

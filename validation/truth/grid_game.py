@@ -49,13 +49,24 @@ GRIDS = ((48, 12), (96, 24), (192, 48), (384, 96))
 START = Gaussian([0.0], 1.0)
 WELLS = GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], 0.25)
 CROWD: dict[str, Any] = {
-    "initial": START, "target": WELLS, "alpha": 1.0, "obstacle": bump(10.0, 0.0, 1.0),
-    "entropy": 0.05, "terminal": 5.0,
-}  # fmt: skip
+    "initial": START,
+    "target": WELLS,
+    "alpha": 1.0,
+    "obstacle": bump(10.0, 0.0, 1.0),
+    "entropy": 0.05,
+    "terminal": 5.0,
+}
 LQ: dict[str, Any] = {
-    "alpha": 1.0, "entropy": 0.1, "stiffness": 1.0, "centre": 0.5, "terminal": 5.0,
-    "mean0": -1.0, "deviation0": 1.0, "target_mean": 1.5, "target_deviation": 0.6,
-}  # fmt: skip
+    "alpha": 1.0,
+    "entropy": 0.1,
+    "stiffness": 1.0,
+    "centre": 0.5,
+    "terminal": 5.0,
+    "mean0": -1.0,
+    "deviation0": 1.0,
+    "target_mean": 1.5,
+    "target_deviation": 0.6,
+}
 TRANSPORT_ALPHA = 2.0
 
 
@@ -110,16 +121,27 @@ def studies(grids: tuple[tuple[int, int], ...]) -> list[Study]:
     exact = 0.5 * TRANSPORT_ALPHA * monotone_distance2(START, WELLS)
     return [
         on_all(
-            "lq", lq_game(**LQ).total, initial=normal(LQ["mean0"], LQ["deviation0"]),
-            target=normal(LQ["target_mean"], LQ["target_deviation"]), alpha=LQ["alpha"],
-            obstacle=quadratic, entropy=LQ["entropy"], terminal=LQ["terminal"],
+            "lq",
+            lq_game(**LQ).total,
+            initial=normal(LQ["mean0"], LQ["deviation0"]),
+            target=normal(LQ["target_mean"], LQ["target_deviation"]),
+            alpha=LQ["alpha"],
+            obstacle=quadratic,
+            entropy=LQ["entropy"],
+            terminal=LQ["terminal"],
         ),
         on_all(
-            "transport", exact, initial=START, target=WELLS, alpha=TRANSPORT_ALPHA, obstacle=None,
-            entropy=0.0, terminal=math.inf,
+            "transport",
+            exact,
+            initial=START,
+            target=WELLS,
+            alpha=TRANSPORT_ALPHA,
+            obstacle=None,
+            entropy=0.0,
+            terminal=math.inf,
         ),
         on_all("crowd", math.nan, **CROWD),
-    ]  # fmt: skip
+    ]
 
 
 def energies(s: Solution) -> tuple[np.ndarray, float]:
@@ -135,11 +157,22 @@ def show(study: Study) -> None:
     orders = ["-", *(f"{o:.3f}" for o in study.slopes)]
     extrapolated = ["-", *(f"{c:.6f}" for c in study.extrapolated)]
     rows = [
-        (f"{len(s.x) - 1} x {len(s.t) - 1}", f"{s.L:.5f}", f"{s.F:.5f}", f"{s.G:.5f}",
-         f"{s.total:.5f}", f"{e:.2e}", order, better, str(s.iterations), f"{s.seconds:.1f}")
+        (
+            f"{len(s.x) - 1} x {len(s.t) - 1}",
+            f"{s.L:.5f}",
+            f"{s.F:.5f}",
+            f"{s.G:.5f}",
+            f"{s.total:.5f}",
+            f"{e:.2e}",
+            order,
+            better,
+            str(s.iterations),
+            f"{s.seconds:.1f}",
+        )
         for s, e, order, better in zip(
-            study.solutions, study.errors, orders, extrapolated, strict=True)
-    ]  # fmt: skip
+            study.solutions, study.errors, orders, extrapolated, strict=True
+        )
+    ]
     known = "" if math.isnan(study.truth) else f", least cost {study.truth:.6f}"
     common.print_table(
         study.name + known,
@@ -157,17 +190,24 @@ def judge(report: common.Report, lq: Study, transport: Study, game: Study, quick
         least = LEAST_ORDER_QUICK if quick else LEAST_ORDER
         report.at_least(f"{study.name}: order", float(study.slopes[-1]), least)
     for study in (lq, transport):
-        report.at_most(f"{study.name}: cost, finest grid, relative error",
-                       abs(study.errors[-1]) / study.truth,
-                       loose * AGREEMENT[study.name])  # fmt: skip
-        report.at_most(f"{study.name}: cost, extrapolated, relative error",
-                       abs(study.extrapolated[-1] / study.truth - 1.0),
-                       loose * EXTRAPOLATED[study.name])  # fmt: skip
+        report.at_most(
+            f"{study.name}: cost, finest grid, relative error",
+            abs(study.errors[-1]) / study.truth,
+            loose * AGREEMENT[study.name],
+        )
+        report.at_most(
+            f"{study.name}: cost, extrapolated, relative error",
+            abs(study.extrapolated[-1] / study.truth - 1.0),
+            loose * EXTRAPOLATED[study.name],
+        )
     before, last = game.extrapolated[-2:]
     report.at_most("crowd: two extrapolations, relative", abs(before / last - 1.0), loose * SETTLED)
     energy, kinetic = energies(game.solutions[-1])
-    report.at_most("crowd: energy's change in time, relative", float(np.ptp(energy)) / kinetic,
-                   loose * CONSERVED)  # fmt: skip
+    report.at_most(
+        "crowd: energy's change in time, relative",
+        float(np.ptp(energy)) / kinetic,
+        loose * CONSERVED,
+    )
     finest = game.solutions[-1]
     n_x, n_t = len(finest.x) - 1, len(finest.t) - 1
     blind = solve(**{**CROWD, "obstacle": None, "entropy": 0.0}, n_x=n_x, n_t=n_t)
@@ -183,13 +223,22 @@ def main() -> int:
     for study in found:
         show(study)
     judge(report, *found, args.quick)
-    report.json("grid_game.json", [
-        {"game": s.name, "truth": None if math.isnan(s.truth) else s.truth,
-         "extrapolated": s.extrapolated, "orders": s.slopes[1:],
-         "grids": [{"n_x": len(g.x) - 1, "n_t": len(g.t) - 1, **g.terms, "seconds": g.seconds}
-                   for g in s.solutions]}
-        for s in found
-    ])  # fmt: skip
+    report.json(
+        "grid_game.json",
+        [
+            {
+                "game": s.name,
+                "truth": None if math.isnan(s.truth) else s.truth,
+                "extrapolated": s.extrapolated,
+                "orders": s.slopes[1:],
+                "grids": [
+                    {"n_x": len(g.x) - 1, "n_t": len(g.t) - 1, **g.terms, "seconds": g.seconds}
+                    for g in s.solutions
+                ],
+            }
+            for s in found
+        ],
+    )
     report.files += draw(found, args.out)
     return report.finish()
 
@@ -208,8 +257,9 @@ def draw(found: list[Study], out: Path) -> list[Path]:
         (panels[0, 1], game, "(b) crowd motion, obstacle in the middle"),
     ):
         density = 0.5 * (s.rho[1:] + s.rho[:-1])
-        image = panel.pcolormesh(s.x, s.t, density, cmap="Blues", vmin=0.0, vmax=0.6,
-                                 rasterized=True)  # fmt: skip
+        image = panel.pcolormesh(
+            s.x, s.t, density, cmap="Blues", vmin=0.0, vmax=0.6, rasterized=True
+        )
         starts = np.linspace(-2.3, 2.3, 24)  # symmetric, none in the middle
         panel.plot(s.paths(starts), s.t, color="black", linewidth=0.5)
         panel.set(title=title, xlabel="$x$", ylabel="$t$", xlim=(-4, 4))
@@ -221,8 +271,11 @@ def draw(found: list[Study], out: Path) -> list[Path]:
 
 def _densities(panel: Any, s: Solution) -> None:
     for fraction, colour in (
-        (0.0, "#999999"), (0.25, plotting.SKY), (0.5, plotting.GREEN), (1.0, plotting.BLUE),
-    ):  # fmt: skip
+        (0.0, "#999999"),
+        (0.25, plotting.SKY),
+        (0.5, plotting.GREEN),
+        (1.0, plotting.BLUE),
+    ):
         k = round(fraction * (len(s.t) - 1))
         panel.plot(s.centres, s.rho[k], color=colour, label=f"$t={s.t[k]:g}$")
     target = np.exp(WELLS.log_density(s.centres[:, None]))

@@ -228,9 +228,17 @@ class Solution:
 
 
 def solve(
-    initial: Any, target: Any, alpha: float, obstacle: Potential | None, entropy: float,
-    terminal: float, n_x: int, n_t: int, T: float = 1.0, box: tuple[float, float] | None = None,
-) -> Solution:  # fmt: skip
+    initial: Any,
+    target: Any,
+    alpha: float,
+    obstacle: Potential | None,
+    entropy: float,
+    terminal: float,
+    n_x: int,
+    n_t: int,
+    T: float = 1.0,
+    box: tuple[float, float] | None = None,
+) -> Solution:
     """Minimise the cost of a crowd game on the line.
 
     initial, target: one-dimensional Gaussian, GaussianMixture or Line; obstacle: Q as a function
@@ -256,9 +264,17 @@ def solve(
 
 
 def _grid(
-    p: Line, q: Line, alpha: float, Q: Potential | None, entropy: float, terminal: float,
-    n_x: int, n_t: int, T: float, ends: tuple[float, float],
-) -> Grid:  # fmt: skip
+    p: Line,
+    q: Line,
+    alpha: float,
+    Q: Potential | None,
+    entropy: float,
+    terminal: float,
+    n_x: int,
+    n_t: int,
+    T: float,
+    ends: tuple[float, float],
+) -> Grid:
     x = np.linspace(*ends, n_x + 1)
     nodes, weights = legendre.leggauss(6)
     points = 0.5 * (x[1:] + x[:-1])[:, None] + 0.5 * (x[1] - x[0]) * nodes
@@ -310,8 +326,12 @@ def _minimised(grid: Grid, psi: Array, first: float) -> tuple[Array, int]:
         for _ in range(MAX_NEWTON):
             gradient, H = grid.newton(psi, barrier)
             step = np.zeros_like(psi)
-            solved = splu(H, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0,
-                          options={"SymmetricMode": True}).solve(-gradient)  # fmt: skip
+            solved = splu(
+                H,
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.0,
+                options={"SymmetricMode": True},
+            ).solve(-gradient)
             step[grid.free] = solved
             decrement = -float(solved @ gradient)
             mass, change = np.diff(psi, axis=1), np.diff(step, axis=1)

@@ -63,12 +63,14 @@ def weights_of(flow: Any, kind: str) -> Array:
     d = flow.dim
     if kind == "Affine":
         return 0.5 / np.sqrt(d) * rng.standard_normal(flow.n_parameters)
-    return flow.pack({
-        "W0": rng.standard_normal((1, WIDTH, d)) / np.sqrt(d),
-        "b0": 0.3 * rng.standard_normal((1, WIDTH)),
-        "W1": rng.standard_normal((1, d, WIDTH)) / np.sqrt(WIDTH),
-        "b1": 0.3 * rng.standard_normal((1, d)),
-    })  # fmt: skip
+    return flow.pack(
+        {
+            "W0": rng.standard_normal((1, WIDTH, d)) / np.sqrt(d),
+            "b0": 0.3 * rng.standard_normal((1, WIDTH)),
+            "W1": rng.standard_normal((1, d, WIDTH)) / np.sqrt(WIDTH),
+            "b1": 0.3 * rng.standard_normal((1, d)),
+        }
+    )
 
 
 # --- closed forms --------------------------------------------------------------------------
@@ -120,11 +122,12 @@ def of_log_density(kind: str, d: int, noise: str, n_draws: int) -> dict[str, Any
     squared = np.maximum(fourth - spread**2 * (n - 3) / (n - 1), 2.0 * spread**2 / (n - 1)) / n
     error = np.sqrt(squared)
     return {
-        "nats": float(np.sqrt(spread.mean())), "nats wanted": float(np.sqrt(want.mean())),
+        "nats": float(np.sqrt(spread.mean())),
+        "nats wanted": float(np.sqrt(want.mean())),
         "bias": float(np.max(np.abs(off.mean(axis=1)) / np.sqrt(spread / n_draws))),
         "variance": float(np.max(np.abs(spread - want) / error)),
         "control": float(np.max(np.abs(spread - other) / error)),
-    }  # fmt: skip
+    }
 
 
 def of_gradient(kind: str, d: int, noise: str, n_seeds: int) -> dict[str, Any]:
@@ -144,8 +147,9 @@ def of_gradient(kind: str, d: int, noise: str, n_seeds: int) -> dict[str, Any]:
     mean, error = np.mean(along, axis=0), np.std(along, axis=0, ddof=1) / np.sqrt(n_seeds)
     found = {
         "bias": float(np.max(np.abs(mean) / error)),
-        "deviation": float(np.sqrt(np.mean(total))), "size": float(np.linalg.norm(truth)),
-    }  # fmt: skip
+        "deviation": float(np.sqrt(np.mean(total))),
+        "size": float(np.linalg.norm(truth)),
+    }
     if kind == "Affine":
         want = gradient_variance(d, noise)
         found["deviation wanted"] = float(np.sqrt(want))
@@ -184,12 +188,17 @@ def measure(quick: bool) -> list[dict[str, Any]]:
             clock = times(kind, d)
             for noise in NOISES:
                 draws, seeds = (QUICK_DRAWS, QUICK_SEEDS) if quick else (N_DRAWS, N_SEEDS)
-                rows.append({
-                    "field": kind, "d": d, "noise": noise,
-                    "log-density": of_log_density(kind, d, noise, draws),
-                    "gradient": of_gradient(kind, d, noise, seeds),
-                    "ms": clock[noise], "ms exact": clock["exact"],
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "field": kind,
+                        "d": d,
+                        "noise": noise,
+                        "log-density": of_log_density(kind, d, noise, draws),
+                        "gradient": of_gradient(kind, d, noise, seeds),
+                        "ms": clock[noise],
+                        "ms exact": clock["exact"],
+                    }
+                )
             print(f"  {kind}, d = {d}", flush=True)
     return rows
 
@@ -204,19 +213,35 @@ def show(rows: list[dict[str, Any]]) -> None:
         a, b = r["log-density"], r["gradient"]
         known = f"{b['deviation wanted']:.3f}" if "variance" in b else "-"
         return (
-            f"{r['field']}, d = {r['d']}, {r['noise']}", f"{a['nats']:.4f}",
-            f"{a['nats wanted']:.4f}", f"{a['bias']:.1f}", f"{b['deviation']:.3f}", known,
-            f"{b['bias']:.1f}", f"{b['deviation'] / b['size']:.2f}", f"{r['ms']:.1f}",
+            f"{r['field']}, d = {r['d']}, {r['noise']}",
+            f"{a['nats']:.4f}",
+            f"{a['nats wanted']:.4f}",
+            f"{a['bias']:.1f}",
+            f"{b['deviation']:.3f}",
+            known,
+            f"{b['bias']:.1f}",
+            f"{b['deviation'] / b['size']:.2f}",
+            f"{r['ms']:.1f}",
             f"{r['ms exact']:.1f}",
-        )  # fmt: skip
+        )
 
     common.print_table(
         f"Standard deviations: of the log-density in nats, of the gradient for N = {N_BATCH}; "
         f"biases in standard errors; ms a gradient, N = {N_TIMED}",
-        ("field, noise", "nats", "known", "bias", "gradient", "known", "bias", "/ |gradient|",
-         "ms", "ms exact"),
+        (
+            "field, noise",
+            "nats",
+            "known",
+            "bias",
+            "gradient",
+            "known",
+            "bias",
+            "/ |gradient|",
+            "ms",
+            "ms exact",
+        ),
         [entries(r) for r in rows],
-    )  # fmt: skip
+    )
 
 
 def judge(report: common.Report, rows: list[dict[str, Any]]) -> None:
@@ -227,14 +252,16 @@ def judge(report: common.Report, rows: list[dict[str, Any]]) -> None:
             mine = [r for r in rows if (r["field"], r["noise"]) == (kind, noise)]
             for what in ("log-density", "gradient"):
                 name = f"{kind}, {noise}, {what}"
-                report.at_most(f"{name}: bias, worst of d", max(r[what]["bias"] for r in mine),
-                               SIGMAS, unit)  # fmt: skip
+                report.at_most(
+                    f"{name}: bias, worst of d", max(r[what]["bias"] for r in mine), SIGMAS, unit
+                )
                 off = [r[what]["variance"] for r in mine if "variance" in r[what]]
                 if off:
                     report.at_most(f"{name}: variance off its closed form", max(off), SIGMAS, unit)
             seen = max(r["log-density"]["control"] for r in mine)
-            report.at_least(f"{kind}, {noise}: the other noise's variance is seen", seen,
-                            CONTROL, unit)  # fmt: skip
+            report.at_least(
+                f"{kind}, {noise}: the other noise's variance is seen", seen, CONTROL, unit
+            )
 
 
 def main() -> int:
@@ -267,8 +294,9 @@ def draw(rows: list[dict[str, Any]], out: Path) -> list[Path]:
             if kind == "Affine":
                 panels[1].plot(d, [x["deviation wanted"] / x["size"] for x in b], line, **look)
             panels[1].plot(d, relative, marker, **look)
-            panels[2].plot(d, [r["ms"] for r in mine], marker + line, **look,
-                           label=f"{kind}, {noise}")  # fmt: skip
+            panels[2].plot(
+                d, [r["ms"] for r in mine], marker + line, **look, label=f"{kind}, {noise}"
+            )
         exact = [r["ms exact"] for r in mine]
         panels[2].plot(d, exact, marker + line, color="black", label=f"{kind}, exact")
     titles = (
@@ -284,10 +312,14 @@ def draw(rows: list[dict[str, Any]], out: Path) -> list[Path]:
         panel.minorticks_off()
         panel.grid(alpha=0.25, linewidth=0.5)
     made.legend(
-        *panels[2].get_legend_handles_labels(), loc="outside lower center", ncols=6,
-        columnspacing=1.2, handletextpad=0.5,
-        title="(a), (b): markers measured, lines closed forms", title_fontsize=7,
-    )  # fmt: skip
+        *panels[2].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=6,
+        columnspacing=1.2,
+        handletextpad=0.5,
+        title="(a), (b): markers measured, lines closed forms",
+        title_fontsize=7,
+    )
     return plotting.save(made, out, "hutchinson_variance")
 
 

@@ -90,9 +90,14 @@ def train(kind: str, dim: int, plan: tuple[setups.Phase, ...], limit: float) -> 
             return seconds > limit
 
         result = train_resampled(
-            setup.problem(phase.n_steps), n_samples=phase.n_samples, every=phase.every,
-            theta0=theta, seed=number, max_iter=phase.iterations, callback=watch,
-        )  # fmt: skip
+            setup.problem(phase.n_steps),
+            n_samples=phase.n_samples,
+            every=phase.every,
+            theta0=theta,
+            seed=number,
+            max_iter=phase.iterations,
+            callback=watch,
+        )
         if result.status == INTERRUPTED:
             raise KeyboardInterrupt
         theta = result.x
@@ -118,10 +123,14 @@ def compile_kernels(kind: str) -> None:
 def save(file: Path, of: Trained) -> None:
     """Write a training's points."""
     np.savez(
-        file, plan=json.dumps(of.plan), evaluations=of.evaluations, finished=of.finished,
-        iterations=[p.iteration for p in of.points], seconds=[p.seconds for p in of.points],
+        file,
+        plan=json.dumps(of.plan),
+        evaluations=of.evaluations,
+        finished=of.finished,
+        iterations=[p.iteration for p in of.points],
+        seconds=[p.seconds for p in of.points],
         thetas=np.array([p.theta for p in of.points]),
-    )  # fmt: skip
+    )
 
 
 def load(file: Path, plan: tuple[setups.Phase, ...]) -> Trained | None:
@@ -173,13 +182,20 @@ def judge(kind: str, dim: int, of: Trained) -> JudgedRow:
         curve.append((point.iteration, point.seconds, found.J, found.error))
     final = games.cost(setup, last.theta, fresh)
     return JudgedRow(
-        kind, dim, phase.n_samples, phase.n_steps, last.iteration, last.seconds,
+        kind,
+        dim,
+        phase.n_samples,
+        phase.n_steps,
+        last.iteration,
+        last.seconds,
         last.seconds / last.iteration,
         problem.costs(last.theta, sample(phase.n_samples, seed=SEED_WATCHED)),
-        problem.costs(last.theta, fresh, n_steps=games.FINE), final,
-        games.paths(setup, last.theta, fresh[:2000], games.FINE), curve,
+        problem.costs(last.theta, fresh, n_steps=games.FINE),
+        final,
+        games.paths(setup, last.theta, fresh[:2000], games.FINE),
+        curve,
         final.J - setups.further(kind, dim),
-    )  # fmt: skip
+    )
 
 
 def first_within(row: JudgedRow, gap: float) -> float:
@@ -192,18 +208,36 @@ def first_within(row: JudgedRow, gap: float) -> float:
 
 def show(rows: list[JudgedRow]) -> None:
     """Both tables."""
-    columns = ("game", "d", "steps", "N", "L", "F", "G", "HJB", "HJB end", "J", "gap, %",
-               "its", "s", "s/it")  # fmt: skip
+    columns = (
+        "game",
+        "d",
+        "steps",
+        "N",
+        "L",
+        "F",
+        "G",
+        "HJB",
+        "HJB end",
+        "J",
+        "gap, %",
+        "its",
+        "s",
+        "s/it",
+    )
     lines = []
     for r in rows:
         for terms, steps, samples, J in (
-            (r.trained, r.steps, r.samples, None), (r.judged, games.FINE, N_JUDGED[r.dim], r.cost)
-        ):  # fmt: skip
+            (r.trained, r.steps, r.samples, None),
+            (r.judged, games.FINE, N_JUDGED[r.dim], r.cost),
+        ):
             gap = f"{100 * (J.J / games.OPTIMUM - 1):+.2f}" if J and r.kind == "transport" else ""
             known = f"{J.J:.3f}" if J else f"{terms['L'] + terms['F'] + terms['G']:.3f}"
             values = (f"{terms[k]:.3f}" for k in ("L", "F", "G", "hjb", "hjb_terminal"))
-            times = ("",) * 3 if J else (
-                str(r.iterations), f"{r.seconds:.1f}", f"{r.per_iteration:.4f}")  # fmt: skip
+            times = (
+                ("",) * 3
+                if J
+                else (str(r.iterations), f"{r.seconds:.1f}", f"{r.per_iteration:.4f}")
+            )
             lines.append(
                 [r.kind, str(r.dim), str(steps), str(samples), *values, known, gap, *times]
             )
@@ -220,8 +254,11 @@ def check(report: common.Report, rows: list[JudgedRow], quick: bool) -> None:
             gap = r.cost.J / games.OPTIMUM - 1.0
             most = QUICK_GAP if quick else GAPS[r.dim]
             report.at_most(f"{name}: J over the optimum", 100 * gap, 100 * most, "%")
-            report.at_least(f"{name}: J less the optimum, standard errors",
-                            (r.cost.J - games.OPTIMUM) / r.cost.error, -NOISE)  # fmt: skip
+            report.at_least(
+                f"{name}: J less the optimum, standard errors",
+                (r.cost.J - games.OPTIMUM) / r.cost.error,
+                -NOISE,
+            )
             if r.dim == 100:
                 report.at_most(f"{name}: seconds", r.seconds, SECONDS_100)
         else:
@@ -259,17 +296,28 @@ def main() -> int:
         rows.append(judge(*case, trained))
     show(rows)
     check(report, rows, args.quick)
-    report.json("pnas_games.json", {
-        "machine": common.machine(), "optimum": games.OPTIMUM, "rows": [_plain(r) for r in rows],
-    })  # fmt: skip
+    report.json(
+        "pnas_games.json",
+        {
+            "machine": common.machine(),
+            "optimum": games.OPTIMUM,
+            "rows": [_plain(r) for r in rows],
+        },
+    )
     report.files += draw(rows, args.out)
     return report.finish()
 
 
 def _arguments() -> argparse.Namespace:
     parser = common.arguments(__doc__, "pnas_games")
-    parser.add_argument("--dims", type=int, nargs="+", choices=setups.DIMS, metavar="D",
-                        help=f"some of {setups.DIMS} (default: all; --quick: 2, 10)")  # fmt: skip
+    parser.add_argument(
+        "--dims",
+        type=int,
+        nargs="+",
+        choices=setups.DIMS,
+        metavar="D",
+        help=f"some of {setups.DIMS} (default: all; --quick: 2, 10)",
+    )
     parser.add_argument("--games", nargs="+", choices=setups.KINDS, default=setups.KINDS)
     parser.add_argument("--minutes", type=float, default=15.0, help="of training, all together")
     parser.add_argument("--again", action="store_true", help="train saved cases again too")
@@ -312,8 +360,15 @@ def _transport(panel: Any, rows: list[JudgedRow]) -> None:
     panel.set(yscale="log", ylabel="$J$ over the optimum, per cent")
     for level, name in ((2.0, "2 %"), (1.0, "1 %")):
         panel.axhline(level, color="0.6", lw=0.6, ls="--", zorder=0)
-        panel.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right",
-                       va="bottom", fontsize=6.5, color="0.4")  # fmt: skip
+        panel.annotate(
+            name,
+            (1.0, level),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=6.5,
+            color="0.4",
+        )
 
 
 def _crowd(panel: Any, rows: list[JudgedRow]) -> None:

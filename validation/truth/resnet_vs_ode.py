@@ -49,9 +49,11 @@ class Model(NamedTuple):
 def smooth_model() -> Model:
     """A net in the plane whose weights are polynomials of degree DEGREE in t."""
     ode = refode.NeuralODE(
-        refode.fields.Shallow(2, WIDTH), scheme="rk4", n_steps=FINEST,
+        refode.fields.Shallow(2, WIDTH),
+        scheme="rk4",
+        n_steps=FINEST,
         basis=refode.bases.Legendre(DEGREE + 1),
-    )  # fmt: skip
+    )
     rng = np.random.default_rng(SEED)
     arrays = {}
     for name, shape in ode.layout.shapes.items():
@@ -70,9 +72,12 @@ def resnet(model: Model, depth: int, rng: np.random.Generator | None = None) -> 
             layers[name] = layers[name] + spread * rng.standard_normal(layers[name].shape)
         layers[name] = layers[name] / depth
     net = refode.NeuralODE(
-        model.ode.field, scheme="euler", n_steps=depth, t_span=(0.0, float(depth)),
+        model.ode.field,
+        scheme="euler",
+        n_steps=depth,
+        t_span=(0.0, float(depth)),
         basis=refode.bases.PiecewiseConstant(depth),
-    )  # fmt: skip
+    )
     return net.trajectory(net.pack(layers), model.x)
 
 
@@ -109,23 +114,34 @@ def main() -> int:
         ],
     )
     for k, slope in enumerate(order.slopes[-3:]):
-        report.within(f"order, {depths[k - 4]} to {depths[k - 3]} layers", slope, 1.0,
-                      ORDER_TOLERANCE)  # fmt: skip
-    report.within("control: order with noise in every layer, fitted", control, ROUGH_ORDER,
-                  ROUGH_TOLERANCE)  # fmt: skip
+        report.within(
+            f"order, {depths[k - 4]} to {depths[k - 3]} layers", slope, 1.0, ORDER_TOLERANCE
+        )
+    report.within(
+        "control: order with noise in every layer, fitted", control, ROUGH_ORDER, ROUGH_TOLERANCE
+    )
     report.json(
         "resnet_vs_ode.json",
-        {"depths": depths, "smooth": smooth, "rough": rough, "order": order.order,
-         "control": control},
-    )  # fmt: skip
+        {
+            "depths": depths,
+            "smooth": smooth,
+            "rough": rough,
+            "order": order.order,
+            "control": control,
+        },
+    )
     report.files += draw(model, path, depths, smooth, rough, args.out)
     return report.finish()
 
 
 def draw(
-    model: Model, path: Array, depths: list[int], smooth: list[float], rough: list[float],
+    model: Model,
+    path: Array,
+    depths: list[int],
+    smooth: list[float],
+    rough: list[float],
     out: Path,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Features of some samples layer by layer beside the ODE's paths; distance against depth."""
     made = plotting.figure(7.2, 3.0)
     made.set_layout_engine("constrained")
@@ -133,8 +149,14 @@ def draw(
     for depth, mark, colour in ((4, "o", plotting.VERMILION), (16, ".", plotting.BLUE)):
         features = resnet(model, depth)
         for s in range(6):
-            left.plot(*features[:, s].T, mark + "-", color=colour, linewidth=0.6, markersize=3,
-                      label=f"ResNet, {depth} layers" if s == 0 else None)  # fmt: skip
+            left.plot(
+                *features[:, s].T,
+                mark + "-",
+                color=colour,
+                linewidth=0.6,
+                markersize=3,
+                label=f"ResNet, {depth} layers" if s == 0 else None,
+            )
     for s in range(6):
         left.plot(*path[:, s].T, color="black", label="neural ODE" if s == 0 else None)
         left.plot(*path[0, s], "s", color="black", markersize=3.5)
@@ -145,10 +167,19 @@ def draw(
     right.loglog(L, smooth, "o-", color=plotting.BLUE, label=r"layers from a smooth $\theta(t)$")
     for values, power, style in ((rough, 0.5, "--"), (smooth, 1.0, ":")):
         label = r"$1/\sqrt{L}$" if power == 0.5 else "$1/L$"
-        right.loglog(L, 0.7 * values[-1] * (L / L[-1]) ** -power, style, color="black",
-                     linewidth=0.9, label=label)  # fmt: skip
-    right.set(xlabel="number of layers $L$", ylabel=r"$\max_{l}\,|Z_l - z(l/L)|$",
-              title="(b) distance to the neural ODE")  # fmt: skip
+        right.loglog(
+            L,
+            0.7 * values[-1] * (L / L[-1]) ** -power,
+            style,
+            color="black",
+            linewidth=0.9,
+            label=label,
+        )
+    right.set(
+        xlabel="number of layers $L$",
+        ylabel=r"$\max_{l}\,|Z_l - z(l/L)|$",
+        title="(b) distance to the neural ODE",
+    )
     right.grid(alpha=0.25, linewidth=0.5)
     right.legend()
     return plotting.save(made, out, "resnet_vs_ode")

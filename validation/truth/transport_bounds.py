@@ -94,8 +94,11 @@ class Potential:
         self.splines = BSpline(knots, np.c_[eye[:, :tied].sum(axis=1), eye[:, first:]], DEGREE)
         self.frequencies = game.fold * np.arange(n_modes + 1)
         powers = np.r_[0, np.arange(first, n)]
-        start = np.minimum(self.frequencies, DEGREE) if space.inner == 0.0 else np.full_like(
-            self.frequencies, DEGREE)  # fmt: skip
+        start = (
+            np.minimum(self.frequencies, DEGREE)
+            if space.inner == 0.0
+            else np.full_like(self.frequencies, DEGREE)
+        )
         self.allowed = powers[:, None] >= start  # else u has no second derivatives at the centre
         self.allowed[:, 0] = (powers == 0) | (powers >= tied)
         self.allowed[0, 1:] = False
@@ -139,15 +142,23 @@ class Potential:
         base = self.base(column)
         along, across = base[1] + of(1, 0), of(0, 1) / column
         return Fields(
-            base[0] + of(0, 0), along, across, base[2] + of(2, 0),
-            (of(1, 1) - across) / column, (along + of(0, 2) / column) / column,
-        )  # fmt: skip
+            base[0] + of(0, 0),
+            along,
+            across,
+            base[2] + of(2, 0),
+            (of(1, 1) - across) / column,
+            (along + of(0, 2) / column) / column,
+        )
 
     def moved(self, f: Fields, theta: Array) -> Array:
         """The gradient of u, where a sample stops, (2, ...)."""
         e, centre = (np.cos(theta), np.sin(theta)), self.game.centre
-        return np.stack([centre[0] + f.along * e[0] - f.across * e[1],
-                         centre[1] + f.along * e[1] + f.across * e[0]])  # fmt: skip
+        return np.stack(
+            [
+                centre[0] + f.along * e[0] - f.across * e[1],
+                centre[1] + f.along * e[1] + f.across * e[0],
+            ]
+        )
 
 
 class Points:

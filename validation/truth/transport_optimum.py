@@ -152,14 +152,31 @@ def _centres(side: float, n: int) -> Array:
 
 def show(title: str, studies: list[Study], best: float | None = None) -> None:
     """The table of a game."""
-    columns = ("intervals x cosines", "unknowns", "steps", "s", "lower", "upper", "gap",
-               "quadrature", "std log R")  # fmt: skip
+    columns = (
+        "intervals x cosines",
+        "unknowns",
+        "steps",
+        "s",
+        "lower",
+        "upper",
+        "gap",
+        "quadrature",
+        "std log R",
+    )
     rows = [
-        (f"{s.of.grid[0]} x {s.of.grid[1]}", str(s.of.n_unknowns), str(s.steps),
-         f"{s.seconds:.1f}", f"{s.bounds.lower:.8f}", f"{s.bounds.upper:.8f}",
-         f"{s.bounds.gap:.1e}", f"{s.quadrature:.0e}", f"{s.bounds.spread:.1e}")
+        (
+            f"{s.of.grid[0]} x {s.of.grid[1]}",
+            str(s.of.n_unknowns),
+            str(s.steps),
+            f"{s.seconds:.1f}",
+            f"{s.bounds.lower:.8f}",
+            f"{s.bounds.upper:.8f}",
+            f"{s.bounds.gap:.1e}",
+            f"{s.quadrature:.0e}",
+            f"{s.bounds.spread:.1e}",
+        )
         for s in studies
-    ]  # fmt: skip
+    ]
     title = title if best is None else f"{title}, closed form {best:.8f}"
     common.print_table(title, columns, rows)
 
@@ -169,8 +186,11 @@ def judge(report: common.Report, name: str, studies: list[Study], gap: float) ->
     finest = studies[-1]
     report.at_most(f"{name}: gap on the finest grid", finest.bounds.gap, gap)
     gaps = [s.bounds.gap for s in studies]
-    report.at_most(f"{name}: gap over the one on the grid before, largest",
-                   max(b / a for a, b in zip(gaps, gaps[1:], strict=False)), 1.0)  # fmt: skip
+    report.at_most(
+        f"{name}: gap over the one on the grid before, largest",
+        max(b / a for a, b in zip(gaps, gaps[1:], strict=False)),
+        1.0,
+    )
     highest, lowest = max(s.bounds.lower for s in studies), min(s.bounds.upper for s in studies)
     report.at_most(f"{name}: highest lower bound less lowest upper", highest - lowest, 0.0)
     report.at_most(f"{name}: change by a finer quadrature", finest.quadrature, QUADRATURE)
@@ -195,15 +215,22 @@ def judge_legendre(report: common.Report, finest: Study, grids: tuple[int, ...])
     slopes = observed_order(errors, [1.0 / n for n in grids]).slopes
     limit = values[-1] + (values[-1] - values[-2]) / 3.0
     common.print_table(
-        "The lower bound by discrete Legendre transforms", ("points", "value", "error", "order"),
-        [(f"{n} x {n}", f"{v:.7f}", f"{e:.1e}", f"{slopes[i - 1]:.3f}" if i else "-")
-         for i, (n, v, e) in enumerate(zip(grids, values, errors, strict=True))],
-    )  # fmt: skip
+        "The lower bound by discrete Legendre transforms",
+        ("points", "value", "error", "order"),
+        [
+            (f"{n} x {n}", f"{v:.7f}", f"{e:.1e}", f"{slopes[i - 1]:.3f}" if i else "-")
+            for i, (n, v, e) in enumerate(zip(grids, values, errors, strict=True))
+        ],
+    )
     for slope, n in zip(slopes[-N_JUDGED:], grids[-N_JUDGED:], strict=True):
-        report.within(f"discrete Legendre transform: order, {n} points", float(slope), ORDER,
-                      ORDER_TOLERANCE)  # fmt: skip
-    report.at_most("discrete Legendre transform, extrapolated, against the lower bound",
-                   abs(limit / finest.bounds.lower - 1.0), LEGENDRE)  # fmt: skip
+        report.within(
+            f"discrete Legendre transform: order, {n} points", float(slope), ORDER, ORDER_TOLERANCE
+        )
+    report.at_most(
+        "discrete Legendre transform, extrapolated, against the lower bound",
+        abs(limit / finest.bounds.lower - 1.0),
+        LEGENDRE,
+    )
     return errors
 
 
@@ -213,10 +240,12 @@ def judge_controls(report: common.Report, finest: Study) -> None:
     for what, factor in (("no splines", 0.0), ("splines scaled by 0.9", 0.9)):
         other = bounds(fine, factor * finest.c)
         report.at_least(f"{what}: gap", other.gap, CONTROL)
-        report.at_most(f"{what}: lower bound less the best upper",
-                       other.lower - finest.bounds.upper, 0.0)  # fmt: skip
-        report.at_least(f"{what}: upper bound less the best lower",
-                        other.upper - finest.bounds.lower, 0.0)  # fmt: skip
+        report.at_most(
+            f"{what}: lower bound less the best upper", other.lower - finest.bounds.upper, 0.0
+        )
+        report.at_least(
+            f"{what}: upper bound less the best lower", other.upper - finest.bounds.lower, 0.0
+        )
 
 
 @alone
@@ -242,12 +271,26 @@ def main() -> int:
     judge_stored(report, finest.bounds, args.quick)
     errors = judge_legendre(report, finest, LEGENDRE_GRIDS[: -1 if args.quick else None])
     judge_controls(report, finest)
-    report.json("transport_optimum.json", {
-        "stored": [LOWER, UPPER], "closed_form": best,
-        **{name: [{"grid": s.of.grid, "steps": s.steps, "seconds": s.seconds,
-                   "quadrature": s.quadrature, **s.bounds._asdict()} for s in group]
-           for name, group in (("gaussians", known), ("eight", studies))},
-    })  # fmt: skip
+    report.json(
+        "transport_optimum.json",
+        {
+            "stored": [LOWER, UPPER],
+            "closed_form": best,
+            **{
+                name: [
+                    {
+                        "grid": s.of.grid,
+                        "steps": s.steps,
+                        "seconds": s.seconds,
+                        "quadrature": s.quadrature,
+                        **s.bounds._asdict(),
+                    }
+                    for s in group
+                ]
+                for name, group in (("gaussians", known), ("eight", studies))
+            },
+        },
+    )
     report.files += draw(studies, errors, args.out)
     return report.finish()
 
@@ -283,12 +326,26 @@ def _field(made: Any, panel: Any, at: Array, values: Array, title: str, side: fl
     """A density, in grey, or a value function, in colours with level lines."""
     density, name = "rho" in title, "y" if side < 3.0 else "x"
     top = values[np.abs(at).max(axis=0) <= side].max()
-    image = panel.pcolormesh(*at, values, shading="gouraud", rasterized=True, vmax=top,
-                             vmin=0.0 if density else values.min(),
-                             cmap="Greys" if density else "cividis")  # fmt: skip
+    image = panel.pcolormesh(
+        *at,
+        values,
+        shading="gouraud",
+        rasterized=True,
+        vmax=top,
+        vmin=0.0 if density else values.min(),
+        cmap="Greys" if density else "cividis",
+    )
     ticks = np.arange(-4, 5, 2) if name == "x" else np.arange(-2, 3)
-    panel.set(title=title, xlabel=f"${name}_1$", ylabel=f"${name}_2$", aspect="equal",
-              xlim=(-side, side), ylim=(-side, side), xticks=ticks, yticks=ticks)  # fmt: skip
+    panel.set(
+        title=title,
+        xlabel=f"${name}_1$",
+        ylabel=f"${name}_2$",
+        aspect="equal",
+        xlim=(-side, side),
+        ylim=(-side, side),
+        xticks=ticks,
+        yticks=ticks,
+    )
     if not density:
         levels = np.linspace(values.min(), top, 14)[1:]
         panel.contour(*at, values, levels, colors="white", linewidths=0.35, alpha=0.7)
@@ -318,10 +375,20 @@ def _errors(left: Any, right: Any, studies: list[Study], errors: list[float]) ->
     from matplotlib.ticker import NullFormatter
 
     truth, n = studies[-1].bounds.lower, [s.of.n_unknowns for s in studies]
-    left.loglog(n, [s.bounds.upper - truth for s in studies], "o-", color=plotting.VERMILION,
-                label="upper bound")  # fmt: skip
-    left.loglog(n[:-1], [truth - s.bounds.lower for s in studies[:-1]], "s-",
-                color=plotting.BLUE, label="lower bound")  # fmt: skip
+    left.loglog(
+        n,
+        [s.bounds.upper - truth for s in studies],
+        "o-",
+        color=plotting.VERMILION,
+        label="upper bound",
+    )
+    left.loglog(
+        n[:-1],
+        [truth - s.bounds.lower for s in studies[:-1]],
+        "s-",
+        color=plotting.BLUE,
+        label="lower bound",
+    )
     left.set(title="(e) distance to the best lower bound", xlabel="unknowns")
     left.set_xticks([50, 100, 200, 500, 1000], ["50", "100", "200", "500", "1000"])
     left.set(xlim=(40, 1100), ylim=(3e-11, 3e-2))

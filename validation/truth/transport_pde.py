@@ -65,9 +65,11 @@ def trained_model(max_iter: int = 150) -> Model:
 
     def problem(scheme: str, n_steps: int) -> Any:
         ode = refode.NeuralODE(
-            refode.fields.Shallow(2, WIDTH), scheme=scheme, n_steps=n_steps,
+            refode.fields.Shallow(2, WIDTH),
+            scheme=scheme,
+            n_steps=n_steps,
             basis=refode.bases.Legendre(2),
-        )  # fmt: skip
+        )
         return refode.Supervised(ode, "logistic", tikhonov=TIKHONOV)
 
     coarse = problem("rk4", 8)
@@ -92,9 +94,7 @@ def upwind(u: Array, speed: Array, h: float, axis: int) -> Array:
     """Derivative of u (padded by two on all sides) against the wind, third order."""
     v = np.moveaxis(u, axis, 0)
     other = slice(2, -2)
-    far_left, left, here, right, far_right = (
-        v[k : len(v) - 4 + k, other] for k in range(5)
-    )  # fmt: skip
+    far_left, left, here, right, far_right = (v[k : len(v) - 4 + k, other] for k in range(5))
     from_left = (2.0 * right + 3.0 * here - 6.0 * left + far_left) / (6.0 * h)
     from_right = -(2.0 * left + 3.0 * here - 6.0 * right + far_right) / (6.0 * h)
     a = np.moveaxis(speed, axis, 0)
@@ -229,8 +229,10 @@ def main() -> int:
     model = trained_model()
     accuracy = float((model.trained.predict_label(model.theta, model.x) == model.y).mean())
     half_sides = box(model)
-    print(f"network: training accuracy {accuracy:.3f}; box: "
-          f"+-{half_sides[0]:.2f} by +-{half_sides[1]:.2f}")  # fmt: skip
+    print(
+        f"network: training accuracy {accuracy:.3f}; box: "
+        f"+-{half_sides[0]:.2f} by +-{half_sides[1]:.2f}"
+    )
     meshes = [0.16, 0.08, 0.04] if args.quick else [0.2, 0.1, 0.05, 0.025]
     tolerance = ORDER_TOLERANCE_QUICK if args.quick else ORDER_TOLERANCE
     rows, finest = refine(model, half_sides, meshes)
@@ -238,33 +240,52 @@ def main() -> int:
     printed, off = printed_form(model, meshes[-2], half_sides)
 
     steps, names = [row["h"] for row in rows], ("t = T/2", "t = 0")
-    slopes = {t: [observed_order([r[t]["rms"] for r in rows], steps).slopes[k]
-                  for k in range(len(rows) - 1)] for t in names}  # fmt: skip
+    slopes = {
+        t: [
+            observed_order([r[t]["rms"] for r in rows], steps).slopes[k]
+            for k in range(len(rows) - 1)
+        ]
+        for t in names
+    }
     measured = [f"{what}, {t}" for t in names for what in ("RMS", "max", "order")]
     common.print_table(
         "u on the grid and along characteristics, in the region of comparison",
         ("grid", "h", "steps", *measured),
         [
-            (r["grid"], f"{r['h']:g}", str(r["steps"]),
-             *(entry for t in names for entry in (
-                 f"{r[t]['rms']:.2e}", f"{r[t]['max']:.2e}",
-                 f"{slopes[t][i - 1]:.3f}" if i else "-")))
+            (
+                r["grid"],
+                f"{r['h']:g}",
+                str(r["steps"]),
+                *(
+                    entry
+                    for t in names
+                    for entry in (
+                        f"{r[t]['rms']:.2e}",
+                        f"{r[t]['max']:.2e}",
+                        f"{slopes[t][i - 1]:.3f}" if i else "-",
+                    )
+                ),
+            )
             for i, r in enumerate(rows)
         ],
-    )  # fmt: skip
+    )
     report.at_least("training accuracy", accuracy, 0.95)
     for t in names:
-        report.within(f"order of the last refinement, {t}", float(slopes[t][-1]), ORDER,
-                      tolerance)  # fmt: skip
+        report.within(f"order of the last refinement, {t}", float(slopes[t][-1]), ORDER, tolerance)
         last = rows[-1][t]
-        report.at_most(f"largest difference / range of u, {t}", last["max"] / last["range"],
-                       AGREEMENT)  # fmt: skip
+        report.at_most(
+            f"largest difference / range of u, {t}", last["max"] / last["range"], AGREEMENT
+        )
     report.at_most("effect of the box's edge / range of u", edge, EDGE)
-    report.at_least("printed form: RMS distance / range of u", off["from the network"],
-                    PRINTED_MARGIN)  # fmt: skip
+    report.at_least(
+        "printed form: RMS distance / range of u", off["from the network"], PRINTED_MARGIN
+    )
     report.at_least("printed form: share of labels that differ", off["labels that differ"], 0.05)
-    report.at_most("printed form is the readout of the inverse map, RMS / range",
-                   off["from the inverse map"], AGREEMENT)  # fmt: skip
+    report.at_most(
+        "printed form is the readout of the inverse map, RMS / range",
+        off["from the inverse map"],
+        AGREEMENT,
+    )
     numbers = {"rows": rows, "printed form": off, "edge": edge, "accuracy": accuracy}
     report.json("transport_pde.json", numbers | {"box": half_sides.tolist()})
     report.files += draw(model, finest, printed, rows, args.out)
@@ -292,12 +313,19 @@ def draw(
     )
     for panel, solution, u, title in maps:
         image = _map(panel, solution, u, {"cmap": "RdBu_r", "vmin": -top, "vmax": top})
-        panel.contour(*np.moveaxis(solution.nodes, 2, 0), u, levels=[0.0], colors="black",
-                      linewidths=1.0)  # fmt: skip
+        panel.contour(
+            *np.moveaxis(solution.nodes, 2, 0), u, levels=[0.0], colors="black", linewidths=1.0
+        )
         for label, mark, colour in ((0, "o", plotting.CLASSES[0]), (1, "^", plotting.CLASSES[1])):
             some = model.x[model.y == label][:60]
-            panel.plot(*some.T, mark, color=colour, markersize=2.2, markeredgecolor="white",
-                       markeredgewidth=0.3)  # fmt: skip
+            panel.plot(
+                *some.T,
+                mark,
+                color=colour,
+                markersize=2.2,
+                markeredgecolor="white",
+                markeredgewidth=0.3,
+            )
         panel.set_title(title)
     made.colorbar(image, ax=panels[0, :], fraction=0.03, pad=0.01, label="$u$", shrink=0.8)
     error = np.maximum(np.abs(finest.values[2] - along), 1e-16)
@@ -305,8 +333,7 @@ def draw(
     colours = {"cmap": "cividis", "norm": LogNorm(high * 1e-3, high)}
     image = _map(panels[1, 1], finest, error, colours)
     panels[1, 1].set_title(f"(e) |(b) $-$ (c)|, $h={finest.h:g}$")
-    made.colorbar(image, ax=panels[1, 1], location="bottom", fraction=0.06, pad=0.02,
-                  panchor=False)  # fmt: skip
+    made.colorbar(image, ax=panels[1, 1], location="bottom", fraction=0.06, pad=0.02, panchor=False)
     _orders(panels[1, 2], rows)
     panels[1, 2].xaxis.set_minor_formatter(NullFormatter())
     panels[1, 2].set_xticks([r["h"] for r in rows], [f"{r['h']:g}" for r in rows])
@@ -317,8 +344,13 @@ def _map(panel: Any, solution: Solution, u: Array, how: dict[str, Any]) -> Any:
     x, y = np.moveaxis(solution.nodes, 2, 0)
     image = panel.pcolormesh(x, y, u, shading="gouraud", rasterized=True, **how)
     panel.set_anchor("N")
-    panel.set(xlim=(-REGION[0], REGION[0]), ylim=(-REGION[1], REGION[1]), aspect="equal",
-              xlabel="$x_1$", ylabel="$x_2$")  # fmt: skip
+    panel.set(
+        xlim=(-REGION[0], REGION[0]),
+        ylim=(-REGION[1], REGION[1]),
+        aspect="equal",
+        xlabel="$x_1$",
+        ylabel="$x_2$",
+    )
     return image
 
 

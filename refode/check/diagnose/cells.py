@@ -117,8 +117,16 @@ def numbers(document: Document) -> dict[str, float]:
         by_name["the number of targets"] = float(document["inputs"]["y"]["shape"][0])
     if "n_outputs" in problem:
         by_name["the number of outputs"] = float(problem["n_outputs"])
-    for name in ("alpha", "terminal", "entropy", "hjb", "hjb_terminal", "transport", "tikhonov",
-                 "smoothness"):  # fmt: skip
+    for name in (
+        "alpha",
+        "terminal",
+        "entropy",
+        "hjb",
+        "hjb_terminal",
+        "transport",
+        "tikhonov",
+        "smoothness",
+    ):
         if name in problem:
             by_name[f"the weight {name}"] = float(Fraction(problem[name]))
     return by_name

@@ -53,8 +53,12 @@ def diagnosed(
     documents = {one.document["name"]: one.document for one in judged}
     cells = wrong_cells(judged, judge, precision)
     right = {(r.case, r.quantity) for r in rows if r.verdict == RIGHT}
-    proposed = [*patterns.divided_by_zero(rows, documents), *patterns.noise(cells, right),
-                *transforms.candidates(cells), *_variants(cells, judged)]  # fmt: skip
+    proposed = [
+        *patterns.divided_by_zero(rows, documents),
+        *patterns.noise(cells, right),
+        *transforms.candidates(cells),
+        *_variants(cells, judged),
+    ]
     chosen = fewest(proposed, {(r.case, r.quantity) for r in rows if r.failed})
     if rounded := patterns.coarse(rows, _unexplained(cells, chosen)):
         chosen = sorted([*chosen, *rounded], key=lambda c: -len(c.explained))
@@ -78,10 +82,17 @@ def wrong_cells(judged: Iterable[Judged], judge: Judge, precision: str) -> list[
         for row in one.rows:
             if row.verdict == WRONG:
                 name = row.quantity
-                cells.append(Cell(
-                    one.document, name, one.answer.values[name], truth.values[name],
-                    truth.tolerances[name][precision], truth.values, truth.tolerances[name],
-                ))  # fmt: skip
+                cells.append(
+                    Cell(
+                        one.document,
+                        name,
+                        one.answer.values[name],
+                        truth.values[name],
+                        truth.tolerances[name][precision],
+                        truth.values,
+                        truth.tolerances[name],
+                    )
+                )
     return cells
 
 
@@ -95,8 +106,11 @@ def fewest(candidates: Iterable[Candidate], wrong: set[Key]) -> list[Candidate]:
         gain = best.explained & left
         if not gain:
             break
-        rivals = [c for c in pool if c.explained >= best.explained and c.key == best.key
-                  and c.sentence != best.sentence]  # fmt: skip
+        rivals = [
+            c
+            for c in pool
+            if c.explained >= best.explained and c.key == best.key and c.sentence != best.sentence
+        ]
         if rivals and best.certain:
             best.sentence += f" (These cases cannot tell this from: {rivals[0].sentence})"
         chosen.append(best)
@@ -117,9 +131,10 @@ def _unexplained(cells: Iterable[Cell], chosen: Iterable[Candidate]) -> list[Cel
         if name in QUANTITIES:
             first[case] = min(first.get(case, len(QUANTITIES)), QUANTITIES.index(name))
     return [
-        c for c in cells
+        c
+        for c in cells
         if c.key not in known and QUANTITIES.index(c.name) <= first.get(c.key[0], len(QUANTITIES))
-    ]  # fmt: skip
+    ]
 
 
 def _values_right(cell: Cell, rows: Sequence[Row]) -> bool:
@@ -187,15 +202,19 @@ def _met(cell: Cell, values: dict[str, np.ndarray]) -> bool:
 def _candidates(variant: Any, met: _Tally) -> list[Candidate]:
     """The mistake as a whole, and in the values or the derivatives alone."""
     values, derivatives = met.hits
-    candidates = [Candidate(variant.key, variant.sentence, values | derivatives, rank=0.6,
-                            against=sum(met.against))]  # fmt: skip
+    candidates = [
+        Candidate(
+            variant.key, variant.sentence, values | derivatives, rank=0.6, against=sum(met.against)
+        )
+    ]
     if values and met.against[True]:
         sentence = f"in the values alone, derivatives are without it: {variant.sentence}"
         candidates.append(Candidate(variant.key, sentence, values, 0.7, against=met.against[False]))
     if derivatives and met.against[False]:
         sentence = f"in derivatives (gradients) alone, values are without it: {variant.sentence}"
-        candidates.append(Candidate(variant.key, sentence, derivatives, 0.7,
-                                    against=met.against[True]))  # fmt: skip
+        candidates.append(
+            Candidate(variant.key, sentence, derivatives, 0.7, against=met.against[True])
+        )
     return [c for c in candidates if c.explained]
 
 
@@ -217,24 +236,26 @@ def _against(
 # --- where nothing is known ------------------------------------------------------------------
 
 
-def _fallback(
-    rows: Sequence[Row], left: list[Cell], judged: Sequence[Judged]
-) -> list[Candidate]:
+def _fallback(rows: Sequence[Row], left: list[Cell], judged: Sequence[Judged]) -> list[Candidate]:
     """The first wrong quantity and the cases in which it is wrong."""
     documents = {one.document["name"]: one.document for one in judged}
     unexplained = {c.key for c in left}
     open_rows = [r for r in rows if (r.case, r.quantity) in unexplained or r.verdict == INVALID]
     roots = unexplained - _consequences(left, judged)
-    name = patterns.first_wrong([r for r in open_rows if (r.case, r.quantity) in roots
-                                 or r.verdict == INVALID] or open_rows, QUANTITIES)  # fmt: skip
+    name = patterns.first_wrong(
+        [r for r in open_rows if (r.case, r.quantity) in roots or r.verdict == INVALID]
+        or open_rows,
+        QUANTITIES,
+    )
     if name == "stages" and _slopes_first(left):
         name = "slopes"
     if not name:
         return []
     bad = {r.case for r in open_rows if r.name == name and r.case in documents}
     good = {r.case for r in rows if r.name == name and r.verdict == RIGHT} - bad
-    pattern = patterns.where(name, [documents[n] for n in sorted(bad)],
-                             [documents[n] for n in sorted(good)])  # fmt: skip
+    pattern = patterns.where(
+        name, [documents[n] for n in sorted(bad)], [documents[n] for n in sorted(good)]
+    )
     skipped = {r.name for r in rows if r.verdict == SKIPPED}
     unseen = [q for q in QUANTITIES[: QUANTITIES.index(name)] if q in skipped]
     sentence = f"{name} is the first quantity to be wrong. Look at {patterns.HINTS[name]}."
@@ -242,8 +263,15 @@ def _fallback(
         sentence += f" {pattern[0].upper()}{pattern[1:]}."
     if unseen:
         sentence += f" Before it, {', '.join(unseen)} were not given and would tell more."
-    return [Candidate("first-wrong", sentence, unexplained | {
-        (r.case, r.quantity) for r in open_rows}, rank=9.0, certain=False)]  # fmt: skip
+    return [
+        Candidate(
+            "first-wrong",
+            sentence,
+            unexplained | {(r.case, r.quantity) for r in open_rows},
+            rank=9.0,
+            certain=False,
+        )
+    ]
 
 
 def _consequences(cells: Iterable[Cell], judged: Sequence[Judged]) -> set[Key]:
@@ -257,8 +285,11 @@ def _consequences(cells: Iterable[Cell], judged: Sequence[Judged]) -> set[Key]:
         name = cell.document["name"]
         if name not in made:
             values = answers[name].answer.values
-            given = {k: v for k, v in values.items()
-                     if k in cell.siblings and v.shape == cell.siblings[k].shape}  # fmt: skip
+            given = {
+                k: v
+                for k, v in values.items()
+                if k in cell.siblings and v.shape == cell.siblings[k].shape
+            }
             made[name] = following(without_results(cell.document), given)
         if cell.quantity in made[name] and cell.met_by(made[name][cell.quantity], SLACK):
             followed.add(cell.key)

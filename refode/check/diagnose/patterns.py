@@ -38,8 +38,7 @@ def coarse(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Candidate]:
     """
     models = {(r.case, r.quantity): r.model for r in rows}
     for model in sorted(EPS, key=EPS.__getitem__):
-        within = [c for c in cells
-                  if models[c.key] and EPS[models[c.key]] <= EPS[model]]  # fmt: skip
+        within = [c for c in cells if models[c.key] and EPS[models[c.key]] <= EPS[model]]
         if not within or len(within) < NEARLY * len(cells):
             continue
         of_model = _stored_share(within, model)
@@ -72,8 +71,11 @@ def _like_rounding(cells: Sequence[Cell], model: str) -> bool:
     of their neighbours'. A few numbers by themselves may be small by chance.
     """
     typical = np.median([largest(c.got - c.right) / c.allowed[model] for c in cells])
-    signs = [np.sign(c.got - c.right)[wrong] * np.sign(c.right)[wrong] for c in cells
-             for wrong in [np.abs(c.got - c.right) > c.tolerance]]  # fmt: skip
+    signs = [
+        np.sign(c.got - c.right)[wrong] * np.sign(c.right)[wrong]
+        for c in cells
+        for wrong in [np.abs(c.got - c.right) > c.tolerance]
+    ]
     alike = np.concatenate([s[1:] == s[:-1] for s in signs])
     if len(alike) < PAIRS:
         return False
@@ -172,8 +174,13 @@ def where(name: str, bad: list[Document], good: list[Document]) -> str:
         others = {_text(feature(d)) for d in good}
         if len(values) == 1 and not values & others and good:
             (value,) = values
-            in_common.append(words.format(value) if value not in ("True", "False") else
-                             words if value == "True" else f"not: {words}")  # fmt: skip
+            in_common.append(
+                words.format(value)
+                if value not in ("True", "False")
+                else words
+                if value == "True"
+                else f"not: {words}"
+            )
     if in_common:
         return f"{name} is wrong exactly where {' and '.join(in_common[:2])}"
     return ""
@@ -208,7 +215,7 @@ HINTS = {
     "theta_bar": "the adjoint's accumulation into theta",
     "gradient": "the adjoint: values are right",
     "hessian_vector": "second derivatives: the gradient is right",
-}  # fmt: skip
+}
 
 
 def first_wrong(rows: Sequence[Row], order: Sequence[str]) -> str:
@@ -217,6 +224,9 @@ def first_wrong(rows: Sequence[Row], order: Sequence[str]) -> str:
     for row in rows:
         if row.failed and row.name:
             wrong.setdefault(row.case, set()).add(row.name)
-    firsts = [next(n for n in order if n in names) for names in wrong.values()
-              if any(n in names for n in order)]  # fmt: skip
+    firsts = [
+        next(n for n in order if n in names)
+        for names in wrong.values()
+        if any(n in names for n in order)
+    ]
     return max(set(firsts), key=lambda n: (firsts.count(n), -order.index(n))) if firsts else ""

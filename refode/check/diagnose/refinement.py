@@ -78,9 +78,7 @@ def _rates(document: Document, quantities: list[str], judge: Judge, target: Targ
             errors[q].append(largest(got - right[q]))
             if errors[q][-1] == 0.0:
                 return []
-    return [
-        math.log2(e[0] / e[-1]) / math.log2(STEPS[-1] / STEPS[0]) for e in errors.values()
-    ]  # fmt: skip
+    return [math.log2(e[0] / e[-1]) / math.log2(STEPS[-1] / STEPS[0]) for e in errors.values()]
 
 
 def refined(document: Document, times: int) -> dict[str, Any]:

@@ -15,15 +15,30 @@ from refode.check.diagnose.cells import FIXED, Array, Candidate, Cell, constants
 from refode.reference.files import arrays
 
 #: Quantities to which somebody may add a constant.
-_SHIFTED = ("log_det", "log_density", "log_density_path", "transport_cost", "terms", "total",
-            "phi", "phi_time", "outputs", "trace")  # fmt: skip
+_SHIFTED = (
+    "log_det",
+    "log_density",
+    "log_density_path",
+    "transport_cost",
+    "terms",
+    "total",
+    "phi",
+    "phi_time",
+    "outputs",
+    "trace",
+)
 
 
 def candidates(cells: Iterable[Cell]) -> list[Candidate]:
     """All explanations of this kind, each with the cells that it explains."""
     cells = list(cells)
-    return [*_zeros(cells), *_factors(cells), *_reordered(cells), *_shifted(cells),
-            *_exchanged(cells)]  # fmt: skip
+    return [
+        *_zeros(cells),
+        *_factors(cells),
+        *_reordered(cells),
+        *_shifted(cells),
+        *_exchanged(cells),
+    ]
 
 
 # --- zeros -----------------------------------------------------------------------------------
@@ -65,8 +80,11 @@ def _missing_slices(cells: list[Cell]) -> list[Candidate]:
 def _place(cell: Cell, axis: int, index: int) -> str:
     """An index of an axis, counted from the last one, in words."""
     size = cell.right.shape[axis]
-    if axis == -1 and index == size - 1 and cell.document["field"].get("time") and (
-        cell.quantity.partition("/")[2] in ("W0", "K", "A")
+    if (
+        axis == -1
+        and index == size - 1
+        and cell.document["field"].get("time")
+        and (cell.quantity.partition("/")[2] in ("W0", "K", "A"))
     ):
         return "the last column, which belongs to t"
     place = {0: "first", size - 1: "last"}.get(index, f"{index + 1}th")

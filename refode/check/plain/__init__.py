@@ -24,8 +24,11 @@ Array = NDArray[Any]
 Blocks = dict[str, Array]
 
 KINDS: dict[str, type[Problem]] = {
-    "ode": Ode, "supervised": Supervised, "flow": Flow, "game": GameFormulas,
-}  # fmt: skip
+    "ode": Ode,
+    "supervised": Supervised,
+    "flow": Flow,
+    "game": GameFormulas,
+}
 #: No mistake.
 RIGHT = Mistakes()
 #: The complex step: its square is nothing beside 1.
@@ -35,9 +38,12 @@ FAR, HALVINGS = 2.0**-7, 4
 
 
 def evaluate(
-    document: dict[str, Any], mistakes: Mistakes = RIGHT, *, derivatives: bool = True,
+    document: dict[str, Any],
+    mistakes: Mistakes = RIGHT,
+    *,
+    derivatives: bool = True,
     hessian: bool = True,
-) -> dict[str, Array]:  # fmt: skip
+) -> dict[str, Array]:
     """All quantities of a case by the names of its results.
 
     Parameters

@@ -118,8 +118,9 @@ class _Back:
         self.case, self.walk, self.m = case, walk, Mistakes()
         self.problem: Problem = KINDS[case.kind](case, self.m)
         lift = case.kind == "game"
-        self.theta: Blocks = {k: (v[None] if lift else v)[None] + 0.0j
-                              for k, v in case.theta.items()}  # fmt: skip
+        self.theta: Blocks = {
+            k: (v[None] if lift else v)[None] + 0.0j for k, v in case.theta.items()
+        }
         self.paths: list[Path] = self.problem.paths(self.theta, case.x[None])
         self.clocks = [clock for clock, _ in self.problem.starts(1, case.x[None])]
         self.inner = {k: v for k, v in self.theta.items() if k not in self.problem.readout}
@@ -147,9 +148,9 @@ class _Back:
         if detached == "state":
             self.to_state[:d] = self.to_weights[:d] = 0.0
         if detached in ("log density", "trace by state"):
-            self.to_state[d:d + 1] = 0.0
+            self.to_state[d : d + 1] = 0.0
         if detached in ("log density", "trace by weights"):
-            self.to_weights[d:d + 1] = 0.0
+            self.to_weights[d : d + 1] = 0.0
 
     # --- the objective's derivatives by states and, beside them, by theta ------------------------
 
@@ -263,12 +264,20 @@ class _Back:
         """The stages of steps that start from states solved backwards from the end."""
         y, states = path.states[-1], [path.states[-1]]
         for t in reversed(clock.starts()):
-            y, _ = runge_kutta(clock, self.problem.slope, y, -float(clock.h),
-                               self._timed(clock, t + clock.h, -clock.h))  # fmt: skip
+            y, _ = runge_kutta(
+                clock,
+                self.problem.slope,
+                y,
+                -float(clock.h),
+                self._timed(clock, t + clock.h, -clock.h),
+            )
             states.insert(0, y)
-        stages = [runge_kutta(clock, self.problem.slope, y, float(clock.h),
-                              self._timed(clock, t, clock.h))[1]
-                  for y, t in zip(states[:-1], clock.starts(), strict=True)]  # fmt: skip
+        stages = [
+            runge_kutta(
+                clock, self.problem.slope, y, float(clock.h), self._timed(clock, t, clock.h)
+            )[1]
+            for y, t in zip(states[:-1], clock.starts(), strict=True)
+        ]
         return replace(path, states=states, stages=stages)
 
     def _timed(self, clock: Clock, t: Fraction, h: Fraction) -> list[Any]:

@@ -178,9 +178,14 @@ def _leapfrog(f: dict[str, Any], w: Weights, z: Array, t: complex, derivative: s
 
 
 _FIELDS: dict[str, Callable[..., Array]] = {
-    "Affine": _affine, "Shallow": _shallow, "MLP": _mlp, "Antisymmetric": _antisymmetric,
-    "Parabolic": _parabolic, "Hamiltonian": _hamiltonian, "Leapfrog": _leapfrog,
-}  # fmt: skip
+    "Affine": _affine,
+    "Shallow": _shallow,
+    "MLP": _mlp,
+    "Antisymmetric": _antisymmetric,
+    "Parabolic": _parabolic,
+    "Hamiltonian": _hamiltonian,
+    "Leapfrog": _leapfrog,
+}
 
 
 def potential(

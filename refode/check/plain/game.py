@@ -108,10 +108,11 @@ class GameFormulas(Problem):
         """Parts of r, from |grad Phi|^2, dPhi/dt, Q(z) and log rho."""
         m = self.m
         return {
-            "square": m.r_half / self.alpha("r") * square, "time": -m.phi_time * time,
+            "square": m.r_half / self.alpha("r") * square,
+            "time": -m.phi_time * time,
             "Q": -m.Q_in_r * Q,
             "log rho": -m.entropy_in_r * self.setting["entropy"] * (log_rho + m.entropy_one),
-        }  # fmt: skip
+        }
 
     def measured(self, r: Array) -> Array:
         """|r| or r^2; the sign is that of the first copy, so that no difference meets the kink."""
@@ -149,9 +150,7 @@ class GameFormulas(Problem):
         """log rho - log rho_Y at the paths' ends."""
         log_rho = self.initial if where in self.m.stale else end[..., self.d]
         at = end[..., : self.d]
-        return log_rho - log_density(
-            self.setting["target"], at, self.m, self.m.target_constant
-        )
+        return log_rho - log_density(self.setting["target"], at, self.m, self.m.target_constant)
 
     def terminal(self, theta: Blocks, end: Array) -> Array:
         """hjb_terminal times the mean of |Phi(z(T), T) - G'|."""
@@ -173,8 +172,10 @@ class GameFormulas(Problem):
         """As Problem, with log rho and the potential's derivatives at the stages."""
         results = super().values(paths)
         results["log_density_path"] = np.array([y[0, :, self.d] for y in paths[0].states])
-        four = [[self.derivatives(self.first, s.y[:1, :, : self.d], s.t) for s in stages]
-                for stages in paths[0].stages]  # fmt: skip
+        four = [
+            [self.derivatives(self.first, s.y[:1, :, : self.d], s.t) for s in stages]
+            for stages in paths[0].stages
+        ]
         for i, name in enumerate(("phi", "phi_gradient", "phi_time", "phi_laplacian")):
             results[name] = np.array([[at[i][0] for at in stages] for stages in four])
         if self.case.y is not None:

@@ -88,17 +88,22 @@ class Clock:
         m = self.m
         in_time: Nodes = m.time_nodes(c) if m.time_nodes else c
         in_theta: Nodes = m.theta_nodes(c) if m.theta_nodes else c
-        return [(self.time(start + a * h), self.p(start + b * h, start + h / 2))
-                for a, b in zip(in_time, in_theta, strict=True)]  # fmt: skip
+        return [
+            (self.time(start + a * h), self.p(start + b * h, start + h / 2))
+            for a, b in zip(in_time, in_theta, strict=True)
+        ]
 
     def time(self, t: Fraction) -> float:
         """The time that the field gets."""
         start, end = (fraction(s) for s in self.case.document["t_span"])
         shown: dict[str, Callable[[], Fraction]] = {
-            "": lambda: t, "from zero": lambda: t - self.along[0],
-            "from the span": lambda: t - start, "normalised": lambda: (t - start) / (end - start),
-            "mirrored": lambda: start + end - t, "missing": lambda: Fraction(0),
-        }  # fmt: skip
+            "": lambda: t,
+            "from zero": lambda: t - self.along[0],
+            "from the span": lambda: t - start,
+            "normalised": lambda: (t - start) / (end - start),
+            "mirrored": lambda: start + end - t,
+            "missing": lambda: Fraction(0),
+        }
         return float(shown[self.m.clock]())
 
     def p(self, t: Fraction, middle: Fraction) -> Array:
@@ -112,8 +117,11 @@ class Clock:
             s, middle = t, middle * (end - start) + start
         if m.basis == "unshifted" and kind == "Legendre":
             s = (s + 1) / 2
-        if (m.basis, kind) in (("orthonormal", "Legendre"), ("powers", "Legendre"),
-                               ("open knots", "BSpline")):  # fmt: skip
+        if (m.basis, kind) in (
+            ("orthonormal", "Legendre"),
+            ("powers", "Legendre"),
+            ("open knots", "BSpline"),
+        ):
             return other_combination(m.basis, J, s)
         if m.cells:
             middle = s

@@ -41,8 +41,10 @@ class Problem:
     def paths(self, theta: Blocks, x: Array) -> list[Path]:
         """The paths from x, and others that the problem needs."""
         weights = {k: v for k, v in theta.items() if k not in self.readout}
-        return [solve(clock, self.slope, weights, y, self.extras)
-                for clock, y in self.starts(len(next(iter(theta.values()))), x)]  # fmt: skip
+        return [
+            solve(clock, self.slope, weights, y, self.extras)
+            for clock, y in self.starts(len(next(iter(theta.values()))), x)
+        ]
 
     def starts(self, copies: int, x: Array) -> list[tuple[Clock, Array]]:
         """Clock and first state of every set of paths."""
@@ -117,9 +119,11 @@ class Problem:
         length = abs(self.case.t_span[1] - self.case.t_span[0])
         return {
             "tikhonov": m.tikhonov_half * self.setting["tikhonov"] * size,
-            "smoothness": m.smoothness_half * self.setting["smoothness"]
-            * length**m.length_power * total,
-        }  # fmt: skip
+            "smoothness": m.smoothness_half
+            * self.setting["smoothness"]
+            * length**m.length_power
+            * total,
+        }
 
 
 def _flat(v: Array) -> Array:

@@ -85,6 +85,7 @@ def _slopes(kind: str, J: int, s: float) -> Array:
         cell = min(int(s * (J - 1)), J - 2)
         return (J - 1.0) * (np.eye(J)[cell + 1] - np.eye(J)[cell])
     if kind == "Legendre":
-        return np.array([2.0 * legendre.legval(2.0 * s - 1.0, legendre.legder(row))
-                         for row in np.eye(J)])  # fmt: skip
+        return np.array(
+            [2.0 * legendre.legval(2.0 * s - 1.0, legendre.legder(row)) for row in np.eye(J)]
+        )
     return np.array([p(s, 1) for p in _splines(J)])

@@ -18,5 +18,12 @@ __all__ = ["VARIANTS", "Variant"]
 
 #: All of them.
 VARIANTS: tuple[Variant, ...] = (
-    *SCHEMES, *TIMES, *FIELDS, *ADJOINTS, *ACCUMULATORS, *FLOWS, *SUPERVISED, *GAMES,
-)  # fmt: skip
+    *SCHEMES,
+    *TIMES,
+    *FIELDS,
+    *ADJOINTS,
+    *ACCUMULATORS,
+    *FLOWS,
+    *SUPERVISED,
+    *GAMES,
+)

@@ -117,9 +117,12 @@ def differs(a: Results, b: Results, rtol: float = SAME) -> bool:
 
 
 def knobs(
-    key: str, sentence: str, kinds: tuple[str, ...] = ALL,
-    chosen: Callable[[Document], Mistakes | None] | None = None, **settings: Any,
-) -> Variant:  # fmt: skip
+    key: str,
+    sentence: str,
+    kinds: tuple[str, ...] = ALL,
+    chosen: Callable[[Document], Mistakes | None] | None = None,
+    **settings: Any,
+) -> Variant:
     """A mistake that `Mistakes` has a knob for; ``chosen`` where it depends on the case."""
     fixed = Mistakes(**settings)
 
@@ -131,9 +134,12 @@ def knobs(
 
 
 def edited(
-    key: str, sentence: str, edit: Edit,
-    kinds: tuple[str, ...] = ALL, **settings: Any,
-) -> Variant:  # fmt: skip
+    key: str,
+    sentence: str,
+    edit: Edit,
+    kinds: tuple[str, ...] = ALL,
+    **settings: Any,
+) -> Variant:
     """Another case solved instead: ``edit`` gives what changes in the document, or None."""
     m = Mistakes(**settings)
 
@@ -193,9 +199,11 @@ def weighed(
 
 
 def altered(
-    key: str, sentence: str, change: Callable[[Document, Results], Results | None],
+    key: str,
+    sentence: str,
+    change: Callable[[Document, Results], Results | None],
     kinds: tuple[str, ...] = ALL,
-) -> Variant:  # fmt: skip
+) -> Variant:
     """Right results, some arrays made into others."""
 
     def compute(document: Document, hessian: bool) -> Results | None:
@@ -207,6 +215,15 @@ def altered(
 
 
 __all__ = [
-    "Edit", "Variant", "Walk", "altered", "differs", "edited", "gradient_alone", "knobs", "right",
-    "walked", "weighed",
-]  # fmt: skip
+    "Edit",
+    "Variant",
+    "Walk",
+    "altered",
+    "differs",
+    "edited",
+    "gradient_alone",
+    "knobs",
+    "right",
+    "walked",
+    "weighed",
+]

@@ -125,8 +125,8 @@ def _fewer(more: int) -> Callable[[Document], Document | None]:
         first, last = (Fraction(t) for t in document["along"])
         n = document["n_steps"] + more
         end = first + n * (last - first) / document["n_steps"]
-        inside = min(map(Fraction, document["t_span"])) <= end <= max(
-            map(Fraction, document["t_span"])
+        inside = (
+            min(map(Fraction, document["t_span"])) <= end <= max(map(Fraction, document["t_span"]))
         )
         if not n or not (inside or document["basis"]["type"] == "Constant"):
             return None
@@ -196,115 +196,246 @@ def _nodes() -> list[Variant]:
         "end": ("the step's end for every stage: c = 1", _always("1")),
     }
     return [
-        knobs(f"nodes-{move}-{place}", f"{what} {words}. Look at where t + c_i h is formed.",
-              ODES if place == "theta" else ALL, **dict.fromkeys(which, nodes))
-        for move, (words, nodes) in moves.items() for place, (what, which) in places.items()
-    ]  # fmt: skip
+        knobs(
+            f"nodes-{move}-{place}",
+            f"{what} {words}. Look at where t + c_i h is formed.",
+            ODES if place == "theta" else ALL,
+            **dict.fromkeys(which, nodes),
+        )
+        for move, (words, nodes) in moves.items()
+        for place, (what, which) in places.items()
+    ]
 
 
 def _same_stages() -> list[Variant]:
     names = ("midpoint", "heun", "ralston", "kutta3", "ssprk3", "bogacki_shampine")
     return [
-        edited(f"scheme-{name}", f"The numbers are those of the scheme {name}, which has as many "
-               "stages as the one asked for: compare A, b and c.", named(name))
+        edited(
+            f"scheme-{name}",
+            f"The numbers are those of the scheme {name}, which has as many "
+            "stages as the one asked for: compare A, b and c.",
+            named(name),
+        )
         for name in names
-    ]  # fmt: skip
+    ]
 
 
 def _dropped() -> list[Variant]:
     places = {0: "first", 1: "second", 2: "third", -1: "last"}
     return [
-        edited(f"{place}-stage-{'rescaled' if rescaled else 'dropped'}",
-               f"The {place} stage is missing from y + h sum b_i k_i"
-               + (", the other weights scaled to add up to 1." if rescaled else "."),
-               _without(i, rescaled))
-        for i, place in places.items() for rescaled in (False, True)
-    ]  # fmt: skip
+        edited(
+            f"{place}-stage-{'rescaled' if rescaled else 'dropped'}",
+            f"The {place} stage is missing from y + h sum b_i k_i"
+            + (", the other weights scaled to add up to 1." if rescaled else "."),
+            _without(i, rescaled),
+        )
+        for i, place in places.items()
+        for rescaled in (False, True)
+    ]
 
 
 SCHEMES: tuple[Variant, ...] = (
-    edited("three-eighths-rule", "The numbers are those of the 3/8 rule, which torchdiffeq calls "
-           "rk4; the classical scheme was asked for: b = 1/6, 1/3, 1/3, 1/6, c = 0, 1/2, 1/2, 1.",
-           named("rk4_38", "rk4")),
-    edited("classical-rule", "The numbers are those of the classical scheme of order 4; the 3/8 "
-           "rule was asked for: b = 1/8, 3/8, 3/8, 1/8, c = 0, 1/3, 2/3, 1.",
-           named("rk4", "rk4_38")),
-    edited("euler", "The numbers are those of Euler's method with the same steps: the stages are "
-           "not used.", _euler),
+    edited(
+        "three-eighths-rule",
+        "The numbers are those of the 3/8 rule, which torchdiffeq calls "
+        "rk4; the classical scheme was asked for: b = 1/6, 1/3, 1/3, 1/6, c = 0, 1/2, 1/2, 1.",
+        named("rk4_38", "rk4"),
+    ),
+    edited(
+        "classical-rule",
+        "The numbers are those of the classical scheme of order 4; the 3/8 "
+        "rule was asked for: b = 1/8, 3/8, 3/8, 1/8, c = 0, 1/3, 2/3, 1.",
+        named("rk4", "rk4_38"),
+    ),
+    edited(
+        "euler",
+        "The numbers are those of Euler's method with the same steps: the stages are not used.",
+        _euler,
+    ),
     *_same_stages(),
-    *(edited(f"coefficients-{n}", f"The scheme's coefficients are rounded to {n} digits.",
-             _rounded(_digits(n))) for n in (3, 4, 5, 6, 7)),
-    edited("coefficients-single", "The scheme's coefficients are in single precision.",
-           _rounded(lambda a: Fraction(float(np.float32(float(a)))))),
+    *(
+        edited(
+            f"coefficients-{n}",
+            f"The scheme's coefficients are rounded to {n} digits.",
+            _rounded(_digits(n)),
+        )
+        for n in (3, 4, 5, 6, 7)
+    ),
+    edited(
+        "coefficients-single",
+        "The scheme's coefficients are in single precision.",
+        _rounded(lambda a: Fraction(float(np.float32(float(a))))),
+    ),
     *_dropped(),
-    edited("equal-weights", "All stages have the weight 1/s in y + h sum b_i k_i.",
-           _changed(lambda A, b: (A, [Fraction(1, len(b))] * len(b)))),
-    edited("weights-reversed", "The weights b_i are in reverse order.",
-           _changed(lambda A, b: (A, b[::-1]))),
-    edited("previous-slope-alone", "A stage moves by the slope before it alone: only one entry of "
-           "each row of A is used.", _changed(_subdiagonal)),
-    edited("slopes-in-place", "All slopes are the one computed last: they share an array that is "
-           "overwritten.", _changed(_shared)),
-    knobs("stage-in-place", "A stage starts from the stage before instead of from the step's "
-          "state: y is overwritten by the stages (y += h a k).", in_place=True),
-    knobs("symplectic-together", "Both halves of the state move by slopes at the step's start: "
-          "the second does not see the first one's move.", together=True),
-    edited("symplectic-order", "The halves of the state move in the other order.",
-           _halves(lambda s: {"half": [1 - i for i in s["half"]]})),
+    edited(
+        "equal-weights",
+        "All stages have the weight 1/s in y + h sum b_i k_i.",
+        _changed(lambda A, b: (A, [Fraction(1, len(b))] * len(b))),
+    ),
+    edited(
+        "weights-reversed",
+        "The weights b_i are in reverse order.",
+        _changed(lambda A, b: (A, b[::-1])),
+    ),
+    edited(
+        "previous-slope-alone",
+        "A stage moves by the slope before it alone: only one entry of each row of A is used.",
+        _changed(_subdiagonal),
+    ),
+    edited(
+        "slopes-in-place",
+        "All slopes are the one computed last: they share an array that is overwritten.",
+        _changed(_shared),
+    ),
+    knobs(
+        "stage-in-place",
+        "A stage starts from the stage before instead of from the step's "
+        "state: y is overwritten by the stages (y += h a k).",
+        in_place=True,
+    ),
+    knobs(
+        "symplectic-together",
+        "Both halves of the state move by slopes at the step's start: "
+        "the second does not see the first one's move.",
+        together=True,
+    ),
+    edited(
+        "symplectic-order",
+        "The halves of the state move in the other order.",
+        _halves(lambda s: {"half": [1 - i for i in s["half"]]}),
+    ),
     edited("symplectic-verlet", "Each half moves once a step, by all of h.", _first_order),
-    edited("symplectic-whole", "Every substep is as long as the step: the factors 1/2 are missing.",
-           _halves(lambda s: {"b": ["1"] * len(s["b"])})),
-    edited("one-step-more", "One step too many: n_steps + 1 steps over the same interval. "
-           "n_steps counts steps, not points.", _steps(1)),
-    edited("one-step-less", "One step too few: n_steps - 1 steps over the same interval. n_steps "
-           "counts steps, not points.", _steps(-1)),
-    edited("one-step-beyond", "One step of length h too many: the end lies beyond T.", _fewer(1),
-           ODES),
+    edited(
+        "symplectic-whole",
+        "Every substep is as long as the step: the factors 1/2 are missing.",
+        _halves(lambda s: {"b": ["1"] * len(s["b"])}),
+    ),
+    edited(
+        "one-step-more",
+        "One step too many: n_steps + 1 steps over the same interval. "
+        "n_steps counts steps, not points.",
+        _steps(1),
+    ),
+    edited(
+        "one-step-less",
+        "One step too few: n_steps - 1 steps over the same interval. n_steps "
+        "counts steps, not points.",
+        _steps(-1),
+    ),
+    edited(
+        "one-step-beyond", "One step of length h too many: the end lies beyond T.", _fewer(1), ODES
+    ),
     edited("one-step-short", "The last step is missing: the end lies before T.", _fewer(-1), ODES),
-    knobs("whole-steps", "Every step is as long as the interval: h is not divided by n_steps.",
-          whole_steps=True),
+    knobs(
+        "whole-steps",
+        "Every step is as long as the interval: h is not divided by n_steps.",
+        whole_steps=True,
+    ),
     edited("unit-steps", "The step is 1/n_steps whatever the interval's length is.", _unit, ODES),
     edited("zero-to-one", "The interval is [0, 1] instead of t_span.", _zero_to_one, ODES),
-    edited("forward-time", "Solved forwards where backwards in time was asked for: `along` runs "
-           "from its first entry to its second.", _turned(True), ODES),
-    edited("backward-time", "Solved backwards where forwards in time was asked for: `along` runs "
-           "from its first entry to its second.", _turned(False), ODES),
-    edited("step-sign", "The step h has the wrong sign: from the first time of `along` the "
-           "solution runs away from the second.", _away, ODES),
-)  # fmt: skip
+    edited(
+        "forward-time",
+        "Solved forwards where backwards in time was asked for: `along` runs "
+        "from its first entry to its second.",
+        _turned(True),
+        ODES,
+    ),
+    edited(
+        "backward-time",
+        "Solved backwards where forwards in time was asked for: `along` runs "
+        "from its first entry to its second.",
+        _turned(False),
+        ODES,
+    ),
+    edited(
+        "step-sign",
+        "The step h has the wrong sign: from the first time of `along` the "
+        "solution runs away from the second.",
+        _away,
+        ODES,
+    ),
+)
 
 TIMES: tuple[Variant, ...] = (
     *_nodes(),
-    knobs("time-from-zero", "The time that the field gets starts at 0 instead of at the "
-          "integration's first time.", clock="from zero"),
-    knobs("time-from-span", "The time that the field gets is t - t0, t0 being the first end of "
-          "t_span, instead of t.", clock="from the span"),
-    knobs("time-normalised", "The time that the field gets is scaled to [0, 1] over t_span.",
-          clock="normalised"),
-    knobs("time-mirrored", "The time that the field gets runs the wrong way: t0 + T - t.",
-          clock="mirrored"),
+    knobs(
+        "time-from-zero",
+        "The time that the field gets starts at 0 instead of at the integration's first time.",
+        clock="from zero",
+    ),
+    knobs(
+        "time-from-span",
+        "The time that the field gets is t - t0, t0 being the first end of t_span, instead of t.",
+        clock="from the span",
+    ),
+    knobs(
+        "time-normalised",
+        "The time that the field gets is scaled to [0, 1] over t_span.",
+        clock="normalised",
+    ),
+    knobs(
+        "time-mirrored",
+        "The time that the field gets runs the wrong way: t0 + T - t.",
+        clock="mirrored",
+    ),
     knobs("time-missing", "The field does not see the time: it gets 0.", clock="missing"),
-    *(knobs(f"cell-by-stage-{side}", "Piecewise constant weights: the cell goes by the stage's "
+    *(
+        knobs(
+            f"cell-by-stage-{side}",
+            "Piecewise constant weights: the cell goes by the stage's "
             f"time, a border belonging to the {side} cell, so that stages of one step lie in "
-            "different cells; it goes by the step's middle.", ODES, cells=cells)
-      for side, cells in (("earlier", "stage"), ("later", "stage right"))),
-    knobs("coefficients-reversed", "The coefficients theta_j are read in reverse order.", ODES,
-          basis="reversed"),
-    knobs("time-not-scaled", "theta(t) reads its basis at t; it lives on t_span, scaled to "
-          "[0, 1].", ODES, basis="unnormalised"),
-    knobs("legendre-unshifted", "Legendre polynomials are taken at s in [0, 1]; their argument is "
-          "2s - 1.", ODES, basis="unshifted"),
-    knobs("legendre-normalised", "Legendre polynomials are normalised; theirs is the value 1 at "
-          "the end.", ODES, basis="orthonormal"),
-    knobs("legendre-powers", "Powers of 2s - 1 stand for Legendre polynomials.", ODES,
-          basis="powers"),
-    knobs("spline-knots", "B-splines have simple knots at the ends; theirs are fourfold.", ODES,
-          basis="open knots"),
-    edited("basis-cells", "theta(t) is taken piecewise constant.",
-           lambda d: _basis(d, "PiecewiseConstant"), ODES),
-    edited("basis-linear", "theta(t) is interpolated linearly.",
-           lambda d: _basis(d, "PiecewiseLinear"), ODES),
-)  # fmt: skip
+            "different cells; it goes by the step's middle.",
+            ODES,
+            cells=cells,
+        )
+        for side, cells in (("earlier", "stage"), ("later", "stage right"))
+    ),
+    knobs(
+        "coefficients-reversed",
+        "The coefficients theta_j are read in reverse order.",
+        ODES,
+        basis="reversed",
+    ),
+    knobs(
+        "time-not-scaled",
+        "theta(t) reads its basis at t; it lives on t_span, scaled to [0, 1].",
+        ODES,
+        basis="unnormalised",
+    ),
+    knobs(
+        "legendre-unshifted",
+        "Legendre polynomials are taken at s in [0, 1]; their argument is 2s - 1.",
+        ODES,
+        basis="unshifted",
+    ),
+    knobs(
+        "legendre-normalised",
+        "Legendre polynomials are normalised; theirs is the value 1 at the end.",
+        ODES,
+        basis="orthonormal",
+    ),
+    knobs(
+        "legendre-powers", "Powers of 2s - 1 stand for Legendre polynomials.", ODES, basis="powers"
+    ),
+    knobs(
+        "spline-knots",
+        "B-splines have simple knots at the ends; theirs are fourfold.",
+        ODES,
+        basis="open knots",
+    ),
+    edited(
+        "basis-cells",
+        "theta(t) is taken piecewise constant.",
+        lambda d: _basis(d, "PiecewiseConstant"),
+        ODES,
+    ),
+    edited(
+        "basis-linear",
+        "theta(t) is interpolated linearly.",
+        lambda d: _basis(d, "PiecewiseLinear"),
+        ODES,
+    ),
+)
 
 
 def _basis(document: Document, kind: str) -> Document | None:

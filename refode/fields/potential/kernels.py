@@ -51,7 +51,7 @@ def derivatives(f, e, t, Z, want, phi, G, Gt, lap, tape):
 @POTENTIAL.function("vsMMivMvvMvM", "s")
 def derivatives_adjoint(
     f, e, t, Z, tape, want, phi_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
-):  # fmt: skip
+):
     """Add the pull-backs of the cotangents that there are; return that of t, (D94)-(D97)."""
 
 
@@ -70,7 +70,7 @@ def potential_derivatives(f, e, t, Z, want, phi, G, Gt, lap, tape):
 @derivatives_adjoint.register(PotentialParts)
 def potential_derivatives_adjoint(
     f, e, t, Z, tape, want, phi_bar, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
-):  # fmt: skip
+):
     """[7]^T to [1]^T."""
     o, r, m, n = places(f), f.r, f.m, f.r + f.m
     V_bar = band(scratch, 0, n)  # of l and a_0, later of l and v_0
@@ -79,7 +79,7 @@ def potential_derivatives_adjoint(
     if want & GRADIENT:
         t_bar += _gradient_adjoint(
             f, e, t, Z, tape, want, G_bar, Gt_bar, lap_bar, Z_bar, e_bar, scratch
-        )  # fmt: skip
+        )
         if want & LAPLACIAN:
             laplacian_adjoint(f, e, tape, lap_bar, e_bar, scratch)
     else:
@@ -268,9 +268,14 @@ def _gradient_adjoint(f, e, t, Z, tape, want, G_bar, Gt_bar, lap_bar, Z_bar, e_b
     if want & LAPLACIAN:
         e_bar[o.trace] += row_sum(lap_bar)
         first_term_adjoint(
-            segment(e, o.n, m), band(tape, k.V + r, m), band(tape, k.Y, m), lap_bar,
-            band(V_bar, r, m), y_bar, segment(e_bar, o.n, m),
-        )  # fmt: skip
+            segment(e, o.n, m),
+            band(tape, k.V + r, m),
+            band(tape, k.Y, m),
+            lap_bar,
+            band(V_bar, r, m),
+            y_bar,
+            segment(e_bar, o.n, m),
+        )
     for i in range(1, f.M + 1):
         a = band(tape, k.V + r + i * m, m)
         y = band(tape, k.Y + i * m, m)

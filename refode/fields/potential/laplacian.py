@@ -204,9 +204,12 @@ def laplacian_by_columns_adjoint(by, e, tape, lap_bar, e_bar, scratch):
         else:
             add_transposed_product(matrix(e, K, m, m), T_flat, J_flat)
     _first_jacobian_adjoint(
-        band(tape, k.V + r, m), matrix(e, o.C, m, D), J_bar,
-        band(scratch, r, m), matrix(e_bar, o.C, m, D),
-    )  # fmt: skip
+        band(tape, k.V + r, m),
+        matrix(e, o.C, m, D),
+        J_bar,
+        band(scratch, r, m),
+        matrix(e_bar, o.C, m, D),
+    )
 
 
 @layers_laplacian_adjoint.register(ByPairs)

@@ -118,9 +118,19 @@ def place_weights(f):
     C = S + ((d + 1) * d + 1 if f.symmetric else 0)
     columns = m * (m + 1) // 2 if f.pairs else f.D
     return Weights(
-        0, n * d, K, K + M * m * m, w, w + m, w + m + d, w + m + d + 1,
-        S, C, C + m * columns, C + m * columns + m,
-    )  # fmt: skip
+        0,
+        n * d,
+        K,
+        K + M * m * m,
+        w,
+        w + m,
+        w + m + d,
+        w + m + d + 1,
+        S,
+        C,
+        C + m * columns,
+        C + m * columns + m,
+    )
 
 
 def place_rows(f):

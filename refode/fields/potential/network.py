@@ -59,9 +59,13 @@ class Potential(Field):
     """
 
     def __init__(
-        self, dim: int, width: int, depth: int = 2, rank: int | None = None,
+        self,
+        dim: int,
+        width: int,
+        depth: int = 2,
+        rank: int | None = None,
         quadratic: str = "lowrank",
-    ) -> None:  # fmt: skip
+    ) -> None:
         d = _validate.positive_int("dim", dim)
         m = _validate.positive_int("width", width)
         self.depth = _validate.positive_int("depth", depth)
@@ -114,8 +118,11 @@ class Potential(Field):
             parts += [S[:, :d, :d], S[:, :d, d], S[:, d, d]]
         if trace:
             A = v["A"]
-            trace_of = np.trace(A[:, :d, :d], axis1=1, axis2=2) if symmetric else (
-                np.sum(A[:, :, :d] ** 2, axis=(1, 2)))  # fmt: skip
+            trace_of = (
+                np.trace(A[:, :d, :d], axis1=1, axis2=2)
+                if symmetric
+                else (np.sum(A[:, :, :d] ** 2, axis=(1, 2)))
+            )
             parts += [*self._row_products(weights), trace_of]
         return np.concatenate([part.reshape(n, -1) for part in parts], axis=1)
 

@@ -130,8 +130,9 @@ def peer_rows(parts: Split) -> list[DensityRow]:
     began = time.perf_counter()
     mixtures = [
         GaussianMixture(k, covariance_type=kind, random_state=0, reg_covar=1e-3, n_init=2).fit(y)
-        for k in range(1, 7) for kind in ("full", "tied", "diag", "spherical")
-    ]  # fmt: skip
+        for k in range(1, 7)
+        for kind in ("full", "tied", "diag", "spherical")
+    ]
     mixture = min(mixtures, key=lambda m: m.bic(y))
     name = f"GaussianMixture ({mixture.n_components} {mixture.covariance_type})"
     rows.append(row(name, mixture.score_samples, began))

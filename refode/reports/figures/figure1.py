@@ -61,10 +61,16 @@ def train_row(
         raise KeyboardInterrupt
     predicted = problem.predict_label(result.x, x)
     return AugmentedRow(
-        augment, problem, result.x, problem.features(result.x, x), predicted,
-        float((predicted == y).mean()), float(result.fun), int(result.nit),
+        augment,
+        problem,
+        result.x,
+        problem.features(result.x, x),
+        predicted,
+        float((predicted == y).mean()),
+        float(result.fun),
+        int(result.nit),
         float(result.history["seconds"][-1]),
-    )  # fmt: skip
+    )
 
 
 def truth(points: Array) -> Array:
@@ -96,9 +102,7 @@ def one_dimensional(augment: int, max_iter: int) -> Proof:
     x, y = datasets.anode_1d()
     target = np.pad(y, ((0, 0), (0, augment)))
     ode = NeuralODE(Shallow(1 + augment, 16), scheme="rk4", n_steps=40)
-    problem = Supervised(
-        ode, "regression", n_outputs=1 + augment, augment=augment, readout=False
-    )
+    problem = Supervised(ode, "regression", n_outputs=1 + augment, augment=augment, readout=False)
     result = train(problem, x, target, max_iter=max_iter, progress=False)
     fan = np.pad(np.linspace(-2.0, 2.0, 17)[:, None], ((0, 0), (0, augment)))
     padded = np.pad(x, ((0, 0), (0, augment)))
@@ -119,11 +123,15 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 200) -> bool:
     proofs = [one_dimensional(augment, 200) for augment in (0, 1)]
     plotting.save(draw(x, y, rows), folder, "figure1")
     plotting.save(draw_proofs(proofs), folder, "figure1_anode_1d")
-    checks = [  # fmt: skip
-        ("padded: every training label right, from every start",
-         all(row.accuracy == 1.0 for row in runs[1])),
-        ("plain: some training label wrong, from every start",
-         all(row.accuracy < 1.0 for row in runs[0])),
+    checks = [
+        (
+            "padded: every training label right, from every start",
+            all(row.accuracy == 1.0 for row in runs[1]),
+        ),
+        (
+            "plain: some training label wrong, from every start",
+            all(row.accuracy < 1.0 for row in runs[0]),
+        ),
         ("plain: some of the region wrong, from every start", min(errors[0]) > 0.0),
         ("1-D, plain: loss no lower than its bound 1/2", proofs[0].loss >= 0.5 - 1e-12),
         ("1-D, padded: loss below 1e-6", proofs[1].loss < 1e-6),
@@ -132,18 +140,27 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 200) -> bool:
         f"Figure 1: ellipses, {N_SAMPLES} samples, {len(STARTS)} starts each",
         ["features", "right", "wrong", "region wrong", "objective", "iterations", "seconds"],
         [
-            [f"R^{2 + r.augment}", f"{100 * r.accuracy:.2f} %", int((r.predicted != y).sum()),
-             f"{100 * e:.2f} %", f"{r.value:.3e}", r.iterations, f"{r.seconds:.1f}"]
+            [
+                f"R^{2 + r.augment}",
+                f"{100 * r.accuracy:.2f} %",
+                int((r.predicted != y).sum()),
+                f"{100 * e:.2f} %",
+                f"{r.value:.3e}",
+                r.iterations,
+                f"{r.seconds:.1f}",
+            ]
             for same, wrong in zip(runs, errors, strict=True)
             for r, e in zip(same, wrong, strict=True)
         ],
-    )  # fmt: skip
+    )
     tables.show(
         "ANODE in one dimension: x -> -x on {-1, 1}, no readout",
         ["features", "mean loss", "F(-1)", "F(1)"],
-        [[f"R^{1 + p.augment}", f"{p.loss:.3e}", *(f"{v:+.4f}" for v in _by_start(p))]
-         for p in proofs],
-    )  # fmt: skip
+        [
+            [f"R^{1 + p.augment}", f"{p.loss:.3e}", *(f"{v:+.4f}" for v in _by_start(p))]
+            for p in proofs
+        ],
+    )
     numbers: dict[str, Any] = {
         "samples": N_SAMPLES,
         "gap": GAP,
@@ -260,9 +277,7 @@ def _draw_labels(axes: Any, x: Array, y: Array, row: AugmentedRow, first: bool) 
     u, v, points = _plane(400)
     label = row.problem.predict_label(row.theta, points)
     shape = (len(v), len(u))
-    axes.contourf(
-        u, v, label.reshape(shape), levels=[-0.5, 0.5, 1.5], colors=plotting.PALE_CLASSES
-    )
+    axes.contourf(u, v, label.reshape(shape), levels=[-0.5, 0.5, 1.5], colors=plotting.PALE_CLASSES)
     right = truth(points)
     wrong = ((label != right) & (right >= 0)).reshape(shape)
     if wrong.any():
@@ -270,9 +285,7 @@ def _draw_labels(axes: Any, x: Array, y: Array, row: AugmentedRow, first: bool) 
     _scatter(axes, x, y, alpha=0.75)
     missed = row.predicted != y
     if missed.any():
-        axes.scatter(
-            *x[missed].T, s=16, facecolors="none", edgecolors="black", linewidths=0.7
-        )
+        axes.scatter(*x[missed].T, s=16, facecolors="none", edgecolors="black", linewidths=0.7)
     axes.set_xlim(-_LIMIT[0], _LIMIT[0])
     axes.set_ylim(-_LIMIT[1], _LIMIT[1])
     axes.set_xlabel(f"$x_1$\n{100 * row.accuracy:.2f} % of the labels right")

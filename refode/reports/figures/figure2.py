@@ -96,14 +96,22 @@ def score(
     likelihoods = ((n, -flow.log_density(theta, test, n).mean()) for n in COUNTS)
     steps = next((n for n, found in likelihoods if abs(found - fine) < ENOUGH), FINE)
     return Fit(
-        name, flow.transport, flow, theta, value, float(fine),
+        name,
+        flow.transport,
+        flow,
+        theta,
+        value,
+        float(fine),
         float(-flow.log_density(theta, test).mean()),
         float(np.abs(flow.inverse(theta, some, FINE)[1] - by_slogdet).max()),
         float(np.linalg.norm(flow.generate(theta, back) - test, axis=1).mean()),
-        float(flow.transport_cost(theta, test, FINE).mean()), float((length / chord).mean()),
-        steps, mmd(flow.sample(theta, N_COMPARED, 2, FINE), test[:N_COMPARED]), float(mass),
+        float(flow.transport_cost(theta, test, FINE).mean()),
+        float((length / chord).mean()),
+        steps,
+        mmd(flow.sample(theta, N_COMPARED, 2, FINE), test[:N_COMPARED]),
+        float(mass),
         seconds,
-    )  # fmt: skip
+    )
 
 
 def mmd(x: Array, y: Array) -> float:
@@ -159,9 +167,11 @@ def checks_of(unmoved: Fit, moved: Fit) -> list[tuple[str, bool]]:
 
 
 def run(
-    out: str | Path, progress: bool = True, max_iter: int = MAX_ITER,
+    out: str | Path,
+    progress: bool = True,
+    max_iter: int = MAX_ITER,
     names: tuple[str, ...] = datasets.TOY_DENSITIES,
-) -> bool:  # fmt: skip
+) -> bool:
     """Train, print the table, save figures and numbers; False where a check fails."""
     folder = Path(out) / "figure2"
     pairs = [(fit(n, 0.0, max_iter, progress), fit(n, ALPHA, max_iter, progress)) for n in names]
@@ -179,14 +189,20 @@ def run(
         n: mmd(datasets.toy_density(n, N_COMPARED, seed=5), data[n][:N_COMPARED]) for n in names
     }
     numbers: dict[str, Any] = {
-        "width": WIDTH, "steps": N_STEPS, "fine_steps": FINE, "tikhonov": TIKHONOV,
-        "smoothness": SMOOTHNESS, "iterations": max_iter, "seconds": seconds,
+        "width": WIDTH,
+        "steps": N_STEPS,
+        "fine_steps": FINE,
+        "tikhonov": TIKHONOV,
+        "smoothness": SMOOTHNESS,
+        "iterations": max_iter,
+        "seconds": seconds,
         "entropy": {n: entropy(n) for n in names},
-        "gaussian": {n: gaussian_likelihood(n) for n in names}, "mmd_of_two_draws": floor,
+        "gaussian": {n: gaussian_likelihood(n) for n in names},
+        "mmd_of_two_draws": floor,
         "fits": [
             {k: v for k, v in f._asdict().items() if k not in ("flow", "theta")} for f in fits
         ],
-    }  # fmt: skip
+    }
     return tables.finish("figure2", folder, checks, numbers)
 
 
@@ -195,12 +211,35 @@ def show(fits: list[Fit]) -> None:
     a path in training, steps the fewest that come within ENOUGH of the fine NLL."""
     tables.show(
         f"Toy densities: test data, likelihoods by {FINE} steps of RK4 in nats",
-        ["density", "alpha", "NLL", f"NLL, {N_STEPS} steps", "|l - slogdet|", "|y - F(F^-1(y))|",
-         "transport", "length/chord", "MMD^2, 1e-4", "NFE", "steps", "seconds"],
         [
-            [f.name, f"{f.alpha:g}", f"{f.likelihood:.3f}", f"{f.coarse:.3f}",
-             f"{f.determinants:.0e}", f"{f.inverse_error:.0e}", f"{f.transport:.2f}",
-             f"{f.bend:.3f}", f"{1e4 * f.mmd:.1f}", 4 * N_STEPS, f.steps, f"{f.seconds:.1f}"]
+            "density",
+            "alpha",
+            "NLL",
+            f"NLL, {N_STEPS} steps",
+            "|l - slogdet|",
+            "|y - F(F^-1(y))|",
+            "transport",
+            "length/chord",
+            "MMD^2, 1e-4",
+            "NFE",
+            "steps",
+            "seconds",
+        ],
+        [
+            [
+                f.name,
+                f"{f.alpha:g}",
+                f"{f.likelihood:.3f}",
+                f"{f.coarse:.3f}",
+                f"{f.determinants:.0e}",
+                f"{f.inverse_error:.0e}",
+                f"{f.transport:.2f}",
+                f"{f.bend:.3f}",
+                f"{1e4 * f.mmd:.1f}",
+                4 * N_STEPS,
+                f.steps,
+                f"{f.seconds:.1f}",
+            ]
             for f in fits
         ],
-    )  # fmt: skip
+    )

@@ -36,10 +36,14 @@ def panels(pairs: list[Any], data: dict[str, Array]) -> Any:
     grid = figure.add_gridspec(n, 7, wspace=0.06, hspace=0.06)
     alpha = pairs[0][1].alpha
     titles = (
-        "data", f"density\n$\\alpha={alpha:g}$", f"samples\n$\\alpha={alpha:g}$",
-        "forward\n$\\alpha=0$", f"forward\n$\\alpha={alpha:g}$", "inverse\n$\\alpha=0$",
+        "data",
+        f"density\n$\\alpha={alpha:g}$",
+        f"samples\n$\\alpha={alpha:g}$",
+        "forward\n$\\alpha=0$",
+        f"forward\n$\\alpha={alpha:g}$",
+        "inverse\n$\\alpha=0$",
         f"inverse\n$\\alpha={alpha:g}$",
-    )  # fmt: skip
+    )
     for i, (unmoved, moved) in enumerate(pairs):
         y = data[moved.name]
         row = [figure.add_subplot(grid[i, j]) for j in range(7)]
@@ -48,9 +52,11 @@ def panels(pairs: list[Any], data: dict[str, Array]) -> Any:
         _dots(row[2], moved.flow.sample(moved.theta, N_POINTS, 4, FINE), plotting.GREEN)
         x = np.random.default_rng(6).standard_normal((N_LINES, 2))
         for axes, fit, inverse in (
-            (row[3], unmoved, False), (row[4], moved, False), (row[5], unmoved, True),
+            (row[3], unmoved, False),
+            (row[4], moved, False),
+            (row[5], unmoved, True),
             (row[6], moved, True),
-        ):  # fmt: skip
+        ):
             _paths(axes, fit, y[:N_LINES] if inverse else x, inverse)
         for axes, title in zip(row, titles, strict=True):
             _square(axes, LIMIT)

@@ -147,14 +147,21 @@ def measured(
     exact = closed_forms_line.monotone_map(initial(), target(), x)[:, 0]
     charge = np.array([obstacle().value(z[:, None]).mean() for z in path])
     return Fit(
-        name, problem, theta, costs, paid(problem, theta, x, N_STEPS)["total"],
-        float((density * ratio).sum() * step), float(density.sum() * step),
+        name,
+        problem,
+        theta,
+        costs,
+        paid(problem, theta, x, N_STEPS)["total"],
+        float((density * ratio).sum() * step),
+        float(density.sum() * step),
         (float(length.mean()), float(length.max())),
         float(2.0 * costs["L"] / ALPHA / np.mean(moved**2)),
         float(simpson(charge, dx=1.0 / FINE)),
-        float(np.sqrt(np.mean((path[-1] - exact) ** 2))), relative_residual(problem, theta, x),
-        iterations, seconds,
-    )  # fmt: skip
+        float(np.sqrt(np.mean((path[-1] - exact) ** 2))),
+        relative_residual(problem, theta, x),
+        iterations,
+        seconds,
+    )
 
 
 def paid(problem: MeanFieldGame, theta: Array, x: Array, n_steps: int) -> dict[str, float]:
@@ -224,11 +231,15 @@ def checks_of(transport: Fit, crowd: Fit) -> list[tuple[str, bool]]:
         ("transport: steady, energy at most 1 % above its least", transport.energy < 1.01),
         ("crowd: paths curved, mean length/chord above 1.02", crowd.length[0] > 1.02),
         ("crowd: unsteady, energy 10 % above its least", crowd.energy > 1.1),
-        ("crowd: pays the obstacle 20 % less than straight paths would",
-         crowd.obstacle < 0.8 * transport.obstacle),
-        (f"one map by different dynamics: within 0.1, rms ({distance(transport, crowd):.3f})",
-         distance(transport, crowd) < 0.1),
-    ]  # fmt: skip
+        (
+            "crowd: pays the obstacle 20 % less than straight paths would",
+            crowd.obstacle < 0.8 * transport.obstacle,
+        ),
+        (
+            f"one map by different dynamics: within 0.1, rms ({distance(transport, crowd):.3f})",
+            distance(transport, crowd) < 0.1,
+        ),
+    ]
 
 
 def run(out: str | Path, progress: bool = True, max_iter: int = MAX_ITER) -> bool:
@@ -251,15 +262,27 @@ def run(out: str | Path, progress: bool = True, max_iter: int = MAX_ITER) -> boo
         arrays |= {f"{f.name}_{name}": value for name, value in view._asdict().items()}
     np.savez_compressed(folder / "figure3.npz", allow_pickle=False, **arrays)
     numbers: dict[str, Any] = {
-        "modes": MODES, "deviation": DEVIATION, "alpha": ALPHA, "terminal": TERMINAL,
-        "entropy": ENTROPY, "obstacle": {"height": HEIGHT, "centre": CENTRE, "spread": SPREAD},
-        "width": WIDTH, "depth": DEPTH, "steps": N_STEPS, "fine_steps": FINE, "samples": N_TRAIN,
-        "hjb": HJB, "hjb_terminal": HJB_TERMINAL, "max_iter": max_iter, "seconds": seconds,
-        "transport_bound": transport_bound(fits[0]), "maps_apart": distance(*fits),
+        "modes": MODES,
+        "deviation": DEVIATION,
+        "alpha": ALPHA,
+        "terminal": TERMINAL,
+        "entropy": ENTROPY,
+        "obstacle": {"height": HEIGHT, "centre": CENTRE, "spread": SPREAD},
+        "width": WIDTH,
+        "depth": DEPTH,
+        "steps": N_STEPS,
+        "fine_steps": FINE,
+        "samples": N_TRAIN,
+        "hjb": HJB,
+        "hjb_terminal": HJB_TERMINAL,
+        "max_iter": max_iter,
+        "seconds": seconds,
+        "transport_bound": transport_bound(fits[0]),
+        "maps_apart": distance(*fits),
         "fits": [
             {k: v for k, v in f._asdict().items() if k not in ("problem", "theta")} for f in fits
         ],
-    }  # fmt: skip
+    }
     return tables.finish("figure3", folder, checks, numbers)
 
 
@@ -284,5 +307,6 @@ def show(fits: tuple[Fit, Fit]) -> None:
     ]
     tables.show(
         f"Figure 3: {N_TEST} quantiles, {FINE} steps of RK4",
-        ["of agents on average", *(f.name for f in fits)], rows,
-    )  # fmt: skip
+        ["of agents on average", *(f.name for f in fits)],
+        rows,
+    )

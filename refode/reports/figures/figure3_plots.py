@@ -54,8 +54,9 @@ def draw(views: Sequence[View], target: Any, obstacle: Any) -> Any:
             if j:
                 axes.tick_params(labelleft=False)
         bottom.set_xlabel("$x$", labelpad=2)
-    for axes, label in zip((row[0] for row in shape), ("density", "time $t$", "density"),
-                           strict=True):  # fmt: skip
+    for axes, label in zip(
+        (row[0] for row in shape), ("density", "time $t$", "density"), strict=True
+    ):
         axes.set_ylabel(label)
     figure.align_ylabels([row[0] for row in shape])
     return figure
@@ -72,19 +73,35 @@ def _paths(axes: Any, seen: View, obstacle: Any) -> None:
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     axes.pcolormesh(
-        seen.x, seen.t, seen.density, cmap=LinearSegmentedColormap.from_list("", _shades()),
-        vmin=0.0, vmax=0.42, shading="gouraud", rasterized=True,
-    )  # fmt: skip
+        seen.x,
+        seen.t,
+        seen.density,
+        cmap=LinearSegmentedColormap.from_list("", _shades()),
+        vmin=0.0,
+        vmax=0.42,
+        shading="gouraud",
+        rasterized=True,
+    )
     if obstacle is not None:
         height = obstacle.value(seen.x[:, None])
         colour = np.tile(to_rgba(plotting.ORANGE), (1, len(seen.x), 1))
         colour[0, :, 3] = 0.8 * height / height.max()
-        axes.imshow(colour, extent=(-LIMIT, LIMIT, 1.0, 0.0), aspect="auto", zorder=1.5,
-                    interpolation="bilinear")  # fmt: skip
+        axes.imshow(
+            colour,
+            extent=(-LIMIT, LIMIT, 1.0, 0.0),
+            aspect="auto",
+            zorder=1.5,
+            interpolation="bilinear",
+        )
         axes.annotate(
-            "obstacle $Q$", (0.1, 0.22), (2.25, 0.10), va="center", zorder=4, fontsize=7,
+            "obstacle $Q$",
+            (0.1, 0.22),
+            (2.25, 0.10),
+            va="center",
+            zorder=4,
+            fontsize=7,
             arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkA": 1.0, "shrinkB": 0.0},
-        )  # fmt: skip
+        )
     axes.plot(seen.paths, seen.path_t, color="0.15", lw=0.6, zorder=3)
     axes.set(ylim=(1.0, 0.0), yticks=(0.0, 0.25, 0.5, 0.75, 1.0))
     for side in axes.spines.values():
@@ -100,8 +117,12 @@ def _ends(axes: Any, seen: View, target: Any) -> None:
     axes.fill_between(seen.x, wanted, color="0.85", lw=0)
     axes.plot(seen.x, wanted, color="0.15", label=r"target $\pi_Y$")
     axes.plot(
-        seen.x, seen.density[-1], color=plotting.VERMILION, ls=(0, (4, 2.5)), lw=1.4,
+        seen.x,
+        seen.density[-1],
+        color=plotting.VERMILION,
+        ls=(0, (4, 2.5)),
+        lw=1.4,
         label=r"reached $\rho(T, \cdot)$",
-    )  # fmt: skip
+    )
     axes.set(ylim=(0.0, 0.46), yticks=(0.0, 0.2, 0.4))
     axes.legend(loc="upper center", ncols=2, handlelength=2.2, borderaxespad=0.0)

@@ -93,9 +93,13 @@ def crowd(dim: int = 2, n_samples: int = 48**2) -> Setup:
     """A crowd that goes from one side of an obstacle to the other, in the first two coordinates."""
     up = HEIGHT * np.eye(dim)[1]
     game = games.crowd_motion(
-        Gaussian(up, VARIANCE), Gaussian(-up, VARIANCE), alpha=1.0,
-        obstacle=games.GaussianBump(50.0, [0.0, 0.0], [1.0, 0.5]), entropy=0.01, terminal=5.0,
-    )  # fmt: skip
+        Gaussian(up, VARIANCE),
+        Gaussian(-up, VARIANCE),
+        alpha=1.0,
+        obstacle=games.GaussianBump(50.0, [0.0, 0.0], [1.0, 0.5]),
+        entropy=0.01,
+        terminal=5.0,
+    )
     return Setup("crowd", game, n_samples, 4, 20.0, 1.0, 900, 1.0, _powers_of_offset)
 
 
@@ -258,9 +262,13 @@ def solve(setup: Setup, max_iter: int, progress: bool) -> Solved:
         print(f"{setup.name}: {problem!r}", flush=True)
     began = time.perf_counter()
     result = train_resampled(
-        problem, n_samples=setup.n_samples, every=EVERY, theta0=setup.start(),
-        max_iter=min(max_iter, setup.iterations), progress=progress,
-    )  # fmt: skip
+        problem,
+        n_samples=setup.n_samples,
+        every=EVERY,
+        theta0=setup.start(),
+        max_iter=min(max_iter, setup.iterations),
+        progress=progress,
+    )
     if result.status == INTERRUPTED:
         raise KeyboardInterrupt
     return measure(setup, result.x, time.perf_counter() - began)
@@ -276,10 +284,21 @@ def measure(setup: Setup, theta: Array, seconds: float) -> Solved:
     cell = (side[1] - side[0]) ** 2
     fine = cost(setup, theta, x)
     return Solved(
-        setup, problem, theta, x, axes, pushed, pulled, cost(setup, theta, x, setup.n_steps), fine,
-        paths(setup, theta, x[:2000]), residuals(setup, theta, x, fine.J),
-        float(pushed.sum() * cell), float(pulled.sum() * cell), seconds,
-    )  # fmt: skip
+        setup,
+        problem,
+        theta,
+        x,
+        axes,
+        pushed,
+        pulled,
+        cost(setup, theta, x, setup.n_steps),
+        fine,
+        paths(setup, theta, x[:2000]),
+        residuals(setup, theta, x, fine.J),
+        float(pushed.sum() * cell),
+        float(pulled.sum() * cell),
+        seconds,
+    )
 
 
 Check = tuple[str, bool]
@@ -289,18 +308,31 @@ def checks_of(of: Solved) -> list[Check]:
     """What must hold for both games, and then for each."""
     name, r = of.setup.name, of.residuals
     checks = [
-        (f"{name}: rho(1, .) and the pull-back integrate to 1 within {MASS:g} "
-         f"({of.mass:.4f}, {of.mass_pulled:.4f})",
-         max(abs(of.mass - 1.0), abs(of.mass_pulled - 1.0)) < MASS),
-        (f"{name}: HJB residual below {100 * RESIDUAL[name]:g} % of the kinetic energy "
-         f"({100 * r.hjb:.1f} %)", r.hjb < RESIDUAL[name]),
-        (f"{name}: Phi = G at the end within {100 * END_RESIDUAL[name]:g} % of G's spread "
-         f"({100 * r.terminal:.1f} %)", r.terminal < END_RESIDUAL[name]),
-        (f"{name}: E Phi(0, .) = J + lambda + beta within {100 * BALANCE:g} % of J "
-         f"({100 * r.balance:+.2f} %)", abs(r.balance) < BALANCE),
-        (f"{name}: paths there and back meet within {THERE_AND_BACK:g} ({r.inverse:.0e})",
-         r.inverse < THERE_AND_BACK),
-    ]  # fmt: skip
+        (
+            f"{name}: rho(1, .) and the pull-back integrate to 1 within {MASS:g} "
+            f"({of.mass:.4f}, {of.mass_pulled:.4f})",
+            max(abs(of.mass - 1.0), abs(of.mass_pulled - 1.0)) < MASS,
+        ),
+        (
+            f"{name}: HJB residual below {100 * RESIDUAL[name]:g} % of the kinetic energy "
+            f"({100 * r.hjb:.1f} %)",
+            r.hjb < RESIDUAL[name],
+        ),
+        (
+            f"{name}: Phi = G at the end within {100 * END_RESIDUAL[name]:g} % of G's spread "
+            f"({100 * r.terminal:.1f} %)",
+            r.terminal < END_RESIDUAL[name],
+        ),
+        (
+            f"{name}: E Phi(0, .) = J + lambda + beta within {100 * BALANCE:g} % of J "
+            f"({100 * r.balance:+.2f} %)",
+            abs(r.balance) < BALANCE,
+        ),
+        (
+            f"{name}: paths there and back meet within {THERE_AND_BACK:g} ({r.inverse:.0e})",
+            r.inverse < THERE_AND_BACK,
+        ),
+    ]
     return checks + (_transport_checks(of) if name == "transport" else _crowd_checks(of))
 
 
@@ -309,13 +341,21 @@ def _transport_checks(of: Solved) -> list[Check]:
     off = of.cost.G / OPTIMUM_TERMINAL - 1.0
     noise = 4.0 * of.cost.error / OPTIMUM
     return [
-        (f"transport: J within {100 * GAP:g} % of the optimum {OPTIMUM:.3f} "
-         f"({100 * gap:+.2f} %), not below", -noise < gap < GAP),
-        (f"transport: KL to the target within {100 * TERMINAL:g} % of the optimum's "
-         f"{OPTIMUM_TERMINAL / 5.0:.4f} ({100 * off:+.1f} %)", abs(off) < TERMINAL),
-        (f"transport: paths at most {100 * BEND:g} % longer than straight "
-         f"({100 * bend:.2f} %)", abs(bend) < BEND),
-    ]  # fmt: skip
+        (
+            f"transport: J within {100 * GAP:g} % of the optimum {OPTIMUM:.3f} "
+            f"({100 * gap:+.2f} %), not below",
+            -noise < gap < GAP,
+        ),
+        (
+            f"transport: KL to the target within {100 * TERMINAL:g} % of the optimum's "
+            f"{OPTIMUM_TERMINAL / 5.0:.4f} ({100 * off:+.1f} %)",
+            abs(off) < TERMINAL,
+        ),
+        (
+            f"transport: paths at most {100 * BEND:g} % longer than straight ({100 * bend:.2f} %)",
+            abs(bend) < BEND,
+        ),
+    ]
 
 
 def _crowd_checks(of: Solved) -> list[Check]:
@@ -324,12 +364,16 @@ def _crowd_checks(of: Solved) -> list[Check]:
     detour = p.kinetic + p.energy
     straight = p.kinetic_straight + p.energy_straight
     return [
-        (f"crowd: Q on the paths below {OBSTACLE:g} of Q on straight lines ({ratio:.2f})",
-         ratio < OBSTACLE),
-        (f"crowd: the paths, {detour:.2f}, cost less than straight lines, {straight:.2f}",
-         detour < straight),
+        (
+            f"crowd: Q on the paths below {OBSTACLE:g} of Q on straight lines ({ratio:.2f})",
+            ratio < OBSTACLE,
+        ),
+        (
+            f"crowd: the paths, {detour:.2f}, cost less than straight lines, {straight:.2f}",
+            detour < straight,
+        ),
         (f"crowd: KL to the target below {CROWD_KL:g} ({divergence:.3f})", divergence < CROWD_KL),
-    ]  # fmt: skip
+    ]
 
 
 def run(out: str | Path, progress: bool = True, max_iter: int = 1000) -> bool:
@@ -341,9 +385,10 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 1000) -> bool:
     show(solved)
     checks = [check for of in solved for check in checks_of(of)]
     numbers: dict[str, Any] = {
-        "width": WIDTH, "optimum_of_transport": OPTIMUM,
+        "width": WIDTH,
+        "optimum_of_transport": OPTIMUM,
         "games": {of.setup.name: _numbers(of) for of in solved},
-    }  # fmt: skip
+    }
     return tables.finish("games", folder, checks, numbers)
 
 
@@ -359,8 +404,18 @@ def show(solved: list[Solved]) -> None:
         f"Games of [ROL+20] in the plane, {N_JUDGED} fresh samples; J = L + F + G",
         ["game", "steps", "J", "+-", "L", "F", "G", "length/chord", "seconds"],
         [
-            [of.setup.name, n, f"{c.J:.3f}", f"{c.error:.3f}", f"{c.L:.3f}", f"{c.F:.3f}",
-             f"{c.G:.3f}", f"{of.paths.bend:.4f}", f"{of.seconds:.1f}"]
-            for of in solved for n, c in ((of.setup.n_steps, of.few), (FINE, of.cost))
+            [
+                of.setup.name,
+                n,
+                f"{c.J:.3f}",
+                f"{c.error:.3f}",
+                f"{c.L:.3f}",
+                f"{c.F:.3f}",
+                f"{c.G:.3f}",
+                f"{of.paths.bend:.4f}",
+                f"{of.seconds:.1f}",
+            ]
+            for of in solved
+            for n, c in ((of.setup.n_steps, of.few), (FINE, of.cost))
         ],
-    )  # fmt: skip
+    )

@@ -23,9 +23,16 @@ def draw(of: Any) -> Any:
     height = 2.25 * (high - low) / (right - left)
     figure = plotting.figure(7.2, 2.0 * height + 0.85)
     grid = figure.add_gridspec(
-        2, 4, width_ratios=(1, 1, 1, 0.045), hspace=0.13, wspace=0.1,
-        left=0.06, right=0.94, bottom=0.07, top=0.95,
-    )  # fmt: skip
+        2,
+        4,
+        width_ratios=(1, 1, 1, 0.045),
+        hspace=0.13,
+        wspace=0.1,
+        left=0.06,
+        right=0.94,
+        bottom=0.07,
+        top=0.95,
+    )
     panels = [[figure.add_subplot(grid[i, j]) for j in range(3)] for i in range(2)]
     _agents(panels[0][0], of)
     _densities(panels[0][1:], figure.add_subplot(grid[0, 3]), figure, of)
@@ -81,9 +88,13 @@ def _contours(axes: Any, of: Any, density: Density, points: Array) -> None:
     rho = np.exp(density.log_density(points)).reshape(of.pushed.shape)
     levels = [0.05 * rho.max(), 0.5 * rho.max()]
     axes.contour(
-        *of.axes, rho.T, levels=levels, colors=plotting.VERMILION, linewidths=0.7,
+        *of.axes,
+        rho.T,
+        levels=levels,
+        colors=plotting.VERMILION,
+        linewidths=0.7,
         linestyles=("--", "-"),
-    )  # fmt: skip
+    )
 
 
 def _values(panels: list[Any], bar: Any, figure: Any, of: Any) -> None:

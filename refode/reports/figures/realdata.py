@@ -124,13 +124,20 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 100) -> bool:
         n_train, n_test = outcome.history["evaluations"][-1], int(outcome.confusion.sum())
         for i, score in enumerate(outcome.scores):
             rows.append(
-                [task.name if i == 0 else "", score.model, f"{100 * score.train:.2f} %",
-                 f"{100 * score.test:.2f} %", f"{score.seconds:.1f}"]
-            )  # fmt: skip
+                [
+                    task.name if i == 0 else "",
+                    score.model,
+                    f"{100 * score.train:.2f} %",
+                    f"{100 * score.test:.2f} %",
+                    f"{score.seconds:.1f}",
+                ]
+            )
         checks.append(
-            (f"{task.name}: test accuracy at least {100 * task.target:.0f} % ({n_test} samples)",
-             own.test >= task.target)
-        )  # fmt: skip
+            (
+                f"{task.name}: test accuracy at least {100 * task.target:.0f} % ({n_test} samples)",
+                own.test >= task.target,
+            )
+        )
         checks.append(
             (f"{task.name}: trained in under a minute ({n_train} gradients)", own.seconds < 60.0)
         )
@@ -141,10 +148,17 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 100) -> bool:
     )
     plotting.save(draw(outcomes), folder, "realdata")
     numbers = {
-        o.task.name: [{"model": s.model, "train": float(s.train), "test": float(s.test),
-                       "seconds": round(s.seconds, 2)} for s in o.scores]
+        o.task.name: [
+            {
+                "model": s.model,
+                "train": float(s.train),
+                "test": float(s.test),
+                "seconds": round(s.seconds, 2),
+            }
+            for s in o.scores
+        ]
         for o in outcomes
-    }  # fmt: skip
+    }
     return tables.finish("realdata", folder, checks, numbers)
 
 

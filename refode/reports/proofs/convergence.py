@@ -114,9 +114,13 @@ def fading(order: int, n_samples: int = 16, seed: int = 21) -> Setup:
 
 
 def random_weights(
-    net: Field, basis: bases.Basis, size: float = 0.5, n_samples: int = 16, seed: int = 0,
+    net: Field,
+    basis: bases.Basis,
+    size: float = 0.5,
+    n_samples: int = 16,
+    seed: int = 0,
     first: int = 4,
-) -> Setup:  # fmt: skip
+) -> Setup:
     """Any field and basis with theta ~ N(0, size^2)."""
     p = NeuralODE(net, basis=basis).n_parameters
     theta = size * np.random.default_rng(seed).standard_normal(p)
@@ -191,8 +195,6 @@ def _judge(
     if not isinstance(setup.basis, SMOOTH):  # as t0 moves, the grid leaves the kinks of theta(t)
         judged.remove(ENDS)
         remarks.append("theta(t) bends: no slope in t0, T")
-    reports = {
-        q: observed_order(errors[q], steps, expected=order, floor=floor[q]) for q in judged
-    }
+    reports = {q: observed_order(errors[q], steps, expected=order, floor=floor[q]) for q in judged}
     arrays = {q: np.array(errors[q]) for q in QUANTITIES}
     return Study(name, order, steps, arrays, reports, "; ".join(remarks), checks)

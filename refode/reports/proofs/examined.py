@@ -55,10 +55,19 @@ def derivatives(
     table(
         f"{what.capitalize()}: relative errors of derivatives, and the smallest that would have "
         "been visible",
-        ["case", "parameters", "dot test", "gradient", "visible", "slope - 2", "Hessian",
-         "visible", "verdict"],
+        [
+            "case",
+            "parameters",
+            "dot test",
+            "gradient",
+            "visible",
+            "slope - 2",
+            "Hessian",
+            "visible",
+            "verdict",
+        ],
         [_entries(row) for row in rows],
-    )  # fmt: skip
+    )
     for row in rows:
         g = row.gradient
         measured = "; ".join(row.failures) or (
@@ -73,20 +82,31 @@ def _entries(row: ExaminedRow) -> list[str]:
     dot = max(d / abs(s) for d, s in zip(row.dot.difference, row.dot.left, strict=True))
     numbers = [dot, g.relative_error, g.smallest_detectable]
     pair = [f"{h.relative_error:.0e}", f"{h.smallest_detectable:.0e}"] if h else ["-", "-"]
-    return [row.case.name, str(row.case.theta.size), *(f"{n:.0e}" for n in numbers),
-            f"{row.slope_error:.3f}", *pair, verdict(row.passed)]  # fmt: skip
+    return [
+        row.case.name,
+        str(row.case.theta.size),
+        *(f"{n:.0e}" for n in numbers),
+        f"{row.slope_error:.3f}",
+        *pair,
+        verdict(row.passed),
+    ]
 
 
 def _numbers(row: ExaminedRow) -> dict[str, Any]:
     g, h = row.gradient, row.gradient.hessian
     return {
-        "name": row.case.name, "parameters": row.case.theta.size, "passed": row.passed,
-        "failures": row.failures, "dot": row.dot.difference, "method": g.method,
+        "name": row.case.name,
+        "parameters": row.case.theta.size,
+        "passed": row.passed,
+        "failures": row.failures,
+        "dot": row.dot.difference,
+        "method": g.method,
         "gradient": {"error": g.relative_error, "seen": g.smallest_detectable},
-        "slopes": [t.slope1 for t in g.taylor], "slopes2": [t.slope2 for t in g.taylor],
+        "slopes": [t.slope1 for t in g.taylor],
+        "slopes2": [t.slope2 for t in g.taylor],
         "blocks": {b: (r.relative_error, r.smallest_detectable) for b, r in g.per_block.items()},
         "hessian": {"error": h.relative_error, "seen": h.smallest_detectable} if h else None,
-    }  # fmt: skip
+    }
 
 
 # --- threads -------------------------------------------------------------------------------
@@ -125,8 +145,15 @@ def order_line(panel: Any, report: OrderReport, colour: str, marker: str, label:
     """Errors against the step: those judged filled, with a dotted line of the slope wanted."""
     h, e = report.steps, report.errors
     look = {"color": colour, "marker": marker, "markersize": 3.4}
-    panel.plot(h, np.where(e > 0, e, np.nan), markerfacecolor="white", linewidth=0.8,
-               markeredgewidth=0.7, label=label, **look)  # fmt: skip
+    panel.plot(
+        h,
+        np.where(e > 0, e, np.nan),
+        markerfacecolor="white",
+        linewidth=0.8,
+        markeredgewidth=0.7,
+        label=label,
+        **look,
+    )
     if not report.n_used:
         return
     last = np.flatnonzero(e > report.floor)[-1]

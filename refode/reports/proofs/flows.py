@@ -40,9 +40,11 @@ QUANTITIES = (GAP, BACK, DENSITY)
 
 
 def run(
-    out: Path, quick: bool, chosen: Sequence[FlowCase] | None = None,
+    out: Path,
+    quick: bool,
+    chosen: Sequence[FlowCase] | None = None,
     schemes: Sequence[str] | None = None,
-) -> Section:  # fmt: skip
+) -> Section:
     """Check everything, print the tables, draw the orders.
 
     Parameters
@@ -65,9 +67,10 @@ def run(
     same_bits(section, everything, "a flow")
     _integral(section)
     table(
-        "Flows: closed forms, threads, densities", ["what", "measured", "wanted", "verdict"],
+        "Flows: closed forms, threads, densities",
+        ["what", "measured", "wanted", "verdict"],
         [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks[first:]],
-    )  # fmt: skip
+    )
     if schemes is None:  # at higher orders too few halvings lie between a clean power and rounding
         up_to_4 = [name for name in tableaus.names() if tableaus.get(name).order <= 4]
         schemes = ("heun", "kutta3", "rk4") if quick else up_to_4
@@ -99,9 +102,12 @@ def dot_of_ends(case: FlowCase) -> DotReport:
         return theta_bar, result.x_bar
 
     return verify.dot_test(
-        tangent, adjoint, [theta.shape, y.shape], (len(y), flow.dim + 2),
+        tangent,
+        adjoint,
+        [theta.shape, y.shape],
+        (len(y), flow.dim + 2),
         name="adjoint of (w, l, v)",
-    )  # fmt: skip
+    )
 
 
 def objective(case: FlowCase) -> GradientReport:
@@ -117,11 +123,16 @@ def objective(case: FlowCase) -> GradientReport:
     if exact:
         hessian_vector = lambda theta, v: flow.hessian_vector(theta, v, y)  # noqa: E731
     return verify.check_gradient(
-        value, lambda theta: flow.value_and_gradient(theta, y)[1], case.theta,
-        hessian_vector=hessian_vector, blocks=flow.layout.slices, n_directions=3,
-        complex_step="auto" if exact else False, print_table=False,
+        value,
+        lambda theta: flow.value_and_gradient(theta, y)[1],
+        case.theta,
+        hessian_vector=hessian_vector,
+        blocks=flow.layout.slices,
+        n_directions=3,
+        complex_step="auto" if exact else False,
+        print_table=False,
         name="gradient of the objective",
-    )  # fmt: skip
+    )
 
 
 def _estimates(section: Section) -> None:
@@ -138,8 +149,12 @@ def _estimates(section: Section) -> None:
     estimate = _Started(case.flow, start).value_and_gradient(case.theta, start[:, :3])
     truth = exact.flow.value_and_gradient(case.theta, case.y[:1])
     off = max(_relative(a, b) for a, b in zip(estimate, truth, strict=True))
-    section.add("mean over all signs is the exact objective and gradient", off < CLOSED,
-                f"{off:.1e} off", f"< {CLOSED:.0e}")  # fmt: skip
+    section.add(
+        "mean over all signs is the exact objective and gradient",
+        off < CLOSED,
+        f"{off:.1e} off",
+        f"< {CLOSED:.0e}",
+    )
 
 
 class _Started(ContinuousNormalizingFlow):
@@ -164,31 +179,36 @@ def _closed_forms(section: Section) -> None:
     truth = AffineFlow.drawn()
     theta, y, flow = truth.theta, truth.y, truth.flow(*FINE)
     found: dict[str, tuple[Any, Any]] = {
-        "log-density is the Gaussian's": (
-            flow.log_density(theta, y), truth.density.log_density(y)
-        ),
+        "log-density is the Gaussian's": (flow.log_density(theta, y), truth.density.log_density(y)),
         "log|det| is -int tr A": (flow.inverse(theta, y)[1], truth.log_det),
         "transport cost": (flow.transport_cost(theta, y), truth.transport_cost),
         "objective": (flow.value(theta, y), truth.objective()),
-        "objective beside the gradient": (
-            flow.value_and_gradient(theta, y)[0], truth.objective()
-        ),
+        "objective beside the gradient": (flow.value_and_gradient(theta, y)[0], truth.objective()),
         "RK4's own log|det| is sum log|det R(-hA)|": (
-            truth.flow("rk4", 12).log_det_exact(theta, y), truth.rk4_log_det(12)
+            truth.flow("rk4", 12).log_det_exact(theta, y),
+            truth.rk4_log_det(12),
         ),
-    }  # fmt: skip
+    }
     for name, (mine, exact) in found.items():
         off = float(np.max(np.abs(mine - exact)))
         section.add(f"affine flow: {name}", off < CLOSED, f"{off:.1e} off", f"< {CLOSED:.0e}")
     off = abs(flow.value(theta, y) - truth.objective(sign=-1.0))
-    section.add("affine flow: the sign printed in (13) is seen", off > PRINTED, f"{off:.2f} off",
-                f"> {PRINTED}")  # fmt: skip
+    section.add(
+        "affine flow: the sign printed in (13) is seen",
+        off > PRINTED,
+        f"{off:.2f} off",
+        f"> {PRINTED}",
+    )
     steps = 3 * 2 ** np.arange(2, 8)
     flows = [truth.flow("rk4", int(n)) for n in steps]
     gaps = [np.abs(f.inverse(theta, y)[1] - f.log_det_exact(theta, y)).max() for f in flows]
     report = verify.observed_order(gaps, 1.0 / steps, expected=4.0, floor=FLOOR)
-    section.add("affine flow: the quadrature's gap to RK4's log|det|", report,
-                f"order {report.order:.3f}", "4 ± 0.1, 3 halvings")  # fmt: skip
+    section.add(
+        "affine flow: the quadrature's gap to RK4's log|det|",
+        report,
+        f"order {report.order:.3f}",
+        "4 ± 0.1, 3 halvings",
+    )
     section.numbers["affine gap"] = {"steps": steps, "errors": gaps}
 
 
@@ -208,11 +228,15 @@ def everything(n: int) -> dict[str, bytes]:
     value, gradient = flow.value_and_gradient(theta, y)
     x, log_det = flow.inverse(theta, y)
     parts = {
-        "value": np.float64(value), "gradient": gradient,
+        "value": np.float64(value),
+        "gradient": gradient,
         "Hessian times vector": flow.hessian_vector(theta, np.cos(np.arange(theta.size)), y),
-        "inverse": x, "log|det|": log_det, "transport cost": flow.transport_cost(theta, y),
-        "log-density": flow.log_density(theta, y), "F": flow.generate(theta, y),
-    }  # fmt: skip
+        "inverse": x,
+        "log|det|": log_det,
+        "transport cost": flow.transport_cost(theta, y),
+        "log-density": flow.log_density(theta, y),
+        "F": flow.generate(theta, y),
+    }
     return {f"{name}, N = {n}": np.asarray(part).tobytes() for name, part in parts.items()}
 
 
@@ -231,8 +255,12 @@ def _integral(section: Section) -> None:
     found, others = mass(flow, theta, *start), [mass(flow, theta, *f) for f in finer]
     moved = sum(abs(other - found) for other in others) + np.finfo(float).eps
     off = abs(found - 1.0)
-    section.add("integral of the density", off <= 2.0 * moved and moved < RESOLVED,
-                f"{off:.1e} off 1", f"<= {2.0 * moved:.1e}, 2 x what refinement moves")  # fmt: skip
+    section.add(
+        "integral of the density",
+        off <= 2.0 * moved and moved < RESOLVED,
+        f"{off:.1e} off 1",
+        f"<= {2.0 * moved:.1e}, 2 x what refinement moves",
+    )
     section.numbers["integral"] = {"found": found, "refined": others}
 
 
@@ -266,11 +294,13 @@ def study(scheme: str, order: int | None = None) -> Study:
     by_steps = [errors(scheme, int(n)) for n in steps]
     reports = {
         name: verify.observed_order(
-            [e[name] for e in by_steps], 1.0 / steps, expected=p if name == GAP else p + 1 - p % 2,
+            [e[name] for e in by_steps],
+            1.0 / steps,
+            expected=p if name == GAP else p + 1 - p % 2,
             floor=FLOOR,
         )
         for name in QUANTITIES
-    }  # fmt: skip
+    }
     return Study(scheme, p, reports)
 
 
@@ -280,18 +310,24 @@ def _orders(section: Section, schemes: Sequence[str], out: Path) -> None:
         "Flows: orders observed, with those wanted",
         ["scheme", *QUANTITIES, "verdict"],
         [
-            (f"{s.scheme} ({s.order})",
-             *(f"{r.order:.3f} ({r.expected:.0f})" for r in s.reports.values()),
-             verdict(s.passed))
+            (
+                f"{s.scheme} ({s.order})",
+                *(f"{r.order:.3f} ({r.expected:.0f})" for r in s.reports.values()),
+                verdict(s.passed),
+            )
             for s in studies
         ],
-    )  # fmt: skip
+    )
     for s in studies:
         bad = [f"{name}: {r.verdict}" for name, r in s.reports.items() if not r]
         fitted = ", ".join(f"{r.order:.3f}" for r in s.reports.values())
         wanted = ", ".join(f"{r.expected:.0f}" for r in s.reports.values())
-        section.add(f"orders of a flow by {s.scheme}", s.passed, "; ".join(bad) or fitted,
-                    f"{wanted} ± 0.1, last 3 halvings")  # fmt: skip
+        section.add(
+            f"orders of a flow by {s.scheme}",
+            s.passed,
+            "; ".join(bad) or fitted,
+            f"{wanted} ± 0.1, last 3 halvings",
+        )
     section.numbers["orders"] = [
         {"scheme": s.scheme} | {q: (r.steps, r.errors, r.slopes) for q, r in s.reports.items()}
         for s in studies

@@ -37,8 +37,12 @@ def draw(studies: Sequence[Any], out: Path) -> list[Path]:
     panels[0].set_ylabel("RMS over data")
     handles, labels = panels[0].get_legend_handles_labels()
     made.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 5),
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(len(labels), 5),
         title="scheme (order); filled: judged, hollow: larger steps, or rounding; "
-        "dotted: slope wanted", title_fontsize=7,
-    )  # fmt: skip
+        "dotted: slope wanted",
+        title_fontsize=7,
+    )
     return plotting.save(made, out, "flows_orders")

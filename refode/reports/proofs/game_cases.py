@@ -71,26 +71,38 @@ def game(kind: str, d: int = 2) -> games.Game:
 
 
 def make(
-    kind: str, quadratic: str, norm: str, d: int = 2, depth: int = 2, scheme: str = "rk4",
+    kind: str,
+    quadratic: str,
+    norm: str,
+    d: int = 2,
+    depth: int = 2,
+    scheme: str = "rk4",
     n_steps: int = N_STEPS,
-) -> GameCase:  # fmt: skip
+) -> GameCase:
     """A case with both penalties, and weights that move agents by about one."""
     field = Potential(d, 4, depth, quadratic=quadratic)
     problem = MeanFieldGame(field, game(kind, d), 1.7, 0.6, norm, scheme, n_steps, SPAN)
     theta = 0.4 * np.random.default_rng((d, depth)).standard_normal(problem.n_parameters)
     x = problem.game.initial.sample(N_SAMPLES, seed=1)
     y = problem.game.target.sample(N_SAMPLES - 1, seed=2) if kind == "flow" else None
-    return GameCase(f"{kind}, {quadratic}, {norm}, d = {d}, {depth} layers", problem, theta, x, y,
-                    kind == "crowd")  # fmt: skip
+    return GameCase(
+        f"{kind}, {quadratic}, {norm}, d = {d}, {depth} layers",
+        problem,
+        theta,
+        x,
+        y,
+        kind == "crowd",
+    )
 
 
 def cases(quick: bool) -> list[GameCase]:
     """Quick: three; full: games, quadratics and norms in all pairs, more layers, d above 2 m."""
     if quick:
         return [
-            make("transport", "symmetric", "absolute"), make("crowd", "lowrank", "squared", 3, 3),
+            make("transport", "symmetric", "absolute"),
+            make("crowd", "lowrank", "squared", 3, 3),
             make("flow", "lowrank", "squared"),
-        ]  # fmt: skip
+        ]
     chosen = [
         make(kind, quadratic, norm)
         for kind in ("transport", "crowd", "flow")
@@ -98,9 +110,10 @@ def cases(quick: bool) -> list[GameCase]:
         for norm in ("absolute", "squared")
     ]
     return chosen + [
-        make("crowd", "lowrank", "squared", 3, 4), make("crowd", "symmetric", "squared", 10),
+        make("crowd", "lowrank", "squared", 3, 4),
+        make("crowd", "symmetric", "squared", 10),
         make("crowd", "lowrank", "absolute", 2, 1),
-    ]  # fmt: skip
+    ]
 
 
 def setting(case: GameCase) -> Setting:
@@ -113,10 +126,17 @@ def setting(case: GameCase) -> Setting:
     return Setting(
         Normals(np.ones(1), start.mean[None], start.covariance[None]),
         Normals(target.weights, target.means, target.covariances),
-        g.alpha, (factor * BUMP[0], BUMP[1], BUMP[2]), (factor * BOWL[0], BOWL[1]),
-        g.entropy, g.terminal, case.y is not None, p.hjb, p.hjb_terminal, p.t_span,
+        g.alpha,
+        (factor * BUMP[0], BUMP[1], BUMP[2]),
+        (factor * BOWL[0], BOWL[1]),
+        g.entropy,
+        g.terminal,
+        case.y is not None,
+        p.hjb,
+        p.hjb_terminal,
+        p.t_span,
         p.potential.quadratic == "symmetric",
-    )  # fmt: skip
+    )
 
 
 # --- exact ---------------------------------------------------------------------------------------
@@ -162,9 +182,13 @@ def stationary(n_steps: int) -> Exact:
     sY = 1.0 / np.sqrt(P / beta + 1.0 / s1**2)
     field, theta = quadratic_potential(np.diag([P, 0.0]), np.zeros(2), beta * (1 + np.log(sY / s1)))
     played = games.crowd_motion(
-        Gaussian([0.0], s0**2), Gaussian([0.0], sY**2), alpha,
-        games.GaussianBump(0.0, [0.0], 1.0) + games.Quadratic(k), 0.0, beta,
-    )  # fmt: skip
+        Gaussian([0.0], s0**2),
+        Gaussian([0.0], sY**2),
+        alpha,
+        games.GaussianBump(0.0, [0.0], 1.0) + games.Quadratic(k),
+        0.0,
+        beta,
+    )
     problem = MeanFieldGame(field, played, 1.0, 1.0, n_steps=n_steps)
     area = (s0**2 - s1**2) / (2 * omega)  # int s^2 dt
     L, F = 0.5 * alpha * omega**2 * area, 0.5 * k * area

@@ -39,9 +39,12 @@ STATE = ("z", "log rho", "L", "F", "R")
 
 
 def run(
-    out: Path, quick: bool, chosen: Sequence[GameCase] | None = None,
-    schemes: Sequence[str] | None = None, train: bool = True,
-) -> Section:  # fmt: skip
+    out: Path,
+    quick: bool,
+    chosen: Sequence[GameCase] | None = None,
+    schemes: Sequence[str] | None = None,
+    train: bool = True,
+) -> Section:
     """Check everything, print the tables, draw the orders and the trained game.
 
     Parameters
@@ -67,10 +70,10 @@ def run(
     same_bits(section, everything, "a game")
     trained = games_solutions.trained(section) if train else None
     table(
-        "Games: second opinion, closed forms, conservation", ["what", "measured", "wanted",
-        "verdict"],
+        "Games: second opinion, closed forms, conservation",
+        ["what", "measured", "wanted", "verdict"],
         [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks[first:]],
-    )  # fmt: skip
+    )
     studies = _orders(section, schemes or (("heun", "rk4") if quick else tuple(ORDERS)))
     section.files += draw(studies, trained, out)
     return section
@@ -103,9 +106,12 @@ def dot_of_state(case: GameCase) -> DotReport:
         return p.ode.stage_weights_adjoint(weights_bar, plan), start_bar
 
     return verify.dot_test(
-        tangent, adjoint, [theta.shape, start.shape], (len(start), p.dim + 4),
+        tangent,
+        adjoint,
+        [theta.shape, start.shape],
+        (len(start), p.dim + 4),
         name="adjoint of (z, log rho, L, F, R)",
-    )  # fmt: skip
+    )
 
 
 def objective(case: GameCase) -> GradientReport:
@@ -119,11 +125,15 @@ def objective(case: GameCase) -> GradientReport:
         return p.value(theta, *samples)
 
     return verify.check_gradient(
-        value, lambda theta: p.value_and_gradient(theta, *samples)[1], case.theta,
+        value,
+        lambda theta: p.value_and_gradient(theta, *samples)[1],
+        case.theta,
         hessian_vector=lambda theta, v: p.hessian_vector(theta, v, *samples),
-        blocks=p.layout.slices, n_directions=2, print_table=False,
+        blocks=p.layout.slices,
+        n_directions=2,
+        print_table=False,
         name="gradient of the objective",
-    )  # fmt: skip
+    )
 
 
 # --- second opinion ------------------------------------------------------------------------
@@ -142,8 +152,12 @@ def _laplacians(section: Section) -> None:
                 trace += evaluate.potential_tangent(field, w, x, 0.0 * w, e, 0.4)[1][:, i]
             laplacian = evaluate.potential(field, w, x, 0.4)[3]
             worst = max(worst, float(np.abs(laplacian - trace).max() / np.abs(trace).max()))
-    section.add("Laplacian against the complex-step Hessian's trace", worst < EXACT,
-                f"{worst:.1e} off", f"< {EXACT:.0e}")  # fmt: skip
+    section.add(
+        "Laplacian against the complex-step Hessian's trace",
+        worst < EXACT,
+        f"{worst:.1e} off",
+        f"< {EXACT:.0e}",
+    )
 
 
 def opinion(case: GameCase) -> dict[str, float]:
@@ -166,8 +180,12 @@ def _opinions(section: Section, quick: bool) -> None:
     for kind, quadratic, d, depth in kinds:
         off = opinion(make(kind, quadratic, "squared", d, depth, *FINE))
         worst = max(off, key=lambda name: off[name])
-        section.add(f"{kind}: terms and slope of independent code", off[worst] < OPINION,
-                    f"{off[worst]:.1e} off, {worst}", f"< {OPINION:.0e}")  # fmt: skip
+        section.add(
+            f"{kind}: terms and slope of independent code",
+            off[worst] < OPINION,
+            f"{off[worst]:.1e} off, {worst}",
+            f"< {OPINION:.0e}",
+        )
         section.numbers[f"second opinion, {kind}"] = off
 
 
@@ -181,10 +199,13 @@ def everything(n: int) -> dict[str, bytes]:
     x, y = p.game.initial.sample(n, seed=4), p.game.target.sample(n, seed=5)
     value, gradient = p.value_and_gradient(theta, x, y)
     parts = {
-        "value": np.float64(value), "gradient": gradient, "states": p.states(theta, x),
+        "value": np.float64(value),
+        "gradient": gradient,
+        "states": p.states(theta, x),
         "Hessian times vector": p.hessian_vector(theta, np.cos(np.arange(theta.size)), x, y),
-        "log-density": p.log_density(theta, y), "Laplacian": p.laplacian(theta, 0.1, x),
-    }  # fmt: skip
+        "log-density": p.log_density(theta, y),
+        "Laplacian": p.laplacian(theta, 0.1, x),
+    }
     return {name: np.asarray(part).tobytes() for name, part in parts.items()}
 
 
@@ -230,15 +251,26 @@ def _orders(section: Section, schemes: Sequence[str]) -> list[Study]:
     studies = [study(scheme) for scheme in schemes]
     names = list(studies[0].reports)
     table(
-        "Games: orders observed", ["scheme", *names, "verdict"],
-        [(f"{s.scheme} ({s.order})", *(f"{r.order:.3f}" for r in s.reports.values()),
-          verdict(s.passed)) for s in studies],
-    )  # fmt: skip
+        "Games: orders observed",
+        ["scheme", *names, "verdict"],
+        [
+            (
+                f"{s.scheme} ({s.order})",
+                *(f"{r.order:.3f}" for r in s.reports.values()),
+                verdict(s.passed),
+            )
+            for s in studies
+        ],
+    )
     for s in studies:
         bad = [f"{name}: {r.verdict}" for name, r in s.reports.items() if not r]
         fitted = ", ".join(f"{r.order:.3f}" for r in s.reports.values())
-        section.add(f"orders of a game by {s.scheme}", s.passed, "; ".join(bad) or fitted,
-                    f"{s.order} ± 0.1, last 3 halvings")  # fmt: skip
+        section.add(
+            f"orders of a game by {s.scheme}",
+            s.passed,
+            "; ".join(bad) or fitted,
+            f"{s.order} ± 0.1, last 3 halvings",
+        )
     section.numbers["orders"] = [
         {"scheme": s.scheme} | {q: (r.steps, r.errors, r.slopes) for q, r in s.reports.items()}
         for s in studies

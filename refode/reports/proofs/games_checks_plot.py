@@ -12,9 +12,14 @@ from refode import plotting
 from refode.reports.proofs.examined import order_line
 
 TITLES = {
-    "z": r"$z(T)$", "log rho": r"$\log\rho(T)$", "L": r"$L$", "F": r"$F$", "R": r"$R$, of $r^2$",
-    "gradient": "gradient", "Phi along a path": r"$\Phi$ along a path",
-}  # fmt: skip
+    "z": r"$z(T)$",
+    "log rho": r"$\log\rho(T)$",
+    "L": r"$L$",
+    "F": r"$F$",
+    "R": r"$R$, of $r^2$",
+    "gradient": "gradient",
+    "Phi along a path": r"$\Phi$ along a path",
+}
 MARKERS = ("o", "s", "^", "D")
 TIMES = (0.0, 0.5, 1.0)
 
@@ -31,8 +36,13 @@ def _orders(studies: Sequence[Any]) -> Any:
     panels = made.subplots(2, 4, sharex=True, sharey=True).ravel()
     for panel, (name, title) in zip(panels, TITLES.items(), strict=False):
         for k, study in enumerate(studies):
-            order_line(panel, study.reports[name], plotting.CYCLE[k], MARKERS[k],
-                  f"{study.scheme}, order {study.order}")  # fmt: skip
+            order_line(
+                panel,
+                study.reports[name],
+                plotting.CYCLE[k],
+                MARKERS[k],
+                f"{study.scheme}, order {study.order}",
+            )
         panel.set(xscale="log", yscale="log", title=title)
         panel.set_xscale("log", base=2)
         panel.grid(alpha=0.25, linewidth=0.5)
@@ -43,8 +53,13 @@ def _orders(studies: Sequence[Any]) -> Any:
         panel.set_ylabel("RMS error")
     panels[7].axis("off")
     handles, labels = panels[0].get_legend_handles_labels()
-    panels[7].legend(handles, labels, loc="center", title="filled: judged\ndotted: slope wanted",
-                     title_fontsize=7)  # fmt: skip
+    panels[7].legend(
+        handles,
+        labels,
+        loc="center",
+        title="filled: judged\ndotted: slope wanted",
+        title_fontsize=7,
+    )
     return made
 
 

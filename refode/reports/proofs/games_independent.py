@@ -107,8 +107,9 @@ def _integrate(w: Weights, setting: Setting, start: Array, span: tuple[float, fl
         slope = np.column_stack([-g / setting.alpha, laplacian / setting.alpha, L, F, r**2])
         return slope.ravel()
 
-    solution = solve_ivp(rhs, span, start.ravel(), method="DOP853", rtol=RTOL, atol=ATOL,
-                         t_eval=[span[1]])  # fmt: skip
+    solution = solve_ivp(
+        rhs, span, start.ravel(), method="DOP853", rtol=RTOL, atol=ATOL, t_eval=[span[1]]
+    )
     if not solution.success:
         raise RuntimeError(f"SciPy could not solve the reference game: {solution.message}")
     end: Array = solution.y[:, -1].reshape(shape)

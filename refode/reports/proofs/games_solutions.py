@@ -31,11 +31,12 @@ def _terms_of(truth: Exact) -> dict[str, float]:
     agent, phi = p.single_agent_cost(theta, x, t), p.value_function(theta, t, x)[0]
     log_rho = truth.end.log_density(z)
     return {
-        "residual": terms["hjb"], "terminal condition": terms["hjb_terminal"],
+        "residual": terms["hjb"],
+        "terminal condition": terms["hjb_terminal"],
         "log rho": float(np.abs(p.states(theta, x)[-1, :, p.dim] - log_rho).max()),
         "log rho from T": float(np.abs(p.log_density(theta, z) - log_rho).max()),
         "single agents pay Phi": float(np.abs(agent - phi).max()),
-    }  # fmt: skip
+    }
 
 
 def closed_forms(section: Section) -> None:
@@ -55,8 +56,12 @@ def closed_forms(section: Section) -> None:
             other = stationary(int(n))
             errors.append(abs(other.problem.costs(other.theta, x)[name] - exact))
         report = verify.observed_order(errors, 1.0 / steps, expected=4.0)
-        section.add(f"stationary game: {name} tends to the closed form", report,
-                    f"order {report.order:.3f}", "4 ± 0.1, 3 halvings")  # fmt: skip
+        section.add(
+            f"stationary game: {name} tends to the closed form",
+            report,
+            f"order {report.order:.3f}",
+            "4 ± 0.1, 3 halvings",
+        )
 
 
 def _all_below(section: Section, name: str, found: dict[str, float], bound: float) -> None:
@@ -76,9 +81,13 @@ def linear_quadratic(width: int = 12) -> tuple[Any, MeanFieldGame, Array]:
     alpha, entropy, k, q, beta = 1.0, 0.3, 0.8, 0.5, 2.0
     truth = closed_forms_games.lq_game(alpha, entropy, k, q, beta, -1.0, 0.8, 1.0, 0.5)
     played = games.crowd_motion(
-        Gaussian([-1.0], 0.64), Gaussian([1.0], 0.25), alpha,
-        games.GaussianBump(0.0, [0.0], 1.0) + games.Quadratic(k, q), entropy, beta,
-    )  # fmt: skip
+        Gaussian([-1.0], 0.64),
+        Gaussian([1.0], 0.25),
+        alpha,
+        games.GaussianBump(0.0, [0.0], 1.0) + games.Quadratic(k, q),
+        entropy,
+        beta,
+    )
     field = fields.Potential(1, width, 2, quadratic="symmetric")
     problem = MeanFieldGame(field, played, 1.0, 1.0, "squared", n_steps=8)
     return truth, problem, quantiles(200, -1.0, 0.8)
@@ -95,14 +104,19 @@ def trained(section: Section, max_iter: int = 500) -> dict[str, Any]:
     at_once = truth.total + game.entropy + game.terminal  # E Phi(0, x)
     found = {
         "cost": (terms["L"] + terms["F"] + terms["G"]) / truth.total - 1.0,
-        "mean": (z.mean() - mean) / deviation, "deviation": z.std() / deviation - 1.0,
+        "mean": (z.mean() - mean) / deviation,
+        "deviation": z.std() / deviation - 1.0,
         "mean of Phi": phi.mean() / at_once - 1.0,
         "Phi up to a constant": np.abs(off - off.mean()).max() / np.ptp(exact),
-    }  # fmt: skip
+    }
     for name, value in found.items():
         bound = PHI if "Phi" in name else MOMENT if name in ("mean", "deviation") else COST
-        section.add(f"trained game with entropy: {name}", abs(value) < bound,
-                    f"{100 * abs(value):.2f} % off", f"< {100 * bound:.0f} %")  # fmt: skip
+        section.add(
+            f"trained game with entropy: {name}",
+            abs(value) < bound,
+            f"{100 * abs(value):.2f} % off",
+            f"< {100 * bound:.0f} %",
+        )
     section.numbers["trained"] = found
     return {"truth": truth, "problem": problem, "theta": theta}
 
@@ -130,5 +144,6 @@ def conservation(section: Section) -> None:
         points = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
         rho = np.exp(case.problem.log_density(case.theta, points))
         off = abs(float(rho.sum() * (axis[1] - axis[0]) ** 2) - 1.0)
-        section.add(f"integral of the density, {quadratic}", off < MASS, f"{off:.1e} off 1",
-                    f"< {MASS:.0e}")  # fmt: skip
+        section.add(
+            f"integral of the density, {quadratic}", off < MASS, f"{off:.1e} off 1", f"< {MASS:.0e}"
+        )

@@ -121,9 +121,14 @@ def make(
     ode = NeuralODE(field, scheme=scheme, n_steps=N_STEPS, basis=basis)
     m = field.dim if named else 1 if loss == "logistic" else 3
     problem = Supervised(
-        ode, loss=loss, n_outputs=m, augment=min(1, field.dim - 1), readout=not named,
-        tikhonov=0.1, smoothness=0.01,
-    )  # fmt: skip
+        ode,
+        loss=loss,
+        n_outputs=m,
+        augment=min(1, field.dim - 1),
+        readout=not named,
+        tikhonov=0.1,
+        smoothness=0.01,
+    )
     rng = np.random.default_rng(seed)
     theta = 0.6 * rng.standard_normal(problem.n_parameters)
     x = rng.standard_normal((N_SAMPLES, problem.n_inputs))

@@ -52,18 +52,23 @@ def dot_tests(case: GradientCase) -> tuple[DotReport, ...]:
     shapes: list[Any] = [theta.shape, z.shape]
     reports = [
         verify.dot_test(
-            trajectory, lambda z_bars: ode.adjoint(theta, z, z_bars),
-            shapes, (n + 1, *z.shape), name="adjoint of the trajectory",
+            trajectory,
+            lambda z_bars: ode.adjoint(theta, z, z_bars),
+            shapes,
+            (n + 1, *z.shape),
+            name="adjoint of the trajectory",
         )
-    ]  # fmt: skip
+    ]
     if not ode.field.divergence_free and not isinstance(plan.scheme, Partitioned):
         reports.append(
             verify.dot_test(
                 lambda theta_dot, x_dot: _log_det_tangent(case, theta_dot, x_dot),
                 lambda z_bar, l_bar: ode.log_det_adjoint(theta, z, z_bar, l_bar),
-                shapes, [z.shape, (len(z),)], name="adjoint of the log-determinant",
+                shapes,
+                [z.shape, (len(z),)],
+                name="adjoint of the log-determinant",
             )
-        )  # fmt: skip
+        )
     return tuple(reports)
 
 
@@ -119,9 +124,13 @@ def ends(case: GradientCase) -> GradientReport | None:
         return ode.adjoint(theta, z, z_bars, t_span=span, times=True)[2]
 
     return verify.check_gradient(
-        value, gradient, np.array(INSIDE), n_directions=3, print_table=False,
+        value,
+        gradient,
+        np.array(INSIDE),
+        n_directions=3,
+        print_table=False,
         name="gradient in the ends of the interval",
-    )  # fmt: skip
+    )
 
 
 def without_case(chosen: Sequence[GradientCase]) -> str:
@@ -147,8 +156,12 @@ def run(out: Path, quick: bool, chosen: Sequence[GradientCase] | None = None) ->
     if chosen is None:
         chosen = cases(quick)
         missing = without_case(chosen)
-        section.add("every field is among the cases", not missing, f"missing: {missing or 'none'}",
-                    "none missing")  # fmt: skip
+        section.add(
+            "every field is among the cases",
+            not missing,
+            f"missing: {missing or 'none'}",
+            "none missing",
+        )
     for case in chosen:
         row = examine(case)
         rows.append(row)
@@ -195,17 +208,26 @@ def _entries(rows: Sequence[GradientRow]) -> list[str]:
 
 
 COLUMNS = (
-    "dot test", "visible", "gradient", "visible", "slope - 2", "Hessian", "visible", "t0, T",
-    "visible", "verdict",
-)  # fmt: skip
+    "dot test",
+    "visible",
+    "gradient",
+    "visible",
+    "slope - 2",
+    "Hessian",
+    "visible",
+    "t0, T",
+    "visible",
+    "verdict",
+)
 TITLE = "Derivatives: relative errors found, and the smallest that would have been visible"
 
 
 def _table(rows: Sequence[GradientRow]) -> None:
     table(
-        TITLE, ["case", *COLUMNS],
+        TITLE,
+        ["case", *COLUMNS],
         [(row.case.name, *_entries([row]), verdict(row.passed)) for row in rows],
-    )  # fmt: skip
+    )
 
 
 def _table_by_kind(rows: Sequence[GradientRow]) -> None:
@@ -224,15 +246,21 @@ def _table_by_kind(rows: Sequence[GradientRow]) -> None:
 def _numbers(row: GradientRow) -> dict[str, Any]:
     g, h, e = row.gradient, row.gradient.hessian, row.ends
     return {
-        "name": row.case.name, "parameters": row.case.theta.size, "passed": row.passed,
+        "name": row.case.name,
+        "parameters": row.case.theta.size,
+        "passed": row.passed,
         "failures": row.failures,
         "dot": {"error": row.dot_error, "seen": max(d.smallest_detectable for d in row.dots)},
         "gradient": {
-            "error": g.relative_error, "seen": g.smallest_detectable,
-            "seen_any": g.smallest_detectable_any, "method": g.method, "warnings": g.warnings,
-            "slopes": [t.slope1 for t in g.taylor], "slopes2": [t.slope2 for t in g.taylor],
+            "error": g.relative_error,
+            "seen": g.smallest_detectable,
+            "seen_any": g.smallest_detectable_any,
+            "method": g.method,
+            "warnings": g.warnings,
+            "slopes": [t.slope1 for t in g.taylor],
+            "slopes2": [t.slope2 for t in g.taylor],
         },
         "blocks": {b: (r.relative_error, r.smallest_detectable) for b, r in g.per_block.items()},
         "hessian": {"error": h.relative_error, "seen": h.smallest_detectable} if h else None,
         "ends": {"error": e.relative_error, "seen": e.smallest_detectable} if e else None,
-    }  # fmt: skip
+    }

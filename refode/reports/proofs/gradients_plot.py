@@ -40,15 +40,24 @@ def _errors(rows: Sequence[GradientRow]) -> Any:
         y = np.array([places[label] for label in labels])
         found, seen = np.array([pair(r) for r in rows]).T
         panel.plot(
-            np.where(found < TINIEST, TINIEST, found), y - (0 if few else 0.14), "o",
-            color=plotting.BLUE, markersize=3.5, alpha=0.6, markeredgewidth=0,
+            np.where(found < TINIEST, TINIEST, found),
+            y - (0 if few else 0.14),
+            "o",
+            color=plotting.BLUE,
+            markersize=3.5,
+            alpha=0.6,
+            markeredgewidth=0,
             label=f"relative error found (0 is drawn at {TINIEST:g})",
-        )  # fmt: skip
+        )
         panel.plot(
-            seen, y + (0 if few else 0.14), "|", color=plotting.VERMILION,
-            markeredgewidth=1.0, markersize=6,
+            seen,
+            y + (0 if few else 0.14),
+            "|",
+            color=plotting.VERMILION,
+            markeredgewidth=1.0,
+            markersize=6,
             label="smallest error that would have been seen",
-        )  # fmt: skip
+        )
         panel.set_title(title)
         panel.set_xscale("log")
         panel.grid(axis="x", alpha=0.25, linewidth=0.5)

@@ -49,9 +49,14 @@ def shallow_legendre(
 
 
 def slope(
-    coefficients: dict[str, Array], x: Array, span: tuple[float, float],
-    direction: dict[str, Array], x_dot: Array, z_bar: Array, l_bar: Array,
-) -> float:  # fmt: skip
+    coefficients: dict[str, Array],
+    x: Array,
+    span: tuple[float, float],
+    direction: dict[str, Array],
+    x_dot: Array,
+    z_bar: Array,
+    l_bar: Array,
+) -> float:
     """Derivative of <z_bar, z(T)> + <l_bar, l(T)> along (direction, x_dot), complex step."""
     moved: dict[str, Any] = {
         name: c + 1j * STEP * direction[name] for name, c in coefficients.items()

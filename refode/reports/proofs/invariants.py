@@ -112,8 +112,9 @@ def _bits(section: Section) -> None:
         with threads(5):
             five = everything(dim)
         for name, others in (
-            ("twice on 1 thread", [again]), ("on 1, 2 and 5 threads", [two, five])
-        ):  # fmt: skip
+            ("twice on 1 thread", [again]),
+            ("on 1, 2 and 5 threads", [two, five]),
+        ):
             differ = sorted({key for o in others for key in one if o[key] != one[key]})
             measured = f"other bits in {len(differ)}, {differ[0]} one" if differ else "same bits"
             what = f"all that a net of d = {dim} computes, {name}"
@@ -124,9 +125,13 @@ def _other_process(section: Section) -> None:
     command = "from refode.reports.proofs.invariants import digest; print(digest())"
     environment = {**os.environ, "REFODE_NUM_THREADS": "2", "PYTHONHASHSEED": "7"}
     done = subprocess.run(
-        [sys.executable, "-c", command], capture_output=True, text=True, env=environment,
-        timeout=600, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", command],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=600,
+        check=False,
+    )
     same = done.returncode == 0 and done.stdout.strip() == digest()
     measured = "same bits" if same else (done.stderr.strip().splitlines() or ["other bits"])[-1]
     section.add("all of that in another process", same, measured, "same bits")
@@ -140,9 +145,12 @@ def _resnet(section: Section) -> None:
     for dim in (3, 6):
         net = fields.Shallow(dim, 5)
         ode = NeuralODE(
-            net, "euler", n_steps=depth, t_span=(0.0, float(depth)),
+            net,
+            "euler",
+            n_steps=depth,
+            t_span=(0.0, float(depth)),
             basis=bases.PiecewiseConstant(depth),
-        )  # fmt: skip
+        )
         rng = np.random.default_rng(dim)
         theta = 0.5 * rng.standard_normal(ode.n_parameters)
         x = rng.standard_normal((SAMPLES[-1], dim))
@@ -156,14 +164,18 @@ def _resnet(section: Section) -> None:
         z = ode.solve(theta, x)
         differ = int(np.count_nonzero(z != layers))
         section.add(
-            f"ResNet (3) with d = {dim}, layer by layer, and Euler with h = 1", differ == 0,
-            "same bits" if not differ else f"{differ} of {z.size} entries differ", "same bits",
-        )  # fmt: skip
+            f"ResNet (3) with d = {dim}, layer by layer, and Euler with h = 1",
+            differ == 0,
+            "same bits" if not differ else f"{differ} of {z.size} entries differ",
+            "same bits",
+        )
         off = float(np.max(np.abs(z - formula)) / np.max(np.abs(formula)))
         section.add(
-            "the same and NumPy's tanh and products", off < ROUNDING, f"{off:.1e} off",
+            "the same and NumPy's tanh and products",
+            off < ROUNDING,
+            f"{off:.1e} off",
             f"< {ROUNDING:.0e}",
-        )  # fmt: skip
+        )
 
 
 # --- RK4 on f = A z: det R(hA)^n, and the trace's quadrature -------------------------------
@@ -192,14 +204,18 @@ def _determinant(section: Section) -> None:
         gaps.append(abs(math.log(det) - log_det))
         steps.append(1.0 / n)
     section.add(
-        "det of RK4's map for f = Az is det R(hA)^n", worst < ROUNDING, f"{worst:.1e} off",
+        "det of RK4's map for f = Az is det R(hA)^n",
+        worst < ROUNDING,
+        f"{worst:.1e} off",
         f"< {ROUNDING:.0e}",
-    )  # fmt: skip
+    )
     report = observed_order(gaps, steps, expected=4.0)
     section.add(
-        "its log less the quadrature of the trace falls as h^4", report,
-        f"order {report.order:.3f}", "4 ± 0.1, 3 halvings",
-    )  # fmt: skip
+        "its log less the quadrature of the trace falls as h^4",
+        report,
+        f"order {report.order:.3f}",
+        "4 ± 0.1, 3 halvings",
+    )
     section.numbers["determinant"] = {"steps": steps, "log det less quadrature": gaps}
 
 
@@ -214,9 +230,11 @@ def _volume(section: Section) -> None:
             theta, x = rng.standard_normal(ode.n_parameters), rng.standard_normal(4)
             off = abs(float(np.linalg.det(_jacobian(ode, theta, x))) - 1.0)
             section.add(
-                f"{type(net).__name__}, {scheme}: det of the map is 1", off < VOLUME,
-                f"{off:.1e} off", f"< {VOLUME:.0e}",
-            )  # fmt: skip
+                f"{type(net).__name__}, {scheme}: det of the map is 1",
+                off < VOLUME,
+                f"{off:.1e} off",
+                f"< {VOLUME:.0e}",
+            )
 
 
 def _memory(section: Section) -> None:
@@ -238,6 +256,7 @@ def _memory(section: Section) -> None:
         limit = ROUNDING if memory == "reverse" else 0.0
         section.add(
             f"{type(net).__name__}, {scheme}: gradient with memory={memory!r} and 'store'",
-            off <= limit, f"{off:.1e} off" if off else "same bits",
+            off <= limit,
+            f"{off:.1e} off" if off else "same bits",
             "same bits" if limit == 0.0 else f"< {limit:.0e}",
-        )  # fmt: skip
+        )

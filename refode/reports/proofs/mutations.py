@@ -15,12 +15,24 @@ from refode.reports.section import Section, as_json, table, verdict
 #: The share of mutants whose first finding has to name them.
 NAMED = 0.8
 #: Some of each kind that touch few cases.
-QUICK = ("forward-time", "zero-weight", "gradient-1.001", "weight-transposed", "labels-shifted",
-         "readout-bias-detached", "density-constant", "Q-sign")  # fmt: skip
+QUICK = (
+    "forward-time",
+    "zero-weight",
+    "gradient-1.001",
+    "weight-transposed",
+    "labels-shifted",
+    "readout-bias-detached",
+    "density-constant",
+    "Q-sign",
+)
 _VERIFY = {
-    "caught": "fails", "missed": "PASSES", "another function": "passes: right for it",
-    "rough": "fails: not smooth", "false alarm": "FAILS a right one", "no gradient": "-",
-}  # fmt: skip
+    "caught": "fails",
+    "missed": "PASSES",
+    "another function": "passes: right for it",
+    "rough": "fails: not smooth",
+    "false alarm": "FAILS a right one",
+    "no gradient": "-",
+}
 
 
 def run(folder: Path, quick: bool = False) -> Section:
@@ -36,25 +48,40 @@ def run(folder: Path, quick: bool = False) -> Section:
     outcome, gradients = mutants.control()
     progress = _progress if sys.stdout.isatty() else None
     section.add(
-        "the kernels without a bug pass", outcome.passed and not outcome.findings,
-        f"{len(outcome.failing())} of {len(outcome.rows)} arrays wrong", "none",
-    )  # fmt: skip
+        "the kernels without a bug pass",
+        outcome.passed and not outcome.findings,
+        f"{len(outcome.failing())} of {len(outcome.rows)} arrays wrong",
+        "none",
+    )
     section.add(
-        "and so do their gradients", not any(g.failed or g.wrong for g in gradients),
-        f"{sum(g.failed for g in gradients)} of {len(gradients)} fail", "none",
-    )  # fmt: skip
+        "and so do their gradients",
+        not any(g.failed or g.wrong for g in gradients),
+        f"{sum(g.failed for g in gradients)} of {len(gradients)} fail",
+        "none",
+    )
     results = (
-        mutants.suite(QUICK, progress, gradients=1) if quick
-        else mutants.suite(progress=progress)
-    )  # fmt: skip
+        mutants.suite(QUICK, progress, gradients=1) if quick else mutants.suite(progress=progress)
+    )
     judge(section, results)
     table(
-        "Planted bugs", ["bug", "what is planted", "wrong arrays", "first finding", "named",
-                         "gradient off by", "visible", "refode.verify"],
+        "Planted bugs",
+        [
+            "bug",
+            "what is planted",
+            "wrong arrays",
+            "first finding",
+            "named",
+            "gradient off by",
+            "visible",
+            "refode.verify",
+        ],
         [_entries(r) for r in results],
-    )  # fmt: skip
-    table("Mutations", ["check", "measured", "wanted", "verdict"],
-          [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks])  # fmt: skip
+    )
+    table(
+        "Mutations",
+        ["check", "measured", "wanted", "verdict"],
+        [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks],
+    )
     section.numbers = {"mutants": [record(r) for r in results]}
     folder.mkdir(parents=True, exist_ok=True)
     numbers, text = folder / "mutations.json", folder / "mutations.md"
@@ -68,43 +95,62 @@ def judge(section: Section, results: list[Any]) -> None:
     """Append the checks on what came of the mutants."""
     n = len(results)
     survived = [r.mutant.name for r in results if not r.caught]
-    section.add("refode check catches every bug", not survived,
-                f"{n - len(survived)} of {n}" + _listed(survived), "all")  # fmt: skip
+    section.add(
+        "refode check catches every bug",
+        not survived,
+        f"{n - len(survived)} of {n}" + _listed(survived),
+        "all",
+    )
     naming = Counter(r.naming for r in results)
     section.add(
-        "its first finding names them", naming["named"] >= NAMED * n,
-        f"{naming['named']} of {n}, and {naming['localised']} by place", f">= {NAMED:.0%}",
-    )  # fmt: skip
+        "its first finding names them",
+        naming["named"] >= NAMED * n,
+        f"{naming['named']} of {n}, and {naming['localised']} by place",
+        f">= {NAMED:.0%}",
+    )
     wrong = [g for r in results for g in r.gradients if g.wrong]
     missed = [r.mutant.name for r in results if r.verify == "missed"]
     section.add(
-        "refode.verify fails every wrong gradient", wrong and not missed,
+        "refode.verify fails every wrong gradient",
+        wrong and not missed,
         f"{sum(g.failed for g in wrong)} of {len(wrong)} gradients of "
-        f"{sum(r.gradient_wrong for r in results)} bugs" + _listed(missed), "all",
-    )  # fmt: skip
+        f"{sum(r.gradient_wrong for r in results)} bugs" + _listed(missed),
+        "all",
+    )
     right = [g for r in results for g in r.gradients if not g.wrong and not g.rough]
     alarms = [r.mutant.name for r in results if r.verify == "false alarm"]
     section.add(
-        "and no gradient that is right for its value", not alarms,
-        f"{sum(g.failed for g in right)} of {len(right)}" + _listed(alarms), "none",
-    )  # fmt: skip
+        "and no gradient that is right for its value",
+        not alarms,
+        f"{sum(g.failed for g in right)} of {len(right)}" + _listed(alarms),
+        "none",
+    )
 
 
 def record(result: Any) -> dict[str, Any]:
     """A result as JSON can hold it."""
     m = result.mutant
     return {
-        "name": m.name, "about": m.about,
+        "name": m.name,
+        "about": m.about,
         "edits": [{"module": f"refode.{k}", "old": a, "new": b} for k, a, b in m.edits()],
-        "caught": result.caught, "wrong arrays": result.n_wrong, "wrong cases": result.n_cases,
-        "naming": result.naming, "verify": result.verify,
+        "caught": result.caught,
+        "wrong arrays": result.n_wrong,
+        "wrong cases": result.n_cases,
+        "naming": result.naming,
+        "verify": result.verify,
         "findings": [
-            {"key": f.key, "sentence": f.sentence, "explained": len(f.explained),
-             "certain": f.certain} for f in result.findings
+            {
+                "key": f.key,
+                "sentence": f.sentence,
+                "explained": len(f.explained),
+                "certain": f.certain,
+            }
+            for f in result.findings
         ],
         "gradients": [vars(g) | {"wrong": g.wrong} for g in result.gradients],
         "seconds": result.seconds,
-    }  # fmt: skip
+    }
 
 
 def _listed(names: list[str]) -> str:
@@ -122,10 +168,15 @@ def _entries(result: Any) -> tuple[str, ...]:
     naming = {"named": "yes", "localised": "place", "no": "no", "": "SURVIVED"}[result.naming]
     cases = f"{result.n_cases} case{'' if result.n_cases == 1 else 's'}"
     return (
-        result.mutant.name, result.mutant.about, f"{result.n_wrong} in {cases}", key, naming,
+        result.mutant.name,
+        result.mutant.about,
+        f"{result.n_wrong} in {cases}",
+        key,
+        naming,
         _largest([g.error for g in result.gradients if g.wrong]),
-        _largest([g.power for g in result.gradients]), _VERIFY[result.verify],
-    )  # fmt: skip
+        _largest([g.power for g in result.gradients]),
+        _VERIFY[result.verify],
+    )
 
 
 def _largest(values: list[float]) -> str:
@@ -137,8 +188,11 @@ def _largest(values: list[float]) -> str:
 
 def markdown(results: list[Any]) -> str:
     """The table as docs/mutations.md has it."""
-    lines = ["| bug | what is planted | wrong arrays | first finding | named | gradient off by "
-             "| `refode.verify` |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| bug | what is planted | wrong arrays | first finding | named | gradient off by "
+        "| `refode.verify` |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for result in results:
         name, about, wrong, key, naming, error, _, seen = _entries(result)
         about = about.replace("|", "\\|")

@@ -92,19 +92,27 @@ def every_basis() -> list[Study]:
     """RK4 with each kind of theta(t), whose kinks lie on the grid."""
     net = fields.Shallow(2, 4, time=True)
     kinds = (
-        bases.Constant(), bases.PiecewiseConstant(4), bases.PiecewiseLinear(3),
-        bases.Legendre(3), bases.BSpline(5),
-    )  # fmt: skip
+        bases.Constant(),
+        bases.PiecewiseConstant(4),
+        bases.PiecewiseLinear(3),
+        bases.Legendre(3),
+        bases.BSpline(5),
+    )
     return [study(f"rk4, {kind!r}", "rk4", 4, random_weights(net, kind)) for kind in kinds]
 
 
 def every_field() -> list[Study]:
     """RK4 on each kind of field."""
     kinds = (
-        fields.Affine(3, time=True), fields.Shallow(6, 5), fields.MLP(3, (4, 5), "softplus"),
-        fields.Antisymmetric(3, gamma=0.3), fields.Parabolic(3, 4),
-        fields.Hamiltonian(4), fields.Leapfrog(4, 3), fields.Potential(3, 4, 3),
-    )  # fmt: skip
+        fields.Affine(3, time=True),
+        fields.Shallow(6, 5),
+        fields.MLP(3, (4, 5), "softplus"),
+        fields.Antisymmetric(3, gamma=0.3),
+        fields.Parabolic(3, 4),
+        fields.Hamiltonian(4),
+        fields.Leapfrog(4, 3),
+        fields.Potential(3, 4, 3),
+    )
     studies = []
     for kind in kinds:
         # RK4's quadrature of tr A(t) is exact up to degree 3
@@ -131,8 +139,10 @@ def second_opinion(setup: Setup) -> dict[str, float]:
             w, setup.x, span, ode.unpack(theta_dot), x_dot, setup.z_bar, setup.l_bar
         )
         for name, a, b in (
-            ("state", z, z_other), ("log-det", log_det, log_det_other), ("slope", mine, other)
-        ):  # fmt: skip
+            ("state", z, z_other),
+            ("log-det", log_det, log_det_other),
+            ("slope", mine, other),
+        ):
             off = float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
             worst[name] = max(worst[name], off)
     return worst
@@ -172,13 +182,17 @@ def _conditions(section: Section) -> None:
         ["scheme", "stages", "order", "conditions", "largest residual", "order found", "verdict"],
         [
             (
-                r.name, r.n_stages, r.order, r.n_conditions,
+                r.name,
+                r.n_stages,
+                r.order,
+                r.n_conditions,
                 "0 exactly" if r.worst == 0 else f"{float(r.worst):.1e}",
-                r.found, verdict(r.passed),
+                r.found,
+                verdict(r.passed),
             )
             for r in rows
         ],
-    )  # fmt: skip
+    )
     for r in rows:
         wanted = "0 exactly" if r.exact else f"the printed digits, {float(PRINTED_DIGITS):.0e}"
         measured = f"order {r.found}, largest residual {float(r.worst):.1e}"
@@ -198,9 +212,11 @@ def _second_opinion(section: Section) -> None:
     )
     for name, off in found.items():
         section.add(
-            f"second opinion on {name}", off < SECOND_OPINION, f"{off:.1e}",
+            f"second opinion on {name}",
+            off < SECOND_OPINION,
+            f"{off:.1e}",
             f"< {SECOND_OPINION:.0e}",
-        )  # fmt: skip
+        )
     section.numbers["second opinion"] = found
 
 
@@ -210,13 +226,15 @@ def _studies(section: Section, title: str, studies: list[Study]) -> None:
         ["scheme", "order", *QUANTITIES, "slope off by", "verdict"],
         [
             (
-                s.name, s.order,
+                s.name,
+                s.order,
                 *(f"{s.reports[q].order:.3f}" if q in s.reports else "-" for q in QUANTITIES),
-                f"{s.worst:.3f}", verdict(s.passed),
+                f"{s.worst:.3f}",
+                verdict(s.passed),
             )
             for s in studies
         ],
-    )  # fmt: skip
+    )
     for remark in sorted({s.remark for s in studies if s.remark}):
         names = "; ".join(s.name for s in studies if s.remark == remark)
         print(f"{remark}: {names}")
@@ -230,9 +248,13 @@ def _studies(section: Section, title: str, studies: list[Study]) -> None:
 
 def _numbers(s: Study) -> dict[str, Any]:
     return {
-        "name": s.name, "order": s.order, "passed": s.passed, "steps": s.steps,
-        "errors": s.errors, "remark": s.remark,
+        "name": s.name,
+        "order": s.order,
+        "passed": s.passed,
+        "steps": s.steps,
+        "errors": s.errors,
+        "remark": s.remark,
         "observed": {q: r.order for q, r in s.reports.items()},
         "slopes": {q: r.slopes for q, r in s.reports.items()},
         "floor": {q: r.floor for q, r in s.reports.items()},
-    }  # fmt: skip
+    }

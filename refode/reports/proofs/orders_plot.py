@@ -56,10 +56,16 @@ def _picture(title: str, studies: Sequence[Study]) -> Any:
     axes[5].axis("off")
     handles, labels = axes[0].get_legend_handles_labels()
     axes[5].legend(
-        handles, labels, loc="center", ncol=1 if len(labels) < 9 else 2, fontsize=6.2,
-        handlelength=2.6, columnspacing=1.0,
-        title="filled: judged\nhollow: larger steps, or rounding", title_fontsize=6.2,
-    )  # fmt: skip
+        handles,
+        labels,
+        loc="center",
+        ncol=1 if len(labels) < 9 else 2,
+        fontsize=6.2,
+        handlelength=2.6,
+        columnspacing=1.0,
+        title="filled: judged\nhollow: larger steps, or rounding",
+        title_fontsize=6.2,
+    )
     made.tight_layout()
     return made
 
@@ -95,11 +101,20 @@ def _line(panel: Any, s: Study, quantity: str, label: str, style: dict[str, Any]
     if report.n_used:
         judged[above[-1] - report.n_used : above[-1] + 1] = True
     panel.plot(
-        report.steps, np.where(report.errors > 0, report.errors, np.nan),
-        markersize=3.2, markerfacecolor="white", markeredgewidth=0.7, linewidth=0.9,
-        label=label, **style,
-    )  # fmt: skip
+        report.steps,
+        np.where(report.errors > 0, report.errors, np.nan),
+        markersize=3.2,
+        markerfacecolor="white",
+        markeredgewidth=0.7,
+        linewidth=0.9,
+        label=label,
+        **style,
+    )
     panel.plot(
-        report.steps[judged], report.errors[judged], linestyle="none", markersize=3.2,
-        marker=style["marker"], color=style["color"],
-    )  # fmt: skip
+        report.steps[judged],
+        report.errors[judged],
+        linestyle="none",
+        markersize=3.2,
+        marker=style["marker"],
+        color=style["color"],
+    )

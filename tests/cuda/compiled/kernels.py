@@ -108,8 +108,11 @@ def test_supervised(loss, mode, dtype):
     ode = refode.NeuralODE(fields.Shallow(2, 4, time=True), "heun", 2, memory="steps")
     y = drawn() if loss == "regression" else np.arange(40) % 2
     m = 1 if loss == "logistic" else 2
-    ran(mode, refode.Supervised(ode, loss, m, device="cuda", dtype=dtype), *(
-        np.zeros(ode.n_parameters + 3 * m), drawn(), y))  # fmt: skip
+    ran(
+        mode,
+        refode.Supervised(ode, loss, m, device="cuda", dtype=dtype),
+        *(np.zeros(ode.n_parameters + 3 * m), drawn(), y),
+    )
 
 
 FIELDS = {

@@ -38,8 +38,9 @@ def test_measured_kept_taken(monkeypatch, folder):
     timed(monkeypatch, lambda n: n / 1e6, lambda n: 1e-3)
     assert not staged_at(600)
     seen = []
-    found = refode.cuda.calibrate(widths=[(2, w) for w in (100, 400, 600, 900)],
-                                  callback=seen.append)  # fmt: skip
+    found = refode.cuda.calibrate(
+        widths=[(2, w) for w in (100, 400, 600, 900)], callback=seen.append
+    )
     assert found == 1200
     assert [p.entries for p in seen] == [200, 800, 1200, 1800]
     widths._known.cache_clear()  # another process

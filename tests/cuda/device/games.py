@@ -50,26 +50,41 @@ POINTS = Empirical(np.random.default_rng(5).standard_normal((7, 3)))
 # game, hjb, hjb_terminal, norm
 GAMES = {
     "kl-diagonal-sum": (
-        Game(INITIAL, KullbackLeibler(DIAGONAL, 1.3), 1.2, BUMP + QUADRATIC, 0.4), 0.4, 0.3,
-        "absolute"),
+        Game(INITIAL, KullbackLeibler(DIAGONAL, 1.3), 1.2, BUMP + QUADRATIC, 0.4),
+        0.4,
+        0.3,
+        "absolute",
+    ),
     "kl-dense-nested": (
         Game(DENSE, KullbackLeibler(DENSE, 1.3), 0.8, (BUMP + Quadratic(0.7, 0.2)) + BUMP, 0.0),
-        0.4, 0.3, "squared"),
+        0.4,
+        0.3,
+        "squared",
+    ),
     "kl-mixture": (
-        Game(INITIAL, KullbackLeibler(MIXTURE, 1.3), 1.2, QUADRATIC, 0.4), 0.0, 0.3, "squared"),
+        Game(INITIAL, KullbackLeibler(MIXTURE, 1.3), 1.2, QUADRATIC, 0.4),
+        0.0,
+        0.3,
+        "squared",
+    ),
     "kl-methods": (Game(INITIAL, KullbackLeibler(ByMethods(), 1.1)), 0.4, 0.3, "absolute"),
     "kl-plain": (Game(INITIAL, KullbackLeibler(DIAGONAL, 1.1)), 0.0, 0.0, "absolute"),
-    "cross-dense": (
-        Game(MIXTURE, CrossEntropy(DENSE, 1.1), 1.2, BUMP, 0.2), 0.4, 0.3, "absolute"),
-    "cross-squared": (
-        Game(MIXTURE, CrossEntropy(DENSE, 1.1), 1.2, BUMP, 0.2), 0.4, 0.3, "squared"),
+    "cross-dense": (Game(MIXTURE, CrossEntropy(DENSE, 1.1), 1.2, BUMP, 0.2), 0.4, 0.3, "absolute"),
+    "cross-squared": (Game(MIXTURE, CrossEntropy(DENSE, 1.1), 1.2, BUMP, 0.2), 0.4, 0.3, "squared"),
     "cross-methods": (
-        Game(ByMethods(), CrossEntropy(ByMethods(), 1.1), 1.2, None, 0.2), 0.4, 0.3, "absolute"),
+        Game(ByMethods(), CrossEntropy(ByMethods(), 1.1), 1.2, None, 0.2),
+        0.4,
+        0.3,
+        "absolute",
+    ),
     "cross-points": (
-        Game(INITIAL, CrossEntropy(POINTS, 1.1), 1.2, Quadratic(0.7, 0.2), 0.0), 0.4, 0.0,
-        "absolute"),
+        Game(INITIAL, CrossEntropy(POINTS, 1.1), 1.2, Quadratic(0.7, 0.2), 0.0),
+        0.4,
+        0.0,
+        "absolute",
+    ),
     "cross-flow": (Game(INITIAL, CrossEntropy(DENSE, 1.1), 0.0), 0.0, 0.0, "absolute"),
-}  # fmt: skip
+}
 
 
 def drawn(name, n=5, potential=None, **how):
@@ -169,9 +184,16 @@ def test_proven_digits(name):
     given, proven = (reference.arrays(document, part) for part in ("inputs", "results"))
     here = kernels.game_of(document, given.get("y"))
     problem = refode.MeanFieldGame(
-        here.potential, here.game, here.hjb, here.hjb_terminal, here.hjb_norm,
-        here.ode._named_scheme, here.n_steps, here.t_span, device="cuda",
-    )  # fmt: skip
+        here.potential,
+        here.game,
+        here.hjb,
+        here.hjb_terminal,
+        here.hjb_norm,
+        here.ode._named_scheme,
+        here.n_steps,
+        here.t_span,
+        device="cuda",
+    )
 
     def packed(arrays, prefix):
         return problem.pack({b: arrays[f"{prefix}/{b}"] for b in problem.layout.shapes})
@@ -201,22 +223,33 @@ def test_bad_input():
     x = np.zeros((2, 3))
     _, there, theta, _ = drawn("kl-plain")
     walled = refode.MeanFieldGame(
-        Potential(3, 4, rank=2), Game(INITIAL, KullbackLeibler(DIAGONAL), 1.0, BUMP + Wall()),
+        Potential(3, 4, rank=2),
+        Game(INITIAL, KullbackLeibler(DIAGONAL), 1.0, BUMP + Wall()),
         device="cuda",
-    )  # fmt: skip
+    )
     _, other, _, _ = drawn("kl-dense-nested")
     for error, words, call in [
-        (ValueError, "no body for the energy WallSpec",
-         lambda: walled.value_and_gradient(theta, x)),
+        (
+            ValueError,
+            "no body for the energy WallSpec",
+            lambda: walled.value_and_gradient(theta, x),
+        ),
         (ValueError, "device: got 'cpu'", lambda: drawn("kl-plain")[0].to_device(x)),
-        (TypeError, "x: got an array on a device",
-         lambda: drawn("kl-plain")[0].value(theta, there.to_device(x))),
+        (
+            TypeError,
+            "x: got an array on a device",
+            lambda: drawn("kl-plain")[0].value(theta, there.to_device(x)),
+        ),
         (ValueError, "y: got samples, wanted None", lambda: there.to_device(x, x)),
         (ValueError, "x: got", lambda: there.value(theta, other.to_device(x))),
-        (ValueError, "dtype: got 'float16'",
-         lambda: refode.MeanFieldGame(Potential(3, 4), GAMES["kl-plain"][0], device="cuda",
-                                      dtype="float16")),
-    ]:  # fmt: skip
+        (
+            ValueError,
+            "dtype: got 'float16'",
+            lambda: refode.MeanFieldGame(
+                Potential(3, 4), GAMES["kl-plain"][0], device="cuda", dtype="float16"
+            ),
+        ),
+    ]:
         with pytest.raises(error, match=words):
             call()
 

@@ -86,8 +86,11 @@ def swept(problem, theta, x, y):
     from refode.sweeps.dynamics import Plain
 
     E = ode.field.prepare(ode.stage_weights(theta[: ode.n_parameters], plan), False)
-    return ode.sweep(plan, Plain, E.dtype), E, problem._cost(theta, problem._targets(y, len(x)),
-                                                             len(x))  # fmt: skip
+    return (
+        ode.sweep(plan, Plain, E.dtype),
+        E,
+        problem._cost(theta, problem._targets(y, len(x)), len(x)),
+    )
 
 
 def test_memory_by_hand():
@@ -221,8 +224,12 @@ class Foreign:
     def __init__(self, shape, typestr="<f8", strides=None):
         self.shape = shape
         self.__cuda_array_interface__ = {
-            "shape": shape, "typestr": typestr, "strides": strides, "data": (0, True), "version": 3,
-        }  # fmt: skip
+            "shape": shape,
+            "typestr": typestr,
+            "strides": strides,
+            "data": (0, True),
+            "version": 3,
+        }
 
 
 def test_bad_input():
@@ -234,26 +241,41 @@ def test_bad_input():
         (TypeError, "dtype: got 'numbers'", lambda: ode.on("cuda", "numbers")),
         (ValueError, "dtype: got 'float32' with device='cpu'", lambda: ode.on("cpu", "float32")),
         (ValueError, "device: got 'cpu', wanted 'cuda'", lambda: here.to_device(x, y)),
-        (TypeError, "x: got an array on a device, wanted device='cuda'",
-         lambda: here.predict(theta, cuda.to_device(x))),
+        (
+            TypeError,
+            "x: got an array on a device, wanted device='cuda'",
+            lambda: here.predict(theta, cuda.to_device(x)),
+        ),
         (ValueError, "x: got an array of shape", lambda: there.to_device(x[:, :1], y)),
         (ValueError, "y: got 5 at index 0", lambda: there.to_device(x, y * 0 + 5)),
         (ValueError, "y: got 5", lambda: there.to_device(x, cuda.to_device(y * 0 + 5))),
-        (TypeError, "y: got a device array of dtype float64",
-         lambda: there.to_device(x, Foreign((5,)))),
+        (
+            TypeError,
+            "y: got a device array of dtype float64",
+            lambda: there.to_device(x, Foreign((5,))),
+        ),
         (ValueError, "x: got a device array of shape", lambda: there.to_device(Foreign((7,)), y)),
         (ValueError, "x: got an empty", lambda: there.to_device(Foreign((0, 3)), y)),
-        (ValueError, "x: got a device array with gaps",
-         lambda: there.to_device(Foreign((7, 3), strides=(8, 56)), y)),
-        (TypeError, "x: got a device array of dtype float32",
-         lambda: there.to_device(Foreign((7, 3), "<f4"), y)),
-        (ValueError, "theta: got an array of shape",
-         lambda: there.value_and_gradient(theta[1:], x, y)),
+        (
+            ValueError,
+            "x: got a device array with gaps",
+            lambda: there.to_device(Foreign((7, 3), strides=(8, 56)), y),
+        ),
+        (
+            TypeError,
+            "x: got a device array of dtype float32",
+            lambda: there.to_device(Foreign((7, 3), "<f4"), y),
+        ),
+        (
+            ValueError,
+            "theta: got an array of shape",
+            lambda: there.value_and_gradient(theta[1:], x, y),
+        ),
         (ValueError, "mode: got 'fast'", lambda: refode.cuda.settings(mode="fast").__enter__()),
         (ValueError, "tile: got 0", lambda: refode.cuda.settings(tile=0).__enter__()),
         (TypeError, "blocks: got 1.5", lambda: refode.cuda.settings(blocks=1.5).__enter__()),
         (ValueError, "slice: got -1", lambda: refode.cuda.settings(slice=-1).__enter__()),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(error, match=words):
             call()
 
@@ -288,8 +310,9 @@ def swept_plain(ode):
 
 
 def test_names_stay_when_steps_change():
-    ode = refode.NeuralODE(fields.Shallow(2, 3), device="cuda", dtype="float32",
-                           basis=bases.Constant())  # fmt: skip
+    ode = refode.NeuralODE(
+        fields.Shallow(2, 3), device="cuda", dtype="float32", basis=bases.Constant()
+    )
     assert ode.with_steps(3).placement == placement.Placement("cuda", "float32")
     assert ode.on("cpu").placement == placement.CPU
     assert "device='cuda', dtype='float32'" in repr(ode)

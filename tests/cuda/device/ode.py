@@ -43,10 +43,13 @@ def pair(field, scheme="heun", n_steps=2, t_span=(0.3, -0.9), basis=None, memory
 def all_of(ode, theta, x, z_bar, path_bar, l_bar):
     """Everything that a sweep computes."""
     return (
-        ode.solve(theta, x), ode.trajectory(theta, x), *ode.log_det(theta, x),
-        *ode.adjoint(theta, x, z_bar), *ode.adjoint(theta, x, path_bar),
+        ode.solve(theta, x),
+        ode.trajectory(theta, x),
+        *ode.log_det(theta, x),
+        *ode.adjoint(theta, x, z_bar),
+        *ode.adjoint(theta, x, path_bar),
         *ode.log_det_adjoint(theta, x, z_bar, l_bar),
-    )  # fmt: skip
+    )
 
 
 def compared(here, there, theta, rng, n, mode, **how):
@@ -54,8 +57,10 @@ def compared(here, there, theta, rng, n, mode, **how):
     x, z_bar = rng.standard_normal((n, d)), rng.standard_normal((n, d))
     path_bar, l_bar = rng.standard_normal((here.n_steps + 1, n, d)), rng.standard_normal(n)
     with laid_out(mode, **how):
-        close(all_of(there, theta, x, z_bar, path_bar, l_bar),
-              all_of(here, theta, x, z_bar, path_bar, l_bar))  # fmt: skip
+        close(
+            all_of(there, theta, x, z_bar, path_bar, l_bar),
+            all_of(here, theta, x, z_bar, path_bar, l_bar),
+        )
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -26,14 +26,17 @@ def on_device(p):
 
 
 SUPERVISED = [
-    c for c in supervised_cases.CASES
+    c
+    for c in supervised_cases.CASES
     if isinstance(supervised_cases.FIELDS[c.field][0], DEVICE) and c.memory != "reverse"
-]  # fmt: skip
+]
 FLOWS = [
-    c for c in flow_cases.cases()
-    if isinstance(flow_cases.FIELDS[c.field][0], DEVICE) and c.trace == "exact"
+    c
+    for c in flow_cases.cases()
+    if isinstance(flow_cases.FIELDS[c.field][0], DEVICE)
+    and c.trace == "exact"
     and c.memory != "reverse"
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -59,9 +62,16 @@ def test_flows(case):
 def test_games(case):
     p, theta, x = case.problem(), case.theta(), case.samples()
     there = refode.MeanFieldGame(
-        p.potential, p.game, p.hjb, p.hjb_terminal, p.hjb_norm, p.ode._named_scheme, p.n_steps,
-        p.t_span, device="cuda",
-    )  # fmt: skip
+        p.potential,
+        p.game,
+        p.hjb,
+        p.hjb_terminal,
+        p.hjb_norm,
+        p.ode._named_scheme,
+        p.n_steps,
+        p.t_span,
+        device="cuda",
+    )
     want = oracle_games.complex_gradient(lambda th: case.oracle(th, x)["total"], theta)
     data = (x,) if case.y is None else (x, case.y)
     with laid_out():

@@ -48,8 +48,10 @@ def pages(tmp_path_factory):
 
 
 def supervised(huber, **how):
-    here, there = (refode.Supervised(ODE, huber.Huber(0.7), 2, 1, True, 0.1, 0.2, *where, **more)
-                   for where, more in (((), {}), (("cuda",), how)))  # fmt: skip
+    here, there = (
+        refode.Supervised(ODE, huber.Huber(0.7), 2, 1, True, 0.1, 0.2, *where, **more)
+        for where, more in (((), {}), (("cuda",), how))
+    )
     rng = np.random.default_rng(2)
     theta = 0.7 * rng.standard_normal(here.n_parameters)
     return here, there, theta, rng.standard_normal((9, 2)), rng.standard_normal((9, 2))
@@ -59,8 +61,11 @@ def test_a_loss_without_a_body_is_refused_by_name(pages):
     """Before the page's bodies are registered; what runs on the CPU runs still."""
     here, there, theta, x, y = supervised(pages[0])
     with laid_out():
-        with pytest.raises(ValueError, match="^device: got 'cuda' with the loss HuberSpec, wanted "
-                                             "one of Logistic, Regression, Softmax"):  # fmt: skip
+        with pytest.raises(
+            ValueError,
+            match="^device: got 'cuda' with the loss HuberSpec, wanted "
+            "one of Logistic, Regression, Softmax",
+        ):
             there.value_and_gradient(theta, x, y)
         close(there.value(theta, x, y), here.value(theta, x, y))
 
@@ -82,8 +87,7 @@ def test_the_loss_of_the_page(registered, mode):
         close(there.value_and_gradient(theta, *data), wanted)
         v = np.ones_like(theta)
         close(there.hessian_vector(theta, v, *data), here.hessian_vector(theta, v, x, y))
-        close(there.gauss_newton_vector(theta, v, *data),
-              here.gauss_newton_vector(theta, v, x, y))  # fmt: skip
+        close(there.gauss_newton_vector(theta, v, *data), here.gauss_newton_vector(theta, v, x, y))
         close(there.features(theta, data[0]), here.features(theta, x))
     with laid_out(mode, slice=4):  # each slice with its own targets
         close(there.value_and_gradient(theta, x, y), wanted)
@@ -93,8 +97,11 @@ def test_the_loss_of_the_page(registered, mode):
 def test_the_loss_of_the_page_in_float32(registered):
     here, there, theta, x, y = supervised(registered[0], dtype="float32")
     with laid_out():
-        close(there.value_and_gradient(theta, x, y), here.value_and_gradient(theta, x, y),
-              tolerances.CUDA_FLOAT32)  # fmt: skip
+        close(
+            there.value_and_gradient(theta, x, y),
+            here.value_and_gradient(theta, x, y),
+            tolerances.CUDA_FLOAT32,
+        )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -176,13 +183,24 @@ def test_a_cost_of_ones_own(mode):
         there.cost_and_gradient(theta, x, path)
 
 
-@pytest.mark.parametrize(("how", "error", "message"), [
-    (("losses", FarSpec), ValueError, "^kind: got 'losses', wanted one of 'field'"),
-    (("loss", FarSpec(None)), TypeError, "^description: got FarSpec.* wanted a class"),
-    (("loss", dict), TypeError, "^description: got <class 'dict'>, wanted a class of NamedTuples"),
-    (("loss", FarSpec, {"labels": 0}), ValueError, "^by_sample: got 'labels', wanted .*'targets'"),
-    (("loss", FarSpec, {"targets": -1}), ValueError, r"^by_sample\['targets'\]: got -1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        (("losses", FarSpec), ValueError, "^kind: got 'losses', wanted one of 'field'"),
+        (("loss", FarSpec(None)), TypeError, "^description: got FarSpec.* wanted a class"),
+        (
+            ("loss", dict),
+            TypeError,
+            "^description: got <class 'dict'>, wanted a class of NamedTuples",
+        ),
+        (
+            ("loss", FarSpec, {"labels": 0}),
+            ValueError,
+            "^by_sample: got 'labels', wanted .*'targets'",
+        ),
+        (("loss", FarSpec, {"targets": -1}), ValueError, r"^by_sample\['targets'\]: got -1"),
+    ],
+)
 def test_bad_input_is_refused_by_name(how, error, message):
     with pytest.raises(error, match=message):
         refode.cuda.register(*how)

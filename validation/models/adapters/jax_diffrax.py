@@ -22,10 +22,14 @@ from .jax_problems import Path, Problems, Slope, Theta
 
 #: Schemes of the cases by diffrax's classes.
 SOLVERS = {
-    "euler": diffrax.Euler, "midpoint": diffrax.Midpoint, "heun": diffrax.Heun,
-    "ralston": diffrax.Ralston, "bogacki_shampine": diffrax.Bosh3, "tsit5": diffrax.Tsit5,
+    "euler": diffrax.Euler,
+    "midpoint": diffrax.Midpoint,
+    "heun": diffrax.Heun,
+    "ralston": diffrax.Ralston,
+    "bogacki_shampine": diffrax.Bosh3,
+    "tsit5": diffrax.Tsit5,
     "dopri5": diffrax.Dopri5,
-}  # fmt: skip
+}
 
 
 class Diffrax(Problems):
@@ -47,10 +51,18 @@ class Diffrax(Problems):
         def run(y: Any, cell: Any, ts: Any) -> Any:
             term = diffrax.ODETerm(lambda t, y, args: slope(args[0], t, args[1], y))
             return diffrax.diffeqsolve(
-                term, solver, ts[0], ts[-1], grid[0].h, y, args=(theta, cell),
-                adjoint=self.adjoint, saveat=diffrax.SaveAt(ts=ts), max_steps=len(ts),
+                term,
+                solver,
+                ts[0],
+                ts[-1],
+                grid[0].h,
+                y,
+                args=(theta, cell),
+                adjoint=self.adjoint,
+                saveat=diffrax.SaveAt(ts=ts),
+                max_steps=len(ts),
                 stepsize_controller=diffrax.ConstantStepSize(),
-            ).ys  # fmt: skip
+            ).ys
 
         if not jumps(case):
             return Path(run(start, 0, times))
@@ -73,8 +85,10 @@ def solver_of(scheme: Any) -> Any:
     class Given(diffrax.AbstractERK):
         tableau: ClassVar = diffrax.ButcherTableau(
             a_lower=tuple(np.array(row[:i]) for i, row in enumerate(scheme.A) if i),
-            b_sol=scheme.b, b_error=np.zeros_like(scheme.b), c=scheme.c[1:],
-        )  # fmt: skip
+            b_sol=scheme.b,
+            b_error=np.zeros_like(scheme.b),
+            c=scheme.c[1:],
+        )
         interpolation_cls: ClassVar = diffrax.ThirdOrderHermitePolynomialInterpolation.from_k
 
         def order(self, terms: Any) -> int:

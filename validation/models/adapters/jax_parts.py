@@ -33,10 +33,15 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 def field(f: dict[str, Any]) -> Field:
     """The right-hand side that a case describes."""
     kinds: dict[str, Callable[[dict[str, Any]], Field]] = {
-        "Affine": _affine, "Shallow": _mlp, "MLP": _mlp, "Antisymmetric": _antisymmetric,
-        "Parabolic": _parabolic, "Hamiltonian": _hamiltonian, "Leapfrog": _leapfrog,
+        "Affine": _affine,
+        "Shallow": _mlp,
+        "MLP": _mlp,
+        "Antisymmetric": _antisymmetric,
+        "Parabolic": _parabolic,
+        "Hamiltonian": _hamiltonian,
+        "Leapfrog": _leapfrog,
         "Potential": lambda f: lambda w, z, t: -jax.grad(phi, 2)(f, w, z, t),
-    }  # fmt: skip
+    }
     return kinds[f["type"]](f)
 
 
@@ -162,9 +167,11 @@ def _splines(J: int, s: Any) -> Any:
     cell = jnp.clip(jnp.floor(s * n).astype(int), 0, n - 1) + 3
     p = list(jax.nn.one_hot(cell, len(knots) - 1))
     for k in range(1, 4):
-        p = [_share(s - knots[i], knots[i + k] - knots[i], p[i])
-             + _share(knots[i + k + 1] - s, knots[i + k + 1] - knots[i + 1], p[i + 1])
-             for i in range(len(p) - 1)]  # fmt: skip
+        p = [
+            _share(s - knots[i], knots[i + k] - knots[i], p[i])
+            + _share(knots[i + k + 1] - s, knots[i + k + 1] - knots[i + 1], p[i + 1])
+            for i in range(len(p) - 1)
+        ]
     return jnp.stack(p)
 
 
@@ -178,8 +185,9 @@ def weights(case: Any, theta: Weights, t: Any, cell: Any) -> Weights:
         return theta
     start, end = case.t_span
     p = basis(case.basis, (t - start) / (end - start), cell)
-    return {name: jnp.tensordot(p, block, axes=1)
-            for name, block in field_blocks(case, theta).items()}  # fmt: skip
+    return {
+        name: jnp.tensordot(p, block, axes=1) for name, block in field_blocks(case, theta).items()
+    }
 
 
 def penalties(case: Any, theta: Weights) -> dict[str, Any]:

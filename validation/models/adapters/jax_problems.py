@@ -153,13 +153,18 @@ class Problems:
             normal = jnp.sum(jax.scipy.stats.norm.logpdf(end[:, :d]), axis=1)
             log_density, cost = normal + end[:, d], sign * end[:, d + 1]
             terms = {
-                "likelihood": -log_density.mean(), "transport": p["transport"] * cost.mean(),
+                "likelihood": -log_density.mean(),
+                "transport": p["transport"] * cost.mean(),
                 **parts.penalties(case, theta),
-            }  # fmt: skip
+            }
             found = {
-                "trajectory": path.states[..., :d], "inverse": end[:, :d], "log_det": end[:, d],
-                "log_density": log_density, "transport_cost": cost, **self._stages(path, d),
-            }  # fmt: skip
+                "trajectory": path.states[..., :d],
+                "inverse": end[:, :d],
+                "log_det": end[:, d],
+                "log_density": log_density,
+                "transport_cost": cost,
+                **self._stages(path, d),
+            }
             if path.stages is not None:
                 found["trace"] = path.slopes[..., d]
             return terms, found
@@ -174,9 +179,10 @@ class Problems:
         def objective(theta: Theta) -> tuple[Any, Results]:
             path, back = self._play(case, theta, given["x"]), self._arrive(case, theta, given["y"])
             found = {
-                "trajectory": path.states[..., :d], "log_density_path": path.states[..., d],
+                "trajectory": path.states[..., :d],
+                "log_density_path": path.states[..., d],
                 "path": path,
-            }  # fmt: skip
+            }
             if back is not None:
                 found |= {"inverse": back[0], "log_density": back[1]}
             return self._costs(case, theta, path.states[-1], back), found

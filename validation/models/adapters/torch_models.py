@@ -109,10 +109,15 @@ def _potential(f: dict[str, Any]) -> Field:
 
 
 FIELDS: dict[str, Callable[[dict[str, Any]], Field]] = {
-    "Affine": _affine, "Shallow": _mlp, "MLP": _mlp, "Antisymmetric": _antisymmetric,
-    "Parabolic": _parabolic, "Hamiltonian": _hamiltonian, "Leapfrog": _leapfrog,
+    "Affine": _affine,
+    "Shallow": _mlp,
+    "MLP": _mlp,
+    "Antisymmetric": _antisymmetric,
+    "Parabolic": _parabolic,
+    "Hamiltonian": _hamiltonian,
+    "Leapfrog": _leapfrog,
     "Potential": _potential,
-}  # fmt: skip
+}
 
 
 def trace(f: Field, w: Weights, z: Tensor, t: Any, noise: Tensor | None = None) -> Tensor:
@@ -184,9 +189,11 @@ def _splines(J: int, s: Tensor) -> Tensor:
     cell = torch.floor(s.detach() * n).clamp(0, n - 1) + 3
     p = [(cell == i).to(s.dtype) for i in range(len(knots) - 1)]
     for k in range(1, 4):
-        p = [_share(s - knots[i], knots[i + k] - knots[i], p[i])
-             + _share(knots[i + k + 1] - s, knots[i + k + 1] - knots[i + 1], p[i + 1])
-             for i in range(len(p) - 1)]  # fmt: skip
+        p = [
+            _share(s - knots[i], knots[i + k] - knots[i], p[i])
+            + _share(knots[i + k + 1] - s, knots[i + k + 1] - knots[i + 1], p[i + 1])
+            for i in range(len(p) - 1)
+        ]
     return torch.stack(p)
 
 
@@ -201,8 +208,10 @@ def weights(case: Any, theta: Weights, t: Any, cell: int) -> Weights:
     start, end = case.t_span
     s = (torch.as_tensor(t, dtype=torch.float64) - start) / (end - start)
     p = basis(case.basis, s, cell)
-    return {name: torch.tensordot(p.to(block.dtype), block, dims=1)
-            for name, block in field_blocks(case, theta).items()}  # fmt: skip
+    return {
+        name: torch.tensordot(p.to(block.dtype), block, dims=1)
+        for name, block in field_blocks(case, theta).items()
+    }
 
 
 def penalties(case: Any, theta: Weights) -> dict[str, Tensor]:

@@ -84,8 +84,11 @@ class Problems:
         terms = objective(theta)
         total = _sum(terms)
         gradient = torch.autograd.grad(total, blocks, materialize_grads=True)
-        found = {"terms": terms, "total": total,
-                 "gradient": dict(zip(names, gradient, strict=True))}  # fmt: skip
+        found = {
+            "terms": terms,
+            "total": total,
+            "gradient": dict(zip(names, gradient, strict=True)),
+        }
         if self.twice:
             v = tuple(self.tensor(direction[name]) for name in names)
 
@@ -132,8 +135,9 @@ class Problems:
             moves = [*(case.direction[name] for name in names), case.x_direction]
             found["tangent"] = functional.jvp(
                 lambda *p: run(dict(zip(names, p[:-1], strict=True)), p[-1]).states[-1][:, :d],
-                (*theta.values(), x), tuple(self.tensor(a) for a in moves),
-            )[1]  # fmt: skip
+                (*theta.values(), x),
+                tuple(self.tensor(a) for a in moves),
+            )[1]
         return found
 
     # --- supervised learning, eqs. (5)-(8) ---------------------------------------------------
@@ -173,16 +177,20 @@ class Problems:
         def objective(theta: Theta) -> dict[str, Tensor]:
             _, log_density, cost = run(theta)
             return {
-                "likelihood": -log_density.mean(), "transport": p["transport"] * cost.mean(),
+                "likelihood": -log_density.mean(),
+                "transport": p["transport"] * cost.mean(),
                 **models.penalties(case, theta),
-            }  # fmt: skip
+            }
 
         path, log_density, cost = run(theta)
         found = {
-            "trajectory": torch.stack(path.states)[..., :d], "inverse": path.states[-1][:, :d],
-            "log_det": path.states[-1][:, d], "log_density": log_density, "transport_cost": cost,
+            "trajectory": torch.stack(path.states)[..., :d],
+            "inverse": path.states[-1][:, :d],
+            "log_det": path.states[-1][:, d],
+            "log_density": log_density,
+            "transport_cost": cost,
             **self._stages(path, d),
-        }  # fmt: skip
+        }
         if path.stages:
             found["trace"] = path.recorded(lambda t, cell, y, k: k[:, d])
         return found | self._derivatives(objective, theta, case.direction)
