@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ._shown import short
+
 _CLOSED, _READ_ONLY = "_closed", "_read_only"
 
 
@@ -43,9 +45,7 @@ class Fixed(metaclass=FixedMeta):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if _CLOSED in self.__dict__:
-            text = " ".join(repr(value).split())  # arrays print on several lines
-            shown = text if len(text) <= 60 else f"{text[:57]}..."
-            _refused(self, name, f"got {shown} for")
+            _refused(self, name, f"got {short(value)} for")
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:

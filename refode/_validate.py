@@ -6,7 +6,10 @@ what came, what was wanted, as in ``x: got an array of shape (3,), wanted (N, 2)
 
 ``TypeError`` is for the wrong kind (objects, complex numbers, text, booleans where numbers
 are wanted, numbers that float64 cannot hold), ``ValueError`` for the wrong shape, an empty
-array, NaN or infinity, and numbers out of range.
+array, NaN or infinity, and numbers out of range, sizes among them that want more memory than
+there is. Scalars of NumPy and arrays without axes are what they hold: ``np.True_`` is a bool,
+``np.array(3)`` an int. A message shows kind, shape and type of what came, and at most a short
+piece of it (``shown``).
 
 **Aliasing.** An array that is already C-contiguous float64 comes back as it is, without a
 copy. Nothing in the package may write into an array that it got from here. Read-only and
@@ -21,13 +24,20 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _memory
+from ._shown import short, shown
+
 __all__ = [
+    "affordable",
+    "boolean",
     "choice",
     "instance",
     "interval",
@@ -41,6 +51,8 @@ __all__ = [
     "real_number",
     "real_vector",
     "samples",
+    "shown",
+    "text",
 ]
 
 Float64 = NDArray[np.float64]
@@ -48,6 +60,7 @@ ShapeSpec = tuple["int | str | None", ...]
 T = TypeVar("T")
 
 _FLOAT64 = np.dtype(np.float64)
+_LARGEST_COUNT = 2**63 - 1
 _LARGEST_EXACT = 2**53  # float64 holds every integer up to here, and not 2**53 + 1
 
 
@@ -103,7 +116,7 @@ def n_axes(value: Any) -> int:
     """Return the number of axes of `value`; 0 for what is no array, which `real_array` refuses."""
     try:
         return np.ndim(value)
-    except ValueError:  # ragged
+    except Exception:  # ragged, or an object that cannot be an array
         return 0
 
 
@@ -193,13 +206,29 @@ def positive(name: str, value: Any) -> float:
     """Return `value` as a finite float > 0."""
     number = real_number(name, value)
     if number <= 0.0:
-        raise ValueError(f"{name}: got {value!r}, wanted a number > 0")
+        raise ValueError(f"{name}: got {number}, wanted a number > 0")
     return number
 
 
+def boolean(name: str, value: Any) -> bool:
+    """Return `value` as a bool: Python's or NumPy's; TypeError for everything else, 0 and 1 too."""
+    if value is True or value is False:
+        return value
+    found = _scalar(value)
+    if not isinstance(found, bool | np.bool_):
+        raise TypeError(f"{name}: got {shown(value)}, wanted a bool")
+    return bool(found)
+
+
 def positive_int(name: str, value: Any) -> int:
-    """Return `value` as an int >= 1; TypeError for floats, even whole ones, and booleans."""
-    return _int_at_least(name, value, 1)
+    """Return `value` as an int >= 1; TypeError for floats, even whole ones, and booleans.
+
+    It counts something: 2**63 and more, which no machine can, are a ValueError.
+    """
+    number = _int_at_least(name, value, 1)
+    if number > _LARGEST_COUNT:
+        raise ValueError(f"{name}: got {shown(value)}, wanted an int >= 1 and below 2**63")
+    return number
 
 
 def nonnegative_int(name: str, value: Any) -> int:
@@ -207,14 +236,59 @@ def nonnegative_int(name: str, value: Any) -> int:
     return _int_at_least(name, value, 0)
 
 
+def affordable(name: str, value: Any, n_bytes: int) -> None:
+    """Raise a ValueError where what is made for `value` wants more memory than there is."""
+    if n_bytes > _memory.ALWAYS and n_bytes > (limit := _memory.available()):
+        raise ValueError(
+            f"{name}: got {shown(value)}, which wants {_memory.in_words(n_bytes)} of memory, "
+            f"wanted at most {_memory.in_words(limit)}"
+        )
+
+
+def text(name: str, value: Any) -> str:
+    """Return `value` as Python's str; TypeError else."""
+    if type(value) is str:
+        return value
+    found = _scalar(value)
+    if not isinstance(found, str):
+        raise TypeError(f"{name}: got {shown(value)}, wanted a str")
+    return str(found)
+
+
 def choice(name: str, value: Any, known: Iterable[str]) -> str:
     """Return `value`, a str out of `known`; ValueError lists the known ones."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: got {_described(value)}, wanted a str")
-    known = tuple(known)
-    if value not in known:
-        raise ValueError(f"{name}: got {value!r}, wanted one of {', '.join(map(repr, known))}")
-    return value
+    found, known = text(name, value), tuple(known)
+    if found not in known:
+        raise ValueError(
+            f"{name}: got {short(found)}, wanted one of {', '.join(map(repr, known))}"
+        )
+    return found
+
+
+def path(name: str, value: Any) -> Path:
+    """Return `value`, a str or a path of text, as a Path; ValueError if it can name nothing."""
+    try:
+        found = os.fspath(value)
+    except Exception:  # no path
+        found = None
+    if not isinstance(found, str):
+        raise TypeError(f"{name}: got {shown(value)}, wanted a path (str or os.PathLike)")
+    if not found or "\0" in found:
+        raise ValueError(f"{name}: got {short(found)}, wanted a path with a name in it")
+    return Path(found)
+
+
+def is_text(value: Any) -> bool:
+    """Whether `value` is one text, and no sequence of such."""
+    return isinstance(_scalar(value), str)
+
+
+def sequence(name: str, value: Any, of: str) -> tuple[Any, ...]:
+    """Return `value`, a list, tuple or array of one axis, as a tuple; TypeError else."""
+    good = isinstance(value, Sequence | np.ndarray) and getattr(value, "ndim", 1) != 0
+    if not good or isinstance(value, str | bytes | bytearray | memoryview):
+        raise TypeError(f"{name}: got {shown(value)}, wanted a sequence of {of}")
+    return tuple(value)
 
 
 def interval(name: str, value: Any) -> tuple[float, float]:
@@ -228,10 +302,13 @@ def interval(name: str, value: Any) -> tuple[float, float]:
         Another length than two, NaN, infinity, equal ends, or a length beyond float64.
     """
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str | bytes):
-        raise TypeError(f"{name}: got {_described(value)}, wanted a pair (t0, T)")
-    shape = value.shape if isinstance(value, np.ndarray) else (len(value),)
+        raise TypeError(f"{name}: got {shown(value)}, wanted a pair (t0, T)")
+    try:
+        shape = value.shape if isinstance(value, np.ndarray) else (len(value),)
+    except Exception:  # a sequence that is none
+        shape = ()
     if shape != (2,):
-        raise ValueError(f"{name}: got {_described(value)}, wanted a pair (t0, T)")
+        raise ValueError(f"{name}: got {shown(value)}, wanted a pair (t0, T)")
     t0, t1 = real_number(f"{name}[0]", value[0]), real_number(f"{name}[1]", value[1])
     if t0 == t1:
         raise ValueError(f"{name}: got ({t0}, {t1}), wanted two different times")
@@ -245,7 +322,7 @@ def instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...]) -> T:
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         names = " or ".join(k.__name__ for k in kinds)
-        raise TypeError(f"{name}: got {_described(value)}, wanted an instance of {names}")
+        raise TypeError(f"{name}: got {shown(value)}, wanted an instance of {names}")
     return value
 
 
@@ -257,8 +334,14 @@ def _as_array(name: str, value: Any) -> NDArray[Any]:
         raise TypeError(f"{name}: got a masked array, wanted an array without a mask")
     try:
         return np.asarray(value)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise TypeError(f"{name}: got {_described(value)}, wanted an array ({error})") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever another library's __array__ raises
+        wanted = "an array"
+        if _wants_gradient(value):
+            wanted = f"numbers without a gradient: {name}.detach()"
+        short = " ".join(str(error).split())[:100]
+        raise TypeError(f"{name}: got {shown(value)}, wanted {wanted} ({short})") from None
 
 
 def _to_float64(name: str, value: Any) -> Float64:
@@ -291,29 +374,58 @@ def _to_float64(name: str, value: Any) -> Float64:
     return cast
 
 
+def _scalar(value: Any) -> Any:
+    """What an array without axes holds; everything else as it is."""
+    if isinstance(value, np.ndarray) and value.ndim == 0 and type(value) is np.ndarray:
+        return value[()]
+    return value
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    """Whether `value` is of `kind`, an abstract one: NumPy calls durations integers, too."""
+    return isinstance(value, kind) and not isinstance(value, bool | np.timedelta64)
+
+
 def _scalar_to_float(name: str, value: Any) -> float:
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}: got {_described(value)}, wanted a real number")
-    if isinstance(value, numbers.Integral) and abs(int(value)) > _LARGEST_EXACT:
+    number = _scalar(value)
+    if not _is_number(number, numbers.Real):
+        wanted = "a real number"
+        if _wants_gradient(value):
+            wanted = f"a number without a gradient: float({name}.detach())"
+        raise TypeError(f"{name}: got {shown(value)}, wanted {wanted}")
+    if isinstance(number, numbers.Integral) and abs(int(number)) > _LARGEST_EXACT:
         raise TypeError(
-            f"{name}: got the integer {value}, which float64 cannot be relied on to hold, "
+            f"{name}: got the integer {shown(number)}, which float64 cannot be relied on to hold, "
             "wanted at most 2**53 in magnitude"
         )
     try:
-        return float(value)
+        found = float(number)
     except OverflowError:
-        raise ValueError(f"{name}: got {_described(value)}, wanted a finite number") from None
+        raise ValueError(f"{name}: got {shown(value)}, wanted a finite number") from None
+    if isinstance(number, np.longdouble) and found != number and not np.isnan(number):
+        raise TypeError(f"{name}: got {shown(value)}, which float64 rounds, wanted float64 numbers")
+    return found
 
 
 def _int_at_least(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: got {_described(value)}, wanted an int >= {least}")
-    number = int(value)
-    if number < least:
-        raise ValueError(f"{name}: got {number}, wanted an int >= {least}")
-    return number
+    if type(value) is not int:
+        found = _scalar(value)
+        if not _is_number(found, numbers.Integral):
+            raise TypeError(f"{name}: got {shown(value)}, wanted an int >= {least}")
+        value = int(found)
+    if value < least:
+        raise ValueError(f"{name}: got {shown(value)}, wanted an int >= {least}")
+    return value
+
+
+def _wants_gradient(value: Any) -> bool:
+    """Whether `value` is a tensor that records a gradient, or a sequence of such."""
+    if isinstance(value, list | tuple):
+        return any(_wants_gradient(part) for part in value[:1])
+    try:
+        return bool(getattr(value, "requires_grad", False))
+    except Exception:
+        return False
 
 
 def _wrong_kind(name: str, array: NDArray[Any], wanted: str) -> NoReturn:
@@ -344,10 +456,3 @@ def _first(mask: NDArray[np.bool_]) -> tuple[int, ...]:
 
 def _at(index: tuple[int, ...]) -> str:
     return f"index {index[0] if len(index) == 1 else index}"
-
-
-def _described(value: Any) -> str:
-    text = " ".join(repr(value).split())  # arrays print on several lines
-    if len(text) > 60:
-        text = text[:57] + "..."
-    return f"{text} ({type(value).__name__})"

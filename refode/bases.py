@@ -77,6 +77,7 @@ class Basis(Fixed):
             raise ValueError(
                 f"J: got {J}, wanted an int >= {self._least} for {type(self).__name__}"
             )
+        _validate.affordable("J", J, 16 * J)
         self.n_coefficients = J
 
     def __repr__(self) -> str:
@@ -131,9 +132,10 @@ class Basis(Fixed):
             `s` no vector of finite numbers, or outside [0, 1] by more than 1e-12; another
             `derivative`.
         """
-        if derivative not in (0, 1) or isinstance(derivative, bool):
-            raise ValueError(f"derivative: got {derivative!r}, wanted 0 or 1")
-        s = self._inside(_validate.real_array("s", s, ("n",)))
+        derivative = _validate.nonnegative_int("derivative", derivative)
+        if derivative > 1:
+            raise ValueError(f"derivative: got {derivative}, wanted 0 or 1")
+        s = self._inside(_validate.real_array("s", s, ("n",)), "s")
         return self._derivatives(s) if derivative else self._values(s)
 
     def stage_table(self, s_start: ArrayLike, s_end: ArrayLike, c: ArrayLike) -> StageTable:
@@ -164,8 +166,14 @@ class Basis(Fixed):
         start = _validate.real_array("s_start", s_start, ("n_steps",))
         end = _validate.real_array("s_end", s_end, start.shape)
         c = _validate.real_array("c", c, ("n_stages",))
+        for name, ends in (("s_start", start), ("s_end", end)):
+            self._inside(ends, name)
+        return self._stages(start, end, c, "c")
+
+    def _stages(self, start: Float64, end: Float64, c: Float64, name: str) -> StageTable:
+        """`stage_table`; ``name`` is to blame for a stage outside [0, 1]."""
         times = start[:, None] + c * (end - start)[:, None]
-        times = self._inside(times.ravel()).reshape(times.shape)
+        times = self._inside(times.ravel(), name).reshape(times.shape)
         return self._table(times, 0.5 * (start + end))
 
     def prolongation(self, finer: Basis) -> csr_array:
@@ -200,13 +208,13 @@ class Basis(Fixed):
         X[np.abs(X) < 1e-15] = 0.0  # what rounding left where the two functions do not meet
         return _csr(X)
 
-    def _inside(self, s: Float64) -> Float64:
-        """`s` clipped to [0, 1]; ValueError where that is more than rounding."""
+    def _inside(self, s: Float64, name: str) -> Float64:
+        """`s` clipped to [0, 1]; ValueError that blames ``name`` where that is no rounding."""
         beyond = np.maximum(-s, s - 1.0)
         if beyond.max() > BORDER:
             worst = s[np.argmax(beyond)]
             raise ValueError(
-                f"t_span: got the normalised time {worst:.17g}, wanted times within "
+                f"{name}: got the normalised time {worst:.17g}, wanted times within "
                 f"the ODE's t_span (0 to 1), where alone {self} is defined"
             )
         return np.clip(s, 0.0, 1.0)
@@ -267,7 +275,7 @@ class Constant(PiecewiseConstant):
     def __repr__(self) -> str:
         return "Constant()"
 
-    def _inside(self, s: Float64) -> Float64:
+    def _inside(self, s: Float64, name: str) -> Float64:
         return s
 
     def _interpolation(self, finer: Basis) -> csr_array:

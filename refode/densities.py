@@ -133,7 +133,7 @@ class Gaussian(Density):
 
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples m + L e with e standard normal; see `Density.sample`."""
-        n, rng = _start(n, seed)
+        n, rng = _start(n, seed, self.dim)
         return self.mean + rng.standard_normal((n, self.dim)) @ self.cholesky.T
 
     def log_density(self, x: ArrayLike) -> Float64:
@@ -218,7 +218,7 @@ class GaussianMixture(Density):
 
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples, each from a component drawn by its weight; see `Density.sample`."""
-        n, rng = _start(n, seed)
+        n, rng = _start(n, seed, self.dim)
         drawn = rng.choice(len(self.weights), n, p=self.weights / self.weights.sum())
         x = rng.standard_normal((n, self.dim))
         for j, component in enumerate(self.components):
@@ -302,7 +302,7 @@ class Empirical(Density):
         once more; the order is random. So up to n = M no sample comes twice, and n = M gives
         all of them in another order.
         """
-        n, rng = _start(n, seed)
+        n, rng = _start(n, seed, self.dim)
         size = len(self.samples)
         once_more = rng.permutation(size)[: n % size]
         index = np.concatenate((np.repeat(np.arange(size), n // size), once_more))
@@ -323,8 +323,9 @@ class Empirical(Density):
         )
 
 
-def _start(n: int, seed: int) -> tuple[int, np.random.Generator]:
+def _start(n: int, seed: int, dim: int) -> tuple[int, np.random.Generator]:
     n = _validate.positive_int("n", n)
+    _validate.affordable("n", n, 16 * n * dim)
     return n, np.random.default_rng(_validate.nonnegative_int("seed", seed))
 
 

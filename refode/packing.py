@@ -102,7 +102,7 @@ class Layout(Fixed):
         """
         if not isinstance(theta, np.ndarray) or isinstance(theta, np.ma.MaskedArray):
             raise TypeError(
-                f"theta: got {type(theta).__name__}, wanted an array of shape ({self.size},)"
+                f"theta: got {_validate.shown(theta)}, wanted an array of shape ({self.size},)"
             )
         if theta.shape != (self.size,):
             raise ValueError(f"theta: got an array of shape {theta.shape}, wanted ({self.size},)")
@@ -136,19 +136,25 @@ class Layout(Fixed):
         ValueError
             Missing or surplus names, a wrong shape, NaN or infinity; it is named.
         """
-        _validate.instance("arrays", arrays, Mapping)
+        return self._packed("arrays", arrays)
+
+    def _packed(self, argument: str, arrays: Mapping[str, Any]) -> NDArray[np.float64]:
+        """``pack``, for a caller whose argument has another name."""
+        _validate.instance(argument, arrays, Mapping)
         missing = [name for name in self.names if name not in arrays]
         surplus = [name for name in arrays if name not in self.shapes]
         if missing or surplus:
             parts = [f"without {_listed(missing)}"] if missing else []
             parts += [f"with the unknown {_listed(surplus)}"] if surplus else []
             raise ValueError(
-                f"arrays: got a mapping {' and '.join(parts)}, wanted the names "
+                f"{argument}: got a mapping {' and '.join(parts)}, wanted the names "
                 f"{_listed(self.names) or '(none)'}"
             )
         theta = np.empty(self.size)
         for name, place, shape in self._places:
-            array = _validate.real_array(f"arrays[{name!r}]", arrays[name], shape, allow_empty=True)
+            array = _validate.real_array(
+                f"{argument}[{name!r}]", arrays[name], shape, allow_empty=True
+            )
             theta[place] = array.ravel()
         return theta
 

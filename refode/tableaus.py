@@ -27,10 +27,11 @@ def _fraction(name: str, entry: Any) -> Fraction:
         return Fraction(entry)
     except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name}: got {entry!r}, wanted finite numbers or text such as '1/3'") from None
+        raise kind(f"{name}: got {_validate.shown(entry)}, wanted finite numbers or text such as '1/3'") from None
 
 
 def _fractions(name: str, entries: Sequence[Any], n: int) -> tuple[Fraction, ...]:
+    entries = _validate.sequence(name, entries, "numbers")
     if len(entries) != n:
         raise ValueError(f"{name}: got {len(entries)} entries, wanted {n}, one a stage")
     return tuple(_fraction(name, entry) for entry in entries)
@@ -84,10 +85,13 @@ class Tableau(Fixed):
     digits: int | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.A)
+        self.name = _validate.text("name", self.name)
+        self.reference = _validate.text("reference", self.reference)
+        rows = _validate.sequence("A", self.A, "rows")
+        n = len(rows)
         if n == 0:
             raise ValueError("A: got no rows, wanted at least one stage")
-        A = tuple(_fractions("A", row, n) for row in self.A)
+        A = tuple(_fractions("A", row, n) for row in rows)
         for i, row in enumerate(A):
             if any(row[i:]):
                 raise ValueError(
@@ -96,12 +100,12 @@ class Tableau(Fixed):
                 )
         self.order = _validate.positive_int("order", self.order)
         if (self.b_embedded is None) != (self.embedded_order is None):
-            raise ValueError("b_embedded, embedded_order: got one without the other, wanted both")
+            raise ValueError("embedded_order, b_embedded: got one without the other, wanted both")
         self.A = A
         self.b = _fractions("b", self.b, n)
         self.c = _fractions("c", self.c, n)
         if self.b_embedded is not None:
-            _validate.positive_int("embedded_order", self.embedded_order)
+            self.embedded_order = _validate.positive_int("embedded_order", self.embedded_order)
             self.b_embedded = _fractions("b_embedded", self.b_embedded, n)
 
     @classmethod
@@ -123,6 +127,7 @@ class Tableau(Fixed):
             A table without a rule, with more entries than stages, or without weights; all that
             the class itself refuses.
         """
+        name, text = _validate.text("name", name), _validate.text("text", text)
         above, rule, below = text.partition("--")
         stages = [line.partition("|") for line in above.splitlines() if line.strip()]
         weights = [
@@ -130,7 +135,7 @@ class Tableau(Fixed):
         ]
         if not rule or not 1 <= len(weights) <= 2:
             raise ValueError(
-                f"text: got {len(weights)} lines below a rule of dashes in {name!r}, "
+                f"text: got {len(weights)} lines below a rule of dashes in {_validate.short(name)}, "
                 "wanted one or two lines of weights there"
             )
         n = len(stages)
@@ -377,4 +382,4 @@ def get(name: str | Tableau) -> Tableau:
     """
     if isinstance(name, Tableau):
         return name
-    return _TABLEAUS[_validate.choice("scheme", name, _TABLEAUS)]
+    return _TABLEAUS[_validate.choice("name", name, _TABLEAUS)]

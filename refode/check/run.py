@@ -102,7 +102,8 @@ def chosen(cases: Sequence[str] | None) -> list[str]:
     names = files.names()
     if cases is None:
         return list(names)
-    for pattern in cases:
+    for pattern in _validate.sequence("cases", cases, "names"):
+        _validate.text("cases", pattern)
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(
                 f"cases: got {pattern!r}, which no golden case matches, wanted patterns of "

@@ -184,6 +184,7 @@ class Logistic(Loss):
 
     def probabilities(self, outputs: Float64) -> Float64:
         """Of 0 and of 1, (N, 2)."""
+        outputs = _validate.real_array("outputs", outputs, ("N", 1))
         return _softmax(np.concatenate([np.zeros_like(outputs), outputs], axis=1))
 
 
@@ -223,7 +224,7 @@ class Softmax(Loss):
 
     def probabilities(self, outputs: Float64) -> Float64:
         """Of every class, (N, m)."""
-        return _softmax(outputs)
+        return _softmax(_validate.real_array("outputs", outputs, ("N", "m")))
 
 
 @loss.register(SoftmaxSpec)
@@ -260,9 +261,9 @@ def loss_of(value: Any) -> Loss:
     """A loss as it is, or the one of a name; TypeError or ValueError for anything else."""
     if isinstance(value, Loss):
         return value
-    if not isinstance(value, str):
+    if not _validate.is_text(value):
         raise TypeError(
-            f"loss: got {value!r} ({type(value).__name__}), wanted a Loss or one of "
+            f"loss: got {_validate.shown(value)}, wanted a Loss or one of "
             f"{', '.join(map(repr, NAMED))}"
         )
     return NAMED[_validate.choice("loss", value, tuple(NAMED))]

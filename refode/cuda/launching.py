@@ -250,6 +250,8 @@ def bytes_of(problem: Any, n: int) -> int:
     staged sums. Nothing is sent and nothing computed.
     """
     n = _validate.positive_int("n", n)
+    if getattr(getattr(problem, "ode", None), "placement", None) is None:
+        raise TypeError(f"problem: got {_validate.shown(problem)}, wanted one with device='cuda'")
     if problem.ode.placement.device == "cpu":
         raise ValueError("problem: got device='cpu', wanted device='cuda'")
     token = _asked.set(_Asked(n, []))

@@ -19,6 +19,7 @@ SPACINGS = ("regular", "random")
 def start(n: int, seed: int) -> tuple[int, np.random.Generator]:
     """Return the checked number of samples and the generator that `seed` names."""
     n = _validate.positive_int("n", n)
+    _validate.affordable("n", n, 64 * n)
     return n, np.random.default_rng(_validate.nonnegative_int("seed", seed))
 
 

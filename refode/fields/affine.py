@@ -40,8 +40,8 @@ class Affine(Field):
     """
 
     def __init__(self, dim: int, time: bool = False) -> None:
-        d = _validate.positive_int("dim", dim)
-        super().__init__(d, {"A": (d, d + 1 if time is True else d), "c": (d,)}, time)
+        d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
+        super().__init__(d, {"A": (d, d + 1 if time else d), "c": (d,)}, time)
 
     def description(self) -> Any:
         return AffineSpec(self.dim, self.dim if self.time else 0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, activation_code, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer
 from refode.machine.activations import add_curvature
 from refode.machine.blocks import copy
@@ -49,12 +49,11 @@ class Antisymmetric(Field):
     def __init__(
         self, dim: int, gamma: float = 0.0, activation: str = "tanh", time: bool = False
     ) -> None:
-        d = _validate.positive_int("dim", dim)
+        d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
         shapes: dict[str, tuple[int, ...]] = {"K": (d, d), "b0": (d,)}
-        super().__init__(d, shapes | ({"tau": (d,)} if time is True else {}), time)
+        super().__init__(d, shapes | ({"tau": (d,)} if time else {}), time)
         self.gamma = _validate.nonnegative("gamma", gamma)
-        self.activation = activation
-        self._code = activation_code(activation)
+        self.activation, self._code = activation_of(activation)
 
     def description(self) -> Any:
         return AntisymmetricSpec(self.dim, self.dim if self.time else 0, self._code, self.gamma)

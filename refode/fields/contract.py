@@ -79,9 +79,10 @@ class Field(Fixed):
     divergence_free: ClassVar[bool] = False
 
     def __init__(self, dim: int, shapes: Mapping[str, tuple[int, ...]], time: bool = False) -> None:
-        self.dim = dim
-        self.time = bool(_validate.instance("time", time, (bool, np.bool_)))
-        self.layout = Layout(shapes)
+        self.dim = _validate.positive_int("dim", dim)
+        self.time = _validate.boolean("time", time)
+        self.layout = Layout(_there(shapes))
+        _validate.affordable("dim", dim, 8 * self.layout.size)
 
     @property
     def n_weights(self) -> int:
@@ -131,6 +132,24 @@ class Field(Fixed):
         return f"{type(self).__name__}(dim={self.dim}: {shapes})"
 
 
-def activation_code(name: str) -> int:
-    """Code of an activation; ValueError lists the known names."""
-    return CODES[_validate.choice("activation", name, tuple(CODES))]
+def _there(shapes: Any) -> Any:
+    """The shapes of a field's weights; ValueError where there are none."""
+    if isinstance(shapes, Mapping) and not shapes:
+        raise ValueError(
+            "shapes: got no weights, wanted the name and shape of one at least (a field without "
+            "weights has nothing to learn)"
+        )
+    return shapes
+
+
+def activation_of(name: str) -> tuple[str, int]:
+    """Name and code of an activation; ValueError lists the known names."""
+    known = _validate.choice("activation", name, tuple(CODES))
+    return known, CODES[known]
+
+
+def width_of(width: int, dim: int) -> int:
+    """A field's width; ValueError unless its matrices find room."""
+    k = _validate.positive_int("width", width)
+    _validate.affordable("width", width, 8 * k * dim)
+    return k

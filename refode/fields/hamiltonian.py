@@ -15,11 +15,12 @@ from typing import Any, ClassVar, NamedTuple
 from refode import _validate
 from refode.fields.contract import (
     Field,
-    activation_code,
+    activation_of,
     half,
     half_adjoint,
     rhs,
     rhs_adjoint,
+    width_of,
 )
 from refode.fields.layer import affine_adjoint, bias_adjoint, layer, scale_by
 from refode.machine.activations import activate
@@ -72,11 +73,10 @@ class Hamiltonian(Field):
     divergence_free: ClassVar[bool] = True
 
     def __init__(self, dim: int, activation: str = "tanh", time: bool = False) -> None:
-        n = _half_dimension(dim)
+        n, time = _half_dimension(dim), _validate.boolean("time", time)
         shapes: dict[str, tuple[int, ...]] = {"K": (n, n), "b0": (n,)}
-        super().__init__(2 * n, shapes | ({"tau": (n,)} if time is True else {}), time)
-        self.activation = activation
-        self._code = activation_code(activation)
+        super().__init__(2 * n, shapes | ({"tau": (n,)} if time else {}), time)
+        self.activation, self._code = activation_of(activation)
 
     def description(self) -> Any:
         n = self.dim // 2
@@ -111,13 +111,12 @@ class Leapfrog(Field):
     def __init__(
         self, dim: int, width: int | None = None, activation: str = "tanh", time: bool = False
     ) -> None:
-        n = _half_dimension(dim)
-        k = n if width is None else _validate.positive_int("width", width)
+        n, time = _half_dimension(dim), _validate.boolean("time", time)
+        k = n if width is None else width_of(width, n)
         shapes: dict[str, tuple[int, ...]] = {"K": (k, n), "b0": (k,)}
-        super().__init__(2 * n, shapes | ({"tau": (k,)} if time is True else {}), time)
+        super().__init__(2 * n, shapes | ({"tau": (k,)} if time else {}), time)
         self.width = k
-        self.activation = activation
-        self._code = activation_code(activation)
+        self.activation, self._code = activation_of(activation)
 
     def description(self) -> Any:
         return LeapfrogSpec(self.dim // 2, self.width, self.width if self.time else 0, self._code)

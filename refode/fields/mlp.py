@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, activation_code, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer, scale_by
 from refode.machine.activations import add_curvature
 from refode.machine.blas import add_outer, multiply, multiply_transposed
@@ -67,23 +67,27 @@ class MLP(Field):
         activation: str | Sequence[str] = "tanh",
         time: bool = False,
     ) -> None:
-        d = _validate.positive_int("dim", dim)
-        if isinstance(widths, str) or not isinstance(widths, Sequence | np.ndarray):
-            raise TypeError(f"widths: got {type(widths).__name__}, wanted a sequence of ints")
-        hidden = [_validate.positive_int(f"widths[{i}]", w) for i, w in enumerate(widths)]
-        _validate.instance("activation", activation, (str, Sequence))
-        names = (activation,) * len(hidden) if isinstance(activation, str) else tuple(activation)
+        d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
+        hidden = [
+            _validate.positive_int(f"widths[{i}]", w)
+            for i, w in enumerate(_validate.sequence("widths", widths, "ints"))
+        ]
+        _validate.affordable("widths", widths, 8 * max([d, *hidden]))
+        one = _validate.is_text(activation)
+        names = (activation,) * len(hidden) if one else activation
+        names = _validate.sequence("activation", names, "names")
         if len(names) != len(hidden):
             raise ValueError(
                 f"activation: got {len(names)} names, wanted one, or one for each of the "
                 f"{len(hidden)} hidden layers"
             )
-        self._codes = np.array([activation_code(name) for name in names], dtype=np.int64)
-        self.widths, self.activation = tuple(hidden), names
+        known = [activation_of(name) for name in names]
+        self._codes = np.array([code for _, code in known], dtype=np.int64)
+        self.widths, self.activation = tuple(hidden), tuple(name for name, _ in known)
         self._all = np.array([d, *hidden, d], dtype=np.int64)
         shapes: dict[str, tuple[int, ...]] = {}
         for i in range(len(hidden) + 1):
-            columns = self._all[i] + (1 if time is True and i == 0 else 0)
+            columns = self._all[i] + (1 if time and i == 0 else 0)
             shapes[f"W{i}"] = (int(self._all[i + 1]), int(columns))
             shapes[f"b{i}"] = (int(self._all[i + 1]),)
         super().__init__(d, shapes, time)

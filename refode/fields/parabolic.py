@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, activation_code, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint, width_of
 from refode.fields.layer import (
     affine_adjoint,
     layer,
@@ -56,12 +56,11 @@ class Parabolic(Field):
     def __init__(
         self, dim: int, width: int | None = None, activation: str = "tanh", time: bool = False
     ) -> None:
-        d = _validate.positive_int("dim", dim)
-        k = d if width is None else _validate.positive_int("width", width)
-        super().__init__(d, {"K": (k, d + 1 if time is True else d), "b0": (k,)}, time)
+        d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
+        k = d if width is None else width_of(width, d)
+        super().__init__(d, {"K": (k, d + 1 if time else d), "b0": (k,)}, time)
         self.width = k
-        self.activation = activation
-        self._code = activation_code(activation)
+        self.activation, self._code = activation_of(activation)
 
     def description(self) -> Any:
         return ParabolicSpec(self.dim, self.width, self.width if self.time else 0, self._code)

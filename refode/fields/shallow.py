@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, rhs, rhs_adjoint, width_of
 from refode.fields.layer import bias_adjoint
 from refode.machine.activations import tanh_rows
 from refode.machine.blas import add_outer, add_transposed_product, multiply, multiply_transposed
@@ -63,9 +63,9 @@ class Shallow(Field):
     """
 
     def __init__(self, dim: int, width: int, time: bool = False) -> None:
-        d = _validate.positive_int("dim", dim)
-        k = _validate.positive_int("width", width)
-        columns = d + 1 if time is True else d
+        d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
+        k = width_of(width, d)
+        columns = d + 1 if time else d
         super().__init__(d, {"W0": (k, columns), "b0": (k,), "W1": (d, k), "b1": (d,)}, time)
         self.width = k
 

@@ -29,9 +29,7 @@ class RunningCost(Fixed):
 
     def __init__(self, alpha: float, energy: Energy | None = None) -> None:
         self.alpha = _validate.nonnegative("alpha", alpha)
-        self.energy = _validate.instance(
-            "obstacle", Nothing() if energy is None else energy, Energy
-        )
+        self.energy = _validate.instance("energy", Nothing() if energy is None else energy, Energy)
 
     def value(self, x: ArrayLike, v: ArrayLike) -> Float64:
         """L (N,) at points x and velocities v, (N, d)."""
@@ -70,7 +68,7 @@ class Entropy(Fixed):
     """
 
     def __init__(self, weight: float) -> None:
-        self.weight = _validate.nonnegative("entropy", weight)
+        self.weight = _validate.nonnegative("weight", weight)
 
     def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,)."""
@@ -104,7 +102,7 @@ class KullbackLeibler(Fixed):
                 "target: got an Empirical density, wanted one with a log-density (samples "
                 "alone serve games.normalizing_flow)"
             )
-        self.weight = _validate.positive("terminal", weight)
+        self.weight = _validate.positive("weight", weight)
 
     def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,)."""
@@ -133,11 +131,11 @@ class CrossEntropy(Fixed):
 
     def __init__(self, target: Density, weight: float = 1.0) -> None:
         self.target = _validate.instance("target", target, Density)
-        self.weight = _validate.positive("terminal", weight)
+        self.weight = _validate.positive("weight", weight)
 
     def functional(self, y: ArrayLike, log_rho: ArrayLike) -> float:
         """Its value from samples y (N, d) of *rho_Y* with log rho(y), (N,)."""
-        y, log_rho = _samples(y, log_rho)
+        y, log_rho = _samples(y, log_rho, "y")
         return float(-self.weight * np.mean(log_rho))
 
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
@@ -154,8 +152,8 @@ def _pair(x: ArrayLike, name: str, v: ArrayLike) -> tuple[Float64, Float64]:
     return x, _validate.real_array(name, v, x.shape)
 
 
-def _samples(x: Any, log_rho: Any) -> tuple[Float64, Float64]:
-    x = _validate.real_array("x", x, ("N", "d"))
+def _samples(x: Any, log_rho: Any, name: str = "x") -> tuple[Float64, Float64]:
+    x = _validate.real_array(name, x, ("N", "d"))
     return x, _validate.real_vector("log_rho", log_rho, len(x))
 
 

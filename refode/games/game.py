@@ -72,12 +72,14 @@ class Game(Fixed):
             raise ValueError(
                 f"target: got dim {self.target.dim}, wanted the initial density's {self.dim}"
             )
+        if obstacle is not None:
+            _validate.instance("obstacle", obstacle, Energy)
         self.running_cost = RunningCost(alpha, obstacle)
         self.alpha, self.energy = self.running_cost.alpha, self.running_cost.energy
         if self.alpha == 0.0 and not isinstance(terminal_cost, CrossEntropy):
             raise ValueError(f"alpha: got {alpha}, wanted a positive number")
         self.energy.check_dim(self.dim)
-        self.interaction = Entropy(entropy)
+        self.interaction = Entropy(_validate.nonnegative("entropy", entropy))
         self.entropy, self.terminal = self.interaction.weight, terminal_cost.weight
         self._ask_densities()
 
@@ -117,7 +119,7 @@ def optimal_transport(
     -------
     Game
     """
-    return Game(initial, KullbackLeibler(target, terminal), alpha)
+    return Game(initial, KullbackLeibler(target, _validate.positive("terminal", terminal)), alpha)
 
 
 def crowd_motion(
@@ -146,7 +148,7 @@ def crowd_motion(
     -------
     Game
     """
-    return Game(initial, KullbackLeibler(target, terminal), alpha, obstacle, entropy)
+    return Game(initial, KullbackLeibler(target, _validate.positive("terminal", terminal)), alpha, obstacle, entropy)
 
 
 def normalizing_flow(
@@ -169,7 +171,7 @@ def normalizing_flow(
     -------
     Game
     """
-    return Game(initial, CrossEntropy(target, terminal), alpha)
+    return Game(initial, CrossEntropy(target, _validate.positive("terminal", terminal)), alpha)
 
 
 def _dimension(name: str, density: Density) -> int:

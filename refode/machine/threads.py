@@ -29,10 +29,17 @@ def get_num_threads() -> int:
     """
     if _state["threads"] is None:
         named = os.environ.get("REFODE_NUM_THREADS")
-        if named is not None and not (named.isdigit() and int(named) > 0):
-            raise ValueError(f"REFODE_NUM_THREADS: got {named!r}, wanted a positive integer")
-        _state["threads"] = int(named) if named else _usable_processors()
+        _state["threads"] = _usable_processors() if named is None else _number(named)
     return _state["threads"]
+
+
+def _number(named: str) -> int:
+    """The environment's number of threads; "²" is a digit to Python, and no number."""
+    if not (named.isascii() and named.isdigit() and 0 < int(named) < 2**31):
+        raise ValueError(
+            f"REFODE_NUM_THREADS: got {_validate.short(named)}, wanted a positive integer"
+        )
+    return int(named)
 
 
 def _usable_processors() -> int:

@@ -109,7 +109,7 @@ def potential(
     x : (N, d)
     t : float, optional
     """
-    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
+    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t, "x")
     return _four(_derivatives(field, weights, x, t), field.dim)
 
 
@@ -123,7 +123,7 @@ def potential_tangent(
     t_dot: float = 0.0,
 ) -> tuple[Array, Array, Array, Array]:
     """Derivatives of all four in a direction, by the complex step."""
-    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
+    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t, "x")
     weights_dot = _validate.real_vector("weights_dot", weights_dot, field.n_weights)
     x_dot = _validate.real_array("x_dot", x_dot, x.shape)
     t_dot = _validate.real_number("t_dot", t_dot)
@@ -154,7 +154,7 @@ def potential_adjoint(
     gradient_bar : (N, d)
     t : float, optional
     """
-    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t)
+    weights, x, t = _arguments(_validate.instance("field", field, Potential), weights, x, t, "x")
     bars = [_validate.real_array("gradient_bar", gradient_bar, x.shape)]
     for name, bar in (
         ("phi_bar", phi_bar),
@@ -189,10 +189,12 @@ def _four(found: Array, d: int) -> tuple[Array, Array, Array, Array]:
     return found[:, d].copy(), found[:, :d].copy(), found[:, d + 1].copy(), found[:, d + 2].copy()
 
 
-def _arguments(field: Field, weights: Array, z: Array, t: float) -> tuple[Array, Array, float]:
+def _arguments(
+    field: Field, weights: Array, z: Array, t: float, name: str = "z"
+) -> tuple[Array, Array, float]:
     _validate.instance("field", field, Field)
     weights = _validate.real_vector("weights", weights, field.n_weights)
-    return weights, _validate.samples("z", z, field.dim), _validate.real_number("t", t)
+    return weights, _validate.samples(name, z, field.dim), _validate.real_number("t", t)
 
 
 def _sweep(field: Field, t: Any, with_trace: bool, dtype: np.dtype) -> driver.Sweep:

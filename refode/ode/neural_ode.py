@@ -111,8 +111,9 @@ class NeuralODE(Fixed):
         self.placement = Placement.of(device, dtype)
         if self.placement.device != "cpu" and isinstance(self._scheme, Partitioned):
             raise ValueError(
-                f"scheme: got {self.scheme!r} with device={device!r}, wanted a Runge-Kutta scheme"
+                f"scheme: got {self.scheme!r} with device={self.placement.device!r}, wanted a Runge-Kutta scheme"
             )
+        _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
         self.layout = field.layout.stacked(self.basis.n_coefficients)
         J, n = self.basis.n_coefficients, field.n_weights
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
@@ -155,7 +156,7 @@ class NeuralODE(Fixed):
     def constant_in_time(self, weights: dict[str, Array]) -> Array:
         """Theta (p,) with theta(t) equal to one weight set at all times."""
         one = bases.Constant().prolongation(self.basis).toarray()[:, 0]
-        flat = self.field.layout.unpack(self.field.layout.pack(weights))
+        flat = self.field.layout.unpack(self.field.layout._packed("weights", weights))
         return self.layout.pack({n: np.multiply.outer(one, w) for n, w in flat.items()})
 
     def unpack(self, theta: Array) -> dict[str, Array]:
@@ -191,6 +192,7 @@ class NeuralODE(Fixed):
     ) -> Array:
         """States at all grid points, (n_steps+1, N, d); the first is x."""
         theta, x = self._parameters(theta), self._states(x)
+        _validate.affordable("x", x, x.nbytes * (self.n_steps + 1))
         return self._forward(theta, x, self.plan(t_span), whole=True)
 
     def log_det(
@@ -252,7 +254,7 @@ class NeuralODE(Fixed):
         times_bar : (2,), if asked for
         """
         theta, x = self._parameters(theta), self._states(x)
-        _validate.instance("times", times, bool)
+        times = _validate.boolean("times", times)
         shape = (self.n_steps + 1, *x.shape) if _validate.n_axes(z_bar) == 3 else x.shape
         z_bar = _validate.real_array("z_bar", z_bar, shape).reshape(-1, *x.shape)
         return self._adjoint(theta, x, z_bar, self.plan(t_span), times, trace=False)
@@ -270,7 +272,7 @@ class NeuralODE(Fixed):
         theta, x = self._parameters(theta), self._states(x)
         z_bar = _validate.real_array("z_bar", z_bar, x.shape)
         l_bar = _validate.real_vector("l_bar", l_bar, len(x))
-        plan = self.plan(t_span)
+        times, plan = _validate.boolean("times", times), self.plan(t_span)
         if isinstance(plan.scheme, Partitioned):
             return self._adjoint(theta, x, z_bar[None], plan, times, trace=False)
         y_bar = np.concatenate([z_bar, l_bar[:, None]], axis=1)[None]

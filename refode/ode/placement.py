@@ -34,8 +34,10 @@ class Placement(NamedTuple):
         device = _validate.choice("device", device, DEVICES)
         try:
             name = np.dtype(dtype).name
-        except TypeError:
-            raise TypeError(f"dtype: got {dtype!r}, wanted 'float64' or 'float32'") from None
+        except Exception:  # NumPy asks what it is given, and that may raise anything
+            raise TypeError(
+                f"dtype: got {_validate.shown(dtype)}, wanted 'float64' or 'float32'"
+            ) from None
         placement = cls(device, _validate.choice("dtype", name, DTYPES))
         if device == "cpu" and placement.dtype != "float64":
             raise ValueError(f"dtype: got {name!r} with device='cpu', wanted 'float64'")

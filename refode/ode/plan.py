@@ -56,7 +56,7 @@ def planned(
     nodes, h = steps.nodes((t0, T)), steps.sizes((t0, T))
     start, length = home[0], home[1] - home[0]
     s = (nodes - start) / length
-    table = basis.stage_table(s[:-1], s[1:], scheme.c)
+    table = basis._stages(s[:-1], s[1:], scheme.c, "t_span")
     P, dP = table.P, table.dP
     if P.shape[0] * P.shape[1] <= 4096:  # small: dense products are quicker
         P, dP = P.toarray(), dP.toarray()

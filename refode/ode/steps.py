@@ -22,6 +22,8 @@ __all__ = ["Equal", "Given", "Steps"]
 Float64 = NDArray[np.float64]
 Span = tuple[float, float]
 
+#: Bytes that a plan takes a step at least: its time and length, and four slots.
+PLANNED = 64
 #: Up to so many times ``repr`` shows them all.
 _SHOWN = 12
 
@@ -68,16 +70,18 @@ class Equal(Steps):
 
     def __init__(self, n_steps: int) -> None:
         self.n_steps = _validate.positive_int("n_steps", n_steps)
+        _validate.affordable("n_steps", n_steps, PLANNED * self.n_steps)
 
     def nodes(self, t_span: Span) -> Float64:
-        t0, T = t_span
+        t0, T = _validate.interval("t_span", t_span)
         return np.linspace(t0, T, self.n_steps + 1)
 
     def sizes(self, t_span: Span) -> Float64:
-        t0, T = t_span
+        t0, T = _validate.interval("t_span", t_span)
         return np.full(self.n_steps, (T - t0) / self.n_steps)
 
     def shares(self, t_span: Span) -> tuple[Float64, Float64]:
+        _validate.interval("t_span", t_span)
         n = self.n_steps
         return np.arange(n) / n, np.full(n, 1.0 / n)
 
@@ -130,6 +134,7 @@ class Given(Steps):
         self.t_span = (float(self.times[0]), float(self.times[-1]))
 
     def nodes(self, t_span: Span) -> Float64:
+        t_span = _validate.interval("t_span", t_span)
         if self._backwards(t_span):
             return self.nodes(t_span[::-1])[::-1].copy()
         if t_span == self.t_span:
@@ -141,6 +146,7 @@ class Given(Steps):
         return nodes
 
     def sizes(self, t_span: Span) -> Float64:
+        t_span = _validate.interval("t_span", t_span)
         if self._backwards(t_span):
             return -self.sizes(t_span[::-1])[::-1]
         sizes = np.diff(self.times)
@@ -151,6 +157,7 @@ class Given(Steps):
         return sizes / (end - start) * (T - t0)
 
     def shares(self, t_span: Span) -> tuple[Float64, Float64]:
+        t_span = _validate.interval("t_span", t_span)
         times = self.times[::-1] if self._backwards(t_span) else self.times
         length = times[-1] - times[0]
         return (times[:-1] - times[0]) / length, np.diff(times) / length
@@ -186,7 +193,9 @@ def of(n_steps: Any, name: str = "n_steps") -> Steps:
     """Steps as they are, a number as so many equal ones."""
     if isinstance(n_steps, Steps):
         return n_steps
-    return Equal(_validate.positive_int(name, n_steps))
+    n = _validate.positive_int(name, n_steps)
+    _validate.affordable(name, n_steps, PLANNED * n)
+    return Equal(n)
 
 
 def resolved(
@@ -205,7 +214,7 @@ def resolved(
     if grid is None:
         steps = of(default if n_steps is None else n_steps)
     elif n_steps is not None:
-        raise ValueError(f"grid: got times and n_steps={n_steps!r}, wanted one of the two")
+        raise ValueError(f"grid: got times and n_steps={_validate.short(n_steps)}, wanted one of the two")
     else:
         steps = Given(grid)
     if steps.t_span is None:
@@ -213,7 +222,7 @@ def resolved(
     start, end = span = steps.t_span
     if t_span is not None and _validate.interval("t_span", t_span) != span:
         raise ValueError(
-            f"grid: got times from {start} to {end} and t_span={t_span!r}, wanted no t_span, or "
+            f"grid: got times from {start} to {end} and t_span={_validate.short(t_span)}, wanted no t_span, or "
             "the grid's ends"
         )
     equal = Equal(steps.n_steps)

@@ -199,6 +199,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def sample(self, theta: Array, n: int, seed: int = 0, n_steps: int | None = None) -> Array:
         """n draws (n, d) from the density: F of standard normals."""
         n = _validate.positive_int("n", n)
+        _validate.affordable("n", n, 32 * n * self.dim)
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.generate(theta, rng.standard_normal((n, self.dim)), n_steps)
 
@@ -208,7 +209,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """States (n_steps+1, N, d) from x at t0 to T, or with ``inverse`` from data at T to t0."""
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
         ode = self._ode(n_steps)
-        _validate.instance("inverse", inverse, bool)
+        inverse = _validate.boolean("inverse", inverse)
         return ode.trajectory(theta, x, t_span=ode.t_span[::-1] if inverse else None)
 
     def log_det_exact(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:

@@ -70,10 +70,10 @@ class Supervised(Regularised, WithODE):
         self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
         ode = self.ode
         self._loss = loss_of(loss)
-        self.readout = _validate.instance("readout", readout, bool)
+        self.readout = readout = _validate.boolean("readout", readout)
         self.augment = _validate.nonnegative_int("augment", augment)
         if self.augment >= ode.dim:
-            raise ValueError(f"augment: got {augment}, wanted less than the ode's dim {ode.dim}")
+            raise ValueError(f"augment: got {self.augment}, wanted less than the ode's dim {ode.dim}")
         self.n_outputs = self._outputs(_validate.positive_int("n_outputs", n_outputs))
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         shapes = {"W": (self.n_outputs, ode.dim), "b": (self.n_outputs,)} if readout else {}
@@ -110,7 +110,7 @@ class Supervised(Regularised, WithODE):
         theta = np.zeros(self.n_parameters)
         theta[: self.ode.n_parameters] = self.ode.initial(seed)
         if self.readout:
-            rng = np.random.default_rng((seed, 1))
+            rng = np.random.default_rng((_validate.nonnegative_int("seed", seed), 1))
             W = self.unpack(theta)["W"]
             W[...] = rng.standard_normal(W.shape) / np.sqrt(self.ode.dim)
         return theta

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refode import _validate
 from refode.reference import kernels
 from refode.reference.files import arrays, case, names, stored
 
@@ -61,7 +62,7 @@ def errors(name: str, condition: bool = True) -> list[Error]:
     ValueError
         No such case; a quantity of the case that the kernels do not give, or not in its shape.
     """
-    document = case(name)
+    condition, document = _validate.boolean("condition", condition), case(name)
     results = kernels.results(document)
     inputs = arrays(document, "inputs")
     moved = _conditions(document, inputs, results) if condition else dict.fromkeys(results, 1.0)

@@ -81,9 +81,14 @@ def arrays(document: dict[str, Any], part: str) -> dict[str, NDArray[np.float64]
         A block of theta has the name ``"theta/W0"``, one of the gradient ``"gradient/W0"``.
     """
     part = _validate.choice("part", part, ("inputs", "results"))
+    stored_part = _validate.instance("document", document, dict).get(part)
+    if not isinstance(stored_part, dict):
+        raise ValueError(
+            f"document: got {_validate.shown(stored_part)} as its {part!r}, wanted a golden case"
+        )
     return {
         name: np.array([float(d) for d in a["data"]], dtype=np.float64).reshape(a["shape"])
-        for name, a in stored(document[part])
+        for name, a in stored(stored_part)
     }
 
 
@@ -131,7 +136,7 @@ def export(folder: str | Path) -> list[Path]:
     OSError
         The folder cannot be written to.
     """
-    folder = Path(folder)
+    folder = _validate.path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name in names():

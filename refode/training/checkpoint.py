@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import refode
+from refode import _validate
 from refode.ode.placement import hosted
 from refode.problems.contract import Problem
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
@@ -76,10 +77,12 @@ def path_of(checkpoint: Any, resume: bool) -> Path:
         (`CheckpointNotFoundError`).
     """
     if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+        raise TypeError(
+            f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path (str or os.PathLike)"
+        )
     name = os.fspath(checkpoint)
     if not isinstance(name, str) or not name:
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path of text")
+        raise TypeError(f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path of text")
     path = Path(name)
     if path.is_dir():
         raise ValueError(f"checkpoint: got the folder {name!r}, wanted a file's name")
@@ -192,7 +195,9 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
     from scipy.optimize import OptimizeResult
 
     if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+        raise TypeError(
+            f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path (str or os.PathLike)"
+        )
     path = Path(checkpoint)
     if not path.exists():
         raise CheckpointNotFoundError(f"checkpoint: got {str(path)!r}, but there is no such file")

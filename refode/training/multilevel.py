@@ -153,7 +153,7 @@ def train_multilevel(
     problems = _checked(problems, options)
     data = _data(problems, x, y)
     limits = _limits(max_iter, len(problems))
-    files = _files(checkpoint, len(problems), _validate.instance("resume", resume, bool))
+    files = _files(checkpoint, len(problems), _validate.boolean("resume", resume))
     theta = start(problems[0], theta0, seed)
     results: list[OptimizeResult] = []
     for level, problem in enumerate(problems):
@@ -226,7 +226,7 @@ def _joined(results: list[OptimizeResult]) -> OptimizeResult:
 # --- the door -------------------------------------------------------------------------------
 def _checked(problems: Any, options: Options) -> list[Problem]:
     if isinstance(problems, str | bytes) or not isinstance(problems, Sequence):
-        raise TypeError(f"problems: got {type(problems).__name__}, wanted a list of problems")
+        raise TypeError(f"problems: got {_validate.shown(problems)}, wanted a list of problems")
     if not problems:
         raise ValueError("problems: got an empty list, wanted at least one problem")
     problems = [options.admit(problem) for problem in problems]
@@ -303,7 +303,9 @@ def _files(checkpoint: Any, n: int, resume: bool) -> list[Any]:
             raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
         return [None] * n
     if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+        raise TypeError(
+            f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path (str or os.PathLike)"
+        )
     path = Path(checkpoint)
     suffix = path.suffix or ".npz"
     return [path.with_name(f"{path.stem}-level{level}{suffix}") for level in range(n)]

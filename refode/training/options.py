@@ -43,15 +43,15 @@ class Options:
 
     def __post_init__(self) -> None:
         _validate.positive_int("max_iter", self.max_iter)
-        _validate.instance("progress", self.progress, bool)
+        _validate.boolean("progress", self.progress)
         if self.callback is not None and not callable(self.callback):
-            raise TypeError(f"callback: got {self.callback!r}, wanted a callable or None")
+            raise TypeError(f"callback: got {_validate.shown(self.callback)}, wanted a callable or None")
         _validate.choice("method", self.method, METHODS)
         _validate.nonnegative("tolerance", self.tolerance)
         _validate.positive_int("memory", self.memory)
         _validate.positive_int("checkpoint_every", self.checkpoint_every)
-        _validate.instance("resume", self.resume, bool)
-        _validate.instance("terms", self.terms, bool)
+        _validate.boolean("resume", self.resume)
+        _validate.boolean("terms", self.terms)
         if self.resume and self.checkpoint is None:
             raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
         if self.checkpoint is not None:

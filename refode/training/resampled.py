@@ -153,6 +153,7 @@ class Drawing:
 
     def __post_init__(self) -> None:
         _validate.positive_int("n_samples", self.n_samples)
+        _validate.affordable("n_samples", self.n_samples, 16 * self.n_samples)
 
     def period(self, period: int) -> Data:
         """A period's samples."""
@@ -334,7 +335,7 @@ def _sampler(problem: Problem, sampler: Any) -> Sampler:
                 "wanted a callable sampler(n, seed)"
             )
     if not callable(sampler):
-        raise TypeError(f"sampler: got {sampler!r}, wanted a callable sampler(n, seed) or None")
+        raise TypeError(f"sampler: got {_validate.shown(sampler)}, wanted a callable sampler(n, seed) or None")
     return sampler
 
 
@@ -345,4 +346,6 @@ def _validation(problem: Problem, drawing: Drawing, given: Any) -> Data | None:
         return problem.data(given)
     if np.ndim(given):
         return problem.data((given,))
-    return drawing.validation(_validate.positive_int("validation_samples", given))
+    n = _validate.positive_int("validation_samples", given)
+    _validate.affordable("validation_samples", given, 16 * n)
+    return drawing.validation(n)

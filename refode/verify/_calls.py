@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refode._validate import shown
+
 Array = NDArray[np.float64]
 
 LARGEST = 1e150  # what is larger counts as infinite: its square overflows
@@ -20,7 +22,7 @@ OUT_OF_DOMAIN = (ArithmeticError, ValueError, np.linalg.LinAlgError)
 def callable_argument(name: str, value: Any) -> Callable[..., Any]:
     """Return `value`, a callable; TypeError else."""
     if not callable(value):
-        raise TypeError(f"{name}: got {value!r} ({type(value).__name__}), wanted a callable")
+        raise TypeError(f"{name}: got {shown(value)}, wanted a callable")
     return value
 
 

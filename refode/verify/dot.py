@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode._validate import nonnegative, nonnegative_int, positive_int
+from refode._validate import boolean, nonnegative, nonnegative_int, positive_int, shown, text
 from refode.verify._calls import callable_argument
 
 CONSTANT = 8.0  # C of the bound
@@ -133,13 +133,22 @@ def dot_test(
     callable_argument("adjoint", adjoint)
     x_shapes, y_shapes = _shapes("x_shape", x_shape), _shapes("y_shape", y_shape)
     n_trials, seed = positive_int("n_trials", n_trials), nonnegative_int("seed", seed)
-    kind, constant = np.dtype(dtype), nonnegative("constant", constant)
-    if kind.name not in _TYPES:
-        raise TypeError(f"dtype: got {kind}, wanted one of {', '.join(_TYPES)}")
+    conjugate, name = boolean("conjugate", conjugate), text("name", name)
+    kind, constant = _dtype(dtype), nonnegative("constant", constant)
     test = _Test(
         tangent, adjoint, x_shapes, y_shapes, kind, conjugate, constant, np.random.default_rng(seed)
     )
     return test.report(name, n_trials)
+
+
+def _dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        kind = np.dtype(dtype)
+    except Exception:  # NumPy asks what it is given, and that may raise anything
+        kind = np.dtype(object)
+    if kind.name not in _TYPES:
+        raise TypeError(f"dtype: got {shown(dtype)}, wanted one of {', '.join(_TYPES)}")
+    return kind
 
 
 class _Test:

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refode._validate import (
+    boolean,
+    is_text,
     nonnegative,
     nonnegative_int,
     positive_int,
     real_array,
     real_vector,
+    short,
+    text,
 )
 from refode.verify import truth
 from refode.verify._calls import Array, Function, VectorFunction
@@ -109,6 +113,7 @@ def check_gradient(
     n_directions = positive_int("n_directions", n_directions)
     seed, rtol = nonnegative_int("seed", seed), nonnegative("rtol", rtol)
     taking_complex = _complex_choice(complex_step)
+    print_table, name = boolean("print_table", print_table), text("name", name)
     function = Function(fun, returns_pair=gradient is True)
     slope = _gradient_of(function, gradient, x.size)
     curvature = None
@@ -132,11 +137,13 @@ def _gradient_of(function: Function, gradient: Any, size: int) -> VectorFunction
 
 
 def _complex_choice(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value == "auto":
+    if is_text(value):
+        if text("complex_step", value) != "auto":
+            raise ValueError(
+                f"complex_step: got {short(value)}, wanted 'auto', True or False"
+            )
         return None
-    raise ValueError(f"complex_step: got {value!r}, wanted 'auto', True or False")
+    return boolean("complex_step", value)
 
 
 def block_indices(blocks: Mapping[str, Any] | None, size: int) -> dict[str, NDArray[np.intp]]:

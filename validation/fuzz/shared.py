@@ -371,7 +371,8 @@ def subjects() -> tuple[Subject, ...]:
             if public.method in named:  # samples of its own
                 good["x"] = named[public.method]
             shapes = getattr(getattr(made, "layout", made), "shapes", {})
-            names = (*shapes, *inspect.signature(type(made)).parameters, public.method)
+            asked = ("loss", "n_outputs") if isinstance(made, losses.Loss) else ()
+            names = (*shapes, *asked, *inspect.signature(type(made)).parameters, public.method)
             found.append(Subject(f"{public.name} of {label}", method, good, made, names, weight))
     return tuple(found)
 

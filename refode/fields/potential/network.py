@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, rhs, rhs_adjoint, width_of
 from refode.fields.potential.kernels import GRADIENT, LAPLACIAN, derivatives, derivatives_adjoint
 from refode.fields.potential.layout import PotentialParts, PotentialSpec, count_pairs, place_rows
 from refode.machine.compile import kernel
@@ -67,12 +67,13 @@ class Potential(Field):
         quadratic: str = "lowrank",
     ) -> None:
         d = _validate.positive_int("dim", dim)
-        m = _validate.positive_int("width", width)
+        m = width_of(width, d)
         self.depth = _validate.positive_int("depth", depth)
+        _validate.affordable("depth", depth, 256 * self.depth)
         self.quadratic = _validate.choice("quadratic", quadratic, QUADRATICS)
         symmetric = self.quadratic == "symmetric"
         if symmetric and rank is not None:
-            raise ValueError(f"rank: got {rank!r} with quadratic='symmetric', wanted None")
+            raise ValueError(f"rank: got {_validate.shown(rank)} with quadratic='symmetric', wanted None")
         self.rank = min(10, d + 1) if rank is None else _validate.positive_int("rank", rank)
         shapes: dict[str, tuple[int, ...]] = {"K0": (m, d + 1), "b0": (m,)}
         for i in range(1, self.depth):
