@@ -259,9 +259,7 @@ def choice(name: str, value: Any, known: Iterable[str]) -> str:
     """Return `value`, a str out of `known`; ValueError lists the known ones."""
     found, known = text(name, value), tuple(known)
     if found not in known:
-        raise ValueError(
-            f"{name}: got {short(found)}, wanted one of {', '.join(map(repr, known))}"
-        )
+        raise ValueError(f"{name}: got {short(found)}, wanted one of {', '.join(map(repr, known))}")
     return found
 
 

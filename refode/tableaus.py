@@ -27,7 +27,9 @@ def _fraction(name: str, entry: Any) -> Fraction:
         return Fraction(entry)
     except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name}: got {_validate.shown(entry)}, wanted finite numbers or text such as '1/3'") from None
+        raise kind(
+            f"{name}: got {_validate.shown(entry)}, wanted finite numbers or text such as '1/3'"
+        ) from None
 
 
 def _fractions(name: str, entries: Sequence[Any], n: int) -> tuple[Fraction, ...]:
@@ -99,8 +101,11 @@ class Tableau(Fixed):
                     "lower triangular matrix (an explicit method)"
                 )
         self.order = _validate.positive_int("order", self.order)
+        self.exact = _validate.boolean("exact", self.exact)
+        if self.digits is not None:
+            self.digits = _validate.positive_int("digits", self.digits)
         if (self.b_embedded is None) != (self.embedded_order is None):
-            raise ValueError("embedded_order, b_embedded: got one without the other, wanted both")
+            raise ValueError("b_embedded, embedded_order: got one without the other, wanted both")
         self.A = A
         self.b = _fractions("b", self.b, n)
         self.c = _fractions("c", self.c, n)
@@ -137,6 +142,11 @@ class Tableau(Fixed):
             raise ValueError(
                 f"text: got {len(weights)} lines below a rule of dashes in {_validate.short(name)}, "
                 "wanted one or two lines of weights there"
+            )
+        if (len(weights) == 2) != (embedded_order is not None):
+            raise ValueError(
+                f"embedded_order: got {_validate.shown(embedded_order)} with {len(weights)} lines "
+                "of weights, wanted an order exactly where there are two"
             )
         n = len(stages)
         rows = [entries.split() for _, _, entries in stages]

@@ -65,6 +65,12 @@ def check(
     """
     n_random = _validate.nonnegative_int("n_random", n_random)
     seed = _validate.nonnegative_int("seed", seed)
+    in_process = _validate.boolean("in_process", in_process)
+    diagnose = _validate.boolean("diagnose", diagnose)
+    if precision is not None:
+        precision = _validate.choice("precision", precision, EPS)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: got {_validate.shown(progress)}, wanted a callable or None")
     names = chosen(cases)
     began = time.perf_counter()
     with open_target(target, timeout, in_process) as opened, Judge() as judge:

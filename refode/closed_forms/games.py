@@ -6,6 +6,7 @@ coordinate has a mean, which is elementary, and a deviation, which minimises a c
 
 from __future__ import annotations
 
+import contextlib
 import math
 from functools import lru_cache
 from typing import Any
@@ -22,7 +23,7 @@ Float64 = NDArray[np.float64]
 
 RESOLVED = 1e-15  # of a series of degree 1, its last coefficients; in proportion to the degree
 NODES = (16, 32, 64, 128, 256, 512)
-MAX_NEWTON = 200
+MAX_NEWTON = 60  # layers that some degree resolves take a dozen steps, 30 at most
 
 
 def lq_game(
@@ -122,9 +123,10 @@ class LinearQuadraticGame:
         self.target_mean, self.target_deviation = m1, s1
         self.dim = len(k)
         self._s: NDArray[Any] = self.deviation0[None]  # the series to start from
-        for degree in NODES:
-            if self._solve(degree):
-                return
+        with contextlib.suppress(_NotFound):
+            for degree in NODES:
+                if self._solve(degree):
+                    return
         raise ValueError(
             f"stiffness, entropy, terminal: got {k}, {entropy}, {terminal} with alpha={alpha}, "
             f"T={T}, wanted layers at the ends of [0, T] that degree {NODES[-1]} resolves"
@@ -261,6 +263,8 @@ class LinearQuadraticGame:
                     break
                 length *= 0.5
             s = trial.copy()
+        else:  # of no use at higher degrees, where each step costs more
+            raise _NotFound
         return s
 
     def _mean(self, t: Any) -> tuple[Float64, Float64]:
@@ -306,6 +310,10 @@ class LinearQuadraticGame:
                 f"t: got times in [{times.min()}, {times.max()}], wanted times in [0, {self.T}]"
             )
         return times
+
+
+class _NotFound(Exception):
+    """Newton's method does not come to an end: the layers are thinner than any degree resolves."""
 
 
 @lru_cache(maxsize=len(NODES))

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
+from refode import _validate
 from refode.machine.parts import Room
 
 COST = Room("cost")
@@ -45,12 +46,12 @@ def observe(cost, at, Y, L, cost_bar, scratch):
 
 def everywhere(cost: Any) -> bool:
     """Whether a cost reads the path at every point of the grid; most read its end alone."""
-    return bool(getattr(cost, "everywhere", False))
+    return _validate.boolean("cost.everywhere", getattr(cost, "everywhere", False))
 
 
 def work_rows(cost: Any) -> int:
     """Rows of ``scratch`` that a cost of one's own asks for; its description may say so."""
-    return int(getattr(cost, "work_rows", 0))
+    return _validate.nonnegative_int("cost.work_rows", getattr(cost, "work_rows", 0))
 
 
 def check_cost(name: str, cost: Any) -> None:

@@ -142,6 +142,18 @@ def _there(shapes: Any) -> Any:
     return shapes
 
 
+def rows_of(field: Any, trace: bool) -> tuple[int, int]:
+    """What a field's ``rows`` says, checked: rows of a tape, and of the work space."""
+    found = field.rows(trace)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise TypeError(
+            f"{type(field).__name__}.rows: got {_validate.shown(found)}, wanted a pair of ints, "
+            "the rows of a stage's tape and of the adjoint's work space"
+        )
+    tape, scratch = (_validate.nonnegative_int(f"{type(field).__name__}.rows", n) for n in found)
+    return tape, scratch
+
+
 def activation_of(name: str) -> tuple[str, int]:
     """Name and code of an activation; ValueError lists the known names."""
     known = _validate.choice("activation", name, tuple(CODES))

@@ -148,7 +148,13 @@ def crowd_motion(
     -------
     Game
     """
-    return Game(initial, KullbackLeibler(target, _validate.positive("terminal", terminal)), alpha, obstacle, entropy)
+    return Game(
+        initial,
+        KullbackLeibler(target, _validate.positive("terminal", terminal)),
+        alpha,
+        obstacle,
+        entropy,
+    )
 
 
 def normalizing_flow(

@@ -34,7 +34,7 @@ from numba.core.environment import Environment
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.runtime import rtsys
 
-from refode.machine import cache, former, pipeline, progress
+from refode.machine import blame, cache, former, pipeline, progress
 from refode.machine.pipeline import Pipeline, Whole, options, whole
 from refode.machine.sources import Reach, code_text
 
@@ -127,7 +127,7 @@ class Root:
                 made = None if found is None else self._loaded(*found)
                 if made is None:
                     former.forget(self._reach)
-                    with progress.compiling(self.label):
+                    with progress.compiling(self.label), blame.named(self.label, self.codes):
                         made = self._compiled()
                 _made_here[self.name] = made
             return _made_here[self.name]

@@ -18,6 +18,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
+from refode._shown import shown
 from refode.machine.compile import JIT
 from refode.machine.pipeline import Pipeline, options
 
@@ -174,7 +175,18 @@ def generic(stub: Callable) -> Any:
         return bodies.get(head.instance_class)
 
     def register(cls: type) -> Callable[[Callable], Callable]:
+        if not (isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_fields")):
+            raise TypeError(
+                f"{stub.__name__}.register: got {shown(cls)}, wanted the class of descriptions, a "
+                "NamedTuple"
+            )
+
         def add(body: Callable) -> Callable:
+            if not callable(body):
+                raise TypeError(
+                    f"{stub.__name__}.register({cls.__name__}): got {shown(body)}, wanted a "
+                    "function"
+                )
             bodies[cls] = body
             if dispatch.room is not None:  # type: ignore[attr-defined]
                 dispatch.room.classes.add(cls)  # type: ignore[attr-defined]

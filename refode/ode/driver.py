@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode.costs.contract import COST, everywhere, observe
+from refode.fields.contract import rows_of
 from refode.machine import threads as parallel
 from refode.machine.parts import link
 from refode.ode import placement
@@ -60,7 +61,7 @@ class Sweep(NamedTuple):
         """Sweep of a field within a class of ``dynamics``, in a number type."""
         if dtype == np.complex128:
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
-        tape, scratch = field.rows(has_trace(dynamics))
+        tape, scratch = rows_of(field, has_trace(dynamics))
         rows = field.dim + extra_rows(dynamics, field.dim)
         within = dynamics(field.description())
         widest = max(field.layout.sizes.values())

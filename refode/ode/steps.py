@@ -214,7 +214,9 @@ def resolved(
     if grid is None:
         steps = of(default if n_steps is None else n_steps)
     elif n_steps is not None:
-        raise ValueError(f"grid: got times and n_steps={_validate.short(n_steps)}, wanted one of the two")
+        raise ValueError(
+            f"grid: got times and n_steps={_validate.short(n_steps)}, wanted one of the two"
+        )
     else:
         steps = Given(grid)
     if steps.t_span is None:

@@ -73,7 +73,9 @@ class Supervised(Regularised, WithODE):
         self.readout = readout = _validate.boolean("readout", readout)
         self.augment = _validate.nonnegative_int("augment", augment)
         if self.augment >= ode.dim:
-            raise ValueError(f"augment: got {self.augment}, wanted less than the ode's dim {ode.dim}")
+            raise ValueError(
+                f"augment: got {self.augment}, wanted less than the ode's dim {ode.dim}"
+            )
         self.n_outputs = self._outputs(_validate.positive_int("n_outputs", n_outputs))
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         shapes = {"W": (self.n_outputs, ode.dim), "b": (self.n_outputs,)} if readout else {}

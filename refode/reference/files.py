@@ -95,6 +95,10 @@ def arrays(document: dict[str, Any], part: str) -> dict[str, NDArray[np.float64]
 def stored(part: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Stored arrays with their names, blocks as ``name/block``."""
     for name, value in part.items():
+        if not isinstance(value, dict):
+            raise TypeError(
+                f"document: got {_validate.shown(value)} as {prefix}{name}, wanted a golden case"
+            )
         if set(value) == {"shape", "data"}:
             if len(value["data"]) != math.prod(value["shape"]):
                 raise ValueError(

@@ -45,7 +45,9 @@ class Options:
         _validate.positive_int("max_iter", self.max_iter)
         _validate.boolean("progress", self.progress)
         if self.callback is not None and not callable(self.callback):
-            raise TypeError(f"callback: got {_validate.shown(self.callback)}, wanted a callable or None")
+            raise TypeError(
+                f"callback: got {_validate.shown(self.callback)}, wanted a callable or None"
+            )
         _validate.choice("method", self.method, METHODS)
         _validate.nonnegative("tolerance", self.tolerance)
         _validate.positive_int("memory", self.memory)

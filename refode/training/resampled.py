@@ -335,7 +335,9 @@ def _sampler(problem: Problem, sampler: Any) -> Sampler:
                 "wanted a callable sampler(n, seed)"
             )
     if not callable(sampler):
-        raise TypeError(f"sampler: got {_validate.shown(sampler)}, wanted a callable sampler(n, seed) or None")
+        raise TypeError(
+            f"sampler: got {_validate.shown(sampler)}, wanted a callable sampler(n, seed) or None"
+        )
     return sampler
 
 

@@ -26,6 +26,22 @@ def callable_argument(name: str, value: Any) -> Callable[..., Any]:
     return value
 
 
+def returned_array(name: str, out: Any, wanted: str) -> NDArray[Any]:
+    """What a function gave back as an array; TypeError where NumPy cannot make one of it."""
+    try:
+        return np.asarray(out)
+    except ValueError:
+        raise TypeError(
+            f"{name}: returned a ragged {type(out).__name__}, wanted {wanted}"
+        ) from None
+    except Exception as error:  # whatever another library's __array__ raises
+        remedy = ", detached" if getattr(out, "requires_grad", False) else ""
+        short = " ".join(str(error).split())[:100]
+        raise TypeError(
+            f"{name}: returned {shown(out)}, wanted {wanted}{remedy} ({short})"
+        ) from None
+
+
 def returned_number(name: str, out: Any) -> float:
     """Return what a function gave back as a float, NaN and infinity included.
 
@@ -36,7 +52,7 @@ def returned_number(name: str, out: Any) -> float:
     ValueError
         An array with axes.
     """
-    array = np.asarray(out)
+    array = returned_array(name, out, "a float")
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"{name}: returned {type(out).__name__} of dtype {array.dtype}, wanted a float"
@@ -56,12 +72,7 @@ def returned_vector(name: str, out: Any, size: int) -> Array:
     ValueError
         Another shape.
     """
-    try:
-        array = np.asarray(out)
-    except ValueError:
-        raise TypeError(
-            f"{name}: returned a ragged {type(out).__name__}, wanted an array of shape ({size},)"
-        ) from None
+    array = returned_array(name, out, f"an array of shape ({size},)")
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"{name}: returned {type(out).__name__} of dtype {array.dtype}, "

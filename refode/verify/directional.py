@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from refode._validate import real_array, real_number
+from refode._validate import n_axes, real_array, real_number
 from refode.verify._calls import Array, callable_argument
 
 EPS = float(np.finfo(np.float64).eps)
@@ -57,7 +57,7 @@ def complex_step(
     SIAM Review 40 (1998) 110-112.
     """
     callable_argument("fun", fun)
-    x = real_array("x", x, (None,) * np.ndim(x))
+    x = real_array("x", x, (None,) * n_axes(x))
     v = real_array("v", v, x.shape)
     step = real_number("step", step)
     if step <= 0.0:

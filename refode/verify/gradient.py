@@ -139,9 +139,7 @@ def _gradient_of(function: Function, gradient: Any, size: int) -> VectorFunction
 def _complex_choice(value: Any) -> bool | None:
     if is_text(value):
         if text("complex_step", value) != "auto":
-            raise ValueError(
-                f"complex_step: got {short(value)}, wanted 'auto', True or False"
-            )
+            raise ValueError(f"complex_step: got {short(value)}, wanted 'auto', True or False")
         return None
     return boolean("complex_step", value)
 

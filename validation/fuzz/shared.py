@@ -29,10 +29,25 @@ INSIDE = {
 }
 _INSIDE = frozenset(" ".join(INSIDE.values()).split())
 #: Records that calls answer with: nothing is asked of who makes one by hand.
-RECORDS = (
-    "StageTable DirectionReport DotReport GradientReport HessianReport OrderReport TaylorReport "
-    "Split Synthetic Error Case Scheme Outcome Row Finding Resident LinearQuadraticGame"
-).split()
+RECORDS = [
+    "StageTable",
+    "DirectionReport",
+    "DotReport",
+    "GradientReport",
+    "HessianReport",
+    "OrderReport",
+    "TaylorReport",
+    "Split",
+    "Synthetic",
+    "Error",
+    "Case",
+    "Scheme",
+    "Outcome",
+    "Row",
+    "Finding",
+    "Resident",
+    "LinearQuadraticGame",
+]
 #: What needs a GPU to do anything at all; the door stands before it in ``device``.
 ON_A_GPU = ("refode.cuda.crossover.calibrate", "refode.cuda.buffers.release")
 #: Relative shares: calls that take long come seldom.
@@ -162,7 +177,9 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
     for basis, good in list(found.values())[-5:]:
         ends = {"s_start": np.array([0.0, 0.5]), "s_end": np.array([0.5, 1.0])}
         good |= {**ends, "c": np.array([0.0, 0.5, 1.0]), "s": np.array([0.0, 0.3])}
-        good |= {"finer": bases.Legendre(7) if isinstance(basis, bases.Constant) else type(basis)(7)}
+        good |= {
+            "finer": bases.Legendre(7) if isinstance(basis, bases.Constant) else type(basis)(7)
+        }
     for made in (steps.Equal(3), steps.Given([0.0, 0.2, 1.0])):
         found[type(made).__name__] = (made, {"t_span": (0.0, 1.0)})
     found["tableau"] = (T, {})
@@ -217,7 +234,10 @@ def _functions() -> dict[str, dict[str, Any]]:
         "NeuralODE": {"field": FIELD},
         "set_num_threads": {"n": 1},
         "get_num_threads": {},
-        **{f"fields.{n}": dim for n in "MLP Affine Antisymmetric Hamiltonian Parabolic".split()},
+        **{
+            f"fields.{n}": dim
+            for n in ["MLP", "Affine", "Antisymmetric", "Hamiltonian", "Parabolic"]
+        },
         "fields.Leapfrog": dim,
         "fields.Field": {**dim, "shapes": {"W": (2, 2)}},
         "fields.Potential": {**dim, "width": 3},
@@ -232,7 +252,7 @@ def _functions() -> dict[str, dict[str, Any]]:
             **{f"{n}_bar": np.ones(3) for n in ("phi", "time", "laplacian")},
             "gradient_bar": Y,
         },
-        **{f"bases.{n}": {"J": 4} for n in "BSpline Legendre PiecewiseConstant".split()},
+        **{f"bases.{n}": {"J": 4} for n in ["BSpline", "Legendre", "PiecewiseConstant"]},
         "bases.PiecewiseLinear": {"J": 4},
         "bases.Constant": {},
         "ode.steps.Equal": {"n_steps": 3},
@@ -258,7 +278,7 @@ def _functions() -> dict[str, dict[str, Any]]:
         "games.Nothing": {},
         "games.Quadratic": {"k": 0.5},
         "games.RunningCost": {"alpha": 1.0},
-        **{f"games.{n}": pair for n in "crowd_motion normalizing_flow optimal_transport".split()},
+        **{f"games.{n}": pair for n in ["crowd_motion", "normalizing_flow", "optimal_transport"]},
         "training.prolong": {"theta": ODE.initial(), "coarse": ODE, "fine": ODE.with_steps(4)},
         "training.read_checkpoint": {"checkpoint": _checkpoint()},
         "training.train": {"problem": fitted, **data, **quiet},
@@ -297,10 +317,13 @@ def _functions() -> dict[str, dict[str, Any]]:
         "verify.observed_order": {
             **{"errors": np.array([1.0, 0.26, 0.063, 0.0157]), "steps": np.array([1, 2, 4, 8])}
         },
-        **{f"datasets.{n}": {} for n in "anode_1d breast_cancer breast_cancer_density".split()},
-        **{f"datasets.{n}": {} for n in "digits names wine_density".split()},
-        **{f"datasets.{n}": {"n": 6} for n in "annuli donut1d donut2d ellipses spiral".split()},
-        **{f"datasets.{n}": {"n": 6} for n in "squares swiss_roll two_moons".split()},
+        **{f"datasets.{n}": {} for n in ["anode_1d", "breast_cancer", "breast_cancer_density"]},
+        **{f"datasets.{n}": {} for n in ["digits", "names", "wine_density"]},
+        **{
+            f"datasets.{n}": {"n": 6}
+            for n in ["annuli", "donut1d", "donut2d", "ellipses", "spiral"]
+        },
+        **{f"datasets.{n}": {"n": 6} for n in ["squares", "swiss_roll", "two_moons"]},
         "datasets.g": {"x": X},
         "datasets.get": {"name": "spiral"},
         "datasets.toy_density": {"name": "moons", "n": 4},
@@ -358,9 +381,7 @@ def subjects() -> tuple[Subject, ...]:
         if public.owner is None or short in functions:
             if short not in functions:
                 raise KeyError(f"{public.name}: has no good arguments in validation/fuzz/shared.py")
-            found.append(
-                Subject(public.name, public.function, functions[short], None, (), weight)
-            )
+            found.append(Subject(public.name, public.function, functions[short], None, (), weight))
             continue
         for label, (made, named) in objects.items():
             if type(made) is not public.owner:

@@ -48,9 +48,7 @@ def _members(kind: str, name: str, options: str) -> Iterator[tuple[str, Any]]:
     names = getattr(module, "__all__", None) or [
         n
         for n, v in vars(module).items()
-        if not n.startswith("_")
-        and callable(v)
-        and getattr(v, "__module__", None) == name
+        if not n.startswith("_") and callable(v) and getattr(v, "__module__", None) == name
     ]
     chosen = re.search(r":members: *(\S.*)", options)
     if chosen:

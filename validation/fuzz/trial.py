@@ -188,9 +188,9 @@ def same_bits(a: Any, b: Any) -> bool:
     ours, theirs = list(numbers(a)), list(numbers(b))
     if len(ours) != len(theirs) or type(a) is not type(b):
         return False
-    return all(np.array_equal(p, q, equal_nan=True) for p, q in zip(ours, theirs, strict=True)) and (
-        bool(ours) or documented.UNLIKE.sub("", repr(a)) == documented.UNLIKE.sub("", repr(b))
-    )
+    return all(
+        np.array_equal(p, q, equal_nan=True) for p, q in zip(ours, theirs, strict=True)
+    ) and (bool(ours) or documented.UNLIKE.sub("", repr(a)) == documented.UNLIKE.sub("", repr(b)))
 
 
 def _short(value: Any) -> str:

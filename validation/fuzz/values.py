@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import enum
+import types
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -265,6 +266,8 @@ def odd(value: Any, others: list[Any], rng: Any) -> tuple[str, Any]:
         return _drawn(BENT_NUMBER, value, rng)
     name = list(ODD)[rng.integers(len(ODD))]
     made = ODD[name]()
+    if callable(value) and isinstance(made, type | types.BuiltinFunctionType):
+        name, made = "None", None  # what it raises is its own
     if callable(value) and roll < 0.5:  # what a function of the user's answers
         return f"answers {name}", lambda *a, **k: made
     if isinstance(value, dict) and value and roll < 0.6:

@@ -73,7 +73,9 @@ class Potential(Field):
         self.quadratic = _validate.choice("quadratic", quadratic, QUADRATICS)
         symmetric = self.quadratic == "symmetric"
         if symmetric and rank is not None:
-            raise ValueError(f"rank: got {_validate.shown(rank)} with quadratic='symmetric', wanted None")
+            raise ValueError(
+                f"rank: got {_validate.shown(rank)} with quadratic='symmetric', wanted None"
+            )
         self.rank = min(10, d + 1) if rank is None else _validate.positive_int("rank", rank)
         shapes: dict[str, tuple[int, ...]] = {"K0": (m, d + 1), "b0": (m,)}
         for i in range(1, self.depth):
