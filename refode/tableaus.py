@@ -140,8 +140,8 @@ class Tableau(Fixed):
         ]
         if not rule or not 1 <= len(weights) <= 2:
             raise ValueError(
-                f"text: got {len(weights)} lines below a rule of dashes in {_validate.short(name)}, "
-                "wanted one or two lines of weights there"
+                f"text: got {len(weights)} lines below a rule of dashes in {_validate.short(name)}"
+                ", wanted one or two lines of weights there"
             )
         if (len(weights) == 2) != (embedded_order is not None):
             raise ValueError(

@@ -74,8 +74,8 @@ class MLP(Field):
         ]
         _validate.affordable("widths", widths, 8 * max([d, *hidden]))
         one = _validate.is_text(activation)
-        names = (activation,) * len(hidden) if one else activation
-        names = _validate.sequence("activation", names, "names")
+        given: Any = (activation,) * len(hidden) if one else activation
+        names = _validate.sequence("activation", given, "names")
         if len(names) != len(hidden):
             raise ValueError(
                 f"activation: got {len(names)} names, wanted one, or one for each of the "

@@ -111,7 +111,8 @@ class NeuralODE(Fixed):
         self.placement = Placement.of(device, dtype)
         if self.placement.device != "cpu" and isinstance(self._scheme, Partitioned):
             raise ValueError(
-                f"scheme: got {self.scheme!r} with device={self.placement.device!r}, wanted a Runge-Kutta scheme"
+                f"scheme: got {self.scheme!r} with device={self.placement.device!r}, wanted a "
+                "Runge-Kutta scheme"
             )
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
         self.layout = field.layout.stacked(self.basis.n_coefficients)

@@ -224,8 +224,8 @@ def resolved(
     start, end = span = steps.t_span
     if t_span is not None and _validate.interval("t_span", t_span) != span:
         raise ValueError(
-            f"grid: got times from {start} to {end} and t_span={_validate.short(t_span)}, wanted no t_span, or "
-            "the grid's ends"
+            f"grid: got times from {start} to {end} and t_span={_validate.short(t_span)}, wanted "
+            "no t_span, or the grid's ends"
         )
     equal = Equal(steps.n_steps)
     same = np.array_equal(steps.nodes(span), equal.nodes(span))

@@ -78,7 +78,7 @@ SAID = {
     deep: ("attribute", "Unknown attribute 'shap' of type array"),
     text: ("text", "No implementation of function .*add"),
     one_too_many: ("one_too_many", "too many|missing|argument|positional"),
-    of_numpy: ("of_numpy", "Unknown attribute 'coss'"),
+    of_numpy: ("of_numpy", "has no attribute 'coss'"),
     unpacked: ("unpacked", "."),
 }
 
