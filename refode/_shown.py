@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import reprlib
 from typing import Any
 
@@ -37,3 +39,31 @@ def short(value: Any) -> str:
         found = f"<{type(value).__name__}>"
     found = " ".join(found.split())  # arrays print on several lines
     return found if len(found) <= LONGEST else found[: LONGEST - 3] + "..."
+
+
+MANY = 16  # entries of an array that an object's repr shows
+
+
+def as_called(made: Any, *first: Any, **named: Any) -> str:
+    """An object's repr as the call that makes it: ``first`` by position, then the named ones.
+
+    Of these a value that is the constructor's default is left out. Arrays of many entries are a
+    shape and a digest, so that others show as another text.
+    """
+    known = inspect.signature(type(made)).parameters
+    parts = [piece(value) for value in first]
+    for name, value in named.items():
+        default = known[name].default if name in known else inspect.Parameter.empty
+        if type(value) is not type(default) or value != default:
+            parts.append(f"{name}={piece(value)}")
+    return f"{type(made).__name__}({', '.join(parts)})"
+
+
+def piece(value: Any) -> str:
+    """A value in an object's repr; Python reads it again, but for large arrays."""
+    if not isinstance(value, np.ndarray):
+        return repr(value.item() if isinstance(value, np.generic) else value)
+    if value.size <= MANY:
+        return repr(value.tolist())
+    digest = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=8).hexdigest()
+    return f"<array {value.shape} {digest}>"

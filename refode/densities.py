@@ -10,6 +10,7 @@ logarithms with their constants.
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import abstractmethod
 from typing import Any
@@ -21,6 +22,7 @@ from scipy.special import logsumexp
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._shown import as_called
 
 __all__ = ["Density", "Empirical", "Gaussian", "GaussianMixture"]
 
@@ -30,6 +32,8 @@ Float64 = NDArray[np.float64]
 WEIGHT_SUM = 1e-12
 #: How far a covariance may be from symmetric, entries relative to the deviations' product.
 SYMMETRY = 1e-12
+#: The smallest variance: below it the inverse is beyond float64.
+SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 class Density(Fixed):
@@ -44,7 +48,13 @@ class Density(Fixed):
     dim: int
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(dim={self.dim})"
+        """As it is made, where the constructor's arguments are attributes; else by its dim."""
+        given = {}
+        for name in inspect.signature(type(self)).parameters:
+            if not hasattr(self, name):
+                return f"{type(self).__name__}(dim={self.dim})"
+            given[name] = getattr(self, name)
+        return as_called(self, **given)
 
     @abstractmethod
     def sample(self, n: int, seed: int = 0) -> Float64:
@@ -370,11 +380,13 @@ def _factored(name: str, value: Any, dim: int) -> tuple[Float64, Float64]:
         correlation = covariance / s / s[:, None]
         # from here on the factorisation cannot fail (Higham 2002, theorem 10.7)
         definite = np.linalg.eigvalsh(correlation)[0] > dim * (dim + 1) * np.finfo(np.float64).eps
+        # the density at the mean, and its quadratic form, are then finite
+        definite = definite and float(variance.min()) >= SMALLEST
     if not definite:
         smallest = np.linalg.eigvalsh(covariance)[0]
         raise ValueError(
             f"{name}: got {got}, smallest eigenvalue {smallest}, wanted a symmetric matrix that "
-            "is positive definite beyond rounding"
+            f"is positive definite beyond rounding, with variances from {SMALLEST:.1e} on"
         )
     return _frozen(covariance), _frozen(s[:, None] * np.linalg.cholesky(correlation))
 

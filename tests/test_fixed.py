@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -151,6 +152,45 @@ def test_copies_are_the_same(kind):
         if kind.__eq__ is not object.__eq__:
             assert other == made
             assert hash(other) == hash(made)
+
+
+@over_all
+def test_reprs_are_the_calls_that_make_them(kind):
+    """Whatever was given is there: what is read again shows as the same."""
+    names = {name: getattr(module, name) for module in MODULES for name in module.__all__}
+    made = MADE[kind]
+    assert repr(eval(repr(made), {**names, "Fraction": Fraction})) == repr(made)
+    assert "\n" not in repr(made)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tikhonov": 0.5},
+        {"smoothness": 0.25},
+        {"augment": 1},
+        {"loss": "softmax", "n_outputs": 3},
+        {"readout": False, "n_outputs": 2, "loss": "regression"},
+    ],
+)
+def test_reprs_show_what_was_given(given):
+    problem = refode.Supervised(ODE, **given)
+    for name, value in given.items():
+        assert f", {name}={value!r}" in repr(problem)
+    flow = refode.ContinuousNormalizingFlow(ODE, 0.1, 0.2, 0.3, "gaussian", 4)
+    for part in ("transport=0.1", "tikhonov=0.2", "smoothness=0.3", "noise_seed=4"):
+        assert part in repr(flow)
+    game = refode.MeanFieldGame(fields.Potential(2, 3, rank=1), GAME, scheme="heun")
+    assert "rank=1" in repr(game)
+    assert "scheme='heun'" in repr(game)
+    assert "memory='steps'" in repr(refode.NeuralODE(fields.Affine(2), memory="steps"))
+
+
+def test_reprs_of_large_arrays_tell_them_apart():
+    one = densities.Empirical(np.arange(200.0).reshape(100, 2))
+    two = densities.Empirical(np.arange(1.0, 201.0).reshape(100, 2))
+    assert len(repr(one)) < 80
+    assert repr(one) != repr(two)
 
 
 def test_copies_compute_the_same():

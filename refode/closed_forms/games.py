@@ -16,6 +16,7 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
+from refode._shown import as_called
 
 __all__ = ["LinearQuadraticGame", "lq_game"]
 
@@ -131,6 +132,11 @@ class LinearQuadraticGame:
             f"stiffness, entropy, terminal: got {k}, {entropy}, {terminal} with alpha={alpha}, "
             f"T={T}, wanted layers at the ends of [0, T] that degree {NODES[-1]} resolves"
         )
+
+    def __repr__(self) -> str:
+        given = (self.alpha, self.entropy, self.stiffness, self.centre, self.terminal, self.mean0)
+        more = (self.deviation0, self.target_mean, self.target_deviation, self.T)
+        return as_called(self, *given, *more)
 
     @property
     def total(self) -> float:

@@ -21,6 +21,7 @@ Twin on the device: refode/cuda/contract.py.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ import numpy as np
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._shown import as_called
 from refode.machine.activations import CODES
 from refode.machine.parts import Room
 from refode.packing import Layout
@@ -128,8 +130,17 @@ class Field(Fixed):
         return drawn
 
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{n} {s}" for n, s in self.layout.shapes.items())
-        return f"{type(self).__name__}(dim={self.dim}: {shapes})"
+        """As the constructor is called, where its arguments are attributes; else by shapes."""
+        given = {}
+        for name in inspect.signature(type(self)).parameters:
+            if name == "shapes":
+                given[name] = dict(self.layout.shapes)
+            elif hasattr(self, name):
+                given[name] = getattr(self, name)
+            else:
+                shapes = ", ".join(f"{n} {s}" for n, s in self.layout.shapes.items())
+                return f"{type(self).__name__}(dim={self.dim}: {shapes})"
+        return as_called(self, **given)
 
 
 def _there(shapes: Any) -> Any:

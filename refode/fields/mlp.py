@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
+from refode._shown import as_called
 from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer, scale_by
 from refode.machine.activations import add_curvature
@@ -91,6 +92,13 @@ class MLP(Field):
             shapes[f"W{i}"] = (int(self._all[i + 1]), int(columns))
             shapes[f"b{i}"] = (int(self._all[i + 1]),)
         super().__init__(d, shapes, time)
+
+    def __repr__(self) -> str:
+        """One name for all layers where they have the same."""
+        names: Any = self.activation
+        if len(set(names)) == 1:
+            names = names[0]
+        return as_called(self, dim=self.dim, widths=self.widths, activation=names, time=self.time)
 
     def description(self) -> Any:
         w = self._all

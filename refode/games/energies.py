@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate
+from refode._shown import as_called
 from refode.costs.energies import BumpSpec, Energy, NothingSpec, QuadraticSpec
 from refode.densities import Gaussian
 
@@ -78,7 +79,7 @@ class GaussianBump(Energy):
             )
 
     def __repr__(self) -> str:
-        return f"GaussianBump({self.height}, {self.density.mean}, {self.density.covariance})"
+        return as_called(self, self.height, self.density.mean, self.density.covariance)
 
 
 class Quadratic(Energy):
@@ -119,4 +120,4 @@ class Quadratic(Energy):
             )
 
     def __repr__(self) -> str:
-        return f"Quadratic({self.k}, {self.q[0] if self.everywhere else self.q})"
+        return as_called(self, self.k, self.q[0] if self.everywhere else self.q)

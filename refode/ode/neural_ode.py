@@ -412,8 +412,9 @@ class NeuralODE(Fixed):
 
     def __repr__(self) -> str:
         place = self.placement
+        kept = "" if self.memory == "store" else f", memory={self.memory!r}"
         where = "" if place.device == "cpu" else f", device={place.device!r}, dtype={place.dtype!r}"
         return (
             f"NeuralODE({self.field!r}, scheme={self.scheme!r}, "
-            f"{stepping.described(self.steps, self.t_span)}, basis={self.basis!r}{where})"
+            f"{stepping.described(self.steps, self.t_span)}, basis={self.basis!r}{kept}{where})"
         )

@@ -412,9 +412,16 @@ class MeanFieldGame(Controlled):
         return kept[0]
 
     def __repr__(self) -> str:
-        kept = "" if self.ode.memory == "store" else f", memory={self.ode.memory!r}"
+        ode = self.ode
+        how = "" if ode.scheme == "rk4" else f", scheme={ode.scheme!r}"
+        kept = "" if ode.memory == "store" else f", memory={ode.memory!r}"
+        kept += (
+            ""
+            if ode.placement.device == "cpu"
+            else ", device={!r}, dtype={!r}".format(*ode.placement)
+        )
         return (
             f"MeanFieldGame({self.potential!r}, {self.game!r}, hjb={self.hjb}, "
-            f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}, "
+            f"hjb_terminal={self.hjb_terminal}, hjb_norm={self.hjb_norm!r}{how}, "
             f"{stepping.described(self.ode.steps, self.t_span)}{kept})"
         )

@@ -325,4 +325,6 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     def __repr__(self) -> str:
         extra = "" if self.trace == "exact" else f", trace={self.trace!r}"
-        return f"ContinuousNormalizingFlow({self.ode!r}, transport={self.transport}{extra})"
+        extra += f", noise_seed={self.noise_seed}" if self.noise_seed else ""
+        text = f"ContinuousNormalizingFlow({self.ode!r}, transport={self.transport}"
+        return f"{text}{self._penalties()}{extra})"

@@ -62,6 +62,11 @@ class Regularised(Fixed):
 
     _regulariser: Regulariser
 
+    def _penalties(self) -> str:
+        """The weights that are not zero, for ``repr``."""
+        weights = {"tikhonov": self.tikhonov, "smoothness": self.smoothness}
+        return "".join(f", {name}={weight}" for name, weight in weights.items() if weight)
+
     @property
     def tikhonov(self) -> float:
         """Weight of |theta|^2 / 2."""

@@ -314,7 +314,8 @@ class Supervised(Regularised, WithODE):
     def __repr__(self) -> str:
         named = type(NAMED.get(self.loss)) is type(self._loss)
         loss = self.loss if named else self._loss
-        return (
+        text = (
             f"Supervised({self.ode!r}, loss={loss!r}, n_outputs={self.n_outputs}, "
-            f"augment={self.augment}, readout={self.readout})"
+            f"augment={self.augment}, readout={self.readout}"
         )
+        return f"{text}{self._penalties()})"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._shown import as_called
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint, width_of
 from refode.fields.potential.kernels import GRADIENT, LAPLACIAN, derivatives, derivatives_adjoint
 from refode.fields.potential.layout import PotentialParts, PotentialSpec, count_pairs, place_rows
@@ -84,6 +85,13 @@ class Potential(Field):
         shapes |= {"w": (m,), "A": (rows, d + 1), "b": (d + 1,), "c": ()}
         super().__init__(d, shapes, True)
         self.width = m
+
+    def __repr__(self) -> str:
+        """The rank is none of a symmetric potential's arguments."""
+        sizes = {"dim": self.dim, "width": self.width, "depth": self.depth}
+        symmetric = self.quadratic == "symmetric"
+        rank = {} if symmetric or self.rank == min(10, self.dim + 1) else {"rank": self.rank}
+        return as_called(self, **sizes, **rank, quadratic=self.quadratic)
 
     @property
     def spec(self) -> PotentialSpec:
