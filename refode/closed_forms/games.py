@@ -124,7 +124,7 @@ class LinearQuadraticGame:
         self.target_mean, self.target_deviation = m1, s1
         self.dim = len(k)
         self._s: NDArray[Any] = self.deviation0[None]  # the series to start from
-        with contextlib.suppress(_NotFound):
+        with contextlib.suppress(_NotFound), np.errstate(all="ignore"):  # ends in an error
             for degree in NODES:
                 if self._solve(degree):
                     return
