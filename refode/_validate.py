@@ -227,7 +227,7 @@ def positive_int(name: str, value: Any) -> int:
     """
     number = _int_at_least(name, value, 1)
     if number > _LARGEST_COUNT:
-        raise ValueError(f"{name}: got {shown(value)}, wanted an int >= 1 and below 2**63")
+        raise ValueError(f"{name}: got {short(value)}, wanted an int >= 1 and below 2**63")
     return number
 
 
@@ -412,7 +412,7 @@ def _int_at_least(name: str, value: Any, least: int) -> int:
             raise TypeError(f"{name}: got {shown(value)}, wanted an int >= {least}")
         value = int(found)
     if value < least:
-        raise ValueError(f"{name}: got {shown(value)}, wanted an int >= {least}")
+        raise ValueError(f"{name}: got {short(value)}, wanted an int >= {least}")
     return value
 
 

@@ -110,7 +110,10 @@ def test_unpack_refuses():
         SMALL.unpack(np.zeros((1, 9)))
     with refused(ValueError, "theta: got an array of strides (16,), wanted a contiguous one"):
         SMALL.unpack(np.zeros(18)[::2])
-    with refused(TypeError, "theta: got [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, ...] (list), wanted an array of shape (9,)"):
+    with refused(
+        TypeError,
+        "theta: got [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, ...] (list), wanted an array of shape (9,)",
+    ):
         SMALL.unpack([0.0] * 9)
     for dtype in (np.float32, np.int64, object, bool, np.complex64, np.longdouble, ">f8"):
         with pytest.raises(TypeError, match=r"^theta: got an array of dtype .*, wanted float64"):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode._validate import boolean, nonnegative, nonnegative_int, positive_int, shown, text
+from refode._validate import boolean, nonnegative, nonnegative_int, positive_int, short, shown, text
 from refode.verify._calls import callable_argument
 
 CONSTANT = 8.0  # C of the bound
@@ -145,9 +145,10 @@ def _dtype(dtype: Any) -> np.dtype[Any]:
     try:
         kind = np.dtype(dtype)
     except Exception:  # NumPy asks what it is given, and that may raise anything
-        kind = np.dtype(object)
-    if kind.name not in _TYPES:
-        raise TypeError(f"dtype: got {shown(dtype)}, wanted one of {', '.join(_TYPES)}")
+        kind = None
+    if kind is None or kind.name not in _TYPES:
+        got = shown(dtype) if kind is None else short(kind.name).strip("'")
+        raise TypeError(f"dtype: got {got}, wanted one of {', '.join(_TYPES)}")
     return kind
 
 

@@ -137,11 +137,14 @@ def _gradient_of(function: Function, gradient: Any, size: int) -> VectorFunction
 
 
 def _complex_choice(value: Any) -> bool | None:
-    if is_text(value):
-        if text("complex_step", value) != "auto":
-            raise ValueError(f"complex_step: got {short(value)}, wanted 'auto', True or False")
+    if is_text(value) and text("complex_step", value) == "auto":
         return None
-    return boolean("complex_step", value)
+    try:
+        return boolean("complex_step", value)
+    except TypeError:
+        raise ValueError(
+            f"complex_step: got {short(value)}, wanted 'auto', True or False"
+        ) from None
 
 
 def block_indices(blocks: Mapping[str, Any] | None, size: int) -> dict[str, NDArray[np.intp]]:

@@ -180,7 +180,7 @@ def charge(cost, at, Y, L, cost_bar, scratch):
     ("given", "wanted"),
     [
         (Charge("a"), r"cost\.work_rows: got 'a' \(str\), wanted an int >= 0"),
-        (Charge(-1), r"cost\.work_rows: got -1 \(int\), wanted an int >= 0"),
+        (Charge(-1), r"cost\.work_rows: got -1, wanted an int >= 0"),
         (Charge(1.5), r"cost\.work_rows: got 1\.5 \(float\), wanted an int >= 0"),
         (Charge(0, "yes"), r"cost\.everywhere: got 'yes' \(str\), wanted a bool"),
     ],
