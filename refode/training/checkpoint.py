@@ -78,11 +78,11 @@ def path_of(checkpoint: Any, resume: bool) -> Path:
     """
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(
-            f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path (str or os.PathLike)"
+            f"checkpoint: got {_validate.short(checkpoint)}, wanted a path (str or os.PathLike)"
         )
     name = os.fspath(checkpoint)
     if not isinstance(name, str) or not name:
-        raise TypeError(f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path of text")
+        raise TypeError(f"checkpoint: got {_validate.short(checkpoint)}, wanted a path of text")
     path = Path(name)
     if path.is_dir():
         raise ValueError(f"checkpoint: got the folder {name!r}, wanted a file's name")
@@ -196,7 +196,7 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
 
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(
-            f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path (str or os.PathLike)"
+            f"checkpoint: got {_validate.short(checkpoint)}, wanted a path (str or os.PathLike)"
         )
     path = Path(checkpoint)
     if not path.exists():

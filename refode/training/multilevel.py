@@ -226,7 +226,7 @@ def _joined(results: list[OptimizeResult]) -> OptimizeResult:
 # --- the door -------------------------------------------------------------------------------
 def _checked(problems: Any, options: Options) -> list[Problem]:
     if isinstance(problems, str | bytes) or not isinstance(problems, Sequence):
-        raise TypeError(f"problems: got {_validate.shown(problems)}, wanted a list of problems")
+        raise TypeError(f"problems: got {type(problems).__name__}, wanted a list of problems")
     if not problems:
         raise ValueError("problems: got an empty list, wanted at least one problem")
     problems = [options.admit(problem) for problem in problems]
@@ -304,7 +304,7 @@ def _files(checkpoint: Any, n: int, resume: bool) -> list[Any]:
         return [None] * n
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(
-            f"checkpoint: got {_validate.shown(checkpoint)}, wanted a path (str or os.PathLike)"
+            f"checkpoint: got {_validate.short(checkpoint)}, wanted a path (str or os.PathLike)"
         )
     path = Path(checkpoint)
     suffix = path.suffix or ".npz"

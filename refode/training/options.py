@@ -46,7 +46,7 @@ class Options:
         _validate.boolean("progress", self.progress)
         if self.callback is not None and not callable(self.callback):
             raise TypeError(
-                f"callback: got {_validate.shown(self.callback)}, wanted a callable or None"
+                f"callback: got {_validate.short(self.callback)}, wanted a callable or None"
             )
         _validate.choice("method", self.method, METHODS)
         _validate.nonnegative("tolerance", self.tolerance)

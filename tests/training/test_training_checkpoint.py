@@ -154,8 +154,7 @@ def test_supervised_training_resumes_to_the_same_bits(tmp_path):
     for k in (1, 10, 17):
         run(checkpoint=path, callback=lambda r, k=k: r.iteration == k)
         assert same_result(run(checkpoint=path, resume=True), whole)
-    # repr does not show the penalty; the calls made again do
-    with pytest.raises(ValueError, match="no longer answers call"):
+    with pytest.raises(ValueError, match="the run of which differs in problem"):  # by a penalty
         run(refode.Supervised(ode, smoothness=0.1), checkpoint=path, resume=True)
 
 

@@ -251,8 +251,8 @@ def test_resume_needs_the_first_level_and_the_same_run(tmp_path):
     with pytest.raises(ValueError, match="run-level1.npz', the run of which differs in problem"):
         train(levels(sizes=(1, 3)), checkpoint=path, resume=True)
     changed = levels()
-    changed[1] = Watched(changed[1].ode, tikhonov=1e-3)  # repr does not show it
-    with pytest.raises(ValueError, match="run-level1.npz', but the problem no longer answers"):
+    changed[1] = Watched(changed[1].ode, tikhonov=1e-3)
+    with pytest.raises(ValueError, match="run-level1.npz', the run of which differs in problem"):
         train(changed, checkpoint=path, resume=True)
 
 
