@@ -442,10 +442,10 @@ def _differences(J: int, weight: float) -> csr_array:
 
     if J == 1:
         return _csr((1, 1))
-    middle = np.full(J, 2.0 * weight)
-    middle[[0, -1]] = weight
-    beside = np.full(J - 1, -weight)
-    return _csr(diags_array((beside, middle, beside), offsets=(-1, 0, 1), shape=(J, J)))
+    middle, beside = np.full(J, 2.0), np.full(J - 1, -1.0)
+    middle[[0, -1]] = 1.0
+    squares = diags_array((beside, middle, beside), offsets=(-1, 0, 1), shape=(J, J))
+    return _csr(weight * squares)
 
 
 def _ones(n: int, J: int) -> csr_array:

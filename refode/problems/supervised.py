@@ -283,11 +283,9 @@ class Supervised(Regularised, WithODE):
         return tail[: m * d].reshape(m, d), tail[m * d :]
 
     def _read(self, theta: Array, z: Array) -> Array:
-        if not self.readout:
-            return z
         W, b = self._readout(theta)
         with np.errstate(over="ignore", invalid="ignore"):  # who asks looks what came out
-            return z @ W.T + b
+            return z @ W.T + b if self.readout else z
 
     def _outputs_at(self, theta: Array, x: Array) -> Array:
         theta_ode = theta[: self.ode.n_parameters]
