@@ -206,7 +206,8 @@ class MeanFieldGame(Controlled):
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
             by default, else N draws with seed 0.
         """
-        return super().value_and_gradient(theta, x, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).

@@ -145,7 +145,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         theta : (p,)
         y : (N, d)
         """
-        return super().value_and_gradient(theta, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, y: Array) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).

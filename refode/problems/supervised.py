@@ -157,7 +157,8 @@ class Supervised(Regularised, WithODE):
         x : (N, d - augment)
         y : (N, m) for regression ((N,) will do for m = 1), (N,) labels for the classifiers
         """
-        return super().value_and_gradient(theta, x, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
