@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from refode import _validate
+from refode import _seeds, _validate
 from refode.problems.contract import Problem, Sampler
 from refode.training import checkpoint as files
 from refode.training import records
@@ -156,14 +156,14 @@ class Drawing:
 
     def period(self, period: int) -> Data:
         """A period's samples."""
-        return self._draw(self.n_samples, (self.seed, period))
+        return self._draw(self.n_samples, "period", period)
 
     def validation(self, n: int) -> Data:
         """Samples that no period has."""
-        return self._draw(n, (self.seed, 0, 1))
+        return self._draw(n, "validation")
 
-    def _draw(self, n: int, key: tuple[int, ...]) -> Data:
-        drawn = self.sampler(n, int(np.random.SeedSequence(key).generate_state(1)[0]))
+    def _draw(self, n: int, use: str, *numbers: int) -> Data:
+        drawn = self.sampler(n, _seeds.number(f"samples of a {use}", self.seed, *numbers))
         return drawn if isinstance(drawn, tuple) else (drawn,)
 
 

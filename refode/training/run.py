@@ -99,6 +99,7 @@ class Run:
             try:
                 self.progress.open()
                 self.iterate = self.recorder.evaluate(self.theta0)
+                self.recorder.forget_all_but(self.iterate)
                 self._name_terms()
                 ended = self._until_stopped()
             except records.NonFinite as error:  # later ones only end the training
