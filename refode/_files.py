@@ -25,12 +25,16 @@ _KINDS = {
 }
 
 
+class RefusedError(ValueError, OSError):
+    """A name under which nothing can be written, or read."""
+
+
 def readable(name: str, path: str | os.PathLike[str]) -> Path:
     """Return the regular file that `path` leads to, or would lead to; see `writable`.
 
     Raises
     ------
-    ValueError
+    RefusedError
         Something else is there, of which reading might never end.
     """
     try:
@@ -39,12 +43,12 @@ def readable(name: str, path: str | os.PathLike[str]) -> Path:
     except FileNotFoundError:
         return followed
     except (OSError, ValueError) as error:  # links in a circle, a null character
-        raise ValueError(
+        raise RefusedError(
             f"{name}: got {str(path)!r}, which cannot be followed ({error})"
         ) from error
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "special file")
-        raise ValueError(f"{name}: got the {kind} {str(path)!r}, wanted a file's name")
+        raise RefusedError(f"{name}: got the {kind} {str(path)!r}, wanted a file's name")
     return followed
 
 
@@ -64,17 +68,17 @@ def writable(name: str, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
-    ValueError
+    RefusedError
         A folder, a device or a named pipe is there, or a file that may not be changed, or the
         folder is missing or cannot be written to.
     """
     followed = readable(name, path)
     if not os.access(followed.parent, os.W_OK | os.X_OK):  # False too where it does not exist
-        raise ValueError(
+        raise RefusedError(
             f"{name}: got {str(path)!r}, wanted a name in a folder that can be written"
         )
     if followed.exists() and not os.access(followed, os.W_OK):
-        raise ValueError(f"{name}: got {str(path)!r}, which may not be changed")
+        raise RefusedError(f"{name}: got {str(path)!r}, which may not be changed")
     return followed
 
 
@@ -83,7 +87,7 @@ def writable_in(name: str, folder: str | os.PathLike[str], files: Iterable[str] 
 
     Raises
     ------
-    ValueError
+    RefusedError
         It is no folder, cannot be made or written to, or one of the files is refused by `writable`.
     """
     made = Path(folder)
@@ -91,11 +95,11 @@ def writable_in(name: str, folder: str | os.PathLike[str], files: Iterable[str] 
         made.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise ValueError(
+        raise RefusedError(
             f"{name}: got {str(folder)!r}, which is no folder to write to ({why})"
         ) from error
     if not os.access(made, os.W_OK | os.X_OK):
-        raise ValueError(f"{name}: got {str(folder)!r}, a folder that cannot be written to")
+        raise RefusedError(f"{name}: got {str(folder)!r}, a folder that cannot be written to")
     for file in files:
         writable(name, made / file)
     return made
@@ -114,7 +118,7 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
 
     Raises
     ------
-    ValueError
+    RefusedError
         As of `writable`.
     OSError
         Writing failed; the former file is as it was.

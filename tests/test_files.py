@@ -1,12 +1,16 @@
 """Files are written where links lead, and over regular files alone."""
 
 import os
+import re
 import stat
 import threading
+from pathlib import Path
 
 import pytest
 
+import refode
 from refode import _files
+from refode.reports import outputs
 
 POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
 
@@ -150,3 +154,36 @@ def test_names_of_any_length_and_many_writers(tmp_path):
         thread.join()
     assert file.read_bytes() in bodies
     assert list(tmp_path.iterdir()) == [file]
+
+
+ROOT = Path(refode.__file__).parent
+#: Files by other ways: the cache has one of its own, into which nobody puts links.
+OWN = ("_files.py", "machine/cache.py")
+
+
+def test_nothing_else_in_the_package_writes():
+    """A new report goes through here too; and ``save`` of checkpoints asks for its path."""
+    writing = (
+        r"\.(write_text|write_bytes|mkdir|unlink|touch|rename)\(|os\.replace\("
+        r"|open\([^)]*[\"'][wax+]"
+    )
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}: {line.strip()}"
+        for path in ROOT.rglob("*.py")
+        if path.relative_to(ROOT).as_posix() not in OWN
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(writing, line)
+    }
+    assert {entry for entry in found if not entry.startswith("training/")} == set()
+
+
+def test_every_picture_is_known_beforehand():
+    named = r'plotting\.save\(.*, f?"([a-z0-9_{}]+)"\)'
+    saved = {
+        name.format(number=1)
+        for path in (ROOT / "reports").rglob("*.py")
+        for name in re.findall(named, path.read_text(encoding="utf-8"))
+    }
+    known = {name for names in outputs.FILES.values() for name in names}
+    assert len(saved) > 10
+    assert {f"{name}.{end}" for name in saved for end in ("png", "pdf")} <= known
