@@ -107,6 +107,12 @@ class Starting(Valley):
             ValueError,
             "checkpoint: got 'no/such/folder/run.npz', wanted a name in a folder that can be writt",
         ),
+        ({"checkpoint": os.devnull}, ValueError, "checkpoint: got the device '/dev/null', wanted"),
+        (
+            {"checkpoint": os.devnull, "resume": True},
+            ValueError,
+            "checkpoint: got the device '/dev/null', wanted a file's name",
+        ),
         ({"resume": True}, ValueError, "resume: got True without a checkpoint"),
         ({"resume": 1}, TypeError, "resume: got 1"),
     ],
