@@ -16,7 +16,7 @@ from refode.problems.contract import Problem
 from refode.problems.wrapped import problem_of
 from refode.training import records
 from refode.training.checkpoint import Refusal
-from refode.training.options import Callback, Options, data_of, start
+from refode.training.options import Callback, Options, data_of, start, truth
 from refode.training.records import Float64
 from refode.training.run import Run
 
@@ -153,7 +153,8 @@ def train_multilevel(
     problems = _checked(problems, options)
     data = _data(problems, x, y)
     limits = _limits(max_iter, len(problems))
-    files = _files(checkpoint, len(problems), _validate.instance("resume", resume, bool))
+    files = _files(checkpoint, len(problems), resume := truth("resume", resume))
+    seed = _validate.nonnegative_int("seed", seed)
     theta = start(problems[0], theta0, seed)
     results: list[OptimizeResult] = []
     for level, problem in enumerate(problems):

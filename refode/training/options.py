@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refode import _validate
-from refode.problems.contract import Problem
+from refode.ode.placement import hosted
+from refode.problems.contract import Problem, WithODE
 from refode.problems.wrapped import problem_of
 from refode.training import checkpoint as files
 from refode.training.records import Float64
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 #: What ``method`` may be: SciPy's name for it.
 METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG", "trust-krylov": "trust-krylov"}
+#: Samples beyond it saturate activations of random weights, and line searches fail.
+LARGE = 1e3
 WITH_PRODUCTS = ("newton-cg", "trust-krylov")
 
 Callback = Callable[["OptimizeResult"], Any]
@@ -42,20 +46,22 @@ class Options:
     terms: bool = False
 
     def __post_init__(self) -> None:
-        _validate.positive_int("max_iter", self.max_iter)
-        _validate.instance("progress", self.progress, bool)
+        for name in ("max_iter", "memory", "checkpoint_every"):
+            self._set(name, _validate.positive_int(name, getattr(self, name)))
+        for name in ("progress", "resume", "terms"):
+            self._set(name, truth(name, getattr(self, name)))
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"callback: got {self.callback!r}, wanted a callable or None")
         _validate.choice("method", self.method, METHODS)
-        _validate.nonnegative("tolerance", self.tolerance)
-        _validate.positive_int("memory", self.memory)
-        _validate.positive_int("checkpoint_every", self.checkpoint_every)
-        _validate.instance("resume", self.resume, bool)
-        _validate.instance("terms", self.terms, bool)
+        self._set("tolerance", _validate.nonnegative("tolerance", self.tolerance))
         if self.resume and self.checkpoint is None:
             raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
         if self.checkpoint is not None:
             files.path_of(self.checkpoint, self.resume)
+
+    def _set(self, name: str, value: Any) -> None:
+        """Set it once more, as a number of Python's: those of NumPy are no JSON."""
+        object.__setattr__(self, name, value)
 
     @property
     def path(self) -> Path | None:
@@ -86,9 +92,13 @@ class Options:
         return admitted
 
 
-def start(problem: Problem, theta0: Any, seed: Any) -> Float64:
+def truth(name: str, value: Any) -> bool:
+    """Return `value` as a bool, NumPy's own included; TypeError else."""
+    return bool(_validate.instance(name, value, (bool, np.bool_)))
+
+
+def start(problem: Problem, theta0: Any, seed: int) -> Float64:
     """A copy of theta0, or of ``problem.initial(seed)`` where theta0 is None."""
-    seed = _validate.nonnegative_int("seed", seed)
     name = "theta0"
     if theta0 is None:
         name, theta0 = "problem.initial(seed)", problem.initial(seed)
@@ -100,3 +110,19 @@ def start(problem: Problem, theta0: Any, seed: Any) -> Float64:
 def data_of(problem: Problem, x: Any, y: Any) -> tuple[Any, ...]:
     """What the problem's methods take after theta: x, and y where there is one."""
     return problem.data((x,) if y is None else (x, y))
+
+
+def warn_of_scales(problem: Problem, data: tuple[Any, ...]) -> None:
+    """Say so where samples are too large for weights of order one, and nothing scales them."""
+    if not isinstance(problem, WithODE) or getattr(problem, "scalings", None) or not data:
+        return
+    x = np.asarray(hosted(data[0]))
+    largest = max(-float(x.min()), float(x.max()))
+    if largest > LARGE:
+        remedy = "other units" if problem.sampler else "problem.standardized(x)"
+        warnings.warn(
+            f"x: got values up to {largest:.3g} in magnitude, and training that starts with any "
+            f"beyond {LARGE:g} seldom succeeds; {remedy} would bring them to order one",
+            RuntimeWarning,
+            stacklevel=4,
+        )
