@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
+
+from refode import _drafts
 
 _KINDS = {
     stat.S_IFDIR: "folder",
@@ -124,9 +125,8 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         Writing failed; the former file is as it was.
     """
     followed = writable("path", path)
-    draft = followed.with_name(f".refode-{secrets.token_hex(8)}.part")
-    try:
-        with open(draft, "xb") as file:
+    with _drafts.drafted(followed) as draft:
+        with open(draft, "wb") as file:
             yield file
             if durable:
                 file.flush()
@@ -134,9 +134,6 @@ def replacing(path: str | os.PathLike[str], *, durable: bool = False) -> Iterato
         with contextlib.suppress(OSError):  # a new file is as the umask says, an old one as it was
             draft.chmod(stat.S_IMODE(followed.stat().st_mode))
         os.replace(draft, followed)
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def write(path: str | os.PathLike[str], content: str | bytes) -> None:

@@ -7,7 +7,6 @@ run is played back on resuming (see ``refode.training.records``).
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -65,6 +64,16 @@ class Checkpoint(NamedTuple):
     best: Evaluation
 
 
+def name_of(checkpoint: Any) -> str:
+    """Return `checkpoint` as a path of text; TypeError else."""
+    name = os.fspath(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None
+    if name is None:
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path of text")
+    return name
+
+
 def path_of(checkpoint: Any, resume: bool) -> Path:
     """Return `checkpoint` as a path that can be written, or read where `resume`.
 
@@ -76,11 +85,7 @@ def path_of(checkpoint: Any, resume: bool) -> Path:
         No regular file, or in no folder that can be written, or, where `resume`, no file there
         (`CheckpointNotFoundError`).
     """
-    if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
-    name = os.fspath(checkpoint)
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path of text")
+    name = name_of(checkpoint)
     if resume and not _files.readable("checkpoint", name).exists():
         raise CheckpointNotFoundError(
             f"checkpoint: got {name!r}, but there is no such file to resume"
@@ -119,7 +124,6 @@ def compare(path: Path, found: Checkpoint, settings: dict[str, Any], theta0: Flo
 
 def save(path: Path, state: Checkpoint) -> None:
     """Write the file anew, all of it or nothing; where `path` is a link, what it leads to."""
-    path = _files.writable("checkpoint", path)
     calls = state.calls
     p = state.theta0.size
     members: dict[str, Any] = {
@@ -136,16 +140,8 @@ def save(path: Path, state: Checkpoint) -> None:
         "best_value": np.array(state.best.value),
         "best_gradient": state.best.gradient,
     }
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(draft, "wb") as file:
-            np.savez(file, **members)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    with _files.replacing(path, durable=True) as file:
+        np.savez(file, **members)  # type: ignore[arg-type]
 
 
 def load(path: Path) -> Checkpoint:

@@ -31,6 +31,10 @@ class Stop(Exception):
         self.status, self.why = status, why
 
 
+class Unfit(ValueError):
+    """An argument that turns out to be unfit before the first iteration; the message names it."""
+
+
 class Promise:
     """What a step would gain by the gradient, and by the curvature that was met on the way.
 

@@ -15,7 +15,7 @@ from refode.problems.contract import Problem, Sampler
 from refode.training import checkpoint as files
 from refode.training import records
 from refode.training.options import Callback, Options, start
-from refode.training.ends import Stop
+from refode.training.ends import Stop, Unfit
 from refode.training.records import RESAMPLED, Evaluation, Float64
 from refode.training.run import BROKEN_OFF, Run
 from refode.training.variables import Pair, Preconditioned, ProductForm, Unscaled, curved
@@ -104,8 +104,8 @@ def train_resampled(
             the last period's evaluations where training was broken off.
 
         ``status`` is as of ``train``; 0 means that a period's start met the tolerance on fresh
-        samples, or that there was no step that lessens the value there. With ``choose="best"``
-        x is that one however training ended.
+        samples, or that there was no step that lessens the value there and the gradient promises
+        none. With ``choose="best"`` x is that one however training ended.
 
     Raises
     ------
@@ -274,13 +274,22 @@ class Periods(Run):
         if self.plan.validation is None:
             return float("nan")
         if known is None:
-            known = self.problem.value(self.iterate.theta.copy(), *self.plan.validation)
+            known = self._value_there(self.plan.validation)
         iteration = self.iteration if self.rows else 0
         newest = Validated(known, self.iterate, iteration)
         best = self.validated[0] if self.validated else newest
         better = newest.value < best.value or not np.isfinite(best.value)
         self.validated = [newest if better else best, newest]
         return known
+
+    def _value_there(self, samples: Data) -> float:
+        try:
+            return float(self.problem.value(self.iterate.theta.copy(), *samples))
+        except Exception as error:
+            if self.rows:
+                raise
+            why = f"validation_samples: the problem's value refuses them ({error})"
+            raise Unfit(why) from error
 
     def _until_stopped(self) -> Stop:
         ended = super()._until_stopped()

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refode import _files
 from refode.machine import progress as compiler
 from refode.machine.threads import single_threaded_blas
 from refode.problems.contract import Problem
 from refode.training import checkpoint as files
 from refode.training import records
-from refode.training.ends import Promise, Stop, given_up
+from refode.training.ends import Promise, Stop, Unfit, given_up
 from refode.training.options import METHODS, Options, warn_of_scales
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
@@ -128,7 +129,7 @@ class Run:
             work()
         except Stop as stop:
             return stop
-        except records.Mismatch:
+        except (records.Mismatch, Unfit):
             raise
         except KeyboardInterrupt as error:
             # the compiler's says so: terms, validation or products may have to be compiled while
@@ -300,7 +301,7 @@ class Run:
             )
             self.saved = state
             while self.outdated:
-                self.outdated.pop().unlink(missing_ok=True)
+                _files.remove("checkpoint", self.outdated.pop())
         except OSError as error:  # a full disk: the training itself can go on
             warnings.warn(f"checkpoint: not saved ({error})", RuntimeWarning, stacklevel=2)
 
