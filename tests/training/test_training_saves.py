@@ -10,8 +10,8 @@ import textwrap
 import threading
 import warnings
 from collections import Counter
+from pathlib import Path
 
-import damage
 import numpy as np
 import pytest
 from training_problems import Valley, X, Y
@@ -19,7 +19,9 @@ from training_problems import Valley, X, Y
 import refode
 from refode import _drafts, training
 from refode.training import checkpoint as files
+from validation.truth import checkpoints as damage
 
+ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="locks and signals of POSIX")
 
 
@@ -111,9 +113,8 @@ KILLED = """
 
 def killed(path):
     """A process that was killed while it saved."""
-    here = os.path.join(os.path.dirname(__file__), os.pardir, "support")
-    root = os.path.dirname(os.path.dirname(refode.__file__))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, here])}
+    places = map(os.fspath, (Path(refode.__file__).parents[1], ROOT / "tests" / "support"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     command = [sys.executable, "-c", textwrap.dedent(KILLED), os.fspath(path)]
     assert subprocess.run(command, env=environment).returncode == -signal.SIGKILL
 
