@@ -141,7 +141,7 @@ def save(path: Path, state: Checkpoint) -> None:
         "best_gradient": state.best.gradient,
     }
     with _files.replacing(path, durable=True) as file:
-        np.savez(file, **members)  # type: ignore[arg-type]
+        np.savez(file, **members)
 
 
 def load(path: Path) -> Checkpoint:

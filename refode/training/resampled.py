@@ -14,8 +14,8 @@ from refode.ode.placement import hosted
 from refode.problems.contract import Problem, Sampler
 from refode.training import checkpoint as files
 from refode.training import records
-from refode.training.options import Callback, Options, start
 from refode.training.ends import Stop, Unfit
+from refode.training.options import Callback, Options, start
 from refode.training.records import RESAMPLED, Evaluation, Float64
 from refode.training.run import BROKEN_OFF, Run
 from refode.training.variables import Pair, Preconditioned, ProductForm, Unscaled, curved

@@ -53,6 +53,7 @@ class Run:
     """
 
     columns = HISTORY  # without terms
+    variables: Variables  # that SciPy sees
 
     def __init__(
         self,
@@ -160,7 +161,7 @@ class Run:
             best = self.recorder.best
             if not self.recorder.shortened or best is None or best.value >= self.iterate.value:
                 raise given_up(end, self.iterate, self.promise, self.recorder.broken)
-            self.variables = variables = Unscaled(best.theta)
+            variables = self.variables = Unscaled(best.theta)
             self._iterate(best.theta)
 
     def _scipy(self, variables: Variables) -> OptimizeResult:

@@ -231,7 +231,7 @@ def test_a_value_that_has_stopped_falling_is_still_a_success(method, lift):
 
 
 def test_the_promise_of_a_gradient():
-    """Of a quadratic whose curvature was met along both axes: g^T H g/2 with the inverse Hessian."""
+    """Of a quadratic whose curvature was met along both axes: g^T H g/2, H the inverse Hessian."""
     promise, points = Promise(), [np.array(p) for p in ([1.0, 1.0], [0.0, 1.0], [0.0, 0.5])]
     made = [Evaluation(p, *Bowl().value_and_gradient(p, None)) for p in points]
     assert promise.at(made[0]) == pytest.approx(np.hypot(1.0, 100.0) / made[0].value)

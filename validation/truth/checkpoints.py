@@ -174,9 +174,7 @@ def main() -> int:
         return 0
     report = common.Report(args.out)
     flips, truncations, times = (
-        (QUICK_FLIPS, QUICK_TRUNCATIONS, QUICK_KILLS)
-        if args.quick
-        else (FLIPS, TRUNCATIONS, KILLS)
+        (QUICK_FLIPS, QUICK_TRUNCATIONS, QUICK_KILLS) if args.quick else (FLIPS, TRUNCATIONS, KILLS)
     )
     with tempfile.TemporaryDirectory() as folder:
         found = damaged(Path(folder), flips, truncations)
