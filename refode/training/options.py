@@ -46,10 +46,12 @@ class Options:
     terms: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_iter", "memory", "checkpoint_every"):
-            self._set(name, _validate.positive_int(name, getattr(self, name)))
-        for name in ("progress", "resume", "terms"):
-            self._set(name, truth(name, getattr(self, name)))
+        counts = {"max_iter": self.max_iter, "memory": self.memory}
+        for name, count in (counts | {"checkpoint_every": self.checkpoint_every}).items():
+            self._set(name, _validate.positive_int(name, count))
+        flags = {"progress": self.progress, "resume": self.resume, "terms": self.terms}
+        for name, flag in flags.items():
+            self._set(name, truth(name, flag))
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"callback: got {self.callback!r}, wanted a callable or None")
         _validate.choice("method", self.method, METHODS)
