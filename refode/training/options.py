@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refode import _validate
-from refode.ode.placement import hosted
-from refode.problems.contract import Problem, WithODE
+from refode.problems.contract import Problem
 from refode.problems.wrapped import problem_of
 from refode.training import checkpoint as files
 from refode.training.records import Float64
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 #: What ``method`` may be: SciPy's name for it.
 METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG", "trust-krylov": "trust-krylov"}
-#: Samples beyond it saturate activations of random weights, and line searches fail.
-LARGE = 1e3
 WITH_PRODUCTS = ("newton-cg", "trust-krylov")
 
 Callback = Callable[["OptimizeResult"], Any]
@@ -112,19 +108,3 @@ def start(problem: Problem, theta0: Any, seed: int) -> Float64:
 def data_of(problem: Problem, x: Any, y: Any) -> tuple[Any, ...]:
     """What the problem's methods take after theta: x, and y where there is one."""
     return problem.data((x,) if y is None else (x, y))
-
-
-def warn_of_scales(problem: Problem, data: tuple[Any, ...]) -> None:
-    """Say so where samples are too large for weights of order one, and nothing scales them."""
-    if not isinstance(problem, WithODE) or getattr(problem, "scalings", None) or not data:
-        return
-    x = np.asarray(hosted(data[0]))
-    largest = max(-float(x.min()), float(x.max()))
-    if largest > LARGE:
-        remedy = "other units" if problem.sampler else "problem.standardized(x)"
-        warnings.warn(
-            f"x: got values up to {largest:.3g} in magnitude, and training that starts with any "
-            f"beyond {LARGE:g} seldom succeeds; {remedy} would bring them to order one",
-            RuntimeWarning,
-            stacklevel=4,
-        )

@@ -15,10 +15,11 @@ from refode import _files
 from refode.machine import progress as compiler
 from refode.machine.threads import single_threaded_blas
 from refode.problems.contract import Problem
+from refode.problems.scales import warn_of_scales
 from refode.training import checkpoint as files
 from refode.training import records
 from refode.training.ends import Promise, Stop, Unfit, given_up
-from refode.training.options import METHODS, Options, warn_of_scales
+from refode.training.options import METHODS, Options
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
 from refode.training.variables import Unscaled, Variables
