@@ -45,7 +45,9 @@ class NeuralODE(Fixed):
     memory : {"store", "steps", "reverse"}, optional
         What the adjoint sweep keeps of a block's path: every stage; the start of every
         step (a third more work); or nothing, the path being recomputed backwards from
-        its end (symplectic schemes only, where that is exact but for rounding).
+        its end (symplectic schemes only, where that is exact but for rounding). Where
+        every stage would take a thread more than 512 MB, "store" does as "steps" does, to
+        the same bits.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; complex steps (tangents, Hessian-vector products) and
         the cotangents of times are the CPU's in any case.

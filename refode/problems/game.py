@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refode import _validate
+from refode import _seeds, _validate
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -204,7 +204,7 @@ class MeanFieldGame(Controlled):
             Samples of ``game.initial``, or what ``to_device`` made of them; y likewise.
         y : (M, d), optional
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
-            by default, else N draws with seed 0.
+            by default, else N draws, the same each time, by a key of their own.
         """
         value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
         return float(value), gradient
@@ -419,7 +419,7 @@ class MeanFieldGame(Controlled):
             return target.samples
         kept = self._draws[-1:]
         if not kept or len(kept[0]) != n:
-            kept = [target.sample(n, seed=0)]
+            kept = [target.sample(n, seed=_seeds.number("target of the cross-entropy"))]
             self._draws[:] = kept
         return kept[0]
 

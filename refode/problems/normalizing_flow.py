@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refode import _validate
+from refode import _seeds, _validate
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
@@ -47,7 +47,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         The field's own trace; or, in the objective and its gradient alone, Hutchinson's
         estimate eps^T df/dz eps with one eps a sample for the whole path.
     noise_seed : int, optional
-        Draws eps. It stays the same from one evaluation to the next, as an optimiser that
+        Draws eps, by a key of its own: no data drawn with the same seed have its numbers.
+        It stays the same from one evaluation to the next, as an optimiser that
         compares values needs; ``with_noise`` redraws.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; where the ode's do by default.
@@ -311,7 +312,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         if self.trace == "exact":
             return y
         y = hosted(y)
-        rng = np.random.default_rng(self.noise_seed)
+        rng = _seeds.generator("noise of the trace", self.noise_seed)
         if self.trace == "gaussian":
             return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
         return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)
