@@ -393,8 +393,8 @@ def _scalar_to_float(name: str, value: Any) -> float:
         raise TypeError(f"{name}: got {shown(value)}, wanted {wanted}")
     if isinstance(number, numbers.Integral) and abs(int(number)) > _LARGEST_EXACT:
         raise TypeError(
-            f"{name}: got the integer {short(int(number))}, which float64 cannot be relied on to hold, "
-            "wanted at most 2**53 in magnitude"
+            f"{name}: got the integer {short(int(number))}, which float64 cannot be relied on to "
+            "hold, wanted at most 2**53 in magnitude"
         )
     try:
         found = float(number)

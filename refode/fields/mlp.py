@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
+from refode._fixed import read_only
 from refode._shown import as_called
 from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer, scale_by
@@ -83,9 +84,9 @@ class MLP(Field):
                 f"{len(hidden)} hidden layers"
             )
         known = [activation_of(name) for name in names]
-        self._codes = np.array([code for _, code in known], dtype=np.int64)
+        self._codes = read_only(np.array([code for _, code in known], dtype=np.int64))
         self.widths, self.activation = tuple(hidden), tuple(name for name, _ in known)
-        self._all = np.array([d, *hidden, d], dtype=np.int64)
+        self._all = read_only(np.array([d, *hidden, d], dtype=np.int64))
         shapes: dict[str, tuple[int, ...]] = {}
         for i in range(len(hidden) + 1):
             columns = self._all[i] + (1 if time and i == 0 else 0)
