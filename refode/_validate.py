@@ -115,7 +115,8 @@ def real_array(name: str, value: Any, shape: ShapeSpec, *, allow_empty: bool = F
 def n_axes(value: Any) -> int:
     """Return the number of axes of `value`; 0 for what is no array, which `real_array` refuses."""
     try:
-        return np.ndim(value)
+        found = np.ndim(value)
+        return found if isinstance(found, int) else 0  # of a class it is a descriptor
     except Exception:  # ragged, or an object that cannot be an array
         return 0
 

@@ -81,7 +81,7 @@ class Equal(Steps):
         return np.linspace(t0, T, self.n_steps + 1)
 
     def since(self, origin: float, t_span: Span) -> Float64:
-        t0, T = t_span
+        origin, (t0, T) = _given(origin, t_span)
         return self.nodes((t0 - origin, T - origin))  # both differences rounded once
 
     def sizes(self, t_span: Span) -> Float64:
@@ -142,9 +142,10 @@ class Given(Steps):
         self.t_span = (float(self.times[0]), float(self.times[-1]))
 
     def nodes(self, t_span: Span) -> Float64:
-        return self.since(0.0, _validate.interval("t_span", t_span))
+        return self.since(0.0, t_span)
 
     def since(self, origin: float, t_span: Span) -> Float64:
+        origin, t_span = _given(origin, t_span)
         if self._backwards(t_span):
             return self.since(origin, t_span[::-1])[::-1].copy()
         if t_span == self.t_span:
@@ -197,6 +198,10 @@ class Given(Steps):
         digest = hashlib.blake2b(self.times.tobytes(), digest_size=8).hexdigest()
         start, end = self._ends
         return f"Given({len(self.times)} times from {start} to {end}, {digest})"
+
+
+def _given(origin: Any, t_span: Any) -> tuple[float, Span]:
+    return _validate.real_number("origin", origin), _validate.interval("t_span", t_span)
 
 
 def of(n_steps: Any, name: str = "n_steps") -> Steps:

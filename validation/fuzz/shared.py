@@ -181,7 +181,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
             "finer": bases.Legendre(7) if isinstance(basis, bases.Constant) else type(basis)(7)
         }
     for made in (steps.Equal(3), steps.Given([0.0, 0.2, 1.0])):
-        found[type(made).__name__] = (made, {"t_span": (0.0, 1.0)})
+        found[type(made).__name__] = (made, {"t_span": (0.0, 1.0), "origin": 0.5})
     found["tableau"] = (T, {})
     outputs = {"regression": (Y, Y), "logistic": (X[:, :1].copy(), LABELS), "softmax": (Y, LABELS)}
     for loss in (losses.Regression(), losses.Logistic(), losses.Softmax()):
