@@ -109,7 +109,7 @@ def _from_json(path: Path, name: str) -> list[tuple[str, Any]]:
         raise ValueError('got no object with "results", wanted {"name": ..., "results": {...}}')
     for key, wanted in (("format", files.FORMAT), ("version", files.VERSION), ("name", name)):
         if document.get(key, wanted) != wanted:
-            raise ValueError(f"{key}: got {document[key]!r}, wanted {wanted!r}")
+            raise ValueError(f"{key}: got {_validate.short(document[key])}, wanted {wanted!r}")
     if "inputs" in document:
         raise ValueError(_GOLDEN)
     arrays: list[tuple[str, Any]] = []
@@ -174,7 +174,9 @@ def open_target(target: Any, timeout: float = 60.0, in_process: bool = False) ->
         opened = target if hasattr(target, "answer") else Object(target)
     try:
         if opened.precision not in EPS:
-            raise ValueError(f"precision: got {opened.precision!r}, wanted {', '.join(EPS)}")
+            raise ValueError(
+                f"precision: got {_validate.short(opened.precision)}, wanted {', '.join(EPS)}"
+            )
         yield opened
     finally:
         opened.close()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from refode import _validate
 from refode.check import frames
 from refode.check.case import Case
 from refode.check.outcome import EPS
@@ -36,7 +37,9 @@ def load(target: str) -> Any:
     """
     module_name, colon, name = target.partition(":")
     if not colon or not module_name or not name:
-        raise ValueError(f"target: got {target!r}, wanted a folder or module:adapter")
+        raise ValueError(
+            f"target: got {_validate.short(target)}, wanted a folder or module:adapter"
+        )
     try:
         target_object: Any = importlib.import_module(module_name)
     except Exception as error:
@@ -54,7 +57,9 @@ def precision_of(adapter: Any) -> str:
     """The precision that an adapter says it computes in."""
     precision = getattr(adapter, "precision", "float64")
     if precision not in EPS:
-        raise ValueError(f"precision: got {precision!r} from the adapter, wanted {', '.join(EPS)}")
+        raise ValueError(
+            f"precision: got {_validate.short(precision)} from the adapter, wanted {', '.join(EPS)}"
+        )
     return precision
 
 

@@ -48,7 +48,9 @@ def register(
     table = TABLES[_validate.choice("kind", kind, tuple(TABLES))]
     names = getattr(description, "_fields", None)
     if not isinstance(description, type) or names is None:
-        raise TypeError(f"description: got {description!r}, wanted a class of NamedTuples")
+        raise TypeError(
+            f"description: got {_validate.shown(description)}, wanted a class of NamedTuples"
+        )
     for name, axis in (by_sample or {}).items():
         if name not in names:
             raise ValueError(

@@ -250,7 +250,9 @@ def _check_pair(coarse: Problem, fine: Problem) -> None:
     if ode.t_span != finer.t_span:
         raise ValueError(f"fine: got the t_span {finer.t_span}, wanted {ode.t_span}")
     if coarse.n_parameters - ode.n_parameters != fine.n_parameters - finer.n_parameters:
-        raise ValueError(f"fine: got {fine!r}, wanted the readout of {coarse!r}")
+        raise ValueError(
+            f"fine: got {_validate.short(fine)}, wanted the readout of {_validate.short(coarse)}"
+        )
     ode.basis.prolongation(finer.basis)
 
 

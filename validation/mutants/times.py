@@ -5,7 +5,7 @@ from __future__ import annotations
 from validation.mutants.mutant import Mutant
 
 _DESCRIBED = '    return _Described(s["name"], s["A"], s["b"], s["c"],'
-_TABLE = "    table = basis.stage_table(s[:-1], s[1:], scheme.c)\n"
+_TABLE = '    table = basis._stages(s[:-1], s[1:], scheme.c, "t_span")\n'
 _STEP = "        return np.full(self.n_steps, (T - t0) / self.n_steps)\n"
 
 TABLEAUS: tuple[Mutant, ...] = (
