@@ -112,8 +112,8 @@ def chosen(cases: Sequence[str] | None) -> list[str]:
         _validate.text("cases", pattern)
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(
-                f"cases: got {_validate.short(pattern)}, which no golden case matches, wanted patterns of "
-                f"names such as {names[0]!r} or 'game-*'"
+                f"cases: got {_validate.short(pattern)}, which no golden case matches, wanted "
+                f"patterns of names such as {names[0]!r} or 'game-*'"
             )
     return [name for name in names if any(fnmatchcase(name, p) for p in cases)]
 

@@ -166,7 +166,12 @@ def lq_value_function(
     if t > T:
         raise ValueError(f"t: got {t}, wanted at most T = {T}")
     x = _validate.real_array("x", x, ("N", "d"))
-    omega = np.sqrt(kappa / alpha)
+    with np.errstate(over="ignore"):
+        omega = np.sqrt(np.float64(kappa) / alpha)
+    if not np.isfinite(omega) or not np.isfinite(S / np.float64(alpha)):
+        raise ValueError(
+            f"alpha: got {alpha}, wanted a number of which kappa and S are no 1e308fold"
+        )
     left = np.tanh(omega * (T - t)) / omega if omega > 0.0 else T - t
     P = (S + kappa * left) / (1.0 + S / alpha * left)
     square = np.sum(x**2, axis=1)

@@ -226,7 +226,8 @@ def constant(basis: Any) -> Constant:
     basis = _validate.instance("basis", Constant() if basis is None else basis, Basis)
     if not isinstance(basis, Constant):
         raise ValueError(
-            f"basis: got {_validate.short(basis)}, wanted None or Constant() (Phi has time as an input, and the "
-            "HJB equation reads dPhi/dt, into which weights that move in time would enter)"
+            f"basis: got {_validate.short(basis)}, wanted None or Constant() (Phi has time as an "
+            "input, and the HJB equation reads dPhi/dt, into which weights that move in time would "
+            "enter)"
         )
     return basis

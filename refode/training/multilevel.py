@@ -231,13 +231,20 @@ def _checked(problems: Any, options: Options) -> list[Problem]:
         raise TypeError(f"problems: got {type(problems).__name__}, wanted a list of problems")
     if not problems:
         raise ValueError("problems: got an empty list, wanted at least one problem")
-    problems = [options.admit(problem) for problem in problems]
+    problems = [_admitted(options, f"problems[{i}]", p) for i, p in enumerate(problems)]
     for i in range(len(problems) - 1):
         try:
             _check_pair(problems[i], problems[i + 1])
         except (TypeError, ValueError) as error:
             raise type(error)(f"problems[{i + 1}] after problems[{i}]: {error}") from None
     return problems
+
+
+def _admitted(options: Options, name: str, problem: Any) -> Problem:
+    try:
+        return options.admit(problem)
+    except TypeError as error:
+        raise TypeError(str(error).replace("problem:", f"{name}:", 1)) from None
 
 
 def _check_pair(coarse: Problem, fine: Problem) -> None:

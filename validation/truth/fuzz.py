@@ -54,6 +54,8 @@ def run(seed: int, numbers: range, only: str = "") -> Tally:
         try:
             for trial in trials(seed, numbers, only):
                 tally.add(trial)
+                if trial.fault:
+                    print(str(trial)[:300], file=sys.stderr, flush=True)
                 now = time.monotonic() - start
                 if now - shown > 10.0:
                     shown = now
