@@ -3,8 +3,6 @@
 The same kernels as the sweeps', through the scheme that takes no step, so that what
 is checked here is what runs there. No path is followed: what is beyond float64 comes back as inf
 or NaN. Tangents and adjoints are linear maps of directions of every size.
-
-What is beyond float64 comes back as infinity or NaN: a field is shown as it is.
 """
 
 from __future__ import annotations

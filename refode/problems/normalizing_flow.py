@@ -238,11 +238,13 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """
         theta, y = self._parameters(theta), self._data(y)
         ode, still = self._ode(n_steps), np.zeros(self.n_parameters)
-        all_finite("y", ode._forward(theta, y, ode.plan(ode.t_span[::-1]))[0])
-        columns = [
-            ode.tangent(theta, y, still, np.broadcast_to(e, y.shape).copy(), ode.t_span[::-1])
-            for e in np.eye(self.dim)
-        ]
+        try:
+            columns = [
+                ode.tangent(theta, y, still, np.broadcast_to(e, y.shape).copy(), ode.t_span[::-1])
+                for e in np.eye(self.dim)
+            ]
+        except ValueError as error:  # of a path, which starts at y here
+            raise ValueError(str(error).replace("x:", "y:", 1)) from None
         jacobian = all_finite("y", np.stack(columns, axis=2))
         return np.linalg.slogdet(jacobian)[1]
 

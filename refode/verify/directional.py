@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refode._scaling import restored, scaled
 from refode._validate import n_axes, real_array, real_number
-from refode.verify._calls import Array, callable_argument
+from refode.verify._calls import Array, callable_argument, returned_array
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
@@ -66,7 +66,7 @@ def complex_step(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            out = np.asarray(fun(x + 1j * step * v))
+            out = returned_array("fun", fun(x + 1j * step * v), "a complex number or array")
     except np.exceptions.ComplexWarning:
         raise TypeError("fun: discards the imaginary part of its input on the way") from None
     if out.dtype.kind != "c":

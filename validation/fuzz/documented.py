@@ -22,7 +22,7 @@ INFINITE: tuple[str, ...] = (
         for kind in ("Supervised", "ContinuousNormalizingFlow", "MeanFieldGame")
         for method in ("value", "value_and_gradient", "hessian_vector", "costs")
     ),
-    "refode.ode.evaluate.*",  # "what is beyond float64 comes back as infinity or NaN"
+    "refode.ode.evaluate.*",  # "what is beyond float64 comes back as inf or NaN"
     "refode.datasets.g",  # NaN where g is not defined
     "refode.training.train_resampled",  # the validation's value, where there is none
 )

@@ -21,6 +21,7 @@ from validation.fuzz.shared import Subject, subjects
 LARGEST = 1e100  # finite numbers below are answered with finite ones
 SECONDS = 10.0  # a call's, compiling aside
 LONGEST = 1000  # characters of a message, without the names that it lists
+FUNCTIONS = ("callback", "gradient", "hessian_vector", "progress", "sampler")
 SAME, GOOD, TWO = 0.1, 0.05, 0.2  # shares: another form, all good, two odd arguments
 
 
@@ -88,7 +89,7 @@ def trial(subject: Subject, number: int, pool: list[Any], rng: Any) -> Trial:
         for _ in range(1 + (rng.random() < TWO)):
             name = names[rng.integers(len(names))]
             good = subject.good.get(name, subject.defaults.get(name))
-            spoiled[name], given[name] = values.odd(good, pool, rng)
+            spoiled[name], given[name] = values.odd(good, pool, rng, name in FUNCTIONS)
     done = Trial(number, subject.name, spoiled)
     _judge(done, subject, given, again)
     return done

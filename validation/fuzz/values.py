@@ -254,8 +254,8 @@ def same(value: Any, rng: Any) -> tuple[str, Any] | None:
     return None
 
 
-def odd(value: Any, others: list[Any], rng: Any) -> tuple[str, Any]:
-    """Something odd in place of a good value."""
+def odd(value: Any, others: list[Any], rng: Any, function: bool = False) -> tuple[str, Any]:
+    """Something odd in place of a good value; ``function`` where a function may stand."""
     roll = rng.random()
     if roll < 0.1 and others:  # objects of this package, mostly of another kind
         other = others[rng.integers(len(others))]
@@ -266,7 +266,7 @@ def odd(value: Any, others: list[Any], rng: Any) -> tuple[str, Any]:
         return _drawn(BENT_NUMBER, value, rng)
     name = list(ODD)[rng.integers(len(ODD))]
     made = ODD[name]()
-    if callable(value) and isinstance(made, type | types.BuiltinFunctionType):
+    if (callable(value) or function) and isinstance(made, type | types.BuiltinFunctionType):
         name, made = "None", None  # what it raises is its own
     if callable(value) and roll < 0.5:  # what a function of the user's answers
         return f"answers {name}", lambda *a, **k: made
