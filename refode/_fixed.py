@@ -15,6 +15,16 @@ import numpy as np
 _CLOSED, _READ_ONLY = "_closed", "_read_only"
 
 
+class Kept(dict):
+    """What an object keeps for the next call, which is no part of it.
+
+    Copies begin with nothing, pickles and digests of pickles (``joblib.hash``) know nothing of it.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Kept, ()
+
+
 class FixedMeta(ABCMeta):
     """Closes an object once the outermost ``__init__`` has returned."""
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refode._blas import Hold
 from refode.machine import progress as compiler
-from refode.machine.threads import single_threaded_blas
 from refode.problems.contract import Problem
 from refode.training import checkpoint as files
 from refode.training import records
@@ -94,8 +94,11 @@ class Run:
 
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
+        return Hold().around(self._trained)
+
+    def _trained(self) -> OptimizeResult:
         shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
-        with single_threaded_blas(), shown:
+        with shown:
             try:
                 self.progress.open()
                 self.iterate = self.recorder.evaluate(self.theta0)
