@@ -130,7 +130,9 @@ def at_points(name: str, work: Work, n: int) -> tuple[int, list[str]]:
     wrong = []
     for i in range(n):
         k = 1 + i * (total - 1) // max(n - 1, 1)
-        wrong += [f"{name}, event {k}: {w}" for w in spoilt(work, lambda k=k: events(work, k), want)]
+        wrong += [
+            f"{name}, event {k}: {w}" for w in spoilt(work, lambda k=k: events(work, k), want)
+        ]
         _said(name, i + 1, n)
     return total, wrong
 
