@@ -1,10 +1,15 @@
-"""Ctrl-C, and handlers that compute, in the middle of sweeps; validation/truth/interrupts.py has more."""
+"""Ctrl-C, and handlers that compute, in the middle of sweeps.
+
+validation/truth/interrupts.py has more of the same.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +87,7 @@ def test_a_handler_may_compute_at_any_event(at):
     """In a process of its own, which would hang for ever where it must not."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", HANDLER, str(at)],
+        env={**os.environ, "PYTHONPATH": str(Path(refode.__file__).parents[1])},
         capture_output=True,
         text=True,
         check=False,

@@ -2,8 +2,8 @@
 
 Python raises a signal handler's exception in the main thread where a function is entered and where
 a call comes back. A profiler sees just these events, so that the exception can be raised at each of
-them in turn: at the k-th of a workload, for k spread over all there are. Others come from a timer, in
-the middle of kernels as well. After every one the threads of the process and BLAS's numbers of
+them in turn: at the k-th of a workload, for k spread over all there are. Others come from a timer,
+in the middle of kernels as well. After every one the threads of the process and BLAS's numbers of
 threads must be as before, nobody may hold BLAS, and the next call must give the same bits.
 
 Then handlers that compute themselves while a sweep runs: they must come back, with the right bits.
@@ -11,6 +11,7 @@ Then handlers that compute themselves while a sweep runs: they must come back, w
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import hashlib
 import random
@@ -111,10 +112,8 @@ def timed(work: Work, seconds: float) -> None:
 def spoilt(work: Work, interrupt: Callable[[], Any], want: bytes) -> list[str]:
     """What an interruption has changed, in words."""
     before = State.now()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         interrupt()
-    except KeyboardInterrupt:
-        pass
     after = State.now()
     found = [
         f"{name}: {old} before, {new} after"
