@@ -78,14 +78,19 @@ def _digest(*results: Any) -> bytes:
 
 
 # --- one interruption ------------------------------------------------------------------------
-def events(work: Work, at: int = 0) -> int:
-    """Number of events of a call; KeyboardInterrupt is raised at the one named."""
+def events(work: Work, at: int = 0, files: dict[int, str] | None = None) -> int:
+    """Number of events of a call; KeyboardInterrupt is raised at the one named.
+
+    ``files`` gets the file in which each happens.
+    """
     seen = 0
 
     def profile(frame: Any, event: str, argument: Any) -> None:
         nonlocal seen
         if event in ("call", "c_return", "c_exception"):
             seen += 1
+            if files is not None:
+                files[seen] = frame.f_code.co_filename
             if seen == at:
                 sys.setprofile(None)
                 raise KeyboardInterrupt
@@ -125,15 +130,18 @@ def spoilt(work: Work, interrupt: Callable[[], Any], want: bytes) -> list[str]:
 
 def at_points(name: str, work: Work, n: int) -> tuple[int, list[str]]:
     """Interrupt a workload at n of its events: how many there are, and what went wrong."""
-    want, total = work(), events(work)
-    wrong = []
-    for i in range(n):
-        k = 1 + i * (total - 1) // max(n - 1, 1)
-        wrong += [
-            f"{name}, event {k}: {w}" for w in spoilt(work, lambda k=k: events(work, k), want)
-        ]
-        _said(name, i + 1, n)
-    return total, wrong
+    total = events(work)
+    return total, at_each(name, work, [1 + i * (total - 1) // max(n - 1, 1) for i in range(n)])
+
+
+def at_each(name: str, work: Work, points: list[int]) -> list[str]:
+    """Interrupt a workload at these events: what went wrong."""
+    want, wrong = work(), []
+    for i, k in enumerate(points):
+        found = spoilt(work, lambda k=k: events(work, k), want)
+        wrong += [f"{name}, event {k}: {w}" for w in found]
+        _said(name, i + 1, len(points))
+    return wrong
 
 
 def at_times(name: str, work: Work, n: int, seed: int) -> list[str]:
