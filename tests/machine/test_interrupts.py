@@ -62,7 +62,7 @@ def test_a_handler_may_compute_while_a_sweep_runs():
 
 
 HANDLER = """
-import signal, sys
+import sys
 import numpy as np
 import refode
 from refode import _blas
@@ -72,31 +72,29 @@ ode = refode.NeuralODE(refode.fields.Affine(2), n_steps=2)
 theta, x = ode.initial(), np.ones((300, 2))
 want = ode.solve(theta, x)
 refode.set_num_threads(2)
-at, seen, inside, right = int(sys.argv[1]), 0, False, []
+seen, inside, right = 0, False, []
 
 def profile(frame, event, argument):  # a handler at each place where one can be called
     global seen, inside
     if inside or event not in ("call", "c_return"):
         return
     seen += 1
-    if seen % 3 == at:
-        inside = True
-        right.append(np.array_equal(ode.solve(theta, x), want))
-        inside = False
+    inside = True
+    right.append(np.array_equal(ode.solve(theta, x), want))
+    inside = False
 
 sys.setprofile(profile)
 result = ode.solve(theta, x)
 sys.setprofile(None)
-assert len(right) > 10 and all(right) and np.array_equal(result, want)
+assert len(right) > 30 and all(right) and np.array_equal(result, want)
 assert not (_blas._holders or _blas._before or _blas._restoring)
 """
 
 
-@pytest.mark.parametrize("at", range(3))
-def test_a_handler_may_compute_at_any_event(at):
+def test_a_handler_may_compute_at_any_event():
     """In a process of its own, which would hang for ever where it must not."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HANDLER, str(at)],
+        [sys.executable, "-W", "ignore", "-c", HANDLER],
         env={**os.environ, "PYTHONPATH": str(Path(refode.__file__).parents[1])},
         capture_output=True,
         text=True,
