@@ -29,7 +29,7 @@ from validation import common
 
 POINTS, TIMED, HANDLERS = 1500, 400, 200
 QUICK = 20  # times fewer
-HANGS = 120.0  # seconds without an end
+HANGS = 1800.0  # seconds without an end, compiling aside
 Work = Callable[[], bytes]
 
 
@@ -189,12 +189,12 @@ def main() -> int:
     """Run, print; 0 where nothing was left behind."""
     args = common.arguments(__doc__ or "", "interrupts").parse_args()
     report, share = common.Report(args.out), QUICK if args.quick else 1
-    faulthandler.dump_traceback_later(HANGS * 30 // share, exit=True)
     refode.set_num_threads(4)
     works = workloads()
     for work in works.values():  # compiles, and starts the threads
         work()
         work()
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     rows, wrong, points, by_time = [], [], 0, 0
     for name, work in works.items():
         n, m = POINTS // len(works) // share, TIMED // len(works) // share
