@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from refode import _products as products
 from refode.problems.contract import SecondOrder
 from refode.problems.wrapped import problem_of
 
@@ -270,4 +271,4 @@ def _digest(*vectors: Float64) -> bytes:
 def norm(gradient: Float64) -> float:
     """Euclidean norm, without overflow."""
     largest = np.abs(gradient).max()
-    return float(largest * np.linalg.norm(gradient / largest)) if largest else 0.0
+    return float(largest * products.norm(gradient / largest)) if largest else 0.0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refode import _files
+from refode._blas import Hold
 from refode.machine import progress as compiler
-from refode.machine.threads import single_threaded_blas
 from refode.problems.contract import Problem
 from refode.problems.scales import warn_of_scales
 from refode.training import checkpoint as files
@@ -91,8 +91,11 @@ class Run:
 
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
+        return Hold().around(self._trained)
+
+    def _trained(self) -> OptimizeResult:
         shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
-        with single_threaded_blas(), shown:
+        with shown:
             try:
                 self.progress.open()
                 self.iterate = self.recorder.evaluate(self.theta0)
