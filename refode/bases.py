@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _validate
+from ._blas import one_thread
 from ._fixed import Fixed
 
 if TYPE_CHECKING:  # scipy.sparse costs a good part of the import, and not everybody needs it
@@ -178,6 +179,7 @@ class Basis(Fixed):
         times = self._inside(times.ravel(), name).reshape(times.shape)
         return self._table(times, 0.5 * (start + end))
 
+    @one_thread
     def prolongation(self, finer: Basis) -> csr_array:
         """The matrix from coefficients in this basis to the same function's in a finer one.
 
@@ -419,6 +421,7 @@ class BSpline(Basis):
         knots = self._knots()
         return np.clip((knots[1:-3] + knots[2:-2] + knots[3:-1]) / 3.0, 0.0, 1.0)
 
+    @one_thread
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds, by three Gauss-Legendre points a cell: exact to degree five."""
         x, w = np.polynomial.legendre.leggauss(3)

@@ -63,6 +63,20 @@ def check_cost(name: str, cost: Any) -> None:
         )
 
 
+def check_samples(name: str, cost: Any, n: int) -> None:
+    """ValueError where a cost's ``targets``, ``labels`` or ``z_bar`` are of other samples.
+
+    Kernels read them by the samples' indices, beyond an array's end if they are told to.
+    """
+    for part in (cost, *(value for value in cost if isinstance(value, tuple))):
+        for field, axis in (("targets", 0), ("labels", 0), ("z_bar", 1)):
+            array = getattr(part, field, None)
+            if isinstance(array, np.ndarray) and array.ndim > axis and array.shape[axis] != n:
+                raise ValueError(
+                    f"{name}: got {field} of {array.shape[axis]} samples, wanted {n}, as many as x"
+                )
+
+
 class Cotangent(NamedTuple):
     """The linear cost <z_bar, z>: a sweep with it is the adjoint itself.
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate, bases, tableaus
-from refode._fixed import Fixed, read_only
+from refode._fixed import Fixed, Kept, read_only
+from refode._products import product
 from refode._scaling import restored, scaled
-from refode.costs.contract import Cotangent, check_cost, everywhere, work_rows
+from refode.costs.contract import Cotangent, check_cost, check_samples, everywhere, work_rows
 from refode.fields.contract import Field
 from refode.ode import driver, placement
 from refode.ode import steps as stepping
@@ -124,8 +125,8 @@ class NeuralODE(Fixed):
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
         order = [rows[:, p].ravel() for p in field.layout.slices.values()]
         self._order = read_only(np.concatenate(order))
-        self._plans: dict[tuple[float, float], Plan] = {}
-        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = {}
+        self._plans: dict[tuple[float, float], Plan] = Kept()
+        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = Kept()
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
@@ -334,6 +335,7 @@ class NeuralODE(Fixed):
         """
         theta, x = self._parameters(theta), self._states(x)
         check_cost("cost", cost)
+        check_samples("cost", cost, len(x))
         if everywhere(cost) and self.placement.device != "cpu":
             raise ValueError(
                 f"cost: got a {type(cost).__name__}, which reads the whole path, with device="
@@ -347,20 +349,22 @@ class NeuralODE(Fixed):
     def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
         """Grid, slots and basis matrices for an interval (kept for the next call)."""
         span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
-        if span not in self._plans:
+        plan = self._plans.get(span)
+        if plan is None:
             if len(self._plans) > 32:
                 self._plans.clear()
-            self._plans[span] = planned(self.steps, self.basis, self._scheme, self.t_span, span)
-        return self._plans[span]
+            plan = planned(self.steps, self.basis, self._scheme, self.t_span, span)
+            plan = self._plans.setdefault(span, plan)
+        return plan
 
     def stage_weights(self, theta: Array, plan: Plan) -> Array:
         """Weights of every slot, (n_slots, n_weights): P theta."""
         Theta = self._coefficients(theta)
-        return Theta if plan.identity else plan.P @ Theta
+        return Theta if plan.identity else product(plan.P, Theta)
 
     def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
         """theta_bar (p,) = P^T weights_bar."""
-        Theta_bar = weights_bar if plan.identity else plan.P.T @ weights_bar
+        Theta_bar = weights_bar if plan.identity else product(plan.P.T, weights_bar)
         return Theta_bar.reshape(-1)[self._order]
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:

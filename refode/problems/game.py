@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _seeds, _validate
+from refode._fixed import Kept
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -121,8 +122,8 @@ class MeanFieldGame(Controlled):
                 )
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
-        self.layout, self._odes = potential.layout, {}
-        self._starts, self._draws, self._sweeps = [], [], {}
+        self.layout, self._odes = potential.layout, Kept()
+        self._starts, self._draws, self._sweeps = Kept(), Kept(), Kept()
 
     def _check_penalties(self) -> None:
         for name in ("hjb", "hjb_terminal"):
@@ -417,11 +418,11 @@ class MeanFieldGame(Controlled):
         target = self.game.target
         if isinstance(target, Empirical):
             return target.samples
-        kept = self._draws[-1:]
-        if not kept or len(kept[0]) != n:
-            kept = [target.sample(n, seed=_seeds.number("target of the cross-entropy"))]
-            self._draws[:] = kept
-        return kept[0]
+        kept = self._draws.get("drawn")
+        if kept is None or len(kept) != n:
+            seed = _seeds.number("target of the cross-entropy")
+            kept = self._draws["drawn"] = target.sample(n, seed=seed)
+        return kept
 
     def __repr__(self) -> str:
         ode = self.ode

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from refode import _seeds, _validate
+from refode._blas import one_thread
+from refode._fixed import Kept
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
@@ -90,7 +92,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
-        self.layout, self._odes = ode.layout, {}
+        self.layout, self._odes = ode.layout, Kept()
 
     def with_noise(self, noise_seed: int) -> ContinuousNormalizingFlow:
         """The same flow with another draw of eps."""
@@ -246,7 +248,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         except ValueError as error:  # of a path, which starts at y here
             raise ValueError(str(error).replace("x:", "y:", 1)) from None
         jacobian = all_finite("y", np.stack(columns, axis=2))
-        return np.linalg.slogdet(jacobian)[1]
+        return one_thread(np.linalg.slogdet)(jacobian)[1]
 
     def density_on_grid(
         self, theta: Array, *axes: Array, t: float | None = None, n_steps: int | None = None

@@ -117,12 +117,13 @@ def train(
 
     Notes
     -----
-    BLAS is held to one thread, so that the bits do not depend on its number of threads;
-    refode's own sweeps use theirs all the same. The samples are fixed, so L-BFGS's values
-    never rise. Values that fall by less than 1e-14 (relative to the larger of value and 1) an
-    iteration have stopped falling, for L-BFGS, if the gradient promises no more than 1e-11.
-    A step to where value or gradient are not finite, or above 1e150, was too long, and is
-    halved.
+    BLAS is held to one thread, so that the bits depend neither on its number of threads nor on
+    the thread that trains; refode's own sweeps use theirs all the same. BLAS's own number is
+    given back at the end, when no other training runs, whatever ends it. The samples are fixed,
+    so L-BFGS's values never rise. Values that fall by less than 1e-14 (relative to the larger of
+    value and 1) an iteration have stopped falling, for L-BFGS, if the gradient promises no more
+    than 1e-11. A step to where value or gradient are not finite, or above 1e150, was too long,
+    and is halved.
 
     Examples
     --------

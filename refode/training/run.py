@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refode import _files
+from refode._blas import Hold
 from refode.machine import progress as compiler
-from refode.machine.threads import single_threaded_blas
 from refode.problems.contract import Problem
 from refode.problems.scales import warn_of_scales
 from refode.training import checkpoint as files
@@ -92,14 +92,14 @@ class Run:
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
         shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
-        with single_threaded_blas(), shown:
+        with shown:
             try:
                 self.progress.open()
                 self.iterate = self.recorder.evaluate(self.theta0)
                 self.recorder.forget_all_but(self.iterate)
                 warn_of_scales(self.problem, self.recorder.data[:1])
                 self._name_terms()
-                ended = self._until_stopped()
+                ended = Hold().around(self._until_stopped)  # SciPy's sums are BLAS's
             except records.NonFinite as error:  # later ones only end the training
                 wanted = f"theta0: got a start where {error}, wanted finite numbers"
                 raise ValueError(wanted) from None

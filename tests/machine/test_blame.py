@@ -189,3 +189,13 @@ def test_what_a_cost_says_of_itself_is_checked(given: Any, wanted: str) -> None:
     ode = refode.NeuralODE(refode.fields.Affine(3))
     with pytest.raises((TypeError, ValueError), match=f"^{wanted}"):
         ode.cost_and_gradient(ode.initial(), X, given)
+
+
+def test_a_cost_of_other_samples_is_refused() -> None:
+    """Its kernel would read beyond the end of the targets."""
+    ode = refode.NeuralODE(refode.fields.Affine(3))
+    problem = refode.Supervised(ode, "regression", readout=False)
+    cost = problem._cost(problem.initial(), np.ones((2, 3)), 2)
+    assert np.isfinite(ode.cost_and_gradient(ode.initial(), X, cost)[0])
+    with pytest.raises(ValueError, match="^cost: got targets of 2 samples, wanted 3, as many as x"):
+        ode.cost_and_gradient(ode.initial(), np.ones((3, 3)), cost)

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 #: Names that a message may list in full, however many there are.
 KNOWN = re.compile(r"wanted one of .*", re.DOTALL)
 #: Parts of a repr that differ between equal objects.
-UNLIKE = re.compile(r" at 0x[0-9a-f]+|\d+\.\d+ s\b")
+UNLIKE = re.compile(r" at 0x[0-9a-f]+|\d+\.\d+ s\b|seconds=[\d.e-]+")
 
 #: Exceptions by the name of what is called, with the place that says so.
 RAISES: dict[str, tuple[tuple[str, str], ...]] = {
