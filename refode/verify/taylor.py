@@ -146,8 +146,8 @@ def sweep(point: Point, v: Array, vhv: float = np.nan, *, for_slope: bool = True
             break
     if not rows:
         raise ValueError(
-            f"x0: got a point of norm {np.linalg.norm(point.x):.1e}, where rounding hides the first "
-            f"step of {point.first_step:.1e}, wanted one nearer to 0"
+            f"x0: got a point of norm {np.linalg.norm(point.x):.1e}, where rounding hides the "
+            f"first step of {point.first_step:.1e}, wanted one nearer to 0"
         )
     _extend_upwards(rows, point, v, vhv)
     return Sweep(*np.array(rows).T)

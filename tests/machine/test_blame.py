@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import refode
-from refode.costs.contract import observe
+from refode.costs.contract import Cotangent, observe
 from refode.fields.contract import Field, rhs
 from refode.machine.blame import KernelError
 from refode.machine.compile import JIT, kernel
@@ -192,10 +192,9 @@ def test_what_a_cost_says_of_itself_is_checked(given: Any, wanted: str) -> None:
 
 
 def test_a_cost_of_other_samples_is_refused() -> None:
-    """Its kernel would read beyond the end of the targets."""
+    """Its kernel would read beyond the end of what belongs to samples."""
     ode = refode.NeuralODE(refode.fields.Affine(3))
-    problem = refode.Supervised(ode, "regression", readout=False)
-    cost = problem._cost(problem.initial(), np.ones((2, 3)), 2)
+    cost = Cotangent(np.ones((1, 2, 3)))
     assert np.isfinite(ode.cost_and_gradient(ode.initial(), X, cost)[0])
-    with pytest.raises(ValueError, match="^cost: got targets of 2 samples, wanted 3, as many as x"):
+    with pytest.raises(ValueError, match="^cost: got z_bar of 2 samples, wanted 3, as many as x"):
         ode.cost_and_gradient(ode.initial(), np.ones((3, 3)), cost)
