@@ -291,7 +291,7 @@ def test_problems_must_follow_one_another(other, error, message):
         training.prolong(SHALLOW.initial(), SHALLOW, other)
     if not isinstance(other, refode.Supervised):
         other = object()
-        message = "problem: got object without a method value_and_gradient"
+        message = r"problems\[1\]: got object without a method value_and_gradient"
         error = TypeError
     else:
         message = r"problems\[1\] after problems\[0\]: " + message
