@@ -1,4 +1,4 @@
-"""Odd arguments for every public call, docs/reliability.md: named, finite, and in time.
+"""Odd arguments for every public call, as docs/api.md promises: named, finite, and in time.
 
 ``python -m validation.truth.fuzz --calls 100000`` makes more of the same calls.
 """
