@@ -11,6 +11,18 @@ from typing import Any
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7}
 
 RIGHT, WRONG, INVALID, SKIPPED = "right", "wrong", "invalid", "skipped"
+#: Why something is invalid.
+CAUSES = (
+    "not finite",
+    "shape",
+    "exception",
+    "memory",
+    "time",
+    "ended",
+    "kind",
+    "block",
+    "file",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,8 @@ class Row:
         at least size - error.
     reason : str
         Why it is invalid or skipped.
+    cause : str
+        Of what is invalid, one of `CAUSES`: "kind" is another object than was asked for.
     """
 
     case: str
@@ -48,6 +62,7 @@ class Row:
     model: str = ""
     smallest: float = math.nan
     reason: str = ""
+    cause: str = ""
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from refode.check.outcome import (
+    CAUSES,
     EPS,
     INVALID,
     RIGHT,
@@ -183,7 +184,9 @@ def evidence(finding: Finding, outcome: Outcome) -> str:
     rows, n = explained(finding, outcome), len(outcome.failing())
     examples = ", ".join(f"{case} {quantity}".strip() for case, quantity in rows[:3])
     sure = "certain: computed with this mistake, refode's numbers are the same to rounding"
-    if not finding.certain:
+    if finding.key in CAUSES:
+        sure = "seen: this is what came back"
+    elif not finding.certain:
         sure = "likely: the errors have this shape"
     such = f", such as {examples}" if examples else ""
     return short(f"explains {len(rows):,} of {counted(n, 'failing array')}{such}; {sure}", 400)
