@@ -121,6 +121,9 @@ class Outcome:
     seconds : float
     shrunk : dict or None
         The smallest random case that is wrong, as a document.
+    coverage : list of dict
+        How many golden cases of every kind were asked for and compared, and which features
+        never, see `refode.check.coverage`.
     """
 
     target: str
@@ -129,6 +132,13 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
     shrunk: dict[str, Any] | None = None
+
+    @property
+    def coverage(self) -> list[dict[str, Any]]:
+        """See above."""
+        from refode.check.coverage import coverage
+
+        return [asdict(c) for c in coverage(self.rows)]
 
     @property
     def passed(self) -> bool:
@@ -147,6 +157,7 @@ class Outcome:
             "precision": self.precision,
             "passed": self.passed,
             "seconds": self.seconds,
+            "coverage": self.coverage,
             "findings": [asdict(f) for f in self.findings],
             "shrunk": self.shrunk,
             "rows": [asdict(row) | {"digits": row.digits} for row in self.rows],

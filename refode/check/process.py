@@ -111,7 +111,12 @@ class Process:
         if self._process is None:
             try:
                 self._start()
-            except (ValueError, TypeError, ImportError, OSError) as error:  # it could be started before
+            except (
+                ValueError,
+                TypeError,
+                ImportError,
+                OSError,
+            ) as error:  # it could be started before
                 return {"error": type(error).__name__, "text": f"started again: {error}"}
         assert self._process is not None
         # it may have died between two cases: the reader says how

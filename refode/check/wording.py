@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from refode.check import coverage
 from refode.check.outcome import (
     CAUSES,
     EPS,
@@ -223,13 +224,20 @@ def headline(outcome: Outcome) -> str:
 
 
 def summary(outcome: Outcome) -> str:
-    """The last line: how much is right, and where to look first."""
+    """The last lines: how much is right, where to look first, and what was not compared."""
+    said = _verdict(outcome)
+    left_out = coverage.told(outcome.rows)
+    return f"{said} {left_out}" if left_out else said
+
+
+def _verdict(outcome: Outcome) -> str:
     count = Counter(row.verdict for row in outcome.rows)
     compared = count[RIGHT] + count[WRONG] + count[INVALID]
-    cases = counted(len({row.case for row in outcome.rows}), "case")
     if not compared:
-        why = f"everything was skipped in {cases}" if outcome.rows else "there was no case"
+        asked = counted(len({row.case for row in outcome.rows}), "case")
+        why = f"everything was skipped in {asked}" if outcome.rows else "there was no case"
         return f"Nothing was compared: {why}."
+    cases = counted(len({row.case for row in outcome.rows if row.verdict != SKIPPED}), "case")
     right = f"{count[RIGHT]:,} of {counted(compared, 'array')} right in {cases}"
     table = lines(outcome)
     if outcome.passed:

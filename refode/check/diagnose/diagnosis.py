@@ -72,10 +72,19 @@ def diagnosed(
     if left or not (chosen or without_numbers):
         chosen += _fallback(rows, left, judged)
     if without_numbers:
-        chosen = sorted([*chosen, *without_numbers], key=lambda c: -len(c.explained))
+        chosen = sorted(_merged([*chosen, *without_numbers]), key=lambda c: -len(c.explained))
     return [
         Finding(c.key, c.sentence, tuple(sorted(c.explained)), c.certain) for c in chosen[:MOST]
     ]
+
+
+def _merged(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One candidate a sentence: axes are exchanged in cases where shapes show it and where not."""
+    by_sentence: dict[str, Candidate] = {}
+    for candidate in candidates:
+        kept = by_sentence.setdefault(candidate.sentence, candidate)
+        kept.explained |= candidate.explained
+    return list(by_sentence.values())
 
 
 def wrong_cells(judged: Iterable[Judged], judge: Judge, precision: str) -> list[Cell]:
