@@ -106,8 +106,17 @@ def _exchanged(judged: Sequence[Judged], judge: Judge, precision: str) -> list[C
                     told = words(row.quantity, order)
                     made = found.setdefault(told, Candidate("exchanged-axes", f"{told}."))
                     made.explained.add((row.case, row.quantity))
-                    break
-    return list(found.values())
+    return _fewest(found.values())
+
+
+def _fewest(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Without orders that differ from likelier ones by axes of length 1 alone."""
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: -len(c.explained)):
+        candidate.explained -= set().union(*(c.explained for c in kept))
+        if candidate.explained:
+            kept.append(candidate)
+    return kept
 
 
 def _same(got: Array, array: Array, allowed: float) -> bool:
