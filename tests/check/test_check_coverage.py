@@ -133,6 +133,21 @@ def test_what_is_no_number_is_told_as_what_it_is(change, key, words):
     assert "seen: this is what came back" in wording.evidence(finding, outcome)
 
 
+def test_an_exception_upstream_is_no_first_wrong_quantity():
+    class Adapter:
+        def trajectory(self, case):
+            raise ValueError("not here")
+
+        def theta_bar(self, case):
+            found = {k[10:]: v for k, v in DIGITS[case.name].items() if k.startswith("theta_bar")}
+            return {k: v * np.cos(np.arange(v.size)).reshape(v.shape) for k, v in found.items()}
+
+    found = {f.key: f for f in check(Adapter(), cases=["ode-longer", "ode-shallow-rk4"]).findings}
+    assert set(found) == {"exception", "first-wrong"}
+    assert "theta_bar is the first quantity to be wrong" in found["first-wrong"].sentence
+    assert "raised" not in found["first-wrong"].sentence
+
+
 def test_wrong_numbers_beside_an_exception_are_still_looked_into():
     def change(case, found):
         if case.name == "ode-longer":

@@ -25,8 +25,10 @@ class Forks:
     """The copy goes on answering, as one does that has no os._exit."""
 
     def results(self, case):
-        if case.name == "ode-line" and os.fork() == 0:
-            return {k: 0 * v for k, v in DIGITS[case.name].items()}
+        if case.name == "ode-line":
+            if os.fork() == 0:
+                return {k: 0 * v for k, v in DIGITS[case.name].items()}
+            time.sleep(1.0)  # the copy's answer would come first
         return DIGITS[case.name]
 
 
