@@ -8,6 +8,7 @@ import numpy as np
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._quiet import quietly
 from refode.bases import Basis, Constant
 from refode.fields.potential import Potential
 from refode.ode import driver, evaluate
@@ -19,8 +20,6 @@ from refode.sweeps.dynamics import LogDet
 from refode.sweeps.game_dynamics import GameDynamics
 
 Array = np.ndarray
-# what is not finite is named, or is the answer: no warnings of how it came about
-quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 class Started(Resident):
@@ -72,6 +71,18 @@ class Controlled(Fixed, WithODE):
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.pack(self.potential.initial(rng))
 
+    def standardized(self, *data: Array) -> Controlled:
+        """There is none: a TypeError that says why.
+
+        A game's densities, obstacles and costs are given in the coordinates of its agents. In
+        scaled ones they would be others: |f|^2 would weigh the axes differently.
+        """
+        raise TypeError(
+            f"problem: got a {self.kind}, whose densities and costs are functions of the agents' "
+            "own coordinates, wanted Supervised or ContinuousNormalizingFlow (a game may be made "
+            "of densities of scaled samples, refode.problems.scaling.Scaling)"
+        )
+
     # --- the value function --------------------------------------------------------------
     def value_function(self, theta: Array, t: float, x: Array) -> tuple[Array, Array, Array]:
         """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at t in [t0, T] and points x (N, d)."""
@@ -109,7 +120,7 @@ class Controlled(Fixed, WithODE):
         theta, y = self._parameters(theta), self._samples("y", y)
         return self._inverse("y", theta, y, n_steps, self.t_span[1] if t is None else self._time(t))
 
-    @quietly
+    @quietly()
     def log_density(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
@@ -118,7 +129,7 @@ class Controlled(Fixed, WithODE):
         return self.game.initial.log_density(x) + log_det
 
     # --- insides -----------------------------------------------------------------------
-    @quietly
+    @quietly()
     def _forward(self, theta: Array, start: Array, plan: Plan, whole: bool = False) -> Array:
         E = self.potential.prepare(self.ode.stage_weights(theta, plan), True)
         return driver.forward(self._sweep(plan, E.dtype), E, start, whole)
@@ -157,7 +168,7 @@ class Controlled(Fixed, WithODE):
             self._sweeps[id(sweep)] = sweep, of_game
         return of_game
 
-    @quietly
+    @quietly()
     def _derivatives(self, theta: Array, t: float, x: Array) -> tuple[Array, ...]:
         theta, t = self._parameters(theta), self._time(t)
         return evaluate.potential(self.potential, theta, _validate.samples("x", x, self.dim), t)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -17,7 +18,7 @@ from refode.ode import driver
 from refode.ode import steps as stepping
 from refode.ode.neural_ode import NeuralODE, Plan
 from refode.ode.placement import hosted, send
-from refode.problems.agents import Controlled, Started, constant, quietly, with_zero
+from refode.problems.agents import Controlled, Started, constant, with_zero
 from refode.problems.contract import with_total
 from refode.problems.paths import all_finite
 
@@ -233,7 +234,7 @@ class MeanFieldGame(Controlled):
         terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
         return with_total(terms)
 
-    @quietly
+    @quietly()
     def single_agent_cost(
         self, theta: Array, x: Array, t: float | None = None, n_steps: int | None = None
     ) -> Array:
@@ -262,7 +263,7 @@ class MeanFieldGame(Controlled):
         return running + game.terminal_cost.derivative(end[:, :d], end[:, d])
 
     # --- insides -----------------------------------------------------------------------
-    @quietly
+    @quietly()
     def _value_and_gradient(self, theta: Array, x: Array, y: Array | None) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan()
@@ -338,7 +339,7 @@ class MeanFieldGame(Controlled):
         end = self._forward(theta.real, self._start(x), plan)[0]
         return np.ascontiguousarray(end[:, : self.dim])
 
-    @quietly
+    @quietly()
     def _terms(
         self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
     ) -> dict[str, float]:

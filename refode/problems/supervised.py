@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
-from refode.costs.losses import NAMED, Loss, hessian_products, loss_of, one_by_one
+from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.ode import driver
 from refode.ode.neural_ode import TINY, NeuralODE
@@ -16,6 +16,8 @@ from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.contract import WithODE, with_total
 from refode.problems.regularisers import Regularised, Regulariser
+from refode.problems.scaling import Scaling, checked, described, standardised, with_units
+from refode.problems.scores import r_squared
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
@@ -46,11 +48,28 @@ class Supervised(Regularised, WithODE):
         Where sweeps run, docs/cuda.md; where the ode's do by default.
     dtype : {"float64", "float32"}, optional
         Number type on the device given; results are float64.
+    x_scaling, y_scaling : Scaling, optional
+        How x, and y of a regression, are shifted and scaled where they come in: what
+        ``standardized`` sets, docs/data.md.
 
     Raises
     ------
     TypeError, ValueError
         Naming the argument, what came and what was wanted.
+
+    Examples
+    --------
+    Predictions are (N, m), also where y is (N,): without ``[:, 0]`` the difference below would
+    be a matrix (N, N).
+
+    >>> import numpy as np, refode
+    >>> x = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> problem = refode.Supervised(refode.NeuralODE(refode.fields.Shallow(2, 8)), "regression")
+    >>> theta = problem.initial()
+    >>> error = problem.predict(theta, x)[:, 0] - y
+    >>> np.array_equal(error, problem.residuals(theta, x, y))
+    True
     """
 
     n_data = (2, 2)
@@ -66,6 +85,9 @@ class Supervised(Regularised, WithODE):
         smoothness: float = 0.0,
         device: str | None = None,
         dtype: Any = "float64",
+        *,
+        x_scaling: Scaling | None = None,
+        y_scaling: Scaling | None = None,
     ) -> None:
         self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
         ode = self.ode
@@ -83,6 +105,10 @@ class Supervised(Regularised, WithODE):
                 f"readout: got True with a {type(ode.field).__name__}, whose weights take the "
                 f"readout's {' and '.join(map(repr, taken))}, wanted False"
             )
+        self.x_scaling = checked("x_scaling", x_scaling, self.n_inputs)
+        self.y_scaling = checked("y_scaling", y_scaling, self.n_outputs)
+        if y_scaling is not None and not self._scales_targets:
+            raise ValueError(f"y_scaling: got one with loss={self.loss!r}, wanted 'regression'")
         self._readout_layout = Layout(shapes)
         self.layout = ode.layout.joined(self._readout_layout)
 
@@ -117,15 +143,59 @@ class Supervised(Regularised, WithODE):
 
     def with_steps(self, n_steps: int | Steps) -> Supervised:
         """The same problem with other steps: so many equal ones."""
+        return self._copied(self.ode.with_steps(n_steps), self.x_scaling, self.y_scaling)
+
+    def standardized(self, x: Array, y: Array | None = None) -> Supervised:
+        """The same problem for raw data like these: it shifts and scales what it is given, (D124).
+
+        Parameters
+        ----------
+        x : (N, d - augment)
+            Each column's mean and deviation become ``x_scaling``; a constant column is shifted
+            alone.
+        y : (N, m), or (N,) for m = 1, optional
+            Targets. A regression's become ``y_scaling``; without them, and for every other
+            loss, targets stay as they are.
+
+        Returns
+        -------
+        Supervised
+            Its methods take x and y in the data's own units; predictions, residuals and score
+            are in these too. The loss and its derivatives are those of the scaled data, so
+            that a regression's is in units of the targets' deviations; ``features`` are the
+            states that the readout reads. A problem that is standardised already gets the new
+            scalings in place of the old ones.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``value``: no missing values, no masks.
+        """
+        x = _validate.samples("x", x, self.n_inputs)
+        y_scaling = None
+        if y is not None:
+            targets = self._loss.targets(y, len(x), self.n_outputs)
+            y_scaling = Scaling.of("y", targets) if self._scales_targets else None
+        return self._copied(self.ode, Scaling.of("x", x), y_scaling)
+
+    def _copied(
+        self, ode: NeuralODE, x_scaling: Scaling | None, y_scaling: Scaling | None
+    ) -> Supervised:
         return Supervised(
-            self.ode.with_steps(n_steps),
+            ode,
             self._loss,
             self.n_outputs,
             self.augment,
             self.readout,
             self.tikhonov,
             self.smoothness,
+            x_scaling=x_scaling,
+            y_scaling=y_scaling,
         )
+
+    @property
+    def _scales_targets(self) -> bool:
+        return isinstance(self._loss, Regression)
 
     # --- objective ---------------------------------------------------------------------
     def to_device(self, x: Array, y: Array) -> tuple[Resident, Resident]:
@@ -138,7 +208,10 @@ class Supervised(Regularised, WithODE):
         """
         x = self._inputs(x)
         targets, place = self._targets(y, len(x)), self.ode.placement
-        pair = [a if isinstance(a, Resident) else send(place, a) for a in (x, targets)]
+        pair = [
+            a if isinstance(a, Resident) else send(place, a, scaling)
+            for a, scaling in ((x, self.x_scaling), (targets, self.y_scaling))
+        ]
         return pair[0], pair[1]
 
     def value(self, theta: Array, x: Array, y: Array) -> float:
@@ -192,8 +265,49 @@ class Supervised(Regularised, WithODE):
 
     # --- predictions -------------------------------------------------------------------
     def predict(self, theta: Array, x: Array) -> Array:
-        """Values of F, (N, m)."""
-        return self._outputs_at(self._parameters(theta), self._inputs(x))
+        """Values of F, (N, m): two axes for m = 1 too, ``predict(theta, x)[:, 0]`` is (N,)."""
+        outputs = self._outputs_at(self._parameters(theta), self._inputs(x))
+        return with_units(outputs, self.y_scaling)
+
+    def residuals(self, theta: Array, x: Array, y: Array) -> Array:
+        """F(x) - y in the shape of y: (N, m), or (N,) for one output.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``value``; also for class labels, which have no residuals.
+        """
+        return self._residuals(theta, x, y)[0].reshape(
+            np.shape(y) if not isinstance(y, Resident) else y.shape
+        )
+
+    def score(self, theta: Array, x: Array, y: Array) -> float:
+        """R^2 = 1 - |F(x) - y|^2 / |y - mean y|^2, mean over the outputs.
+
+        1 for exact predictions, 0 for those by the mean of y, less for worse ones.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d - augment)
+        y : (N, m), or (N,) for m = 1
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``residuals``; also where an output's targets are all the same.
+        """
+        return r_squared(*self._residuals(theta, x, y))
+
+    def _residuals(self, theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
+        """F(x) - y and y, both (N, m)."""
+        if self._loss.labels:
+            raise ValueError(f"loss: got {self.loss!r}, wanted 'regression' for residuals")
+        outputs = self.predict(theta, x)
+        if isinstance(y, Resident):
+            y = with_units(hosted(self._targets(y, len(outputs))), self.y_scaling)
+        targets = self._loss.targets(y, len(outputs), self.n_outputs)
+        return outputs - targets, targets
 
     def predict_proba(self, theta: Array, x: Array) -> Array:
         """Class probabilities: (N, 2) for logistic, (N, m) for softmax."""
@@ -204,7 +318,7 @@ class Supervised(Regularised, WithODE):
         return self.predict_proba(theta, x).argmax(axis=1)
 
     def features(self, theta: Array, x: Array) -> Array:
-        """Propagated features z(T), (N, d)."""
+        """Propagated features z(T), (N, d), as the readout reads them."""
         theta, x = self._parameters(theta), self._inputs(x)
         return self.ode.solve(theta[: self.ode.n_parameters], self._padded(hosted(x)))
 
@@ -218,7 +332,7 @@ class Supervised(Regularised, WithODE):
         ----------
         theta : (p,)
         x : (N, d)
-            States, with all d columns.
+            States, with all d columns; the first d - augment in the data's units.
         t : float
             Within the ode's t_span.
 
@@ -227,14 +341,14 @@ class Supervised(Regularised, WithODE):
         (N, m)
         """
         theta = self._parameters(theta)
-        x = _validate.samples("x", x, self.ode.dim)
+        x = self._scaled_states(_validate.samples("x", x, self.ode.dim))
         t = _validate.real_number("t", t)
         low, high = sorted(self.ode.t_span)
         if not low <= t <= high:
             raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
         T = self.ode.t_span[1]
         z = x if t == T else self.ode.solve(theta[: self.ode.n_parameters], x, t_span=(t, T))
-        return self._read(theta, z)
+        return with_units(self._read(theta, z), self.y_scaling)
 
     # --- insides -----------------------------------------------------------------------
     def _value_and_gradient(self, theta: Array, x: Array, y: Any) -> tuple[Any, Array]:
@@ -296,7 +410,13 @@ class Supervised(Regularised, WithODE):
         return theta, x, self._targets(y, len(x))
 
     def _inputs(self, x: Any) -> Any:
-        return samples(self.ode.placement, "x", x, self.n_inputs)
+        x = samples(self.ode.placement, "x", x, self.n_inputs)
+        return standardised("x", x, self.x_scaling)
+
+    def _scaled_states(self, x: Array) -> Array:
+        """The columns of states that are data, standardised; zeros were appended after that."""
+        scaled = standardised("x", x[:, : self.n_inputs], self.x_scaling)
+        return np.concatenate([scaled, x[:, self.n_inputs :]], axis=1)
 
     def _targets(self, y: Any, n: int) -> Any:
         """Targets as the loss's description takes them, checked; a ``Resident`` on a device."""
@@ -304,15 +424,15 @@ class Supervised(Regularised, WithODE):
         shape, dtype = ((n,), "int64") if loss.labels else ((n, m), place.dtype)
         there = resident(place, "y", y, shape, dtype)
         if there is None:
-            return loss.targets(y, n, m)
+            return standardised("y", loss.targets(y, n, m), self.y_scaling)
         if loss.labels:  # those out of range would read another's memory
             loss.targets(there.host, n, m)
-        return there
+        return standardised("y", there, self.y_scaling)
 
     def __repr__(self) -> str:
         named = type(NAMED.get(self.loss)) is type(self._loss)
         loss = self.loss if named else self._loss
         return (
             f"Supervised({self.ode!r}, loss={loss!r}, n_outputs={self.n_outputs}, "
-            f"augment={self.augment}, readout={self.readout})"
+            f"augment={self.augment}, readout={self.readout}{described(self.scalings)})"
         )
