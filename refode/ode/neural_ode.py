@@ -37,7 +37,7 @@ class NeuralODE(Fixed):
         Number of equal steps, 10 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
         Interval on which theta(t) lives, and the default one of integration; (0.0, 1.0) by
-        default.
+        default. n_steps steps cover it, and whatever other t_span a method is given.
     basis : Basis, optional
         Weights in time, from ``refode.bases``; constant by default.
     memory : {"store", "steps", "reverse"}, optional
@@ -176,8 +176,9 @@ class NeuralODE(Fixed):
         x : (N, d)
         t_span : (float, float), optional
             Interval of integration, in either direction; theta(t) stays where the
-            ode's own ``t_span`` put it. Steps of one's own are stretched, and walked
-            backwards in the other direction.
+            ode's own ``t_span`` put it. n_steps steps cover whatever t_span is given: a tenth
+            of the interval takes steps a tenth as long. Steps of one's own are stretched, and
+            walked backwards in the other direction.
 
         Returns
         -------
@@ -189,14 +190,20 @@ class NeuralODE(Fixed):
     def trajectory(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> Array:
-        """States at all grid points, (n_steps+1, N, d); the first is x."""
+        """States at all grid points, (n_steps+1, N, d); the first is x.
+
+        n_steps steps cover whatever t_span is given, as in ``solve``.
+        """
         theta, x = self._parameters(theta), self._states(x)
         return self._forward(theta, x, self.plan(t_span), whole=True)
 
     def log_det(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> tuple[Array, Array]:
-        """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages."""
+        """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages.
+
+        n_steps steps cover whatever t_span is given, as in ``solve``.
+        """
         theta, x = self._parameters(theta), self._states(x)
         plan = self.plan(t_span)
         if isinstance(plan.scheme, Partitioned):  # each substep is a shear: no volume changes
@@ -216,7 +223,7 @@ class NeuralODE(Fixed):
         """Derivative of ``solve`` in a direction, z_dot (N, d).
 
         By the complex step through the forward sweep, which is exact to rounding
-        (docs/equations.md).
+        (docs/equations.md). n_steps steps cover whatever t_span is given, as in ``solve``.
         """
         theta, x = self._parameters(theta), self._states(x)
         theta_dot = _validate.real_vector("theta_dot", theta_dot, self.n_parameters)
@@ -241,7 +248,7 @@ class NeuralODE(Fixed):
             Cotangent of z(T), or of every state of the trajectory (a loss at
             intermediate times: the adjoint jumps there).
         t_span : (float, float), optional
-            As in ``solve``.
+            As in ``solve``: n_steps steps cover it.
         times : bool, optional
             Also return the cotangent (2,) of the ends (t0, T) of the interval.
 
@@ -266,7 +273,10 @@ class NeuralODE(Fixed):
         t_span: tuple[float, float] | None = None,
         times: bool = False,
     ) -> tuple[Array, ...]:
-        """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,)."""
+        """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,).
+
+        n_steps steps cover whatever t_span is given, as in ``solve``.
+        """
         theta, x = self._parameters(theta), self._states(x)
         z_bar = _validate.real_array("z_bar", z_bar, x.shape)
         l_bar = _validate.real_vector("l_bar", l_bar, len(x))
@@ -289,7 +299,7 @@ class NeuralODE(Fixed):
             Of a class with a body registered for ``refode.costs.contract.observe``,
             docs/adding_a_loss.md; read at z(T) alone, or at every point of the grid.
         t_span : (float, float), optional
-            As in ``solve``.
+            As in ``solve``: n_steps steps cover it.
 
         Returns
         -------
@@ -315,7 +325,10 @@ class NeuralODE(Fixed):
 
     # --- what problems build on --------------------------------------------------------
     def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
-        """Grid, slots and basis matrices for an interval (kept for the next call)."""
+        """Grid, slots and basis matrices for an interval (kept for the next call).
+
+        n_steps steps cover whatever t_span is given.
+        """
         span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
         if span not in self._plans:
             if len(self._plans) > 32:

@@ -116,7 +116,10 @@ class Controlled(Fixed, WithODE):
     def inverse(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> tuple[Array, Array]:
-        """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x."""
+        """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x.
+
+        n_steps steps cover the way from t to t0, however short it is.
+        """
         theta, y = self._parameters(theta), self._samples("y", y)
         return self._inverse("y", theta, y, n_steps, self.t_span[1] if t is None else self._time(t))
 
@@ -124,7 +127,10 @@ class Controlled(Fixed, WithODE):
     def log_density(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
-        """log rho(t, y) (N,), at T by default: the initial density carried along, (21)."""
+        """log rho(t, y) (N,), at T by default: the initial density carried along, (21).
+
+        n_steps steps cover the way from t to t0, however short it is.
+        """
         x, log_det = self.inverse(theta, y, n_steps, t)
         return self.game.initial.log_density(x) + log_det
 

@@ -53,7 +53,8 @@ class MeanFieldGame(Controlled):
     n_steps : int or Steps, optional
         Number of equal steps, 2 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
-        (t0, T) with t0 < T; (0.0, 1.0) by default.
+        (t0, T) with t0 < T; (0.0, 1.0) by default. n_steps steps cover it, and the part of it
+        up to or from a time t that a method is given.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; second derivatives and the value function at given
         points are the CPU's in any case.
@@ -240,6 +241,7 @@ class MeanFieldGame(Controlled):
     ) -> Array:
         """J_t of (20), (N,): what an agent at x pays from t (t0 by default) to T.
 
+        n_steps steps cover the way back from t to t0, and as many the one from t to T.
         It follows the feedback among a population that does the same, so it pays F and G
         at the density around it. At the equilibrium it is Phi(t, x).
         """

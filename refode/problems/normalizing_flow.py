@@ -202,6 +202,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             Steps of this evaluation; the ode's own by default.
         t : float, optional
             Time within the ode's t_span: the density rho(t, .) of (16). Its end T by default.
+            n_steps steps cover the way from t to t0, however short it is.
 
         Raises
         ------
@@ -263,7 +264,10 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def density_on_grid(
         self, theta: Array, *axes: Array, t: float | None = None, n_steps: int | None = None
     ) -> Array:
-        """Density rho(t, .) (16) on the grid that d axes span, shape (len(axis) for each axis)."""
+        """Density rho(t, .) (16) on the grid that d axes span, shape (len(axis) for each axis).
+
+        n_steps and t are those of ``log_density``: n_steps steps cover the way from t to t0.
+        """
         if len(axes) != self.dim:
             raise ValueError(f"axes: got {len(axes)}, wanted {self.dim}, one a dimension")
         ends = [_validate.real_array("axes", a, ("n",)) for a in axes]

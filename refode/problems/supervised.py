@@ -334,7 +334,7 @@ class Supervised(Regularised, WithODE):
         x : (N, d)
             States, with all d columns; the first d - augment in the data's units.
         t : float
-            Within the ode's t_span.
+            Within the ode's t_span; its n_steps steps cover the way from t to T.
 
         Returns
         -------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
+from pathlib import Path
 
 import flow_cases
 import numpy as np
@@ -469,3 +471,13 @@ def test_labels_have_no_residuals():
     regression = refode.Supervised(ODE, "regression")
     with pytest.raises(ValueError, match=r"^y: got an array of shape \(3,\), wanted \(4,\)"):
         regression.score(regression.initial(), X, Y[:3])
+
+
+def test_the_page_s_example_runs(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    found = {}
+    exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], found)
+    score, mean = map(float, capsys.readouterr().out.split())
+    assert score > 0.95
+    assert abs(mean - found["y"].mean()) < 3.0
+    assert found["density"].shape == (200,)
