@@ -8,17 +8,24 @@ is named in an error, or is the answer that the method promises. Whoever works u
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
+class quietly(contextlib.ContextDecorator):
     """``with quietly():``, or ``@quietly()``, which any number of threads may enter at once.
 
-    NumPy's own ``errstate`` is for one ``with``; as a decorator it keeps its state in one place
-    for all calls up to NumPy 1.26.
+    NumPy's own ``errstate`` is for one ``with``; as a decorator it keeps one state for all calls
+    up to NumPy 1.26.
     """
-    with np.errstate(all="ignore"):
-        yield
+
+    def __enter__(self) -> None:
+        self._state = np.errstate(all="ignore")
+        self._state.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._state.__exit__(*error)
+
+    def _recreate_cm(self) -> quietly:
+        return type(self)()

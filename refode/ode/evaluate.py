@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.fields.potential import Potential
@@ -25,18 +26,21 @@ TINY = 1e-200
 _ONCE = Evaluate(np.ones(1))
 
 
+@quietly()
 def value(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     """f(z, t), (N, d), for one weight set ``weights`` (field.n_weights,) and z (N, d)."""
     weights, z, t = _arguments(field, weights, z, t)
     return _run(field, weights, z, t, trace=False)
 
 
+@quietly()
 def trace(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     """Exact trace of df/dz, (N,)."""
     weights, z, t = _arguments(field, weights, z, t)
     return np.ascontiguousarray(_run(field, weights, z, t, trace=True)[:, -1])
 
 
+@quietly()
 def tangent(
     field: Field, weights: Array, z: Array, weights_dot: Array, z_dot: Array, t: float = 0.0
 ) -> tuple[Array, Array]:
@@ -53,6 +57,7 @@ def tangent(
     return np.ascontiguousarray(y_dot[:, :-1]), np.ascontiguousarray(y_dot[:, -1])
 
 
+@quietly()
 def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     """df/dz, (N, d, d), by d tangents."""
     weights, z, t = _arguments(field, weights, z, t)
@@ -63,6 +68,7 @@ def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     return np.stack(columns, axis=2)
 
 
+@quietly()
 def adjoint(
     field: Field,
     weights: Array,
@@ -97,6 +103,7 @@ def adjoint(
     return np.ascontiguousarray(weights_bar), result.x_bar, float(result.time_bar[0, 0])
 
 
+@quietly()
 def potential(
     field: Potential, weights: Array, x: Array, t: float = 0.0
 ) -> tuple[Array, Array, Array, Array]:
@@ -113,6 +120,7 @@ def potential(
     return _four(_derivatives(field, weights, x, t), field.dim)
 
 
+@quietly()
 def potential_tangent(
     field: Potential,
     weights: Array,
@@ -133,6 +141,7 @@ def potential_tangent(
     return _four(moved.imag / abs(step), field.dim)
 
 
+@quietly()
 def potential_adjoint(
     field: Potential,
     weights: Array,

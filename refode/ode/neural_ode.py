@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from refode import _validate, bases, tableaus
 from refode._fixed import Fixed
+from refode._quiet import quietly
 from refode.costs.contract import Cotangent, check_cost, everywhere, work_rows
 from refode.fields.contract import Field
 from refode.ode import driver, placement
@@ -152,6 +153,7 @@ class NeuralODE(Fixed):
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.constant_in_time(self.field.initial(rng))
 
+    @quietly()
     def constant_in_time(self, weights: dict[str, Array]) -> Array:
         """Theta (p,) with theta(t) equal to one weight set at all times."""
         one = bases.Constant().prolongation(self.basis).toarray()[:, 0]
@@ -167,6 +169,7 @@ class NeuralODE(Fixed):
         return self.layout.pack(arrays)
 
     # --- solutions ---------------------------------------------------------------------
+    @quietly()
     def solve(self, theta: Array, x: Array, t_span: tuple[float, float] | None = None) -> Array:
         """z(T) for z(t0) = x.
 
@@ -187,6 +190,7 @@ class NeuralODE(Fixed):
         theta, x = self._parameters(theta), self._states(x)
         return self._forward(theta, x, self.plan(t_span))[0]
 
+    @quietly()
     def trajectory(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> Array:
@@ -197,6 +201,7 @@ class NeuralODE(Fixed):
         theta, x = self._parameters(theta), self._states(x)
         return self._forward(theta, x, self.plan(t_span), whole=True)
 
+    @quietly()
     def log_det(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> tuple[Array, Array]:
@@ -212,6 +217,7 @@ class NeuralODE(Fixed):
         return np.ascontiguousarray(y[:, :-1]), np.ascontiguousarray(y[:, -1])
 
     # --- derivatives -------------------------------------------------------------------
+    @quietly()
     def tangent(
         self,
         theta: Array,
@@ -230,6 +236,7 @@ class NeuralODE(Fixed):
         x_dot = _validate.real_array("x_dot", x_dot, x.shape)
         return self._tangent(theta, x, theta_dot, x_dot, self.plan(t_span), trace=False)
 
+    @quietly()
     def adjoint(
         self,
         theta: Array,
@@ -264,6 +271,7 @@ class NeuralODE(Fixed):
         z_bar = _validate.real_array("z_bar", z_bar, shape).reshape(-1, *x.shape)
         return self._adjoint(theta, x, z_bar, self.plan(t_span), times, trace=False)
 
+    @quietly()
     def log_det_adjoint(
         self,
         theta: Array,
@@ -286,6 +294,7 @@ class NeuralODE(Fixed):
         y_bar = np.concatenate([z_bar, l_bar[:, None]], axis=1)[None]
         return self._adjoint(theta, x, y_bar, plan, times, trace=True)
 
+    @quietly()
     def cost_and_gradient(
         self, theta: Array, x: Array, cost: Any, t_span: tuple[float, float] | None = None
     ) -> tuple[float, Array, Array]:

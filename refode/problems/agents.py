@@ -94,14 +94,17 @@ class Controlled(Fixed, WithODE):
         return self._derivatives(theta, t, x)[3]
 
     # --- paths and densities -------------------------------------------------------------
+    @quietly()
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """z(T) (N, d) of the agents that start at x."""
         return self.states(theta, x, n_steps)[-1, :, : self.dim].copy()
 
+    @quietly()
     def trajectory(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """Paths (n_steps+1, N, d) of the agents that start at x."""
         return self.states(theta, x, n_steps)[:, :, : self.dim].copy()
 
+    @quietly()
     def states(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """The whole state (n_steps+1, N, d+4) along the paths: z, log rho, L, F, R.
 
@@ -113,6 +116,7 @@ class Controlled(Fixed, WithODE):
         all_finite("x", states.transpose(1, 0, 2))
         return states
 
+    @quietly()
     def inverse(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> tuple[Array, Array]:

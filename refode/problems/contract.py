@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.ode.neural_ode import TINY, NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.steps import Steps
@@ -146,11 +147,13 @@ class SecondOrder(Problem):
 
     has_hessian = True
 
+    @quietly()
     def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> tuple[float, Array]:
         """Objective and its gradient (p,)."""
         value, gradient = self._value_and_gradient(*self._arguments(theta, *data, **named))
         return float(value), gradient
 
+    @quietly()
     def hessian_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
         theta, *checked = self._arguments(theta, *data, **named)

@@ -83,6 +83,7 @@ class MeanFieldGame(Controlled):
 
     n_data = (1, 2)
 
+    @quietly()
     def __init__(
         self,
         potential: Potential,
@@ -155,6 +156,7 @@ class MeanFieldGame(Controlled):
             memory=self.ode.memory,
         )
 
+    @quietly()
     def to_device(self, x: Array, y: Array | None = None) -> Any:
         """Send samples once, for many calls: what these take in place of x, or of x and y.
 
@@ -187,6 +189,7 @@ class MeanFieldGame(Controlled):
         return sent, Started(send(place, start).there, start)
 
     # --- objective ---------------------------------------------------------------------
+    @quietly()
     def value(self, theta: Array, x: Array, y: Array | None = None) -> float:
         """Objective (25); not finite where a path is not."""
         theta, x, y = self._arguments(theta, x, y)
@@ -212,6 +215,7 @@ class MeanFieldGame(Controlled):
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
         return super().hessian_vector(theta, v, x, y)
 
+    @quietly()
     def costs(
         self, theta: Array, x: Array, y: Array | None = None, n_steps: int | None = None
     ) -> dict[str, float]:

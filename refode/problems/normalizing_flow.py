@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
@@ -71,6 +72,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     n_data = (1, 1)
 
+    @quietly()
     def __init__(
         self,
         ode: NeuralODE,
@@ -147,6 +149,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         return self._copied(self.ode.with_steps(n_steps), self.noise_seed, self.y_scaling)
 
     # --- objective ---------------------------------------------------------------------
+    @quietly()
     def to_device(self, y: Array) -> Resident:
         """y on the device, to be given in its place as often as wanted.
 
@@ -158,6 +161,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         y = self._data(y)
         return y if isinstance(y, Resident) else send(self.ode.placement, y, self.y_scaling)
 
+    @quietly()
     def value(self, theta: Array, y: Array) -> float:
         """Objective for data y (N, d), in nats; not finite where a path is not."""
         theta, y = self._arguments(theta, y)
@@ -177,6 +181,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
         return super().hessian_vector(theta, v, y)
 
+    @quietly()
     def costs(self, theta: Array, y: Array) -> dict[str, float]:
         """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total."""
         theta, y = self._arguments(theta, y)
@@ -189,6 +194,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         return bool(self.transport or self.tikhonov or self.smoothness)
 
     # --- densities and samples -----------------------------------------------------------
+    @quietly()
     def log_density(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
@@ -212,15 +218,18 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         w, l, _ = self._finite(theta, y, n_steps, t)  # noqa: E741
         return l - 0.5 * np.sum(w**2, axis=1) - self._constant
 
+    @quietly()
     def inverse(self, theta: Array, y: Array, n_steps: int | None = None) -> tuple[Array, Array]:
         """x = F^{-1}(y) (N, d) and log|det grad F^{-1}(y)| (N,), by the quadrature (13)."""
         w, l, _ = self._finite(theta, y, n_steps)  # noqa: E741
         return w, l - self._log_scale
 
+    @quietly()
     def transport_cost(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
         """int |f|^2/2 dt along the path through each datum, (N,), eq. (15), as it is charged."""
         return self._finite(theta, y, n_steps)[2]
 
+    @quietly()
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """F(x), (N, d)."""
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
@@ -232,6 +241,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.generate(theta, rng.standard_normal((n, self.dim)), n_steps)
 
+    @quietly()
     def trajectory(
         self, theta: Array, x: Array, n_steps: int | None = None, inverse: bool = False
     ) -> Array:
@@ -246,6 +256,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         states = ode.trajectory(theta, x, t_span=ode.t_span[::-1] if inverse else None)
         return with_units(states, self.y_scaling)
 
+    @quietly()
     def log_det_exact(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
         """log|det grad F^{-1}(y)| (N,) of the discrete map itself: d tangents, then slogdet.
 
@@ -261,6 +272,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         jacobian = all_finite("y", np.stack(columns, axis=2))
         return np.linalg.slogdet(jacobian)[1] - self._log_scale
 
+    @quietly()
     def density_on_grid(
         self, theta: Array, *axes: Array, t: float | None = None, n_steps: int | None = None
     ) -> Array:

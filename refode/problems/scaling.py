@@ -64,12 +64,10 @@ class Scaling(Fixed):
         with quietly():
             u = np.ldexp(x, -power)
             mean = u.mean(axis=0)
-            mean += (u - mean).mean(axis=0)
+            mean += (u - mean).mean(axis=0)  # by which that of equal numbers is that number
             deviation = np.sqrt(((u - mean) ** 2).mean(axis=0))
             shift, scale = np.ldexp(mean, power), np.ldexp(deviation, power)
-        constant = x.min(axis=0) == x.max(axis=0)  # whose mean may be off by a rounding
-        shift = np.where(constant, x[0], shift)
-        return cls(shift, np.where(constant | (scale == 0.0), 1.0, scale))
+        return cls(shift, np.where(scale == 0.0, 1.0, scale))
 
     @property
     def log_scale(self) -> float:

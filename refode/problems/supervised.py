@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.ode import driver
@@ -74,6 +75,7 @@ class Supervised(Regularised, WithODE):
 
     n_data = (2, 2)
 
+    @quietly()
     def __init__(
         self,
         ode: NeuralODE,
@@ -198,6 +200,7 @@ class Supervised(Regularised, WithODE):
         return isinstance(self._loss, Regression)
 
     # --- objective ---------------------------------------------------------------------
+    @quietly()
     def to_device(self, x: Array, y: Array) -> tuple[Resident, Resident]:
         """x and y on the device, to be given in their place as often as wanted.
 
@@ -214,6 +217,7 @@ class Supervised(Regularised, WithODE):
         ]
         return pair[0], pair[1]
 
+    @quietly()
     def value(self, theta: Array, x: Array, y: Array) -> float:
         """Objective (8), regularisers included."""
         theta, x, targets = self._arguments(theta, x, y)
@@ -234,6 +238,7 @@ class Supervised(Regularised, WithODE):
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
         return super().hessian_vector(theta, v, x, y)
 
+    @quietly()
     def costs(self, theta: Array, x: Array, y: Array) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total."""
         theta, x, targets = self._arguments(theta, x, y)
@@ -246,6 +251,7 @@ class Supervised(Regularised, WithODE):
         """Not without regularisers: the loss is all of the value then."""
         return bool(self.tikhonov or self.smoothness)
 
+    @quietly()
     def gauss_newton_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
         """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
 
@@ -264,11 +270,13 @@ class Supervised(Regularised, WithODE):
         return self._outputs_adjoint(theta, x, F_bar) + self._regulariser(v)[1]
 
     # --- predictions -------------------------------------------------------------------
+    @quietly()
     def predict(self, theta: Array, x: Array) -> Array:
         """Values of F, (N, m): two axes for m = 1 too, ``predict(theta, x)[:, 0]`` is (N,)."""
         outputs = self._outputs_at(self._parameters(theta), self._inputs(x))
         return with_units(outputs, self.y_scaling)
 
+    @quietly()
     def residuals(self, theta: Array, x: Array, y: Array) -> Array:
         """F(x) - y in the shape of y: (N, m), or (N,) for one output.
 
@@ -281,6 +289,7 @@ class Supervised(Regularised, WithODE):
             np.shape(y) if not isinstance(y, Resident) else y.shape
         )
 
+    @quietly()
     def score(self, theta: Array, x: Array, y: Array) -> float:
         """R^2 = 1 - |F(x) - y|^2 / |y - mean y|^2, mean over the outputs.
 
@@ -309,6 +318,7 @@ class Supervised(Regularised, WithODE):
         targets = self._loss.targets(y, len(outputs), self.n_outputs)
         return outputs - targets, targets
 
+    @quietly()
     def predict_proba(self, theta: Array, x: Array) -> Array:
         """Class probabilities: (N, 2) for logistic, (N, m) for softmax."""
         return self._loss.probabilities(self.predict(theta, x))
@@ -317,11 +327,13 @@ class Supervised(Regularised, WithODE):
         """Most probable class, (N,) integers."""
         return self.predict_proba(theta, x).argmax(axis=1)
 
+    @quietly()
     def features(self, theta: Array, x: Array) -> Array:
         """Propagated features z(T), (N, d), as the readout reads them."""
         theta, x = self._parameters(theta), self._inputs(x)
         return self.ode.solve(theta[: self.ode.n_parameters], self._padded(hosted(x)))
 
+    @quietly()
     def transported(self, theta: Array, x: Array, t: float) -> Array:
         """u(x, t) of the transport view (9): W z(T) + b for the characteristic through (x, t).
 

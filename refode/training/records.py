@@ -100,6 +100,7 @@ class Recorder:
         self.best: Evaluation | None = None
         self.recent: dict[bytes, Evaluation] = {}  # this iteration's, by digest
         self._last = {call.kind: i for i, call in enumerate(stored)}
+        self.errors = np.geterr()  # the caller's, under which the problem is asked
 
     @property
     def replaying(self) -> bool:
@@ -155,7 +156,9 @@ class Recorder:
             copies = [argument.copy() for argument in arguments]  # it may write into them
             problem = cast(SecondOrder, self.problem)  # for products, by the options' check
             ask = problem.hessian_vector if kind == PRODUCT else problem.value_and_gradient
-            fresh = _call(kind, digest, ask(*copies, *self.data), arguments[0].shape)
+            with np.errstate(**self.errors):
+                answer = ask(*copies, *self.data)
+            fresh = _call(kind, digest, answer, arguments[0].shape)
             if stored is None:
                 if self.keep:
                     self.calls.append(fresh)  # one statement: Ctrl-C leaves all or nothing
@@ -182,7 +185,7 @@ def _call(kind: int, digest: bytes, answer: Any, shape: tuple[int, ...]) -> Call
         _check_finite(vector, "a Hessian-vector product")
         return Call(kind, digest, 0.0, vector)
     value, gradient = answer
-    value, vector = float(value), _copied(gradient, shape)
+    value, vector = _number(value), _copied(gradient, shape)
     if not np.isfinite(value):
         raise NonFinite(f"the value is {value}")
     _check_finite(vector, "the gradient")
@@ -195,7 +198,28 @@ def with_terms(columns: np.dtype, names: Any) -> np.dtype:
     return np.dtype(old + [(str(name), np.float64) for name in names])
 
 
+def _number(value: Any) -> float:
+    """A problem's value, that of an array with one entry too."""
+    array = _array("a value", value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"problem: got a value of dtype {array.dtype} and shape {array.shape}, wanted a number"
+        )
+    return float(array.reshape(()))
+
+
+def _array(what: str, answer: Any) -> np.ndarray:
+    try:
+        return np.asarray(answer)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"problem: got {what} that is no array of NumPy's ({error}); wanted numbers, such as "
+            "tensor.detach().numpy()"
+        ) from None
+
+
 def _copied(answer: Any, shape: tuple[int, ...]) -> Float64:
+    answer = _array("a gradient", answer)
     if np.iscomplexobj(answer):
         raise TypeError("problem: got a complex answer, wanted real numbers")
     vector = np.array(answer, dtype=np.float64)  # a copy: the problem may reuse its buffer

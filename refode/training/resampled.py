@@ -243,7 +243,8 @@ class Periods(Run):
 
     def _begin_period(self) -> None:
         self._check_enough()  # where the period has converged in its very last iteration
-        data = self.plan.drawing.period(self.period + 1)
+        with np.errstate(**self.recorder.errors):
+            data = self.plan.drawing.period(self.period + 1)
         self.iterate = self.recorder.redraw(data, self.iterate.theta)
         self.period, self.began_at = self.period + 1, self.iteration
         self.progress.label = f"period {self.period}  "
@@ -275,7 +276,8 @@ class Periods(Run):
         if self.plan.validation is None:
             return float("nan")
         if known is None:
-            known = self.problem.value(self.iterate.theta.copy(), *self.plan.validation)
+            with np.errstate(**self.recorder.errors):
+                known = self.problem.value(self.iterate.theta.copy(), *self.plan.validation)
         iteration = self.iteration if self.rows else 0
         newest = Validated(known, self.iterate, iteration)
         best = self.validated[0] if self.validated else newest
@@ -343,6 +345,6 @@ def _validation(problem: Problem, drawing: Drawing, given: Any) -> Data | None:
         return None
     if isinstance(given, tuple):
         return problem.data(given)
-    if np.ndim(given):
+    if _validate.n_axes(given):
         return problem.data((given,))
     return drawing.validation(_validate.positive_int("validation_samples", given))

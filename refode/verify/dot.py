@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refode._quiet import quietly
 from refode._validate import nonnegative, nonnegative_int, positive_int
-from refode.verify._calls import callable_argument
+from refode.verify._calls import callable_argument, readable
 
 CONSTANT = 8.0  # C of the bound
 
@@ -72,6 +73,7 @@ class DotReport:
         return "\n".join([*lines, f"verdict: {self.verdict}"])
 
 
+@quietly()
 def dot_test(
     tangent: Callable[..., Any],
     adjoint: Callable[..., Any],
@@ -253,7 +255,7 @@ class _Test:
         )
 
     def part(self, who: str, i: int, out: Any, shape: Shape) -> NDArray[Any]:
-        array = np.array(out)
+        array = np.array(readable(who, out))
         label = (
             f"{who}"
             if len(self.y_shapes if who == "tangent" else self.x_shapes) == 1
