@@ -290,7 +290,11 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     # --- insides -----------------------------------------------------------------------
     @property
     def _constant(self) -> float:
-        return 0.5 * self.dim * math.log(2.0 * math.pi) + self._log_scale
+        return self._normal_constant + self._log_scale
+
+    @property
+    def _normal_constant(self) -> float:
+        return 0.5 * self.dim * math.log(2.0 * math.pi)
 
     @property
     def _log_scale(self) -> float:

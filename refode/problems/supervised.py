@@ -18,13 +18,13 @@ from refode.packing import Layout
 from refode.problems.contract import WithODE, with_total
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.problems.scaling import Scaling, checked, described, standardised, with_units
-from refode.problems.scores import r_squared
+from refode.problems.scores import Scored
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
 
 
-class Supervised(Regularised, WithODE):
+class Supervised(Regularised, Scored, WithODE):
     """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
 
     Parameters
@@ -275,48 +275,6 @@ class Supervised(Regularised, WithODE):
         """Values of F, (N, m): two axes for m = 1 too, ``predict(theta, x)[:, 0]`` is (N,)."""
         outputs = self._outputs_at(self._parameters(theta), self._inputs(x))
         return with_units(outputs, self.y_scaling)
-
-    @quietly()
-    def residuals(self, theta: Array, x: Array, y: Array) -> Array:
-        """F(x) - y in the shape of y: (N, m), or (N,) for one output.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As of ``value``; also for class labels, which have no residuals.
-        """
-        return self._residuals(theta, x, y)[0].reshape(
-            np.shape(y) if not isinstance(y, Resident) else y.shape
-        )
-
-    @quietly()
-    def score(self, theta: Array, x: Array, y: Array) -> float:
-        """R^2 = 1 - |F(x) - y|^2 / |y - mean y|^2, mean over the outputs.
-
-        1 for exact predictions, 0 for those by the mean of y, less for worse ones.
-
-        Parameters
-        ----------
-        theta : (p,)
-        x : (N, d - augment)
-        y : (N, m), or (N,) for m = 1
-
-        Raises
-        ------
-        TypeError, ValueError
-            As of ``residuals``; also where an output's targets are all the same.
-        """
-        return r_squared(*self._residuals(theta, x, y))
-
-    def _residuals(self, theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
-        """F(x) - y and y, both (N, m)."""
-        if self._loss.labels:
-            raise ValueError(f"loss: got {self.loss!r}, wanted 'regression' for residuals")
-        outputs = self.predict(theta, x)
-        if isinstance(y, Resident):
-            y = with_units(hosted(self._targets(y, len(outputs))), self.y_scaling)
-        targets = self._loss.targets(y, len(outputs), self.n_outputs)
-        return outputs - targets, targets
 
     @quietly()
     def predict_proba(self, theta: Array, x: Array) -> Array:
