@@ -105,7 +105,7 @@ def n_axes(value: Any) -> int:
     """Return the number of axes of `value`; 0 for what is no array, which `real_array` refuses."""
     try:
         return np.ndim(value)
-    except (ValueError, RuntimeError):  # ragged, or a tensor that requires grad
+    except ValueError:  # ragged
         return 0
 
 

@@ -78,6 +78,15 @@ def on(made, method, *arguments, **named):
     return call
 
 
+class Uneven:
+    """An objective whose gradient's smallest entry vanishes beside the largest one."""
+
+    n_parameters = 2
+
+    def value_and_gradient(self, theta, x):
+        return 5e9 * float(theta[0]) ** 2, np.array([1e10 * theta[0], 1e-310])
+
+
 def product(made, method, *data):
     def call():
         problem, theta = made()
@@ -198,6 +207,7 @@ CALLS = {
     "order": lambda: verify.observed_order([1e-200, 1e-240, 1e-300], [1.0, 1e-20, 1e-50]).slopes,
     "complex": lambda: verify.complex_step(lambda x: np.sum(x**3), [1e-120, 1.0], [1.0, 1e-200]),
     "train": trained(refode.train, SOFT, X, LABELS),
+    "train-uneven": trained(refode.train, lambda: (Uneven(), [1.0, 1.0]), X),
     "newton": trained(refode.train, FIT, X, Y, method="newton-cg"),
     "krylov": trained(refode.train, FIT, X, Y, method="trust-krylov"),
     "levels": lambda: (

@@ -146,6 +146,8 @@ def test_the_dot_test_and_the_complex_step_of_what_returns_a_tensor():
         verify.dot_test(lambda v: v, lambda w: Tensor(w), (2,), (2,))
     with pytest.raises(TypeError, match=r"^fun: returned a Tensor .*\.detach\(\)"):
         verify.complex_step(lambda x: Tensor(x), [1.0], [1.0])
+    with pytest.raises(TypeError, match=r"^x: got \[\[1\.0\], \[1\.0, 2\.0\]\]"):  # ragged
+        verify.complex_step(np.sum, [[1.0], [1.0, 2.0]], [1.0])
 
 
 class Own:
