@@ -453,6 +453,14 @@ def test_residuals_and_score_take_targets_of_one_axis_or_two(made):
         close(problem.score(theta, X, y), want, 1e-12)
 
 
+def test_a_standardised_loss_is_half_the_variance_that_is_not_explained():
+    rng = np.random.default_rng(0)
+    x, y = 1e4 * rng.standard_normal((9, 2)), 150.0 + rng.standard_normal((9, 3)) * [1.0, 30.0, 0.1]
+    problem = refode.Supervised(ODE, "regression", n_outputs=3).standardized(x, y)
+    theta = problem.initial()
+    close(problem.value(theta, x, y), 1.5 * (1.0 - problem.score(theta, x, y)), 1e-13)
+
+
 def test_the_score_of_several_outputs_is_the_mean_of_theirs():
     metrics = pytest.importorskip("sklearn.metrics")
     problem = refode.Supervised(ODE, "regression", n_outputs=3)
