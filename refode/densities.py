@@ -20,7 +20,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from refode import _validate
-from refode._fixed import Fixed
+from refode._fixed import Fixed, read_only
 from refode._quiet import quietly
 
 __all__ = ["Density", "Empirical", "Gaussian", "GaussianMixture"]
@@ -339,9 +339,7 @@ def _start(n: int, seed: int) -> tuple[int, np.random.Generator]:
 
 def _frozen(array: Float64) -> Float64:
     """Return a read-only copy."""
-    array = array.copy()
-    array.flags.writeable = False
-    return array
+    return read_only(array.copy())
 
 
 def _norms(y: Float64) -> Float64:

@@ -15,6 +15,7 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
+from refode._fixed import Fixed, read_only
 from refode._quiet import quietly
 
 __all__ = ["LinearQuadraticGame", "lq_game"]
@@ -94,8 +95,8 @@ def lq_game(
     return LinearQuadraticGame(alpha, entropy, k, q, terminal, m0, s0, m1, s1, T)
 
 
-class LinearQuadraticGame:
-    """Equilibrium of a linear-quadratic game; made by `lq_game`.
+class LinearQuadraticGame(Fixed):
+    """Equilibrium of a linear-quadratic game; made by `lq_game`. Attributes are set once.
 
     Attributes
     ----------
@@ -126,6 +127,7 @@ class LinearQuadraticGame:
         self._s: NDArray[Any] = self.deviation0[None]  # the series to start from
         for degree in NODES:
             if self._solve(degree):
+                read_only(vars(self))
                 return
         raise ValueError(
             f"stiffness, entropy, terminal: got {k}, {entropy}, {terminal} with alpha={alpha}, "
@@ -370,7 +372,7 @@ def _coordinates(named: dict[str, ArrayLike]) -> list[Float64]:
     vectors_of = []
     for name, value in named.items():
         if vectors[name]:
-            vectors_of.append(_validate.real_array(name, value, (d,)))
+            vectors_of.append(_validate.real_array(name, value, (d,)).copy())
         else:
             vectors_of.append(np.full(d, _validate.real_number(name, value)))
     return vectors_of

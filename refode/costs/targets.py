@@ -99,7 +99,10 @@ def rows(target: Any, d: int) -> int:
 
 @kernel(cache=False)
 def _responsibilities(peaks, Y, logs, value):
-    """value <- log sum_k exp(l_k), logs <- exp(l_k - value), l_k = peak_k - |y_k|^2/2."""
+    """value <- log sum_k exp(l_k), logs <- exp(l_k - value), l_k = peak_k - |y_k|^2/2.
+
+    The latter as shares of their sum: far away the value has no digits left for their difference.
+    """
     K = peaks.shape[0]
     d = Y.shape[0] // K
     for k in range(K):
@@ -119,10 +122,11 @@ def _responsibilities(peaks, Y, logs, value):
             top = max(top, logs[k, s].real)
         total = logs[0, s] * 0
         for k in range(K):
-            total += np.exp(logs[k, s] - top)
+            logs[k, s] = np.exp(logs[k, s] - top)
+            total += logs[k, s]
         value[s] = top + np.log(total)
         for k in range(K):
-            logs[k, s] = np.exp(logs[k, s] - value[s])
+            logs[k, s] = logs[k, s] / total
 
 
 @log_density.register(DiagonalTarget)

@@ -114,13 +114,16 @@ class KullbackLeibler(Fixed):
 
     @quietly()
     def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
-        """Its value from samples x (N, d) of rho with log rho(x), (N,)."""
+        """Its value from samples x (N, d) of rho with log rho(x), (N,).
+
+        It is inf where log rho_Y is -inf at a sample.
+        """
         x, log_rho = _samples(x, log_rho)
         return float(self.weight * np.mean(log_rho - _log_density("target", self.target, x)))
 
     @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
-        """G = weight (1 + log rho - log rho_Y), (N,), (D82)."""
+        """G = weight (1 + log rho - log rho_Y), (N,), (D82); inf where log rho_Y is -inf."""
         x, log_rho = _samples(x, log_rho)
         return self.weight * (1.0 + log_rho - _log_density("target", self.target, x))
 
@@ -151,9 +154,10 @@ class CrossEntropy(Fixed):
 
     @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
-        """G = -weight rho_Y/rho, (N,), (D83)."""
+        """G = -weight rho_Y/rho, (N,), (D83); -inf where that is beyond float64."""
         x, log_rho = _samples(x, log_rho)
-        return -self.weight * np.exp(_log_density("target", self.target, x) - log_rho)
+        with np.errstate(over="ignore"):
+            return -self.weight * np.exp(_log_density("target", self.target, x) - log_rho)
 
     def __repr__(self) -> str:
         return f"CrossEntropy({self.target!r}, weight={self.weight})"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate
+from refode._fixed import read_only
 from refode._quiet import quietly
 from refode.costs.energies import BumpSpec, Energy, NothingSpec, QuadraticSpec
 from refode.densities import Gaussian
@@ -67,7 +68,7 @@ class GaussianBump(Energy):
                 "a finite product of the two"
             )
         inverse = np.linalg.inv(rho.cholesky)
-        return BumpSpec(peak, np.array(rho.mean), np.ascontiguousarray(inverse.T @ inverse))
+        return read_only(BumpSpec(peak, rho.mean, np.ascontiguousarray(inverse.T @ inverse)))
 
     def description(self) -> BumpSpec:
         return self._spec
@@ -108,9 +109,8 @@ class Quadratic(Energy):
             self.everywhere = True
         else:
             self.everywhere = False
-        self.q = np.array(_validate.real_array("q", q, ("d",)))
-        self.q.flags.writeable = False
-        self._spec = QuadraticSpec(self.k, self.q.copy())
+        self.q = read_only(np.array(_validate.real_array("q", q, ("d",))))
+        self._spec = QuadraticSpec(self.k, self.q)
 
     def description(self) -> QuadraticSpec:
         return self._spec

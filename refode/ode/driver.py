@@ -5,6 +5,7 @@ Twin on the device: refode/cuda/launching.py.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,22 +128,22 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     solve, grid = forward_chunks.of(E.dtype), sweep.grid
     counter = np.zeros(1, dtype=np.int64)
 
-    def work() -> None:
-        solve(
-            dynamics,
-            scheme,
-            grid.t,
-            grid.h,
-            grid.slots,
-            E,
-            X,
-            runs,
-            counter,
-            S,
-            sweep.rows,
-            max(sweep.tape, 1),
-            out,
-        )
+    work = partial(  # without a frame or a call of its own
+        solve,
+        dynamics,
+        scheme,
+        grid.t,
+        grid.h,
+        grid.slots,
+        E,
+        X,
+        runs,
+        counter,
+        S,
+        sweep.rows,
+        max(sweep.tape, 1),
+        out,
+    )
 
     parallel.together(work, len(runs))
     return out
@@ -175,30 +176,30 @@ def gradient(
     time_bars = np.zeros((n, len(sweep.grid.t), 2), E.dtype)
     X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
 
-    def work() -> None:
-        solve(
-            dynamics,
-            scheme,
-            charge,
-            grid.t,
-            grid.h,
-            grid.slots,
-            E,
-            X,
-            runs,
-            counter,
-            S,
-            sweep.rows,
-            max(sweep.tape, 1),
-            max(sweep.scratch, cost_rows, 1),
-            sweep.memory,
-            everywhere(cost),
-            values,
-            E_bars,
-            cost_bars,
-            X_bar,
-            time_bars,
-        )
+    work = partial(  # without a frame or a call of its own
+        solve,
+        dynamics,
+        scheme,
+        charge,
+        grid.t,
+        grid.h,
+        grid.slots,
+        E,
+        X,
+        runs,
+        counter,
+        S,
+        sweep.rows,
+        max(sweep.tape, 1),
+        max(sweep.scratch, cost_rows, 1),
+        sweep.memory,
+        everywhere(cost),
+        values,
+        E_bars,
+        cost_bars,
+        X_bar,
+        time_bars,
+    )
 
     parallel.together(work, n)
     value = sum(values.tolist())  # in order, as all sums over chunks

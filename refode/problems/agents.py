@@ -85,23 +85,30 @@ class Controlled(Fixed, WithODE):
 
     # --- the value function --------------------------------------------------------------
     def value_function(self, theta: Array, t: float, x: Array) -> tuple[Array, Array, Array]:
-        """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at t in [t0, T] and points x (N, d)."""
+        """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at t in [t0, T] and points x (N, d).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where one of them leaves the finite range.
+        """
         phi, gradient, by_time, _ = self._derivatives(theta, t, x)
+        all_finite("x", np.column_stack([phi, gradient, by_time]), "value")
         return phi, gradient, by_time
 
     def laplacian(self, theta: Array, t: float, x: Array) -> Array:
-        """Laplacian of Phi in x, (N,), in closed form, (D93)."""
-        return self._derivatives(theta, t, x)[3]
+        """Laplacian of Phi in x, (N,), in closed form, (D93); errors as of ``value_function``."""
+        return all_finite("x", self._derivatives(theta, t, x)[3], "value")
 
     # --- paths and densities -------------------------------------------------------------
     @quietly()
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
-        """z(T) (N, d) of the agents that start at x."""
+        """z(T) (N, d) of the agents that start at x; errors as of ``states``."""
         return self.states(theta, x, n_steps)[-1, :, : self.dim].copy()
 
     @quietly()
     def trajectory(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
-        """Paths (n_steps+1, N, d) of the agents that start at x."""
+        """Paths (n_steps+1, N, d) of the agents that start at x; errors as of ``states``."""
         return self.states(theta, x, n_steps)[:, :, : self.dim].copy()
 
     @quietly()
@@ -110,6 +117,11 @@ class Controlled(Fixed, WithODE):
 
         R is the integral of |r| or r^2; none of the three is weighted here but by the game's
         own alpha and entropy.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where a path leaves the finite range.
         """
         theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
         states = self._forward(theta, self._start(x), self._ode(n_steps).plan(), whole=True)
@@ -123,6 +135,7 @@ class Controlled(Fixed, WithODE):
         """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x.
 
         n_steps steps cover the way from t to t0, however short it is.
+        Errors as of ``states``, naming y.
         """
         theta, y = self._parameters(theta), self._samples("y", y)
         return self._inverse("y", theta, y, n_steps, self.t_span[1] if t is None else self._time(t))
@@ -134,6 +147,7 @@ class Controlled(Fixed, WithODE):
         """log rho(t, y) (N,), at T by default: the initial density carried along, (21).
 
         n_steps steps cover the way from t to t0, however short it is.
+        Errors as of ``inverse``; -inf where the initial density's logarithm is.
         """
         x, log_det = self.inverse(theta, y, n_steps, t)
         return self.game.initial.log_density(x) + log_det

@@ -200,6 +200,8 @@ class MeanFieldGame(Controlled):
     ) -> tuple[float, Array]:
         """Objective (25) and its gradient (p,), by the discrete adjoint, (D98)-(D102).
 
+        Not finite where a path is not, as the value.
+
         Parameters
         ----------
         theta : (p,)
@@ -209,10 +211,14 @@ class MeanFieldGame(Controlled):
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
             by default, else N draws with seed 0.
         """
-        return super().value_and_gradient(theta, x, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
-        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
+
+        Not finite where a path is not.
+        """
         return super().hessian_vector(theta, v, x, y)
 
     @quietly()
@@ -248,6 +254,11 @@ class MeanFieldGame(Controlled):
         n_steps steps cover the way back from t to t0, and as many the one from t to T.
         It follows the feedback among a population that does the same, so it pays F and G
         at the density around it. At the equilibrium it is Phi(t, x).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where a path, or what is paid, leaves the finite range.
         """
         if isinstance(self.game.target, Empirical):
             raise ValueError(
@@ -266,7 +277,8 @@ class MeanFieldGame(Controlled):
             end = all_finite("x", self._forward(theta, end[:, : self.dim + 1], plan)[0])
         d, game = self.dim, self.game
         running = (end[:, d + 1] if game.alpha else 0.0) + end[:, d + 2] + game.entropy * (T - t)
-        return running + game.terminal_cost.derivative(end[:, :d], end[:, d])
+        at_end = game.terminal_cost.derivative(end[:, :d], end[:, d])
+        return all_finite("x", running + at_end, "cost")
 
     # --- insides -----------------------------------------------------------------------
     @quietly()
@@ -363,7 +375,7 @@ class MeanFieldGame(Controlled):
             if y is None:
                 terms["G"] = float(game.terminal_cost.functional(z, log_rho))
             if self.hjb_terminal:
-                r = self.value_function(theta, self.t_span[1], z)[0]
+                r = self._derivatives(theta, self.t_span[1], z)[0]
                 r -= game.terminal_cost.derivative(z, log_rho)
                 size = r**2 if self.hjb_norm == "squared" else np.abs(r)
                 if finite:

@@ -167,23 +167,33 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         theta, y = self._arguments(theta, y)
         return sum(self._terms(theta, y).values()) + float(self._regulariser(theta)[0])
 
+    @quietly()
     def value_and_gradient(self, theta: Array, y: Array) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint, eqs. (D43), (D44).
+
+        Not finite where a path is not, as the value.
 
         Parameters
         ----------
         theta : (p,)
         y : (N, d)
         """
-        return super().value_and_gradient(theta, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, y: Array) -> Array:
-        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
+
+        Not finite where a path is not.
+        """
         return super().hessian_vector(theta, v, y)
 
     @quietly()
     def costs(self, theta: Array, y: Array) -> dict[str, float]:
-        """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total."""
+        """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total.
+
+        Not finite where a path is not, as the value.
+        """
         theta, y = self._arguments(theta, y)
         terms = self._terms(theta, y)
         return with_total({**terms, **self._regulariser.terms(theta)})
@@ -199,6 +209,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
         """Log-density (N,) at y (N, d), in nats, eqs. (10), (14).
+
+        It is -inf where a path that stays finite ends beyond 1e154.
 
         Parameters
         ----------
@@ -216,7 +228,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             Also where a path leaves the finite range, with the sample's index.
         """
         w, l, _ = self._finite(theta, y, n_steps, t)  # noqa: E741
-        return l - 0.5 * np.sum(w**2, axis=1) - self._constant
+        with np.errstate(over="ignore"):
+            return l - 0.5 * np.sum(w**2, axis=1) - self._constant
 
     @quietly()
     def inverse(self, theta: Array, y: Array, n_steps: int | None = None) -> tuple[Array, Array]:
@@ -248,6 +261,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """States (n_steps+1, N, d) from x at t0 to T, or with ``inverse`` from data at T to t0.
 
         Those of a standardised flow are all in the data's units: x starts at shift + scale x.
+        Errors as of ``log_density``, naming x.
         """
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
         ode = self._ode(n_steps)
@@ -259,6 +273,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     @quietly()
     def log_det_exact(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
         """log|det grad F^{-1}(y)| (N,) of the discrete map itself: d tangents, then slogdet.
+
+        It is -inf where the discrete map is singular.
 
         What ``inverse`` returns is the quadrature of the trace; the two differ by the
         scheme's error, (D45). Costs d tangents and O(d^3) a sample.
@@ -279,6 +295,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """Density rho(t, .) (16) on the grid that d axes span, shape (len(axis) for each axis).
 
         n_steps and t are those of ``log_density``: n_steps steps cover the way from t to t0.
+        Errors as of ``log_density``; inf where a density is beyond float64.
         """
         if len(axes) != self.dim:
             raise ValueError(f"axes: got {len(axes)}, wanted {self.dim}, one a dimension")

@@ -28,7 +28,9 @@ class Regulariser(Fixed):
         self.ode = ode
         self.tikhonov = _validate.nonnegative("tikhonov", tikhonov)
         self.smoothness = _validate.nonnegative("smoothness", smoothness)
-        self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
+        self._stiffness: Any = None
+        if self.smoothness:
+            self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
 
     def __call__(self, theta: Array) -> tuple[Any, Array]:
         """Value and gradient; quadratic in theta, real or complex."""
@@ -44,7 +46,8 @@ class Regulariser(Fixed):
     def terms(self, theta: Array) -> dict[str, float]:
         """The two values by name, theta real."""
         roughness = np.zeros_like(theta)
-        self._add_roughness(theta, roughness)
+        if self.smoothness:
+            self._add_roughness(theta, roughness)
         return {
             "tikhonov": 0.5 * self.tikhonov * float(np.dot(theta, theta)),
             "smoothness": 0.5 * float(np.dot(theta, roughness)),
