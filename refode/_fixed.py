@@ -19,6 +19,16 @@ Path = tuple[int, ...]
 _CLOSED, _READ_ONLY = "_closed", "_read_only"
 
 
+class Kept(dict):
+    """What an object keeps for the next call, which is no part of it.
+
+    Copies begin with nothing, pickles and digests of pickles (``joblib.hash``) know nothing of it.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Kept, ()
+
+
 def read_only(value: T) -> T:
     """The value, its own arrays read-only from now on."""
     for array, _ in _arrays(value):
@@ -35,6 +45,8 @@ def _arrays(value: Any, path: Path = ()) -> Iterator[tuple[np.ndarray, Path]]:
 
 
 def _parts_of(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Kept):
+        return ()
     if isinstance(value, tuple | list):
         return tuple(value)
     if isinstance(value, dict):

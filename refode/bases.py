@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from refode._quiet import quietly
 
 from . import _validate
+from ._blas import one_thread
 from ._fixed import Fixed
 
 if TYPE_CHECKING:  # scipy.sparse costs a good part of the import, and not everybody needs it
@@ -175,6 +176,7 @@ class Basis(Fixed):
         return self._table(times, 0.5 * (start + end))
 
     @quietly()
+    @one_thread
     def prolongation(self, finer: Basis) -> csr_array:
         """The matrix from coefficients in this basis to the same function's in a finer one.
 
@@ -420,6 +422,7 @@ class BSpline(Basis):
         return np.clip((knots[1:-3] + knots[2:-2] + knots[3:-1]) / 3.0, 0.0, 1.0)
 
     @quietly()
+    @one_thread
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds, by three Gauss-Legendre points a cell: exact to degree five."""
         x, w = np.polynomial.legendre.leggauss(3)

@@ -15,6 +15,7 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
+from refode._blas import one_thread
 from refode._fixed import Fixed, read_only
 from refode._quiet import quietly
 
@@ -209,6 +210,7 @@ class LinearQuadraticGame(Fixed):
         return self.mean(t) + self.deviation(t) / self.deviation0 * (x - self.mean0)
 
     # --- insides -----------------------------------------------------------------------
+    @one_thread
     def _solve(self, degree: int) -> bool:
         """Solve with polynomials of this degree; whether they resolve what they represent."""
         nodes, weights, D, to_series = _lobatto(degree)
@@ -322,6 +324,7 @@ class LinearQuadraticGame(Fixed):
 
 
 @lru_cache(maxsize=len(NODES))
+@one_thread
 def _lobatto(n: int) -> tuple[Float64, Float64, Float64, Float64]:
     """Gauss-Lobatto on [-1, 1] with degree n: nodes, weights, derivative, values -> series."""
     top = np.zeros(n + 1)

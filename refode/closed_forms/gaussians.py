@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from refode import _validate
+from refode._blas import one_thread
 from refode._quiet import quietly
 from refode.densities import Gaussian
 
@@ -14,6 +15,7 @@ Float64 = NDArray[np.float64]
 
 
 @quietly()
+@one_thread
 def bures_map(source: Gaussian, target: Gaussian) -> Float64:
     """Return the matrix of the optimal transport map between two Gaussians, (D63).
 
@@ -45,6 +47,7 @@ def bures_map(source: Gaussian, target: Gaussian) -> Float64:
 
 
 @quietly()
+@one_thread
 def bures_distance2(source: Gaussian, target: Gaussian) -> float:
     """Return W2^2 between two Gaussians, (D64).
 
@@ -75,6 +78,7 @@ def bures_distance2(source: Gaussian, target: Gaussian) -> float:
 
 
 @quietly()
+@one_thread
 def relaxed_transport(source: Gaussian, target: Gaussian, alpha: float, beta: float) -> Gaussian:
     """Return the Gaussian where transport stops if arriving is only rewarded, (D65)-(D67).
 
@@ -131,6 +135,7 @@ def _same_dim(source: Gaussian, target: Gaussian) -> None:
 
 
 @quietly()
+@one_thread
 def lq_value_function(
     alpha: float, kappa: float, S: float, t: float, x: ArrayLike, T: float = 1.0
 ) -> tuple[Float64, Float64, Float64]:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, logsumexp, ndtri_exp
 
 from refode import _validate
+from refode._blas import one_thread
 from refode._quiet import quietly
 from refode.densities import Gaussian, GaussianMixture
 
@@ -128,6 +129,7 @@ def monotone_map(
 
 
 @quietly()
+@one_thread
 def monotone_distance2(
     source: Gaussian | GaussianMixture, target: Gaussian | GaussianMixture
 ) -> float:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refode._blas import one_thread
 from refode.densities import Density, Gaussian, GaussianMixture
 from refode.machine.blas import multiply, multiply_transposed
 from refode.machine.blocks import fill
@@ -86,7 +87,7 @@ def _form(density: Any) -> Any:
     if all(np.array_equal(p.cholesky, np.diag(np.diagonal(p.cholesky))) for p in parts):
         deviations = np.array([np.diagonal(p.cholesky) for p in parts])
         return DiagonalTarget(peaks, means, 1.0 / deviations)
-    inverse = np.concatenate([np.linalg.inv(p.cholesky) for p in parts])
+    inverse = np.concatenate([one_thread(np.linalg.inv)(p.cholesky) for p in parts])
     return DenseTarget(peaks, means, np.ascontiguousarray(inverse))
 
 

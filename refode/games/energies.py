@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate
+from refode._blas import one_thread
 from refode._fixed import read_only
 from refode._quiet import quietly
 from refode.costs.energies import BumpSpec, Energy, NothingSpec, QuadraticSpec
@@ -58,6 +59,7 @@ class GaussianBump(Energy):
         self.density = Gaussian(mean, covariance)
         self._spec = self._prepared()
 
+    @one_thread
     def _prepared(self) -> BumpSpec:
         rho = self.density
         with np.errstate(over="ignore", invalid="ignore"):

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate, bases, tableaus
-from refode._fixed import Fixed, read_only
+from refode._fixed import Fixed, Kept, read_only
+from refode._products import product
 from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode.costs.contract import Cotangent, check_cost, everywhere, work_rows
@@ -46,7 +47,9 @@ class NeuralODE(Fixed):
     memory : {"store", "steps", "reverse"}, optional
         What the adjoint sweep keeps of a block's path: every stage; the start of every
         step (a third more work); or nothing, the path being recomputed backwards from
-        its end (symplectic schemes only, where that is exact but for rounding).
+        its end (symplectic schemes only, where that is exact but for rounding). Where
+        every stage would take a thread more than 512 MB, "store" does as "steps" does, to
+        the same bits.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; complex steps (tangents, Hessian-vector products) and
         the cotangents of times are the CPU's in any case.
@@ -121,8 +124,8 @@ class NeuralODE(Fixed):
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
         order = [rows[:, p].ravel() for p in field.layout.slices.values()]
         self._order = read_only(np.concatenate(order))
-        self._plans: dict[tuple[float, float], Plan] = {}
-        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = {}
+        self._plans: dict[tuple[float, float], Plan] = Kept()
+        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = Kept()
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
@@ -361,20 +364,22 @@ class NeuralODE(Fixed):
         n_steps steps cover whatever t_span is given.
         """
         span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
-        if span not in self._plans:
+        plan = self._plans.get(span)
+        if plan is None:
             if len(self._plans) > 32:
                 self._plans.clear()
-            self._plans[span] = planned(self.steps, self.basis, self._scheme, self.t_span, span)
-        return self._plans[span]
+            plan = planned(self.steps, self.basis, self._scheme, self.t_span, span)
+            plan = self._plans.setdefault(span, plan)
+        return plan
 
     def stage_weights(self, theta: Array, plan: Plan) -> Array:
         """Weights of every slot, (n_slots, n_weights): P theta."""
         Theta = self._coefficients(theta)
-        return Theta if plan.identity else plan.P @ Theta
+        return Theta if plan.identity else product(plan.P, Theta)
 
     def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
         """theta_bar (p,) = P^T weights_bar."""
-        Theta_bar = weights_bar if plan.identity else plan.P.T @ weights_bar
+        Theta_bar = weights_bar if plan.identity else product(plan.P.T, weights_bar)
         return Theta_bar.reshape(-1)[self._order]
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:

@@ -8,6 +8,7 @@ import numpy as np
 
 from refode import _validate, tableaus
 from refode._fixed import read_only
+from refode._products import product
 from refode.bases import Basis
 from refode.fields.contract import Field
 from refode.ode.steps import Steps
@@ -80,6 +81,6 @@ def ends_bar(
     alpha, w = plan.shares
     t_bar, h_bar = time_bar[:, 0], (w * time_bar[:, 1]).sum()
     ends = np.array([((1 - alpha) * t_bar).sum() - h_bar, (alpha * t_bar).sum() + h_bar])
-    theta_dot = plan.dP @ coefficients  # theta' at every slot
+    theta_dot = product(plan.dP, coefficients)  # theta' at every slot
     slot_bar = (theta_dot * weights_bar).sum(axis=1) / length
     return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])

@@ -51,9 +51,9 @@ class Controlled(Fixed, WithODE):
     hjb_norm: str
     n_steps: int
     t_span: tuple[float, float]
-    _starts: list[tuple[Array, Array]]
+    _starts: dict[str, tuple[Array, Array]]
     _sweeps: dict[int, tuple[driver.Sweep, driver.Sweep]]
-    _draws: list[Array]
+    _draws: dict[str, Array]
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -218,11 +218,11 @@ class Controlled(Fixed, WithODE):
         """(x, log rho_0(x)) side by side, (N, d+1); kept for the next call with the same x."""
         if isinstance(x, Started):
             return x.start
-        kept = self._starts[-1:]
-        if not kept or not np.array_equal(kept[0][0], x):
-            kept = [(x.copy(), np.column_stack([x, self.game.initial.log_density(x)]))]
-            self._starts[:] = kept
-        return kept[0][1]
+        kept = self._starts.get("start")
+        if kept is None or not np.array_equal(kept[0], x):
+            kept = x.copy(), np.column_stack([x, self.game.initial.log_density(x)])
+            self._starts["start"] = kept
+        return kept[1]
 
     def _time(self, t: float) -> float:
         t, (t0, T) = _validate.real_number("t", t), self.t_span

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refode import _validate
+from refode import _seeds, _validate
+from refode._fixed import Kept
 from refode._quiet import quietly
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
@@ -124,8 +125,8 @@ class MeanFieldGame(Controlled):
                 )
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
-        self.layout, self._odes = potential.layout, {}
-        self._starts, self._draws, self._sweeps = [], [], {}
+        self.layout, self._odes = potential.layout, Kept()
+        self._starts, self._draws, self._sweeps = Kept(), Kept(), Kept()
 
     def _check_penalties(self) -> None:
         for name in ("hjb", "hjb_terminal"):
@@ -209,7 +210,7 @@ class MeanFieldGame(Controlled):
             Samples of ``game.initial``, or what ``to_device`` made of them; y likewise.
         y : (M, d), optional
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
-            by default, else N draws with seed 0.
+            by default, else N draws, the same each time, by a key of their own.
         """
         value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
         return float(value), gradient
@@ -424,11 +425,11 @@ class MeanFieldGame(Controlled):
         target = self.game.target
         if isinstance(target, Empirical):
             return target.samples
-        kept = self._draws[-1:]
-        if not kept or len(kept[0]) != n:
-            kept = [target.sample(n, seed=0)]
-            self._draws[:] = kept
-        return kept[0]
+        kept = self._draws.get("drawn")
+        if kept is None or len(kept) != n:
+            seed = _seeds.number("target of the cross-entropy")
+            kept = self._draws["drawn"] = target.sample(n, seed=seed)
+        return kept
 
     def __repr__(self) -> str:
         kept = "" if self.ode.memory == "store" else f", memory={self.ode.memory!r}"

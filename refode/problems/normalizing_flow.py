@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from refode import _validate
+from refode import _seeds, _validate
+from refode._blas import one_thread
+from refode._fixed import Kept
 from refode._quiet import quietly
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
@@ -49,7 +51,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         The field's own trace; or, in the objective and its gradient alone, Hutchinson's
         estimate eps^T df/dz eps with one eps a sample for the whole path.
     noise_seed : int, optional
-        Draws eps. It stays the same from one evaluation to the next, as an optimiser that
+        Draws eps, by a key of its own: no data drawn with the same seed have its numbers.
+        It stays the same from one evaluation to the next, as an optimiser that
         compares values needs; ``with_noise`` redraws.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; where the ode's do by default.
@@ -98,7 +101,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
         self.y_scaling = checked("y_scaling", y_scaling, ode.dim)
-        self.layout, self._odes = ode.layout, {}
+        self.layout, self._odes = ode.layout, Kept()
 
     def with_noise(self, noise_seed: int) -> ContinuousNormalizingFlow:
         """The same flow with another draw of eps."""
@@ -286,7 +289,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             for e in np.eye(self.dim)
         ]
         jacobian = all_finite("y", np.stack(columns, axis=2))
-        return np.linalg.slogdet(jacobian)[1] - self._log_scale
+        return one_thread(np.linalg.slogdet)(jacobian)[1] - self._log_scale
 
     @quietly()
     def density_on_grid(
@@ -367,7 +370,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         if self.trace == "exact":
             return y
         y = hosted(y)
-        rng = np.random.default_rng(self.noise_seed)
+        rng = _seeds.generator("noise of the trace", self.noise_seed)
         if self.trace == "gaussian":
             return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
         return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)

@@ -14,8 +14,9 @@ def kept_with(
     wanted = ode.steps if n_steps is None else steps.of(n_steps)
     if wanted == ode.steps:
         return ode
-    if wanted not in kept:
+    found = kept.get(wanted)
+    if found is None:
         if len(kept) > 8:
             kept.clear()
-        kept[wanted] = ode.with_steps(wanted)
-    return kept[wanted]
+        found = kept.setdefault(wanted, ode.with_steps(wanted))
+    return found

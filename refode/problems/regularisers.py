@@ -8,6 +8,7 @@ import numpy as np
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._products import dot
 from refode.ode.neural_ode import NeuralODE
 
 Array = np.ndarray
@@ -41,7 +42,7 @@ class Regulariser(Fixed):
             gradient += self.tikhonov * theta
         if self.smoothness:
             self._add_roughness(theta, gradient)
-        return 0.5 * np.dot(theta, gradient), gradient
+        return 0.5 * dot(theta, gradient), gradient
 
     def terms(self, theta: Array) -> dict[str, float]:
         """The two values by name, theta real."""
@@ -49,8 +50,8 @@ class Regulariser(Fixed):
         if self.smoothness:
             self._add_roughness(theta, roughness)
         return {
-            "tikhonov": 0.5 * self.tikhonov * float(np.dot(theta, theta)),
-            "smoothness": 0.5 * float(np.dot(theta, roughness)),
+            "tikhonov": 0.5 * self.tikhonov * float(dot(theta, theta)),
+            "smoothness": 0.5 * float(dot(theta, roughness)),
         }
 
     def _add_roughness(self, theta: Array, gradient: Array) -> None:

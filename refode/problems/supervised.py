@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._products import product
 from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
@@ -371,7 +372,7 @@ class Supervised(Regularised, Scored, WithODE):
     def _read(self, theta: Array, z: Array) -> Array:
         W, b = self._readout(theta)
         with np.errstate(over="ignore", invalid="ignore"):  # who asks looks what came out
-            return z @ W.T + b if self.readout else z
+            return product(z, W.T) + b if self.readout else z
 
     def _outputs_at(self, theta: Array, x: Array) -> Array:
         theta_ode = theta[: self.ode.n_parameters]
@@ -381,12 +382,12 @@ class Supervised(Regularised, Scored, WithODE):
     def _outputs_adjoint(self, theta: Array, x: Array, F_bar: Array) -> Array:
         ode, W = self.ode, self._readout(theta)[0]
         theta_ode, padded = theta[: ode.n_parameters], self._padded(hosted(x))
-        z_bar = F_bar @ W if self.readout else F_bar
+        z_bar = product(F_bar, W) if self.readout else F_bar
         theta_bar, _ = ode.adjoint(theta_ode, padded, np.ascontiguousarray(z_bar))
         if not self.readout:
             return theta_bar
         z = ode.solve(theta_ode, padded)
-        return np.concatenate([theta_bar, (F_bar.T @ z).ravel(), F_bar.sum(axis=0)])
+        return np.concatenate([theta_bar, product(F_bar.T, z).ravel(), F_bar.sum(axis=0)])
 
     def _padded(self, x: Array) -> Array:
         if not self.augment or isinstance(x, Resident):  # which the sweep pads itself

@@ -119,7 +119,7 @@ TIMES: tuple[Mutant, ...] = (
         "whole-cotangent",
         "every coefficient gets the whole cotangent of theta(t)",
         "ode.neural_ode",
-        "plan.P.T @ weights_bar",
+        "product(plan.P.T, weights_bar)",
         "(plan.P != 0.0).T @ weights_bar",
         (("adjoint-all-coefficients", ""),),
         "gradient",
