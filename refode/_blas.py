@@ -167,7 +167,7 @@ class Hold:
         late, times = None, 0
         try:
             self.take()
-            return work()
+            answer = work()
         finally:
             while True:
                 try:
@@ -179,6 +179,11 @@ class Hold:
                         break
             if late is not None:
                 raise late
+        self.check()
+        return answer
+
+    def check(self) -> None:
+        """Raise what others raised meanwhile, who were at the same work."""
 
 
 def _restore(before: dict[Library, int]) -> None:

@@ -128,12 +128,17 @@ if hasattr(os, "register_at_fork"):  # a fork has none of its parent's threads
     os.register_at_fork(after_in_child=_renew)
 
 
-class _Shared(Hold):
-    """BLAS on one thread and helpers at work, both given back at the end."""
+class Team(Hold):
+    """As many threads at one work as there are tasks and threads for them; BLAS on one each.
 
-    def __init__(self, work: Callable[[], Any], n_helpers: int) -> None:
+    ``Team(work, n_tasks).around(work)`` calls it on each. The work does whatever tasks it finds
+    left, and ends when there are none: so a helper that has not begun when this thread ends need
+    not begin.
+    """
+
+    def __init__(self, work: Callable[[], Any], n_tasks: int) -> None:
         super().__init__()
-        self.jobs = [_Job(work) for _ in range(n_helpers)]
+        self.jobs = [_Job(work) for _ in range(min(get_num_threads(), n_tasks) - 1)]
 
     def take(self) -> None:
         """Hold BLAS, then call the helpers."""
@@ -146,6 +151,12 @@ class _Shared(Hold):
         for job in self.jobs:
             job.end()
         super().give_back()
+
+    def check(self) -> None:
+        """Raise what was raised on a helper."""
+        for job in self.jobs:
+            if job.error is not None:
+                raise job.error
 
 
 class _SingleThreaded(Hold):
@@ -184,16 +195,8 @@ def chunks(n_blocks: int) -> list[tuple[int, int]]:
 
 
 def together(work: Callable[[], Any], n_tasks: int) -> None:
-    """Call ``work`` on as many threads as there are tasks and threads for them.
-
-    It does whatever tasks it finds left, and ends when there are none: so a helper that has not
-    begun when this thread ends need not begin.
-    """
-    shared = _Shared(work, min(get_num_threads(), n_tasks) - 1)
-    shared.around(work)
-    for job in shared.jobs:
-        if job.error is not None:
-            raise job.error
+    """Call ``work`` on as many threads as there are tasks and threads for them."""
+    Team(work, n_tasks).around(work)
 
 
 def run(task: Callable[[int], Any], n_tasks: int) -> list[Any]:

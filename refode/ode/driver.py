@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode.costs.contract import COST, everywhere, observe
-from refode.machine import threads as parallel
 from refode.machine.parts import link
+from refode.machine.threads import Team, block_size, chunks
 from refode.ode import placement
 from refode.sweeps.contract import (
     DYNAMICS,
@@ -114,8 +114,8 @@ def _parts(sweep: Sweep, dtype: Any, back: bool) -> tuple[Any, Any]:
 
 def _blocks(sweep: Sweep, n_samples: int) -> tuple[int, Array]:
     """Samples a block, and the chunks of blocks."""
-    S = parallel.block_size(n_samples, sweep.block)
-    return S, np.array(parallel.chunks(-(-n_samples // S)))
+    S = block_size(n_samples, sweep.block)
+    return S, np.array(chunks(-(-n_samples // S)))
 
 
 def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
@@ -156,7 +156,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
         out,
     )
 
-    parallel.together(work, len(runs))
+    Team(work, len(runs)).around(work)
     return out
 
 
@@ -213,7 +213,7 @@ def gradient(
         time_bars,
     )
 
-    parallel.together(work, n)
+    Team(work, n).around(work)
     value = sum(values.tolist())  # in order, as all sums over chunks
     total = np.add.reduce  # over the first axis
     return Gradient(value, total(E_bars), total(cost_bars), X_bar, total(time_bars))

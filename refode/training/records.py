@@ -122,7 +122,17 @@ class Recorder:
         evaluation = self.recent.get(digest)
         if evaluation is None:
             _check_finite(theta, "SciPy's step", Lost)
-            call = self._answer(EVALUATION, digest, theta)
+            call = self._stored(EVALUATION, digest)
+            self.broken = ""
+            if call is None or self._is_asked_again(EVALUATION):
+                try:  # with copies, since it may write into them
+                    with np.errstate(**self.errors):
+                        answer = self.problem.value_and_gradient(theta.copy(), *self.data)
+                    fresh = self._short(_evaluated(digest, answer, theta.shape))
+                except (NonFinite, FloatingPointError, OverflowError) as error:
+                    fresh = self._too_long(digest, error)
+                call = self._logged(fresh, call)
+            self._played()
             self.shortened = self.shortened or _is_too_long(call, self.base)
             evaluation = Evaluation(theta, call.value, call.vector)
             self.evaluations += 1
@@ -143,7 +153,16 @@ class Recorder:
         """For SciPy's ``hessp``."""
         theta, v = np.array(theta, dtype=np.float64), np.array(v, dtype=np.float64)
         _check_finite(v, "SciPy's direction", Lost)
-        call = self._answer(PRODUCT, _digest(theta, v), theta, v)
+        digest = _digest(theta, v)
+        call = self._stored(PRODUCT, digest)
+        if call is None or self._is_asked_again(PRODUCT):
+            problem = cast(SecondOrder, self.problem)  # by the options' check
+            with np.errstate(**self.errors):
+                answer = problem.hessian_vector(theta.copy(), v.copy(), *self.data)
+            vector = _copied(answer, theta.shape)
+            _check_finite(vector, "a Hessian-vector product")
+            call = self._logged(Call(PRODUCT, digest, 0.0, vector), call)
+        self._played()
         self.products += 1
         return call.vector.copy()
 
@@ -158,66 +177,61 @@ class Recorder:
         self.forget_all_but(self.best)
         return self.best
 
-    def _answer(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
-        """The problem's, logged; or the stored one, and the problem's besides at both ends."""
-        stored = self._stored(kind, digest) if self.replaying else None
-        if kind == EVALUATION:
-            self.broken = ""
-        if stored is None or self.played in (0, self._last[kind]):
-            fresh = self._fresh(kind, digest, arguments)
-            if stored is None:
-                if self.keep:
-                    self.calls.append(fresh)  # one statement: Ctrl-C leaves all or nothing
-                return fresh
-            # the problem's repr may not tell everything about it
-            if fresh.value != stored.value or fresh.vector.tobytes() != stored.vector.tobytes():
-                i = self.played + 1
-                raise Mismatch(f"the problem no longer answers call {i} with the same bits")
-        self.played += 1
-        return stored
-
-    def _fresh(self, kind: int, digest: bytes, arguments: tuple[Float64, ...]) -> Call:
-        """The problem's own answer, or at a step that was too long the one that shortens it."""
-        copies = [argument.copy() for argument in arguments]  # it may write into them
-        problem = cast(SecondOrder, self.problem)  # for products, by the options' check
-        ask = problem.hessian_vector if kind == PRODUCT else problem.value_and_gradient
-        try:
-            with np.errstate(**self.errors):
-                answer = ask(*copies, *self.data)
-            call = _call(kind, digest, answer, arguments[0].shape)
-        except (NonFinite, FloatingPointError, OverflowError) as error:
-            if kind == PRODUCT or self.base is None:
-                raise
-            self.broken = str(error)
-            return _too_long(digest, self.base)
-        base = self.base
-        if kind == PRODUCT or base is None or _huge(base.value, base.gradient):
-            return call
-        if _huge(call.value, call.vector):
-            self.broken = "value or gradient is too large to be squared"
-            return _too_long(digest, base)
-        return call
-
-    def _stored(self, kind: int, digest: bytes) -> Call:
-        """The next one to play back; Mismatch where it is of another call."""
+    # --- playing back ------------------------------------------------------------------
+    def _stored(self, kind: int, digest: bytes) -> Call | None:
+        """The next one to play back, if any is left; Mismatch where it is of another call."""
+        if not self.replaying:
+            return None
         i, call = self.played, self.calls[self.played]
         if (call.kind, call.digest) != (kind, digest):
             raise Mismatch(f"call {i + 1} of the stored run was another one than this run makes")
         return call
 
+    def _is_asked_again(self, kind: int) -> bool:
+        """Whether the problem is to confirm the stored one: at both ends."""
+        return self.played in (0, self._last[kind])
 
-def _call(kind: int, digest: bytes, answer: Any, shape: tuple[int, ...]) -> Call:
-    """A problem's answer, checked."""
-    if kind == PRODUCT:
-        vector = _copied(answer, shape)
-        _check_finite(vector, "a Hessian-vector product")
-        return Call(kind, digest, 0.0, vector)
+    def _logged(self, fresh: Call, stored: Call | None) -> Call:
+        """The problem's answer, kept; or held to the stored one."""
+        if stored is None:
+            if self.keep:
+                self.calls.append(fresh)  # one statement: Ctrl-C leaves all or nothing
+        # the problem's repr may not tell everything about it
+        elif fresh.value != stored.value or fresh.vector.tobytes() != stored.vector.tobytes():
+            i = self.played + 1
+            raise Mismatch(f"the problem no longer answers call {i} with the same bits")
+        return fresh
+
+    def _played(self) -> None:
+        """Go on to the next one that is stored."""
+        if self.replaying:
+            self.played += 1
+
+    # --- steps that are too long --------------------------------------------------------
+    def _short(self, call: Call) -> Call:
+        """The call, unless its squares would overflow and those of the iterate would not."""
+        base = self.base
+        if base is None or _huge(base.value, base.gradient) or not _huge(call.value, call.vector):
+            return call
+        self.broken = "value or gradient is too large to be squared"
+        return _mirrored(call.digest, base)
+
+    def _too_long(self, digest: bytes, error: Exception) -> Call:
+        """What answers a step to where nothing is finite; raises the error at the start."""
+        if self.base is None:
+            raise error
+        self.broken = str(error)
+        return _mirrored(digest, self.base)
+
+
+def _evaluated(digest: bytes, answer: Any, shape: tuple[int, ...]) -> Call:
+    """A problem's value and gradient, checked."""
     value, gradient = answer
     value, vector = _number(value), _copied(gradient, shape)
     if not np.isfinite(value):
         raise NonFinite(f"the value is {value}")
     _check_finite(vector, "the gradient")
-    return Call(kind, digest, value, vector)
+    return Call(EVALUATION, digest, value, vector)
 
 
 def _huge(value: float, gradient: Float64) -> bool:
@@ -225,7 +239,7 @@ def _huge(value: float, gradient: Float64) -> bool:
     return max(value, float(np.abs(gradient).max())) > HUGE
 
 
-def _too_long(digest: bytes, base: Evaluation) -> Call:
+def _mirrored(digest: bytes, base: Evaluation) -> Call:
     """What a line search is told where value or gradient are not finite: a mirror image.
 
     The value a little above the iterate's, and the slope back to it as steep as the one that

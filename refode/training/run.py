@@ -92,9 +92,6 @@ class Run:
 
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
-        return Hold().around(self._trained)
-
-    def _trained(self) -> OptimizeResult:
         shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
         with shown, quietly():
             try:
@@ -103,7 +100,7 @@ class Run:
                 self.recorder.forget_all_but(self.iterate)
                 warn_of_scales(self.problem, self.recorder.data[:1])
                 self._name_terms()
-                ended = self._until_stopped()
+                ended = Hold().around(self._until_stopped)  # SciPy's sums are BLAS's
             except records.NonFinite as error:  # later ones only end the training
                 wanted = f"theta0: got a start where {error}, wanted finite numbers"
                 raise ValueError(wanted) from None
