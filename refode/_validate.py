@@ -27,6 +27,8 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ._columns import numbers_of
+
 __all__ = [
     "choice",
     "instance",
@@ -256,9 +258,14 @@ def _as_array(name: str, value: Any) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: got a masked array, wanted an array without a mask")
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+    except RuntimeError as error:  # a tensor that requires grad
+        raise TypeError(
+            f"{name}: got a {type(value).__name__}, wanted an array: {name}.detach() ({error})"
+        ) from None
     except (ValueError, TypeError, OverflowError) as error:
         raise TypeError(f"{name}: got {_described(value)}, wanted an array ({error})") from None
+    return array if array.dtype.kind != "O" else numbers_of(name, value, array)
 
 
 def _to_float64(name: str, value: Any) -> Float64:

@@ -22,6 +22,7 @@ from scipy.special import logsumexp
 from refode import _validate
 from refode._blas import one_thread
 from refode._fixed import Fixed, read_only
+from refode._quiet import quietly
 
 __all__ = ["Density", "Empirical", "Gaussian", "GaussianMixture"]
 
@@ -124,6 +125,7 @@ class Gaussian(Density):
         definite beyond rounding (the message names the smallest eigenvalue).
     """
 
+    @quietly()
     def __init__(self, mean: ArrayLike, covariance: float | ArrayLike) -> None:
         self.mean = _frozen(_validate.real_array("mean", mean, ("d",)))
         self.dim = len(self.mean)
@@ -132,12 +134,14 @@ class Gaussian(Density):
         #: log rho(m) = -sum_i log L_ii - d/2 log 2 pi
         self._log_peak = -log_root_det - 0.5 * self.dim * math.log(2.0 * math.pi)
 
+    @quietly()
     @one_thread
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples m + L e with e standard normal; see `Density.sample`."""
         n, rng = _start(n, seed)
         return self.mean + rng.standard_normal((n, self.dim)) @ self.cholesky.T
 
+    @quietly()
     def log_density(self, x: ArrayLike) -> Float64:
         """Evaluate the log-density, (D60).
 
@@ -149,6 +153,7 @@ class Gaussian(Density):
         with np.errstate(over="ignore"):
             return self._log_peak - 0.5 * r * r
 
+    @quietly()
     def log_density_gradient(self, x: ArrayLike) -> Float64:
         """Evaluate the gradient of the log-density, (D60).
 
@@ -202,6 +207,7 @@ class GaussianMixture(Density):
         1 by more than 1e-12; covariances that `Gaussian` refuses.
     """
 
+    @quietly()
     def __init__(
         self, weights: ArrayLike, means: ArrayLike, covariances: float | ArrayLike
     ) -> None:
@@ -220,6 +226,7 @@ class GaussianMixture(Density):
         self.covariances = _frozen(np.array([covariance for covariance, _ in each]))
         self.components = tuple(map(Gaussian, self.means, self.covariances))
 
+    @quietly()
     @one_thread
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples, each from a component drawn by its weight; see `Density.sample`."""
@@ -230,6 +237,7 @@ class GaussianMixture(Density):
             x[drawn == j] = component.mean + x[drawn == j] @ component.cholesky.T
         return x
 
+    @quietly()
     def log_density(self, x: ArrayLike) -> Float64:
         """Evaluate the log-density, (D61), as (D62) does.
 
@@ -241,6 +249,7 @@ class GaussianMixture(Density):
         with np.errstate(over="ignore"):
             return logsumexp(relative, axis=0) - 0.5 * nearest * nearest
 
+    @quietly()
     def log_density_gradient(self, x: ArrayLike) -> Float64:
         """Evaluate the gradient of the log-density, (D61), as (D62) does.
 

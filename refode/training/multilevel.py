@@ -240,6 +240,8 @@ def _checked(problems: Any, options: Options) -> list[Problem]:
 
 
 def _check_pair(coarse: Problem, fine: Problem) -> None:
+    if coarse.scalings != fine.scalings:
+        raise ValueError(f"fine: got {_scaled(fine)}, wanted the scalings of {_scaled(coarse)}")
     ode, finer = coarse.ode, fine.ode
     if ode is None or finer is None:
         _check_parameters(coarse, fine)
@@ -251,6 +253,11 @@ def _check_pair(coarse: Problem, fine: Problem) -> None:
     if coarse.n_parameters - ode.n_parameters != fine.n_parameters - finer.n_parameters:
         raise ValueError(f"fine: got {fine!r}, wanted the readout of {coarse!r}")
     ode.basis.prolongation(finer.basis)
+
+
+def _scaled(problem: Problem) -> str:
+    named = [f"{name}={scaling!r}" for name, scaling in problem.scalings.items()]
+    return f"a {problem.kind} with {', '.join(named) or 'data in their own units'}"
 
 
 def _check_parameters(coarse: Problem, fine: Problem) -> None:

@@ -24,24 +24,43 @@ def callable_argument(name: str, value: Any) -> Callable[..., Any]:
     return value
 
 
+def readable(name: str, out: Any) -> NDArray[Any]:
+    """Return what a function gave back as an array of whatever kind.
+
+    Raises
+    ------
+    TypeError
+        What NumPy cannot read, such as a tensor on which a graph hangs.
+    """
+    try:
+        return np.asarray(out)
+    except RuntimeError as error:
+        raise TypeError(
+            f"{name}: returned a {type(out).__name__} that NumPy cannot read ({error}), wanted "
+            "numbers, such as its .detach()"
+        ) from None
+
+
 def returned_number(name: str, out: Any) -> float:
     """Return what a function gave back as a float, NaN and infinity included.
+
+    An array with one entry is that number.
 
     Raises
     ------
     TypeError
         No real number.
     ValueError
-        An array with axes.
+        An array with several entries, or none.
     """
-    array = np.asarray(out)
+    array = readable(name, out)
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"{name}: returned {type(out).__name__} of dtype {array.dtype}, wanted a float"
         )
-    if array.shape != ():
+    if array.size != 1:
         raise ValueError(f"{name}: returned an array of shape {array.shape}, wanted a float")
-    return float(array)
+    return float(array.reshape(()))
 
 
 def returned_vector(name: str, out: Any, size: int) -> Array:
@@ -55,7 +74,7 @@ def returned_vector(name: str, out: Any, size: int) -> Array:
         Another shape.
     """
     try:
-        array = np.asarray(out)
+        array = readable(name, out)
     except ValueError:
         raise TypeError(
             f"{name}: returned a ragged {type(out).__name__}, wanted an array of shape ({size},)"
@@ -113,9 +132,9 @@ class Function:
                 out = np.asarray(self._call(x)[0])
         except Exception:  # whatever a function written for real numbers does with complex ones
             return None
-        if out.dtype.kind != "c" or out.shape != () or not np.isfinite(out):
+        if out.dtype.kind != "c" or out.size != 1 or not np.isfinite(out).all():
             return None
-        return float(out.imag)
+        return float(out.imag.reshape(()))
 
     def pair(self, x: Array) -> Any:
         """Return the second half of what `fun` returns at `x` (p,): its gradient."""
