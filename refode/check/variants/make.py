@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Callable
@@ -27,10 +28,10 @@ ALL = ("ode", "supervised", "flow", "game")
 SAME, SAME_HESSIAN = 1e-11, 1e-8
 #: Right results kept, by the text of the case, and those of variants: who diagnoses many
 #: implementations asks for the same ones again.
-KEPT, KEPT_VARIANTS = 128, 8192
+KEPT, KEPT_VARIANTS = 128, 4096
 
 _right: OrderedDict[str, Results] = OrderedDict()
-_wrong: OrderedDict[tuple[Any, str, bool], Results | None] = OrderedDict()
+_wrong: OrderedDict[tuple[Any, bytes, bool], Results | None] = OrderedDict()
 _terms: OrderedDict[str, dict[str, Results]] = OrderedDict()
 
 
@@ -74,7 +75,7 @@ class Variant:
         """
         if document["problem"]["type"] not in self.kinds:
             return None
-        asked = self, _text(document), hessian
+        asked = self, hashlib.sha256(_text(document).encode()).digest(), hessian
         if asked not in _wrong:
             _wrong[asked] = self._evaluate(document, hessian)
             if len(_wrong) > KEPT_VARIANTS:
