@@ -2,17 +2,58 @@
 
 An object is open while it is being made: its class's and its bases' ``__init__`` set what they
 like, in any order. From then on it is closed. Copies and pickles are closed too, and arrays that
-were read-only are read-only in them.
+were read-only are read-only in them, within tuples, dicts and sparse matrices too.
 """
 
 from __future__ import annotations
 
 from abc import ABCMeta
-from typing import Any, NoReturn
+from collections.abc import Iterator
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
+T = TypeVar("T")
+Path = tuple[int, ...]
+
 _CLOSED, _READ_ONLY = "_closed", "_read_only"
+
+
+class Kept(dict):
+    """What an object keeps for the next call, which is no part of it.
+
+    Copies begin with nothing, pickles and digests of pickles (``joblib.hash``) know nothing of it.
+    """
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Kept, ()
+
+
+def read_only(value: T) -> T:
+    """The value, its own arrays read-only from now on."""
+    for array, _ in _arrays(value):
+        array.flags.writeable = False
+    return value
+
+
+def _arrays(value: Any, path: Path = ()) -> Iterator[tuple[np.ndarray, Path]]:
+    """The arrays in a value, and how to get there: the number of the part, of its part, ..."""
+    if isinstance(value, np.ndarray):
+        yield value, path
+    for i, part in enumerate(_parts_of(value)):
+        yield from _arrays(part, (*path, i))
+
+
+def _parts_of(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, Kept):
+        return ()
+    if isinstance(value, tuple | list):
+        return tuple(value)
+    if isinstance(value, dict):
+        return tuple(value.values())
+    if type(value).__module__.startswith("scipy.sparse"):
+        return tuple(vars(value).values())
+    return ()
 
 
 class FixedMeta(ABCMeta):
@@ -54,21 +95,18 @@ class Fixed(metaclass=FixedMeta):
         super().__delattr__(name)
 
     def __getstate__(self) -> Any:
-        """The attributes, and which of them are read-only arrays: NumPy's pickles forget it."""
+        """The attributes, and where in them are read-only arrays: NumPy's pickles forget it."""
         attributes, slots = _parts(super().__getstate__())
-        attributes[_READ_ONLY] = [
-            name
-            for name, value in attributes.items()
-            if isinstance(value, np.ndarray) and not value.flags.writeable
-        ]
-        return attributes, slots
+        found = [path for array, path in _arrays(attributes) if not array.flags.writeable]
+        return {**attributes, _READ_ONLY: found}, slots
 
     def __setstate__(self, state: Any) -> None:
         attributes, slots = _parts(state)
-        read_only = attributes.pop(_READ_ONLY, ())
+        closed = set(attributes.pop(_READ_ONLY, ()))
+        for array, path in _arrays(attributes):
+            if path in closed:
+                array.flags.writeable = False
         self.__dict__.update(attributes)
-        for name in read_only:
-            self.__dict__[name].flags.writeable = False
         for name, value in slots.items():
             object.__setattr__(self, name, value)
         self.__dict__[_CLOSED] = True

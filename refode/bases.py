@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _validate
+from ._blas import one_thread
 from ._fixed import Fixed
 
 if TYPE_CHECKING:  # scipy.sparse costs a good part of the import, and not everybody needs it
@@ -34,6 +35,8 @@ Int64 = NDArray[np.int64]
 
 #: Times this far outside [0, 1] are rounding, and clipped; a cell's border is this wide.
 BORDER = 1e-12
+#: Bases with more coefficients than this are prolongated without a dense square matrix.
+DENSE = 512
 #: Stage times this close (relative to the length of t_span) are one time.
 SAME_TIME = 1e-13
 
@@ -168,6 +171,7 @@ class Basis(Fixed):
         times = self._inside(times.ravel()).reshape(times.shape)
         return self._table(times, 0.5 * (start + end))
 
+    @one_thread
     def prolongation(self, finer: Basis) -> csr_array:
         """The matrix from coefficients in this basis to the same function's in a finer one.
 
@@ -191,14 +195,24 @@ class Basis(Fixed):
                 f"coefficients, as {self} has"
             )
         if finer == self:
-            return _csr(np.eye(self.n_coefficients))
+            return _ones(self.n_coefficients, self.n_coefficients)
         return self._interpolation(finer)
 
     def _interpolation(self, finer: Basis) -> csr_array:
         points = finer._points()
-        X = np.linalg.solve(finer._values(points).toarray(), self._values(points).toarray())
+        at_points, wanted = finer._values(points), self._values(points)
+        if finer.n_coefficients > DENSE and at_points.nnz <= 4 * finer.n_coefficients:
+            return finer._solved(at_points, wanted)
+        X = np.linalg.solve(at_points.toarray(), wanted.toarray())
         X[np.abs(X) < 1e-15] = 0.0  # what rounding left where the two functions do not meet
         return _csr(X)
+
+    def _solved(self, at_points: csr_array, wanted: csr_array) -> csr_array:
+        """`_interpolation` into this basis, whose values at its points are a sparse matrix."""
+        X = wanted.copy()  # of cells and hats the values are the coefficients
+        X.data[np.abs(X.data) < 1e-15] = 0.0
+        X.eliminate_zeros()
+        return X
 
     def _inside(self, s: Float64) -> Float64:
         """`s` clipped to [0, 1]; ValueError where that is more than rounding."""
@@ -333,11 +347,13 @@ class Legendre(Basis):
         return 0.5 + 0.5 * np.polynomial.legendre.leggauss(self.n_coefficients)[0]
 
     def _one(self) -> Float64:
-        return np.eye(self.n_coefficients)[0]
+        one = np.zeros(self.n_coefficients)
+        one[0] = 1.0
+        return one
 
     def _interpolation(self, finer: Basis) -> csr_array:
         if isinstance(finer, Legendre):  # the same polynomials, and more
-            return _csr(np.eye(finer.n_coefficients, self.n_coefficients))
+            return _ones(finer.n_coefficients, self.n_coefficients)
         return super()._interpolation(finer)
 
     def stiffness(self) -> csr_array:
@@ -381,10 +397,23 @@ class BSpline(Basis):
         D = diags_array((-scale, scale), offsets=(0, 1), shape=(J - 1, J))
         return _csr(SciPyBSpline.design_matrix(s, knots[1:-1], 2) @ D)
 
+    def _solved(self, at_points: csr_array, wanted: csr_array) -> csr_array:
+        from scipy.sparse import hstack
+        from scipy.sparse.linalg import splu
+
+        solve, columns = splu(at_points.tocsc()).solve, wanted.tocsc()
+        parts = []
+        for j in range(0, columns.shape[1], 64):  # not all at once, as they come out dense
+            X = solve(columns[:, j : j + 64].toarray())
+            X[np.abs(X) < 1e-15] = 0.0
+            parts.append(_csr(X))
+        return _csr(hstack(parts))
+
     def _points(self) -> Float64:
         knots = self._knots()
         return np.clip((knots[1:-3] + knots[2:-2] + knots[3:-1]) / 3.0, 0.0, 1.0)
 
+    @one_thread
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds, by three Gauss-Legendre points a cell: exact to degree five."""
         x, w = np.polynomial.legendre.leggauss(3)
@@ -412,5 +441,18 @@ def _from_columns(columns: Int64, values: Float64, J: int) -> csr_array:
 
 def _differences(J: int, weight: float) -> csr_array:
     """weight * D^T D for the differences (D theta)_j = theta_{j+1} - theta_j."""
-    D = np.diff(np.eye(J), axis=0)
-    return _csr(weight * (D.T @ D))
+    from scipy.sparse import diags_array
+
+    if J == 1:
+        return _csr((1, 1))
+    middle, beside = np.full(J, 2.0), np.full(J - 1, -1.0)
+    middle[[0, -1]] = 1.0
+    squares = diags_array((beside, middle, beside), offsets=(-1, 0, 1), shape=(J, J))
+    return _csr(weight * squares)
+
+
+def _ones(n: int, J: int) -> csr_array:
+    """The matrix (n, J) with ones on its diagonal."""
+    from scipy.sparse import eye_array
+
+    return _csr(eye_array(n, J))

@@ -70,9 +70,9 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.command == "export":
         return _export(parser, args.folder)
     try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"argument --out: {args.out} is no folder to write to ({error.strerror})")
+        _look_at_outputs(args)
+    except ValueError as error:
+        parser.error(f"argument --{error}")
     if args.command == "check":
         return _check(parser, args)
     if args.command == "validate":
@@ -80,6 +80,27 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     else:
         jobs = {target: _reproduction(target, not args.quiet) for target in _expanded(args.target)}
     return _run_all(jobs, args.out)
+
+
+def _look_at_outputs(args: argparse.Namespace) -> None:
+    """Make the folder, and see before any work that every file can be written.
+
+    Raises
+    ------
+    ValueError
+        One cannot; the text begins with "out".
+    """
+    from refode import _files
+    from refode.reports import outputs
+
+    if args.command == "check":
+        from refode.check.report import FILES
+
+        _files.writable_in("out", args.out, FILES)
+        return
+    _files.writable_in("out", args.out)
+    for report in ["validate"] if args.command == "validate" else _expanded(args.target):
+        outputs.folder(report, args.out)
 
 
 def _interrupted(error: KeyboardInterrupt) -> int:
@@ -253,8 +274,8 @@ def _export(parser: argparse.ArgumentParser, folder: Path) -> int:
 
     try:
         written = reference.export(folder)
-    except OSError as error:
-        parser.error(f"argument DIR: {folder} is no folder to write to ({error.strerror})")
+    except (ValueError, OSError) as error:
+        parser.error(f"argument DIR: {error}")
     table, problems = Table("problem", "cases"), [n.partition("-")[0] for n in reference.names()]
     for problem in sorted(set(problems)):
         table.add_row(problem, str(problems.count(problem)))

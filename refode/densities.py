@@ -20,7 +20,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from refode import _validate
-from refode._fixed import Fixed
+from refode._blas import one_thread
+from refode._fixed import Fixed, read_only
 
 __all__ = ["Density", "Empirical", "Gaussian", "GaussianMixture"]
 
@@ -131,6 +132,7 @@ class Gaussian(Density):
         #: log rho(m) = -sum_i log L_ii - d/2 log 2 pi
         self._log_peak = -log_root_det - 0.5 * self.dim * math.log(2.0 * math.pi)
 
+    @one_thread
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples m + L e with e standard normal; see `Density.sample`."""
         n, rng = _start(n, seed)
@@ -156,10 +158,12 @@ class Gaussian(Density):
         """
         return self._gradient(self._whitened(_validate.samples("x", x, self.dim)))
 
+    @one_thread
     def _whitened(self, x: Float64) -> Float64:
         """Return y = L^{-1}(x - m), one column a sample, (d, N)."""
         return solve_triangular(self.cholesky, (x - self.mean).T, lower=True, check_finite=False)
 
+    @one_thread
     def _gradient(self, y: Float64) -> Float64:
         """Return -L^{-T} y, one row a sample, (N, d)."""
         g = solve_triangular(self.cholesky, y, lower=True, trans=1, check_finite=False)
@@ -216,6 +220,7 @@ class GaussianMixture(Density):
         self.covariances = _frozen(np.array([covariance for covariance, _ in each]))
         self.components = tuple(map(Gaussian, self.means, self.covariances))
 
+    @one_thread
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples, each from a component drawn by its weight; see `Density.sample`."""
         n, rng = _start(n, seed)
@@ -330,9 +335,7 @@ def _start(n: int, seed: int) -> tuple[int, np.random.Generator]:
 
 def _frozen(array: Float64) -> Float64:
     """Return a read-only copy."""
-    array = array.copy()
-    array.flags.writeable = False
-    return array
+    return read_only(array.copy())
 
 
 def _norms(y: Float64) -> Float64:
@@ -353,6 +356,7 @@ def _mixture_weights(weights: ArrayLike) -> Float64:
     return w
 
 
+@one_thread
 def _factored(name: str, value: Any, dim: int) -> tuple[Float64, Float64]:
     """Return a covariance (d, d) and its lower Cholesky factor, both read-only."""
     if _validate.n_axes(value) == 0:

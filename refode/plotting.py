@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from refode import _files
+
 # Okabe and Ito's palette (2008), told apart with every common colour vision
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION, YELLOW = (
     "#0072B2",
@@ -57,9 +59,10 @@ def figure(width: float, height: float) -> Any:
 def save(made: Any, folder: str | Path, name: str) -> list[Path]:
     """Write name.png and name.pdf into the folder, and return their paths."""
     logging.getLogger("fontTools").setLevel(logging.ERROR)  # it remarks on font dates
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    target = _files.writable_in("folder", folder)
     paths = [target / f"{name}.png", target / f"{name}.pdf"]
-    made.savefig(paths[0], dpi=250, bbox_inches="tight", metadata={"Software": None})
-    made.savefig(paths[1], bbox_inches="tight", metadata={"CreationDate": None})
+    with _files.replacing(paths[0]) as file:
+        made.savefig(file, format="png", dpi=250, bbox_inches="tight", metadata={"Software": None})
+    with _files.replacing(paths[1]) as file:
+        made.savefig(file, format="pdf", bbox_inches="tight", metadata={"CreationDate": None})
     return paths

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import types
@@ -146,6 +147,48 @@ def test_a_file_in_the_way_of_the_folder(reports, tmp_path, capsys):
     assert caught.value.code == 2
     assert "--out" in capsys.readouterr().err
     assert reports.calls == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "inside"),
+    [
+        (["check", "t:a"], "junit.xml"),
+        (["validate"], "validate.json"),
+        (["reproduce", "all"], "figure3/figure3.npz"),
+        (["reproduce", "all"], "games"),
+        (["export"], "ode-line.npz"),
+    ],
+)
+def test_outputs_are_looked_at_before_any_work(
+    reports, tmp_path, monkeypatch, capsys, argv, inside
+):
+    from refode.check import run
+
+    monkeypatch.setattr(run, "check", lambda *a, **k: pytest.fail("it ran"))
+    odd = tmp_path / inside
+    odd.parent.mkdir(exist_ok=True)
+    odd.symlink_to(os.devnull)
+    with pytest.raises(SystemExit) as caught:
+        cli.main([*argv, *([] if argv == ["export"] else ["--out"]), str(tmp_path)])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert f"argument {'DIR: folder' if argv == ['export'] else '--out'}: got " in said
+    assert str(odd) in said
+    assert reports.calls == []
+    assert odd.is_symlink()
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_outputs_follow_links(adapters, tmp_path):
+    out = tmp_path / "results" / "check"
+    out.mkdir(parents=True)
+    for name in ("report.html", "smallest.json"):
+        (tmp_path / name).write_text("old")
+        (out / name).symlink_to(tmp_path / name)
+    assert check("right") == 0
+    assert (out / "report.html").is_symlink()
+    assert "<html" in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "smallest.json").exists()  # an earlier check's
 
 
 def test_help_and_version(capsys):

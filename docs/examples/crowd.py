@@ -13,9 +13,8 @@ initial = refode.densities.Gaussian([0.0, 3.0], 0.3)
 target = refode.densities.Gaussian([0.0, -3.0], 0.3)
 obstacle = refode.games.GaussianBump(150.0, [-0.5, 0.0], [0.5, 0.5])
 entropy = 0.01
-game = refode.games.crowd_motion(
-    initial, target, alpha=1.0, obstacle=obstacle, entropy=entropy, terminal=5.0
-)
+weights = {"alpha": 1.0, "obstacle": obstacle, "entropy": entropy, "terminal": 5.0}
+game = refode.games.crowd_motion(initial, target, **weights)
 potential = refode.fields.Potential(dim=2, width=16, quadratic="symmetric")
 problem = refode.MeanFieldGame(potential, game, hjb=1.0, hjb_terminal=0.1, n_steps=8)
 result = refode.train_resampled(problem, n_samples=512, every=25, max_iter=200, progress=False)
@@ -39,10 +38,8 @@ for name, c in (("around", costs), ("straight", paid)):
     terms = f"motion {c['L']:.2f}, obstacle and entropy {c['F']:.2f}, arrival {c['G']:.2f}"
     print(f"{name}: {terms}, together {c['L'] + c['F'] + c['G']:.2f}")
 nearest = np.linalg.norm(paths - obstacle.density.mean, axis=2).min(axis=0)
-print(
-    f"the nearest that agents come to the obstacle's centre: {nearest.mean():.2f} on average, "
-    f"straight {np.abs(x[:, 0] + 0.5).mean():.2f}"
-)
+before = np.abs(x[:, 0] + 0.5)
+print(f"distance to its centre: {nearest.mean():.2f} on average, straight {before.mean():.2f}")
 
 if len(sys.argv) > 1:
     from refode import plotting

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refode import _files
 from refode.check.case import ARRAYS, NUMBERS, Case
 from refode.check.outcome import EPS
 from refode.check.sizes import largest
@@ -192,8 +193,7 @@ def main() -> None:
         pairs = zip(both["float64"].items(), both["bfloat16"].values(), strict=True)
         written[name] = {k: [float(f"{a:.3g}"), float(f"{b:.3g}")] for (k, a), b in pairs}
     lines = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in written.items()]
-    folder = Path(__file__).parent
-    (folder / STORED).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    _files.write(Path(__file__).parent / STORED, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refode import _files
 from refode.check import html, junit
 from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Outcome, Row
 from refode.check.wording import (
@@ -148,9 +149,14 @@ def write(outcome: Outcome, folder: str | Path) -> list[Path]:
     -------
     list of Path
         What was written.
+
+    Raises
+    ------
+    ValueError, OSError
+        The folder cannot be written to, or a device, a pipe or a folder has one of the names;
+        then nothing is written.
     """
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
+    target = _files.writable_in("folder", folder, FILES)
     texts = {
         "report.html": html.page(outcome),
         "report.json": json.dumps(as_json(outcome.record()), indent=1, allow_nan=False) + "\n",
@@ -159,9 +165,9 @@ def write(outcome: Outcome, folder: str | Path) -> list[Path]:
     if outcome.shrunk is not None:
         texts["smallest.json"] = text(as_json(outcome.shrunk))
     else:  # one of an earlier check would be taken for this one's
-        (target / "smallest.json").unlink(missing_ok=True)
+        _files.remove("folder", target / "smallest.json")
     for name, content in texts.items():
-        (target / name).write_text(content, encoding="utf-8", errors="backslashreplace")
+        _files.write(target / name, content)
     return [target / name for name in texts]
 
 

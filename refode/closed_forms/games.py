@@ -15,6 +15,8 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
+from refode._blas import one_thread
+from refode._fixed import Fixed, read_only
 
 __all__ = ["LinearQuadraticGame", "lq_game"]
 
@@ -92,8 +94,8 @@ def lq_game(
     return LinearQuadraticGame(alpha, entropy, k, q, terminal, m0, s0, m1, s1, T)
 
 
-class LinearQuadraticGame:
-    """Equilibrium of a linear-quadratic game; made by `lq_game`.
+class LinearQuadraticGame(Fixed):
+    """Equilibrium of a linear-quadratic game; made by `lq_game`. Attributes are set once.
 
     Attributes
     ----------
@@ -124,6 +126,7 @@ class LinearQuadraticGame:
         self._s: NDArray[Any] = self.deviation0[None]  # the series to start from
         for degree in NODES:
             if self._solve(degree):
+                read_only(vars(self))
                 return
         raise ValueError(
             f"stiffness, entropy, terminal: got {k}, {entropy}, {terminal} with alpha={alpha}, "
@@ -196,6 +199,7 @@ class LinearQuadraticGame:
         return self.mean(t) + self.deviation(t) / self.deviation0 * (x - self.mean0)
 
     # --- insides -----------------------------------------------------------------------
+    @one_thread
     def _solve(self, degree: int) -> bool:
         """Solve with polynomials of this degree; whether they resolve what they represent."""
         nodes, weights, D, to_series = _lobatto(degree)
@@ -309,6 +313,7 @@ class LinearQuadraticGame:
 
 
 @lru_cache(maxsize=len(NODES))
+@one_thread
 def _lobatto(n: int) -> tuple[Float64, Float64, Float64, Float64]:
     """Gauss-Lobatto on [-1, 1] with degree n: nodes, weights, derivative, values -> series."""
     top = np.zeros(n + 1)
@@ -359,7 +364,7 @@ def _coordinates(named: dict[str, ArrayLike]) -> list[Float64]:
     vectors_of = []
     for name, value in named.items():
         if vectors[name]:
-            vectors_of.append(_validate.real_array(name, value, (d,)))
+            vectors_of.append(_validate.real_array(name, value, (d,)).copy())
         else:
             vectors_of.append(np.full(d, _validate.real_number(name, value)))
     return vectors_of

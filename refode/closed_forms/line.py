@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_ndtr, logsumexp, ndtri_exp
 
 from refode import _validate
+from refode._blas import one_thread
 from refode.densities import Gaussian, GaussianMixture
 
 __all__ = ["hopf_lax", "monotone_distance2", "monotone_map"]
@@ -124,6 +125,7 @@ def monotone_map(
     return _mapped(p, q, _validate.samples("x", x, 1)[:, 0])[:, None]
 
 
+@one_thread
 def monotone_distance2(
     source: Gaussian | GaussianMixture, target: Gaussian | GaussianMixture
 ) -> float:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._scaling import restored, scaled
 from refode.machine.activations import sigmoid, softplus
 from refode.machine.parts import Room, entry, link
 
@@ -114,11 +115,12 @@ def one_by_one(about: Any, outputs: Array) -> tuple[Array, Array]:
 
 def hessian_products(about: Any, outputs: Float64, v: Float64) -> Float64:
     """H_n v_n (N, m): the complex step through the derivative."""
+    exponent, (v,) = scaled(v)
     size = np.abs(v).max()
     if size == 0.0:
         return np.zeros_like(outputs)
     step = _TINY / size
-    return one_by_one(about, outputs + 1j * step * v)[1].imag / step
+    return restored(exponent, one_by_one(about, outputs + 1j * step * v)[1].imag / step)
 
 
 @entry([LOSS, "M", "v", "M"])

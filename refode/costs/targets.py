@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from refode._blas import one_thread
 from refode.densities import Density, Gaussian, GaussianMixture
 from refode.machine.blas import multiply, multiply_transposed
 from refode.machine.blocks import fill
@@ -86,7 +87,7 @@ def _form(density: Any) -> Any:
     if all(np.array_equal(p.cholesky, np.diag(np.diagonal(p.cholesky))) for p in parts):
         deviations = np.array([np.diagonal(p.cholesky) for p in parts])
         return DiagonalTarget(peaks, means, 1.0 / deviations)
-    inverse = np.concatenate([np.linalg.inv(p.cholesky) for p in parts])
+    inverse = np.concatenate([one_thread(np.linalg.inv)(p.cholesky) for p in parts])
     return DenseTarget(peaks, means, np.ascontiguousarray(inverse))
 
 
@@ -99,7 +100,10 @@ def rows(target: Any, d: int) -> int:
 
 @kernel(cache=False)
 def _responsibilities(peaks, Y, logs, value):
-    """value <- log sum_k exp(l_k), logs <- exp(l_k - value), l_k = peak_k - |y_k|^2/2."""
+    """value <- log sum_k exp(l_k), logs <- exp(l_k - value), l_k = peak_k - |y_k|^2/2.
+
+    The latter as shares of their sum: far away the value has no digits left for their difference.
+    """
     K = peaks.shape[0]
     d = Y.shape[0] // K
     for k in range(K):
@@ -119,10 +123,11 @@ def _responsibilities(peaks, Y, logs, value):
             top = max(top, logs[k, s].real)
         total = logs[0, s] * 0
         for k in range(K):
-            total += np.exp(logs[k, s] - top)
+            logs[k, s] = np.exp(logs[k, s] - top)
+            total += logs[k, s]
         value[s] = top + np.log(total)
         for k in range(K):
-            logs[k, s] = np.exp(logs[k, s] - value[s])
+            logs[k, s] = logs[k, s] / total
 
 
 @log_density.register(DiagonalTarget)

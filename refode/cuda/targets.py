@@ -52,11 +52,11 @@ def _responsibilities(ops: Ops) -> Any:
                 top = max(top, logs[k, s])
             total = 0.0
             for k in range(K):
-                total += math.exp(logs[k, s] - top)
-            log = top + math.log(total)
-            value[s] = log
+                logs[k, s] = math.exp(logs[k, s] - top)
+                total += logs[k, s]
+            value[s] = top + math.log(total)
             for k in range(K):
-                logs[k, s] = math.exp(logs[k, s] - log)
+                logs[k, s] = logs[k, s] / total
 
     return responsibilities
 

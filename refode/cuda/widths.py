@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from refode import _files
 from refode.cuda import device
 from refode.machine.cache import cache_root
 
@@ -62,8 +63,7 @@ def _keep(dtype: str, entries: float) -> None:
     known = {name: dict(row) for name, row in _known().items()}
     known.setdefault(device.name(), {})[dtype] = entries
     path = store()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(known, indent=1))
-    beside.replace(path)
+    _files.write(
+        _files.writable_in("devices", path.parent) / path.name, json.dumps(known, indent=1)
+    )
     _known.cache_clear()

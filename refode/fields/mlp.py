@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
+from refode._fixed import read_only
 from refode.fields.contract import Array, Field, activation_code, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer, scale_by
 from refode.machine.activations import add_curvature
@@ -78,9 +79,10 @@ class MLP(Field):
                 f"activation: got {len(names)} names, wanted one, or one for each of the "
                 f"{len(hidden)} hidden layers"
             )
-        self._codes = np.array([activation_code(name) for name in names], dtype=np.int64)
+        codes = np.array([activation_code(name) for name in names], dtype=np.int64)
+        self._codes = read_only(codes)
         self.widths, self.activation = tuple(hidden), names
-        self._all = np.array([d, *hidden, d], dtype=np.int64)
+        self._all = read_only(np.array([d, *hidden, d], dtype=np.int64))
         shapes: dict[str, tuple[int, ...]] = {}
         for i in range(len(hidden) + 1):
             columns = self._all[i] + (1 if time is True and i == 0 else 0)

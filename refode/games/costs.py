@@ -107,12 +107,15 @@ class KullbackLeibler(Fixed):
         self.weight = _validate.positive("terminal", weight)
 
     def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
-        """Its value from samples x (N, d) of rho with log rho(x), (N,)."""
+        """Its value from samples x (N, d) of rho with log rho(x), (N,).
+
+        It is inf where log rho_Y is -inf at a sample.
+        """
         x, log_rho = _samples(x, log_rho)
         return float(self.weight * np.mean(log_rho - _log_density("target", self.target, x)))
 
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
-        """G = weight (1 + log rho - log rho_Y), (N,), (D82)."""
+        """G = weight (1 + log rho - log rho_Y), (N,), (D82); inf where log rho_Y is -inf."""
         x, log_rho = _samples(x, log_rho)
         return self.weight * (1.0 + log_rho - _log_density("target", self.target, x))
 
@@ -141,9 +144,10 @@ class CrossEntropy(Fixed):
         return float(-self.weight * np.mean(log_rho))
 
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
-        """G = -weight rho_Y/rho, (N,), (D83)."""
+        """G = -weight rho_Y/rho, (N,), (D83); -inf where that is beyond float64."""
         x, log_rho = _samples(x, log_rho)
-        return -self.weight * np.exp(_log_density("target", self.target, x) - log_rho)
+        with np.errstate(over="ignore"):
+            return -self.weight * np.exp(_log_density("target", self.target, x) - log_rho)
 
     def __repr__(self) -> str:
         return f"CrossEntropy({self.target!r}, weight={self.weight})"

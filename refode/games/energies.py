@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate
+from refode._blas import one_thread
+from refode._fixed import read_only
 from refode.costs.energies import BumpSpec, Energy, NothingSpec, QuadraticSpec
 from refode.densities import Gaussian
 
@@ -55,6 +57,7 @@ class GaussianBump(Energy):
         self.density = Gaussian(mean, covariance)
         self._spec = self._prepared()
 
+    @one_thread
     def _prepared(self) -> BumpSpec:
         rho = self.density
         with np.errstate(over="ignore", invalid="ignore"):
@@ -65,7 +68,7 @@ class GaussianBump(Energy):
                 "a finite product of the two"
             )
         inverse = np.linalg.inv(rho.cholesky)
-        return BumpSpec(peak, np.array(rho.mean), np.ascontiguousarray(inverse.T @ inverse))
+        return read_only(BumpSpec(peak, rho.mean, np.ascontiguousarray(inverse.T @ inverse)))
 
     def description(self) -> BumpSpec:
         return self._spec
@@ -105,9 +108,8 @@ class Quadratic(Energy):
             self.everywhere = True
         else:
             self.everywhere = False
-        self.q = np.array(_validate.real_array("q", q, ("d",)))
-        self.q.flags.writeable = False
-        self._spec = QuadraticSpec(self.k, self.q.copy())
+        self.q = read_only(np.array(_validate.real_array("q", q, ("d",))))
+        self._spec = QuadraticSpec(self.k, self.q)
 
     def description(self) -> QuadraticSpec:
         return self._spec

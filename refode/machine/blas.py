@@ -20,6 +20,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from refode import _blas
 from refode.machine.compile import JIT
 
 _CHAR = ir.IntType(8)
@@ -52,6 +53,10 @@ def load_blas() -> None:
             del sys.modules[name]
     except (ImportError, AttributeError, KeyError):
         importlib.import_module(name)
+
+
+if JIT:
+    _blas.loader[0] = load_blas
 
 
 def _remember_gemm() -> None:

@@ -26,17 +26,45 @@ _USED_AGAIN = 86400.0  # seconds after which a use is noted once more
 
 
 def cache_root() -> Path:
-    """Folder of all cached machine code: REFODE_CACHE_DIR, else the user's cache folder."""
+    """Folder of all cached machine code: REFODE_CACHE_DIR, else the user's cache folder.
+
+    Where the user has no home, as in some containers, a private folder below the temporary one.
+
+    Raises
+    ------
+    ValueError
+        REFODE_CACHE_DIR begins with a ~ that stands for no folder.
+    """
     named = os.environ.get("REFODE_CACHE_DIR")
     if named:
-        return Path(named).expanduser().absolute()
+        try:
+            return Path(named).expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError(
+                f"REFODE_CACHE_DIR: got {named!r}, wanted a folder ({error})"
+            ) from None
+    base = _users_cache()
+    if base is not None:
+        return base / "refode"
+    return _fallback() or Path(os.devnull) / "refode"  # below which there is nothing
+
+
+def _users_cache() -> Path | None:
+    """Where programs keep what they can make anew; None where the user has no such folder."""
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    named = Path(os.environ.get(variable, ""))
+    # the XDG specification: empty is as good as unset, and relative paths are ignored
+    if sys.platform != "darwin" and named.is_absolute():
+        return named
+    try:
+        home = Path.home()
+    except (RuntimeError, KeyError):  # neither a variable nor an entry among the users
+        return None
+    if not os.environ.get("HOME", "/") or not home.is_absolute():  # empty, which reads as /
+        return None
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "refode"
+        return home / "AppData" / "Local"
+    return home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
 
 
 @functools.cache
@@ -48,28 +76,58 @@ def cache_folder() -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError:
-        user = os.getuid() if hasattr(os, "getuid") else "user"
-        folder = Path(tempfile.gettempdir()) / f"refode-{user}"
-        with contextlib.suppress(OSError):
-            folder.mkdir(mode=0o700)
+        return _fallback() or folder
     return folder
 
 
+def _fallback() -> Path | None:
+    with contextlib.suppress(OSError):  # there need not be a temporary folder
+        return _private(tempfile.gettempdir())
+    return None
+
+
+@functools.cache
+def _private(temporary: str) -> Path | None:
+    """A folder there that is ours alone: one of an earlier process, else a new one.
+
+    Anyone may make folders there first, with whatever code inside, under whatever name.
+    """
+    user = os.geteuid() if hasattr(os, "geteuid") else "user"
+    with contextlib.suppress(OSError):
+        for found in sorted(Path(temporary).glob(f"refode-{user}-*")):
+            if _is_private(found):
+                return found
+        return Path(tempfile.mkdtemp(prefix=f"refode-{user}-", dir=temporary))
+    return None
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether it is a folder of this user's, no link to one, that nobody else can look into."""
+    if not hasattr(os, "geteuid"):
+        return folder.is_dir()
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.geteuid()
+        and not stat.S_IMODE(found.st_mode) & 0o077
+    )
+
+
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can have put code there: anyone may make a temporary folder first."""
-    if folder == cache_root() or not hasattr(os, "getuid"):
-        return True
-    found = folder.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    """Whether nobody else can have put code there: the user's own folder, or a private one."""
+    users = os.environ.get("REFODE_CACHE_DIR") or _users_cache()
+    return (bool(users) and folder == cache_root()) or _is_private(folder)
 
 
 def load(name: str) -> tuple[dict[str, Any], bytes] | None:
     """What was said of the root of this name, and its object code; None if it is not there."""
-    found = _read(cache_root() / (name + SUFFIX))  # which may be read-only, and warm
-    if found is None and cache_folder() != cache_root():
-        with contextlib.suppress(OSError):
-            if _is_ours(cache_folder()):
-                found = _read(cache_folder() / (name + SUFFIX))
+    found, root = None, cache_root()
+    for folder in (root, cache_folder()):  # the first may be read-only, and warm
+        if found is None and _is_ours(folder):
+            found = _read(folder / (name + SUFFIX))
     if found is None or found[0]["name"] != name:  # somebody has renamed a file
         return None
     return found

@@ -65,7 +65,7 @@ if JIT:
         return types.none(arrays), codegen
 
 else:
-    _taking = threading.Lock()
+    _taking = threading.RLock()  # a signal handler may come in the middle of it
 
     def take(counter: Any) -> int:
         """counter[0]++, by one thread at a time."""

@@ -40,20 +40,31 @@ from refode.machine.sources import Reach
 __all__ = ["Entry", "Member", "Part", "Room", "entry", "formed", "generic", "link", "members"]
 
 
-class Part:
-    """A description in memory, for compiled code; it must outlive the call."""
+class Part(int):
+    """A description in memory, for compiled code; it must outlive the call.
 
-    __slots__ = ("address", "keep", "room", "dtype", "size")
+    It is its address. Compiled code asks for that in C, where nobody would notice an exception
+    that a signal handler raises: so no Python may run for the answer.
+    """
 
-    def __init__(
-        self, room: Room, dtype: str, words: array.array, keep: list[Any], size: int
-    ) -> None:
-        self.room, self.dtype, self.size = room, dtype, size
-        self.address = words.buffer_info()[0]
-        self.keep = (words, keep)
+    room: Room
+    dtype: str
+    size: int
+    keep: tuple[array.array, list[Any]]
 
-    def __index__(self) -> int:
-        return self.address
+    def __new__(
+        cls, room: Room, dtype: str, words: array.array, keep: list[Any], size: int
+    ) -> Part:
+        """Its address, with what it must keep."""
+        part = super().__new__(cls, words.buffer_info()[0])
+        part.room, part.dtype, part.size = room, dtype, size
+        part.keep = (words, keep)
+        return part
+
+    @property
+    def address(self) -> int:
+        """Where it is."""
+        return int(self)
 
 
 class Member:

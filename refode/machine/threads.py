@@ -3,20 +3,23 @@
 Kernels release the GIL, so plain Python threads run them side by side. The number
 of chunks depends on the number of blocks alone, each chunk adds into buffers of
 its own, and these are summed in order: 1, 2 or 16 threads give the same bits.
+
+Whatever exception comes, and whenever, no helper is lost and none is left at work; and a signal
+handler may compute in the middle of a sweep: it finds the helpers at work, and does without.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import queue
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable
 from typing import Any
 
 from refode import _validate
-from refode.machine.blas import load_blas
+from refode._blas import Hold, limit_this_thread
 
 MOST_CHUNKS = 16
 _state: dict[str, Any] = {"threads": None}
@@ -46,85 +49,118 @@ def set_num_threads(n: int) -> None:
     _state["threads"] = _validate.positive_int("n", n)
 
 
-class _Helper:
-    """A thread that waits for work, and costs as little as a thread can to wake."""
+class _Job:
+    """Work that is offered to helpers, once each, and may be taken back."""
+
+    __slots__ = ("_by", "_ended", "_work", "done", "error")
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work: Callable[[], Any] | None = work
+        self._by: dict[str, str] = {}  # who has it: setdefault answers all the same, for ever
+        self._ended = threading.Lock()
+        self._ended.acquire()
+        self.done = False
+        self.error: BaseException | None = None  # what the work raised, on a helper
+
+    def help(self) -> None:
+        """Do it, on a helper, unless it has been taken back."""
+        if self._by.setdefault("by", "helper") != "helper":
+            return
+        work, self._work = self._work, None
+        try:
+            work()  # type: ignore[misc]
+        except BaseException as error:
+            self.error = error
+        finally:
+            del work
+            self.done = True
+            self._ended.release()
+
+    def end(self) -> None:
+        """Take it back, or wait for its end; may be called again."""
+        if self._by.setdefault("by", "owner") == "owner":
+            self._work = None  # the job may lie in the queue for a while yet
+        elif not self.done:
+            self._ended.acquire()
+
+
+class _Pool:
+    """Threads that wait for jobs, and cost as little as threads can to wake.
+
+    They belong to nobody, so that nothing is lost where an exception comes between two steps.
+    """
 
     def __init__(self) -> None:
-        self._given: queue.SimpleQueue[Callable[[], Any]] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        threading.Thread(target=self._serve, name="refode", daemon=True).start()
+        self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        self._here: set[int] = set()
+        self._most = 0
+
+    def offer(self, jobs: list[_Job]) -> None:
+        """Put jobs where helpers find them, of which there are as many as were ever asked for."""
+        self._most = max(self._most, len(jobs))
+        for _ in range(len(jobs) - len(self._here)):
+            try:
+                start_new_thread(self._serve, ())
+            except RuntimeError:  # no more threads are to be had: whoever offers does it all
+                break
+        for job in jobs:
+            self._jobs.put(job)
 
     def _serve(self) -> None:
+        me = threading.get_ident()
+        self._here.add(me)
+        if len(self._here) > self._most:  # two saw that one was missing
+            self._here.discard(me)
+            return
+        limit_this_thread()
         while True:
-            work, error = self._given.get(), None
-            try:
-                work()
-            except BaseException as raised:
-                error = raised
-            del work  # nothing stays alive for the sake of a thread that waits
-            self._done.put(error)
-            del error
-
-    def start(self, work: Callable[[], Any]) -> None:
-        """Call ``work`` on this thread."""
-        self._given.put(work)
-
-    def wait(self) -> BaseException | None:
-        """Wait for the work's end; what it raised."""
-        return self._done.get()
+            job = self._jobs.get()
+            job.help()
+            del job  # nothing stays alive for the sake of a thread that waits
 
 
-_idle: list[_Helper] = []
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)  # a fork has none of its parent's threads
+_pool = [_Pool()]
+if hasattr(os, "register_at_fork"):  # a fork has none of its parent's threads
+
+    def _renew() -> None:
+        _pool[0] = _Pool()
+
+    os.register_at_fork(after_in_child=_renew)
 
 
-def _borrow() -> _Helper:
-    try:
-        return _idle.pop()
-    except IndexError:
-        return _Helper()
+class _Shared(Hold):
+    """BLAS on one thread and helpers at work, both given back at the end."""
+
+    def __init__(self, work: Callable[[], Any], n_helpers: int) -> None:
+        super().__init__()
+        self.jobs = [_Job(work) for _ in range(n_helpers)]
+
+    def take(self) -> None:
+        """Hold BLAS, then call the helpers."""
+        super().take()
+        if self.jobs:
+            _pool[0].offer(self.jobs)
+
+    def give_back(self) -> None:
+        """Wait for the helpers that have begun, then give BLAS back."""
+        for job in self.jobs:
+            job.end()
+        super().give_back()
 
 
-@functools.cache
-def _blas() -> Any:
-    load_blas()
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas").lib_controllers
-
-
-class _SingleThreaded:
-    """BLAS on one thread as long as any of our sweeps runs, whichever thread began."""
-
-    def __init__(self) -> None:
-        self._inside = 0
-        self._limited: list[tuple[Any, int]] = []
-        self._lock = threading.Lock()
+class _SingleThreaded(Hold):
+    """The same as a context."""
 
     def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                counts = [(library, library.get_num_threads()) for library in _blas()]
-                self._limited = [(library, n) for library, n in counts if n != 1]
-                for library, _ in self._limited:
-                    library.set_num_threads(1)
-            self._inside += 1
+        self.take()
 
     def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                for library, n in self._limited:
-                    library.set_num_threads(n)
-
-
-_single_threaded = _SingleThreaded()
+        self.give_back()
 
 
 def single_threaded_blas() -> _SingleThreaded:
     """Context in which BLAS runs on one thread."""
-    return _single_threaded
+    return _SingleThreaded()
 
 
 def block_size(n_samples: int, largest: int) -> int:
@@ -150,22 +186,14 @@ def chunks(n_blocks: int) -> list[tuple[int, int]]:
 def together(work: Callable[[], Any], n_tasks: int) -> None:
     """Call ``work`` on as many threads as there are tasks and threads for them.
 
-    It does whatever tasks it finds left, and ends when there are none.
+    It does whatever tasks it finds left, and ends when there are none: so a helper that has not
+    begun when this thread ends need not begin.
     """
-    with single_threaded_blas():
-        helpers = [_borrow() for _ in range(min(get_num_threads(), n_tasks) - 1)]
-        errors: list[BaseException | None] = []
-        for helper in helpers:
-            helper.start(work)
-        try:
-            work()
-        finally:
-            for helper in helpers:
-                errors.append(helper.wait())
-                _idle.append(helper)
-    for error in errors:
-        if error is not None:
-            raise error
+    shared = _Shared(work, min(get_num_threads(), n_tasks) - 1)
+    shared.around(work)
+    for job in shared.jobs:
+        if job.error is not None:
+            raise job.error
 
 
 def run(task: Callable[[int], Any], n_tasks: int) -> list[Any]:

@@ -5,6 +5,7 @@ Twin on the device: refode/cuda/launching.py.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +26,14 @@ from refode.sweeps.contract import (
     undo,
 )
 from refode.sweeps.dynamics import extra_rows, has_trace
-from refode.sweeps.sweep import REVERSE, STORE, Grid, forward_chunks, gradient_chunks
+from refode.sweeps.sweep import REVERSE, STEPS, STORE, Grid, forward_chunks, gradient_chunks
 from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
+
+#: The most bytes of stages that a thread stores; of a longer path it stores the steps' starts and
+#: computes stages once more, as with memory="steps", to the same bits.
+STORED_AT_MOST = 2**29
 
 
 class Sweep(NamedTuple):
@@ -113,6 +118,13 @@ def _blocks(sweep: Sweep, n_samples: int) -> tuple[int, Array]:
     return S, np.array(parallel.chunks(-(-n_samples // S)))
 
 
+def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
+    """What the adjoint keeps of a block's path: as asked, unless stages would take too much."""
+    stages = sweep.grid.slots.size
+    stored = itemsize * S * (2 * sweep.rows + sweep.tape) * stages
+    return STEPS if sweep.memory == STORE and stored > STORED_AT_MOST else sweep.memory
+
+
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows)."""
     if sweep.runs_on_device(E):
@@ -127,22 +139,22 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     solve, grid = forward_chunks.of(E.dtype), sweep.grid
     counter = np.zeros(1, dtype=np.int64)
 
-    def work() -> None:
-        solve(
-            dynamics,
-            scheme,
-            grid.t,
-            grid.h,
-            grid.slots,
-            E,
-            X,
-            runs,
-            counter,
-            S,
-            sweep.rows,
-            max(sweep.tape, 1),
-            out,
-        )
+    work = partial(  # without a frame or a call of its own
+        solve,
+        dynamics,
+        scheme,
+        grid.t,
+        grid.h,
+        grid.slots,
+        E,
+        X,
+        runs,
+        counter,
+        S,
+        sweep.rows,
+        max(sweep.tape, 1),
+        out,
+    )
 
     parallel.together(work, len(runs))
     return out
@@ -168,6 +180,7 @@ def gradient(
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE)
     solve, grid = gradient_chunks.of(E.dtype), sweep.grid
+    memory = _memory(sweep, S, E.itemsize)
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
@@ -175,30 +188,30 @@ def gradient(
     time_bars = np.zeros((n, len(sweep.grid.t), 2), E.dtype)
     X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
 
-    def work() -> None:
-        solve(
-            dynamics,
-            scheme,
-            charge,
-            grid.t,
-            grid.h,
-            grid.slots,
-            E,
-            X,
-            runs,
-            counter,
-            S,
-            sweep.rows,
-            max(sweep.tape, 1),
-            max(sweep.scratch, cost_rows, 1),
-            sweep.memory,
-            everywhere(cost),
-            values,
-            E_bars,
-            cost_bars,
-            X_bar,
-            time_bars,
-        )
+    work = partial(  # without a frame or a call of its own
+        solve,
+        dynamics,
+        scheme,
+        charge,
+        grid.t,
+        grid.h,
+        grid.slots,
+        E,
+        X,
+        runs,
+        counter,
+        S,
+        sweep.rows,
+        max(sweep.tape, 1),
+        max(sweep.scratch, cost_rows, 1),
+        memory,
+        everywhere(cost),
+        values,
+        E_bars,
+        cost_bars,
+        X_bar,
+        time_bars,
+    )
 
     parallel.together(work, n)
     value = sum(values.tolist())  # in order, as all sums over chunks

@@ -1,7 +1,8 @@
 """A field by itself: value, trace, tangent and adjoint at given points; a potential too.
 
 The same kernels as the sweeps', through the scheme that takes no step, so that what
-is checked here is what runs there.
+is checked here is what runs there. No path is followed: what is beyond float64 comes back as inf
+or NaN. Tangents and adjoints are linear maps of directions of every size.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._scaling import restored, scaled
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.fields.potential import Potential
@@ -44,12 +46,13 @@ def tangent(
     weights, z, t = _arguments(field, weights, z, t)
     weights_dot = _validate.real_vector("weights_dot", weights_dot, field.n_weights)
     z_dot = _validate.real_array("z_dot", z_dot, z.shape)
+    exponent, (weights_dot, z_dot) = scaled(weights_dot, z_dot)
     size = max(np.abs(weights_dot).max(), np.abs(z_dot).max())
     if size == 0.0:
         return np.zeros_like(z), np.zeros(len(z))
     step = 1j * TINY / size
     y = _run(field, weights + step * weights_dot, z + step * z_dot, t, trace=True)
-    y_dot = y.imag * (size / TINY)
+    y_dot = restored(exponent, y.imag * (size / TINY))
     return np.ascontiguousarray(y_dot[:, :-1]), np.ascontiguousarray(y_dot[:, -1])
 
 
@@ -88,13 +91,14 @@ def adjoint(
     bars = [_validate.real_array("f_bar", f_bar, z.shape)]
     if trace_bar is not None:
         bars.append(_validate.real_vector("trace_bar", trace_bar, len(z))[:, None])
-    cost = Cotangent(np.concatenate(bars, axis=1)[None])
+    exponent, (together,) = scaled(np.concatenate(bars, axis=1))
+    cost = Cotangent(together[None])
     with_trace = trace_bar is not None
     rows = weights[None]
     E = field.prepare(rows, with_trace)
     result = driver.gradient(_sweep(field, t, with_trace, E.dtype), E, z, cost, want_x=True)
     weights_bar = field.prepare_adjoint(rows, with_trace, result.E_bar)[0]
-    return np.ascontiguousarray(weights_bar), result.x_bar, float(result.time_bar[0, 0])
+    return _restored(exponent, weights_bar, result.x_bar, result.time_bar[0, 0])
 
 
 def potential(
@@ -127,10 +131,12 @@ def potential_tangent(
     weights_dot = _validate.real_vector("weights_dot", weights_dot, field.n_weights)
     x_dot = _validate.real_array("x_dot", x_dot, x.shape)
     t_dot = _validate.real_number("t_dot", t_dot)
+    exponent, (weights_dot, x_dot, of_t) = scaled(weights_dot, x_dot, np.array(t_dot))
+    t_dot = float(of_t)
     size = max(np.abs(weights_dot).max(), np.abs(x_dot).max(), abs(t_dot))
     step = 1j * TINY / (size or 1.0)
     moved = _derivatives(field, weights + step * weights_dot, x + step * x_dot, t + step * t_dot)
-    return _four(moved.imag / abs(step), field.dim)
+    return _four(restored(exponent, moved.imag / abs(step)), field.dim)
 
 
 def potential_adjoint(
@@ -166,11 +172,18 @@ def potential_adjoint(
     E = field.prepare(rows, True)
     sweep = _with_derivatives(field, t, E.dtype)
     start = np.concatenate([x, np.zeros((len(x), 3))], axis=1)
-    cost = Cotangent(np.concatenate(bars, axis=1)[None])
-    result = driver.gradient(sweep, E, start, cost, want_x=True)
+    exponent, (together,) = scaled(np.concatenate(bars, axis=1))
+    result = driver.gradient(sweep, E, start, Cotangent(together[None]), want_x=True)
     weights_bar = field.prepare_adjoint(rows, True, result.E_bar)[0]
-    x_bar = np.ascontiguousarray(result.x_bar[:, : field.dim])
-    return np.ascontiguousarray(weights_bar), x_bar, float(result.time_bar[0, 0])
+    return _restored(exponent, weights_bar, result.x_bar[:, : field.dim], result.time_bar[0, 0])
+
+
+def _restored(
+    exponent: int, weights_bar: Array, x_bar: Array, time_bar: Any
+) -> tuple[Array, Array, float]:
+    """Cotangents as they are returned, times 2**exponent."""
+    bars = [np.ascontiguousarray(restored(exponent, bar)) for bar in (weights_bar, x_bar)]
+    return bars[0], bars[1], float(restored(exponent, time_bar))
 
 
 def _derivatives(field: Potential, weights: Array, x: Array, t: Any) -> Array:

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate, bases, tableaus
-from refode._fixed import Fixed
+from refode._fixed import Fixed, Kept, read_only
+from refode._products import product
+from refode._scaling import restored, scaled
 from refode.costs.contract import Cotangent, check_cost, everywhere, work_rows
 from refode.fields.contract import Field
 from refode.ode import driver, placement
 from refode.ode import steps as stepping
+from refode.ode.finite import all_finite
 from refode.ode.placement import Placement
 from refode.ode.plan import SYMPLECTIC, Plan, ends_bar, planned, scheme_of
 from refode.sweeps.dynamics import LogDet, Plain
@@ -43,7 +46,9 @@ class NeuralODE(Fixed):
     memory : {"store", "steps", "reverse"}, optional
         What the adjoint sweep keeps of a block's path: every stage; the start of every
         step (a third more work); or nothing, the path being recomputed backwards from
-        its end (symplectic schemes only, where that is exact but for rounding).
+        its end (symplectic schemes only, where that is exact but for rounding). Where
+        every stage would take a thread more than 512 MB, "store" does as "steps" does, to
+        the same bits.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; complex steps (tangents, Hessian-vector products) and
         the cotangents of times are the CPU's in any case.
@@ -116,9 +121,10 @@ class NeuralODE(Fixed):
         self.layout = field.layout.stacked(self.basis.n_coefficients)
         J, n = self.basis.n_coefficients, field.n_weights
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
-        self._order = np.concatenate([rows[:, p].ravel() for p in field.layout.slices.values()])
-        self._plans: dict[tuple[float, float], Plan] = {}
-        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = {}
+        order = [rows[:, p].ravel() for p in field.layout.slices.values()]
+        self._order = read_only(np.concatenate(order))
+        self._plans: dict[tuple[float, float], Plan] = Kept()
+        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = Kept()
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
@@ -182,26 +188,38 @@ class NeuralODE(Fixed):
         Returns
         -------
         (N, d)
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument, what came and what was wanted; x also where a path leaves the
+            finite range, as a stiff field's does that has too few steps. The steps are those
+            asked for and nothing else: a path may be far off and finite.
         """
         theta, x = self._parameters(theta), self._states(x)
-        return self._forward(theta, x, self.plan(t_span))[0]
+        return all_finite("x", self._forward(theta, x, self.plan(t_span))[0])
 
     def trajectory(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> Array:
-        """States at all grid points, (n_steps+1, N, d); the first is x."""
+        """States at all grid points, (n_steps+1, N, d); the first is x. Errors as of ``solve``."""
         theta, x = self._parameters(theta), self._states(x)
-        return self._forward(theta, x, self.plan(t_span), whole=True)
+        states = self._forward(theta, x, self.plan(t_span), whole=True)
+        all_finite("x", states.transpose(1, 0, 2))
+        return states
 
     def log_det(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> tuple[Array, Array]:
-        """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages."""
+        """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages.
+
+        Errors as of ``solve``.
+        """
         theta, x = self._parameters(theta), self._states(x)
         plan = self.plan(t_span)
         if isinstance(plan.scheme, Partitioned):  # each substep is a shear: no volume changes
-            return self._forward(theta, x, plan)[0], np.zeros(len(x))
-        y = self._forward(theta, x, plan, trace=True)[0]
+            return all_finite("x", self._forward(theta, x, plan)[0]), np.zeros(len(x))
+        y = all_finite("x", self._forward(theta, x, plan, trace=True)[0])
         return np.ascontiguousarray(y[:, :-1]), np.ascontiguousarray(y[:, -1])
 
     # --- derivatives -------------------------------------------------------------------
@@ -216,7 +234,8 @@ class NeuralODE(Fixed):
         """Derivative of ``solve`` in a direction, z_dot (N, d).
 
         By the complex step through the forward sweep, which is exact to rounding
-        (docs/equations.md).
+        (docs/equations.md). A linear map of directions of every size, to rounding of their
+        largest entry. Errors as of ``solve``; x also where a derivative leaves the finite range.
         """
         theta, x = self._parameters(theta), self._states(x)
         theta_dot = _validate.real_vector("theta_dot", theta_dot, self.n_parameters)
@@ -250,6 +269,11 @@ class NeuralODE(Fixed):
         theta_bar : (p,)
         x_bar : (N, d)
         times_bar : (2,), if asked for
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``solve``. Where the path is finite and a cotangent is not, it comes back so.
         """
         theta, x = self._parameters(theta), self._states(x)
         _validate.instance("times", times, bool)
@@ -266,7 +290,10 @@ class NeuralODE(Fixed):
         t_span: tuple[float, float] | None = None,
         times: bool = False,
     ) -> tuple[Array, ...]:
-        """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,)."""
+        """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,).
+
+        Results and errors as of ``adjoint``.
+        """
         theta, x = self._parameters(theta), self._states(x)
         z_bar = _validate.real_array("z_bar", z_bar, x.shape)
         l_bar = _validate.real_vector("l_bar", l_bar, len(x))
@@ -294,6 +321,7 @@ class NeuralODE(Fixed):
         Returns
         -------
         value : float
+            It and the cotangents are not finite where a path is not, for optimisers to see.
         theta_bar : (p,)
         x_bar : (N, d)
 
@@ -317,20 +345,22 @@ class NeuralODE(Fixed):
     def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
         """Grid, slots and basis matrices for an interval (kept for the next call)."""
         span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
-        if span not in self._plans:
+        plan = self._plans.get(span)
+        if plan is None:
             if len(self._plans) > 32:
                 self._plans.clear()
-            self._plans[span] = planned(self.steps, self.basis, self._scheme, self.t_span, span)
-        return self._plans[span]
+            plan = planned(self.steps, self.basis, self._scheme, self.t_span, span)
+            plan = self._plans.setdefault(span, plan)
+        return plan
 
     def stage_weights(self, theta: Array, plan: Plan) -> Array:
         """Weights of every slot, (n_slots, n_weights): P theta."""
         Theta = self._coefficients(theta)
-        return Theta if plan.identity else plan.P @ Theta
+        return Theta if plan.identity else product(plan.P, Theta)
 
     def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
         """theta_bar (p,) = P^T weights_bar."""
-        Theta_bar = weights_bar if plan.identity else plan.P.T @ weights_bar
+        Theta_bar = weights_bar if plan.identity else product(plan.P.T, weights_bar)
         return Theta_bar.reshape(-1)[self._order]
 
     def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
@@ -362,21 +392,23 @@ class NeuralODE(Fixed):
     def _tangent(
         self, theta: Array, x: Array, theta_dot: Array, x_dot: Array, plan: Plan, trace: bool
     ) -> Array:
-        size = max(np.abs(theta_dot).max(), np.abs(x_dot).max())
-        if size == 0.0:
-            return np.zeros((len(x), self.dim + trace))
+        exponent, (theta_dot, x_dot) = scaled(theta_dot, x_dot)
+        size = max(np.abs(theta_dot).max(initial=0.0), np.abs(x_dot).max()) or 1.0
         step, x = TINY / size, placement.hosted(x)
         y = self._forward(theta + 1j * step * theta_dot, x + 1j * step * x_dot, plan, trace)
-        return y[0].imag / step
+        return all_finite("x", restored(exponent, all_finite("x", y[0]).imag / step))
 
     def _adjoint(
         self, theta: Array, x: Array, y_bar: Array, plan: Plan, times: bool, trace: bool
     ) -> tuple[Array, ...]:
+        exponent, (y_bar,) = scaled(y_bar, dtype=self.placement.dtype)
         result, weights_bar = self._charged(theta, x, Cotangent(y_bar), plan, trace, times)
-        theta_bar = self.stage_weights_adjoint(weights_bar, plan)
-        if not times:
-            return theta_bar, result.x_bar
-        return theta_bar, result.x_bar, self._ends_bar(theta, plan, result.time_bar, weights_bar)
+        if not np.isfinite(result.value):  # <y_bar, y>: the path, or the product alone
+            all_finite("x", self._forward(theta, x, plan, trace)[0])
+        bars = [self.stage_weights_adjoint(weights_bar, plan), result.x_bar]
+        if times:
+            bars.append(self._ends_bar(theta, plan, result.time_bar, weights_bar))
+        return tuple(restored(exponent, bar) for bar in bars)
 
     def _charged(
         self, theta: Array, x: Array, cost: Any, plan: Plan, trace: bool, times: bool = False

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate, tableaus
+from refode._fixed import read_only
+from refode._products import product
 from refode.bases import Basis
 from refode.fields.contract import Field
 from refode.ode.steps import Steps
@@ -39,13 +41,13 @@ class Plan(NamedTuple):
 def scheme_of(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
     """Name and kernel description of a scheme."""
     if isinstance(scheme, tableaus.Tableau):
-        return scheme.name, RungeKutta(*scheme.propagating().as_floats())
+        return scheme.name, read_only(RungeKutta(*scheme.propagating().as_floats()))
     known = tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
     name = _validate.choice("scheme", scheme, known)
     if name in SYMPLECTIC:
         which, b, c = SYMPLECTIC[name]
-        return name, Partitioned(np.array(which), np.array(b), np.array(c))
-    return name, RungeKutta(*tableaus.get(name).propagating().as_floats())
+        return name, read_only(Partitioned(np.array(which), np.array(b), np.array(c)))
+    return name, read_only(RungeKutta(*tableaus.get(name).propagating().as_floats()))
 
 
 def planned(
@@ -55,16 +57,17 @@ def planned(
     t0, T = span
     nodes, h = steps.nodes((t0, T)), steps.sizes((t0, T))
     start, length = home[0], home[1] - home[0]
-    s = (nodes - start) / length
+    # from the start on: differences of late times would have the digits of what is late
+    s = steps.since(start, span) / length
     table = basis.stage_table(s[:-1], s[1:], scheme.c)
     P, dP = table.P, table.dP
     if P.shape[0] * P.shape[1] <= 4096:  # small: dense products are quicker
         P, dP = P.toarray(), dP.toarray()
     # as many slots as coefficients: the first cells alone are an identity's upper rows
     identity = isinstance(P, np.ndarray) and np.array_equal(P, np.eye(P.shape[1]))
-    along = (table.s * length + start - t0) / (T - t0)
+    along = (table.s * length - (t0 - start)) / (T - t0)
     grid = Grid(nodes[:-1].copy(), h, table.slots)
-    return Plan(scheme, grid, table.s, along, steps.shares(span), P, dP, identity)
+    return read_only(Plan(scheme, grid, table.s, along, steps.shares(span), P, dP, identity))
 
 
 def ends_bar(
@@ -78,6 +81,6 @@ def ends_bar(
     alpha, w = plan.shares
     t_bar, h_bar = time_bar[:, 0], (w * time_bar[:, 1]).sum()
     ends = np.array([((1 - alpha) * t_bar).sum() - h_bar, (alpha * t_bar).sum() + h_bar])
-    theta_dot = plan.dP @ coefficients  # theta' at every slot
+    theta_dot = product(plan.dP, coefficients)  # theta' at every slot
     slot_bar = (theta_dot * weights_bar).sum(axis=1) / length
     return ends + np.array([((1 - plan.along) * slot_bar).sum(), (plan.along * slot_bar).sum()])

@@ -43,6 +43,10 @@ class Steps(Fixed):
     def nodes(self, t_span: Span) -> Float64:
         """The times (n_steps+1,) of an interval, in either direction; both ends included."""
 
+    def since(self, origin: float, t_span: Span) -> Float64:
+        """The nodes less a time ``origin``, which may be far from 0 and close to them."""
+        return self.nodes(t_span) - origin
+
     @abstractmethod
     def sizes(self, t_span: Span) -> Float64:
         """The steps h_k (n_steps,) between these times, negative where the interval falls."""
@@ -72,6 +76,10 @@ class Equal(Steps):
     def nodes(self, t_span: Span) -> Float64:
         t0, T = t_span
         return np.linspace(t0, T, self.n_steps + 1)
+
+    def since(self, origin: float, t_span: Span) -> Float64:
+        t0, T = t_span
+        return self.nodes((t0 - origin, T - origin))  # both differences rounded once
 
     def sizes(self, t_span: Span) -> Float64:
         t0, T = t_span
@@ -130,14 +138,17 @@ class Given(Steps):
         self.t_span = (float(self.times[0]), float(self.times[-1]))
 
     def nodes(self, t_span: Span) -> Float64:
+        return self.since(0.0, t_span)
+
+    def since(self, origin: float, t_span: Span) -> Float64:
         if self._backwards(t_span):
-            return self.nodes(t_span[::-1])[::-1].copy()
+            return self.since(origin, t_span[::-1])[::-1].copy()
         if t_span == self.t_span:
-            return self.times.copy()
+            return self.times - origin
         t0, T = t_span
         start, end = self._ends
-        nodes = t0 + (self.times - start) / (end - start) * (T - t0)
-        nodes[-1] = T  # which rounding may miss
+        nodes = (t0 - origin) + (self.times - start) / (end - start) * (T - t0)
+        nodes[-1] = T - origin  # which rounding may miss
         return nodes
 
     def sizes(self, t_span: Span) -> Float64:

@@ -52,9 +52,9 @@ class Controlled(Fixed, WithODE):
     hjb_norm: str
     n_steps: int
     t_span: tuple[float, float]
-    _starts: list[tuple[Array, Array]]
+    _starts: dict[str, tuple[Array, Array]]
     _sweeps: dict[int, tuple[driver.Sweep, driver.Sweep]]
-    _draws: list[Array]
+    _draws: dict[str, Array]
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -74,21 +74,28 @@ class Controlled(Fixed, WithODE):
 
     # --- the value function --------------------------------------------------------------
     def value_function(self, theta: Array, t: float, x: Array) -> tuple[Array, Array, Array]:
-        """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at t in [t0, T] and points x (N, d)."""
+        """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at t in [t0, T] and points x (N, d).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where one of them leaves the finite range.
+        """
         phi, gradient, by_time, _ = self._derivatives(theta, t, x)
+        all_finite("x", np.column_stack([phi, gradient, by_time]), "value")
         return phi, gradient, by_time
 
     def laplacian(self, theta: Array, t: float, x: Array) -> Array:
-        """Laplacian of Phi in x, (N,), in closed form, (D93)."""
-        return self._derivatives(theta, t, x)[3]
+        """Laplacian of Phi in x, (N,), in closed form, (D93); errors as of ``value_function``."""
+        return all_finite("x", self._derivatives(theta, t, x)[3], "value")
 
     # --- paths and densities -------------------------------------------------------------
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
-        """z(T) (N, d) of the agents that start at x."""
+        """z(T) (N, d) of the agents that start at x; errors as of ``states``."""
         return self.states(theta, x, n_steps)[-1, :, : self.dim].copy()
 
     def trajectory(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
-        """Paths (n_steps+1, N, d) of the agents that start at x."""
+        """Paths (n_steps+1, N, d) of the agents that start at x; errors as of ``states``."""
         return self.states(theta, x, n_steps)[:, :, : self.dim].copy()
 
     def states(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
@@ -96,6 +103,11 @@ class Controlled(Fixed, WithODE):
 
         R is the integral of |r| or r^2; none of the three is weighted here but by the game's
         own alpha and entropy.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where a path leaves the finite range.
         """
         theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
         states = self._forward(theta, self._start(x), self._ode(n_steps).plan(), whole=True)
@@ -105,7 +117,10 @@ class Controlled(Fixed, WithODE):
     def inverse(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> tuple[Array, Array]:
-        """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x."""
+        """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x.
+
+        Errors as of ``states``, naming y.
+        """
         theta, y = self._parameters(theta), self._samples("y", y)
         return self._inverse("y", theta, y, n_steps, self.t_span[1] if t is None else self._time(t))
 
@@ -113,7 +128,10 @@ class Controlled(Fixed, WithODE):
     def log_density(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
-        """log rho(t, y) (N,), at T by default: the initial density carried along, (21)."""
+        """log rho(t, y) (N,), at T by default: the initial density carried along, (21).
+
+        Errors as of ``inverse``; -inf where the initial density's logarithm is.
+        """
         x, log_det = self.inverse(theta, y, n_steps, t)
         return self.game.initial.log_density(x) + log_det
 
@@ -183,11 +201,11 @@ class Controlled(Fixed, WithODE):
         """(x, log rho_0(x)) side by side, (N, d+1); kept for the next call with the same x."""
         if isinstance(x, Started):
             return x.start
-        kept = self._starts[-1:]
-        if not kept or not np.array_equal(kept[0][0], x):
-            kept = [(x.copy(), np.column_stack([x, self.game.initial.log_density(x)]))]
-            self._starts[:] = kept
-        return kept[0][1]
+        kept = self._starts.get("start")
+        if kept is None or not np.array_equal(kept[0], x):
+            kept = x.copy(), np.column_stack([x, self.game.initial.log_density(x)])
+            self._starts["start"] = kept
+        return kept[1]
 
     def _time(self, t: float) -> float:
         t, (t0, T) = _validate.real_number("t", t), self.t_span

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refode import _validate
+from refode._scaling import restored, scaled
 from refode.ode.neural_ode import TINY, NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.steps import Steps
@@ -138,20 +139,26 @@ class SecondOrder(Problem):
     has_hessian = True
 
     def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> tuple[float, Array]:
-        """Objective and its gradient (p,)."""
+        """Objective and its gradient (p,), not finite where a path is not."""
         value, gradient = self._value_and_gradient(*self._arguments(theta, *data, **named))
         return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Array:
-        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
+
+        Linear in v of every size, to rounding of its largest entry; not finite where a path is
+        not.
+        """
         theta, *checked = self._arguments(theta, *data, **named)
         v = _validate.real_vector("v", v, self.n_parameters)
         self._check_products(*checked)
+        exponent, (v,) = scaled(v)
         size = np.abs(v).max()
         if size == 0.0:
             return np.zeros_like(v)
         step = TINY / size
-        return self._value_and_gradient(theta + 1j * step * v, *checked)[1].imag / step
+        product = self._value_and_gradient(theta + 1j * step * v, *checked)[1].imag / step
+        return restored(exponent, product)
 
     @abstractmethod
     def _value_and_gradient(self, theta: Array, *data: Any) -> tuple[Any, Array]:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refode import _validate
+from refode import _seeds, _validate
+from refode._fixed import Kept
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -121,8 +122,8 @@ class MeanFieldGame(Controlled):
                 )
             raise ValueError(f"t_span: got {self.t_span}, wanted (t0, T) with t0 < T")
         self._check_penalties()
-        self.layout, self._odes = potential.layout, {}
-        self._starts, self._draws, self._sweeps = [], [], {}
+        self.layout, self._odes = potential.layout, Kept()
+        self._starts, self._draws, self._sweeps = Kept(), Kept(), Kept()
 
     def _check_penalties(self) -> None:
         for name in ("hjb", "hjb_terminal"):
@@ -195,6 +196,8 @@ class MeanFieldGame(Controlled):
     ) -> tuple[float, Array]:
         """Objective (25) and its gradient (p,), by the discrete adjoint, (D98)-(D102).
 
+        Not finite where a path is not, as the value.
+
         Parameters
         ----------
         theta : (p,)
@@ -202,12 +205,16 @@ class MeanFieldGame(Controlled):
             Samples of ``game.initial``, or what ``to_device`` made of them; y likewise.
         y : (M, d), optional
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
-            by default, else N draws with seed 0.
+            by default, else N draws, the same each time, by a key of their own.
         """
-        return super().value_and_gradient(theta, x, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
-        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
+
+        Not finite where a path is not.
+        """
         return super().hessian_vector(theta, v, x, y)
 
     def costs(
@@ -241,6 +248,11 @@ class MeanFieldGame(Controlled):
 
         It follows the feedback among a population that does the same, so it pays F and G
         at the density around it. At the equilibrium it is Phi(t, x).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where a path, or what is paid, leaves the finite range.
         """
         if isinstance(self.game.target, Empirical):
             raise ValueError(
@@ -259,7 +271,8 @@ class MeanFieldGame(Controlled):
             end = all_finite("x", self._forward(theta, end[:, : self.dim + 1], plan)[0])
         d, game = self.dim, self.game
         running = (end[:, d + 1] if game.alpha else 0.0) + end[:, d + 2] + game.entropy * (T - t)
-        return running + game.terminal_cost.derivative(end[:, :d], end[:, d])
+        at_end = game.terminal_cost.derivative(end[:, :d], end[:, d])
+        return all_finite("x", running + at_end, "cost")
 
     # --- insides -----------------------------------------------------------------------
     @quietly
@@ -356,7 +369,7 @@ class MeanFieldGame(Controlled):
             if y is None:
                 terms["G"] = float(game.terminal_cost.functional(z, log_rho))
             if self.hjb_terminal:
-                r = self.value_function(theta, self.t_span[1], z)[0]
+                r = self._derivatives(theta, self.t_span[1], z)[0]
                 r -= game.terminal_cost.derivative(z, log_rho)
                 size = r**2 if self.hjb_norm == "squared" else np.abs(r)
                 if finite:
@@ -405,11 +418,11 @@ class MeanFieldGame(Controlled):
         target = self.game.target
         if isinstance(target, Empirical):
             return target.samples
-        kept = self._draws[-1:]
-        if not kept or len(kept[0]) != n:
-            kept = [target.sample(n, seed=0)]
-            self._draws[:] = kept
-        return kept[0]
+        kept = self._draws.get("drawn")
+        if kept is None or len(kept) != n:
+            seed = _seeds.number("target of the cross-entropy")
+            kept = self._draws["drawn"] = target.sample(n, seed=seed)
+        return kept
 
     def __repr__(self) -> str:
         kept = "" if self.ode.memory == "store" else f", memory={self.ode.memory!r}"

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from refode import _validate
+from refode import _seeds, _validate
+from refode._blas import one_thread
+from refode._fixed import Kept
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
@@ -47,7 +49,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         The field's own trace; or, in the objective and its gradient alone, Hutchinson's
         estimate eps^T df/dz eps with one eps a sample for the whole path.
     noise_seed : int, optional
-        Draws eps. It stays the same from one evaluation to the next, as an optimiser that
+        Draws eps, by a key of its own: no data drawn with the same seed have its numbers.
+        It stays the same from one evaluation to the next, as an optimiser that
         compares values needs; ``with_noise`` redraws.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; where the ode's do by default.
@@ -89,7 +92,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
-        self.layout, self._odes = ode.layout, {}
+        self.layout, self._odes = ode.layout, Kept()
 
     def with_noise(self, noise_seed: int) -> ContinuousNormalizingFlow:
         """The same flow with another draw of eps."""
@@ -138,19 +141,28 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def value_and_gradient(self, theta: Array, y: Array) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint, eqs. (D43), (D44).
 
+        Not finite where a path is not, as the value.
+
         Parameters
         ----------
         theta : (p,)
         y : (N, d)
         """
-        return super().value_and_gradient(theta, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, y: Array) -> Array:
-        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
+
+        Not finite where a path is not.
+        """
         return super().hessian_vector(theta, v, y)
 
     def costs(self, theta: Array, y: Array) -> dict[str, float]:
-        """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total."""
+        """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total.
+
+        Not finite where a path is not, as the value.
+        """
         theta, y = self._arguments(theta, y)
         terms = self._terms(theta, y)
         return with_total({**terms, **self._regulariser.terms(theta)})
@@ -165,6 +177,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
         """Log-density (N,) at y (N, d), in nats, eqs. (10), (14).
+
+        It is -inf where a path that stays finite ends beyond 1e154.
 
         Parameters
         ----------
@@ -181,7 +195,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             Also where a path leaves the finite range, with the sample's index.
         """
         w, l, _ = self._finite(theta, y, n_steps, t)  # noqa: E741
-        return l - 0.5 * np.sum(w**2, axis=1) - self._constant
+        with np.errstate(over="ignore"):
+            return l - 0.5 * np.sum(w**2, axis=1) - self._constant
 
     def inverse(self, theta: Array, y: Array, n_steps: int | None = None) -> tuple[Array, Array]:
         """x = F^{-1}(y) (N, d) and log|det grad F^{-1}(y)| (N,), by the quadrature (13)."""
@@ -194,7 +209,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """F(x), (N, d)."""
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
-        return all_finite("x", self._ode(n_steps).solve(theta, x))
+        return self._ode(n_steps).solve(theta, x)
 
     def sample(self, theta: Array, n: int, seed: int = 0, n_steps: int | None = None) -> Array:
         """n draws (n, d) from the density: F of standard normals."""
@@ -205,7 +220,10 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def trajectory(
         self, theta: Array, x: Array, n_steps: int | None = None, inverse: bool = False
     ) -> Array:
-        """States (n_steps+1, N, d) from x at t0 to T, or with ``inverse`` from data at T to t0."""
+        """States (n_steps+1, N, d) from x at t0 to T, or with ``inverse`` from data at T to t0.
+
+        Errors as of ``log_density``, naming x.
+        """
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
         ode = self._ode(n_steps)
         _validate.instance("inverse", inverse, bool)
@@ -213,6 +231,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     def log_det_exact(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
         """log|det grad F^{-1}(y)| (N,) of the discrete map itself: d tangents, then slogdet.
+
+        It is -inf where the discrete map is singular.
 
         What ``inverse`` returns is the quadrature of the trace; the two differ by the
         scheme's error, (D45). Costs d tangents and O(d^3) a sample.
@@ -224,12 +244,15 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             for e in np.eye(self.dim)
         ]
         jacobian = all_finite("y", np.stack(columns, axis=2))
-        return np.linalg.slogdet(jacobian)[1]
+        return one_thread(np.linalg.slogdet)(jacobian)[1]
 
     def density_on_grid(
         self, theta: Array, *axes: Array, t: float | None = None, n_steps: int | None = None
     ) -> Array:
-        """Density rho(t, .) (16) on the grid that d axes span, shape (len(axis) for each axis)."""
+        """Density rho(t, .) (16) on the grid that d axes span, shape (len(axis) for each axis).
+
+        Errors as of ``log_density``; inf where a density is beyond float64.
+        """
         if len(axes) != self.dim:
             raise ValueError(f"axes: got {len(axes)}, wanted {self.dim}, one a dimension")
         ends = [_validate.real_array("axes", a, ("n",)) for a in axes]
@@ -291,7 +314,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         if self.trace == "exact":
             return y
         y = hosted(y)
-        rng = np.random.default_rng(self.noise_seed)
+        rng = _seeds.generator("noise of the trace", self.noise_seed)
         if self.trace == "gaussian":
             return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
         return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)

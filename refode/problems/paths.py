@@ -2,24 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from refode.ode import steps
+from refode.ode.finite import all_finite as all_finite
 from refode.ode.neural_ode import NeuralODE
-
-Array = np.ndarray
-
-
-def all_finite(name: str, result: Array) -> Array:
-    """The result, samples first; ValueError with the first whose path did not stay finite."""
-    good = np.isfinite(result).reshape(len(result), -1).all(axis=1)
-    if not good.all():
-        raise ValueError(
-            f"{name}: got sample {int(np.argmin(good))}, whose path leaves the finite range "
-            f"({int((~good).sum())} of {len(good)} do); wanted paths that stay finite "
-            "(more steps, or smaller weights)"
-        )
-    return result
 
 
 def kept_with(
@@ -29,8 +14,9 @@ def kept_with(
     wanted = ode.steps if n_steps is None else steps.of(n_steps)
     if wanted == ode.steps:
         return ode
-    if wanted not in kept:
+    found = kept.get(wanted)
+    if found is None:
         if len(kept) > 8:
             kept.clear()
-        kept[wanted] = ode.with_steps(wanted)
-    return kept[wanted]
+        found = kept.setdefault(wanted, ode.with_steps(wanted))
+    return found

@@ -8,6 +8,7 @@ import numpy as np
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._products import dot
 from refode.ode.neural_ode import NeuralODE
 
 Array = np.ndarray
@@ -28,7 +29,9 @@ class Regulariser(Fixed):
         self.ode = ode
         self.tikhonov = _validate.nonnegative("tikhonov", tikhonov)
         self.smoothness = _validate.nonnegative("smoothness", smoothness)
-        self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
+        self._stiffness: Any = None
+        if self.smoothness:
+            self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
 
     def __call__(self, theta: Array) -> tuple[Any, Array]:
         """Value and gradient; quadratic in theta, real or complex."""
@@ -39,15 +42,16 @@ class Regulariser(Fixed):
             gradient += self.tikhonov * theta
         if self.smoothness:
             self._add_roughness(theta, gradient)
-        return 0.5 * np.dot(theta, gradient), gradient
+        return 0.5 * dot(theta, gradient), gradient
 
     def terms(self, theta: Array) -> dict[str, float]:
         """The two values by name, theta real."""
         roughness = np.zeros_like(theta)
-        self._add_roughness(theta, roughness)
+        if self.smoothness:
+            self._add_roughness(theta, roughness)
         return {
-            "tikhonov": 0.5 * self.tikhonov * float(np.dot(theta, theta)),
-            "smoothness": 0.5 * float(np.dot(theta, roughness)),
+            "tikhonov": 0.5 * self.tikhonov * float(dot(theta, theta)),
+            "smoothness": 0.5 * float(dot(theta, roughness)),
         }
 
     def _add_roughness(self, theta: Array, gradient: Array) -> None:

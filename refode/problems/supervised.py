@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._products import product
+from refode._scaling import restored, scaled
 from refode.costs.losses import NAMED, Loss, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.ode import driver
@@ -15,6 +17,7 @@ from refode.ode.placement import Resident, hosted, moved, resident, samples, sen
 from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.contract import WithODE, with_total
+from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.sweeps.dynamics import Plain
 
@@ -142,12 +145,12 @@ class Supervised(Regularised, WithODE):
         return pair[0], pair[1]
 
     def value(self, theta: Array, x: Array, y: Array) -> float:
-        """Objective (8), regularisers included."""
+        """Objective (8), regularisers included; not finite where a path is not."""
         theta, x, targets = self._arguments(theta, x, y)
         return self._mean_loss(theta, x, targets) + float(self._regulariser(theta)[0])
 
     def value_and_gradient(self, theta: Array, x: Array, y: Array) -> tuple[float, Array]:
-        """Objective and its gradient (p,), by the discrete adjoint.
+        """Objective and its gradient (p,), by the discrete adjoint; not finite where a path is not.
 
         Parameters
         ----------
@@ -155,14 +158,21 @@ class Supervised(Regularised, WithODE):
         x : (N, d - augment)
         y : (N, m) for regression ((N,) will do for m = 1), (N,) labels for the classifiers
         """
-        return super().value_and_gradient(theta, x, y)
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        return float(value), gradient
 
     def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
-        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33)."""
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
+
+        Not finite where a path is not.
+        """
         return super().hessian_vector(theta, v, x, y)
 
     def costs(self, theta: Array, x: Array, y: Array) -> dict[str, float]:
-        """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total."""
+        """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
+
+        Not finite where a path is not, as the value.
+        """
         theta, x, targets = self._arguments(theta, x, y)
         return with_total(
             {"loss": self._mean_loss(theta, x, targets), **self._regulariser.terms(theta)}
@@ -177,23 +187,32 @@ class Supervised(Regularised, WithODE):
         """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
 
         H_l is the loss's Hessian in the outputs, by the complex step through the loss's
-        derivative; J the outputs' derivative in theta.
+        derivative; J the outputs' derivative in theta. Linear in v of every size. A path that
+        leaves the finite range is an error that names x.
         """
         theta, x, targets = self._arguments(theta, x, y)
-        v = _validate.real_vector("v", v, self.n_parameters)
-        F = self._outputs_at(theta, x)
+        exponent, (v,) = scaled(_validate.real_vector("v", v, self.n_parameters))
+        F = all_finite("x", self._outputs_at(theta, x))
         size = np.abs(v).max()
         if size == 0.0:
             return np.zeros_like(v)
         step = TINY / size
         F_dot = self._outputs_at(theta + 1j * step * v, x).imag / step
         F_bar = hessian_products(self._loss.description(hosted(targets)), F, F_dot) / len(x)
-        return self._outputs_adjoint(theta, x, F_bar) + self._regulariser(v)[1]
+        product = self._outputs_adjoint(theta, x, F_bar) + self._regulariser(v)[1]
+        return restored(exponent, product)
 
     # --- predictions -------------------------------------------------------------------
     def predict(self, theta: Array, x: Array) -> Array:
-        """Values of F, (N, m)."""
-        return self._outputs_at(self._parameters(theta), self._inputs(x))
+        """Values of F, (N, m).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where a path leaves the finite range, here and in all
+            methods below.
+        """
+        return all_finite("x", self._outputs_at(self._parameters(theta), self._inputs(x)))
 
     def predict_proba(self, theta: Array, x: Array) -> Array:
         """Class probabilities: (N, 2) for logistic, (N, m) for softmax."""
@@ -234,7 +253,7 @@ class Supervised(Regularised, WithODE):
             raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
         T = self.ode.t_span[1]
         z = x if t == T else self.ode.solve(theta[: self.ode.n_parameters], x, t_span=(t, T))
-        return self._read(theta, z)
+        return all_finite("x", self._read(theta, z))
 
     # --- insides -----------------------------------------------------------------------
     def _value_and_gradient(self, theta: Array, x: Array, y: Any) -> tuple[Any, Array]:
@@ -267,7 +286,8 @@ class Supervised(Regularised, WithODE):
 
     def _read(self, theta: Array, z: Array) -> Array:
         W, b = self._readout(theta)
-        return z @ W.T + b if self.readout else z
+        with np.errstate(over="ignore", invalid="ignore"):  # who asks looks what came out
+            return product(z, W.T) + b if self.readout else z
 
     def _outputs_at(self, theta: Array, x: Array) -> Array:
         theta_ode = theta[: self.ode.n_parameters]
@@ -277,12 +297,12 @@ class Supervised(Regularised, WithODE):
     def _outputs_adjoint(self, theta: Array, x: Array, F_bar: Array) -> Array:
         ode, W = self.ode, self._readout(theta)[0]
         theta_ode, padded = theta[: ode.n_parameters], self._padded(hosted(x))
-        z_bar = F_bar @ W if self.readout else F_bar
+        z_bar = product(F_bar, W) if self.readout else F_bar
         theta_bar, _ = ode.adjoint(theta_ode, padded, np.ascontiguousarray(z_bar))
         if not self.readout:
             return theta_bar
         z = ode.solve(theta_ode, padded)
-        return np.concatenate([theta_bar, (F_bar.T @ z).ravel(), F_bar.sum(axis=0)])
+        return np.concatenate([theta_bar, product(F_bar.T, z).ravel(), F_bar.sum(axis=0)])
 
     def _padded(self, x: Array) -> Array:
         if not self.augment or isinstance(x, Resident):  # which the sweep pads itself

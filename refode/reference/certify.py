@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from refode import _files
 from refode.reference.balls import PRECISION, evaluate
 from refode.reference.case_list import cases
 from refode.reference.files import text
@@ -82,9 +83,10 @@ def _stored(value: Any) -> Any:
 
 def main(folder: Path) -> None:
     """Write all cases to a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for case in cases():
-        (folder / f"{case['name']}.json").write_text(text(certified(case)), encoding="utf-8")
+    listed = cases()
+    made = _files.writable_in("DIR", folder, [f"{case['name']}.json" for case in listed])
+    for case in listed:
+        _files.write(made / f"{case['name']}.json", text(certified(case)))
 
 
 if __name__ == "__main__":

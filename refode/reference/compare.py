@@ -86,7 +86,12 @@ def table(condition: bool = True) -> list[Error]:
 
 
 def _distance(got: Any, digits: list[str]) -> float:
-    """Largest difference, subtracted exactly: the digits are more than a double holds."""
+    """Largest difference, subtracted exactly: the digits are more than a double holds.
+
+    It is inf where a number that was got is not finite.
+    """
+    if not np.isfinite(got).all():
+        return np.inf
     pairs = zip(np.ravel(got).tolist(), digits, strict=True)
     return max((float(abs(Fraction(a) - Fraction(d))) for a, d in pairs), default=0.0)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode import _validate
+from refode import _files, _validate
 
 FORMAT, VERSION = "refode-reference", 1
 #: Zip archives begin in 1980: one date for all, so that the bytes do not depend on the day.
@@ -128,17 +128,16 @@ def export(folder: str | Path) -> list[Path]:
 
     Raises
     ------
-    OSError
-        The folder cannot be written to.
+    ValueError, OSError
+        The folder cannot be written to, or a device, a pipe or a folder has one of the names;
+        then nothing is written.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name in names():
+    known = names()
+    written = [f"{name}.{suffix}" for name in known for suffix in ("json", "npz")]
+    made = _files.writable_in("folder", folder, [*written, "schema.json"])
+    for name in known:
         document = case(name)
-        for suffix, body in (("json", text(document).encode()), ("npz", npz(document))):
-            written.append(folder / f"{name}.{suffix}")
-            written[-1].write_bytes(body)
-    written.append(folder / "schema.json")
-    written[-1].write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")
-    return written
+        _files.write(made / f"{name}.json", text(document))
+        _files.write(made / f"{name}.npz", npz(document))
+    _files.write(made / "schema.json", json.dumps(schema(), indent=2) + "\n")
+    return [made / file for file in (*written, "schema.json")]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from refode import _files
 from refode.reports.section import table as show
 
 __all__ = ["finish", "show"]
@@ -22,8 +23,8 @@ def finish(
         ["check", "holds"],
         [[what, "yes" if good else "NO"] for what, good in checks],
     )
-    folder.mkdir(parents=True, exist_ok=True)
     record = {"passed": passed, "checks": {w: bool(g) for w, g in checks}, **numbers}
-    (folder / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    made = _files.writable_in("folder", folder)
+    _files.write(made / f"{name}.json", json.dumps(record, indent=2) + "\n")
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
     return passed

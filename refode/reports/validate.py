@@ -13,7 +13,9 @@ import numpy
 import scipy
 
 import refode
+from refode import _files
 from refode.check import mutants
+from refode.reports import outputs
 from refode.reports.proofs import flows, games_checks, gradients, invariants, mutations, orders
 from refode.reports.section import Section, as_json, table, verdict
 
@@ -39,8 +41,7 @@ def run(
         Plant bugs in the kernels besides, where the sources are, to see that ``refode check``
         catches and names them.
     """
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = outputs.folder("validate", out)
     rows, failed, record = [], [], {}
     if full and not mutants.there():
         print(f"mutations: skipped: {mutants.MISSING}")
@@ -67,9 +68,8 @@ def run(
     for title, check in failed:
         print(f"FAILED {title}: {check.name}: {check.measured}, wanted {check.wanted}")
     passed = not failed and all(entry["passed"] for entry in record.values())
-    record_file = folder / "validate.json"
     settings = {"passed": passed, "quick": quick, "full": full, "versions": _versions()}
-    record_file.write_text(json.dumps(as_json(settings | record), indent=2) + "\n")
+    _files.write(folder / "validate.json", json.dumps(as_json(settings | record), indent=2) + "\n")
     table(
         f"Summary: {'all holds' if passed else 'FAILED'}",
         ["part", "checks passed", "seconds", "verdict"],

@@ -7,7 +7,6 @@ run is played back on resuming (see ``refode.training.records``).
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import refode
+from refode import _files
 from refode.ode.placement import hosted
 from refode.problems.contract import Problem
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
@@ -64,6 +64,16 @@ class Checkpoint(NamedTuple):
     best: Evaluation
 
 
+def name_of(checkpoint: Any) -> str:
+    """Return `checkpoint` as a path of text; TypeError else."""
+    name = os.fspath(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None
+    if name is None:
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path of text")
+    return name
+
+
 def path_of(checkpoint: Any, resume: bool) -> Path:
     """Return `checkpoint` as a path that can be written, or read where `resume`.
 
@@ -72,24 +82,15 @@ def path_of(checkpoint: Any, resume: bool) -> Path:
     TypeError
         No path.
     ValueError
-        A folder, in no folder that can be written, or, where `resume`, no file there
+        No regular file, or in no folder that can be written, or, where `resume`, no file there
         (`CheckpointNotFoundError`).
     """
-    if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
-    name = os.fspath(checkpoint)
-    if not isinstance(name, str) or not name:
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path of text")
-    path = Path(name)
-    if path.is_dir():
-        raise ValueError(f"checkpoint: got the folder {name!r}, wanted a file's name")
-    if resume and not path.exists():
+    name = name_of(checkpoint)
+    if resume and not _files.readable("checkpoint", name).exists():
         raise CheckpointNotFoundError(
             f"checkpoint: got {name!r}, but there is no such file to resume"
         )
-    if not os.access(path.parent, os.W_OK | os.X_OK):  # False too where it does not exist
-        raise ValueError(f"checkpoint: got {name!r}, wanted a name in a folder that can be written")
-    return path
+    return _files.writable("checkpoint", name)
 
 
 def settings_of(problem: Problem, data: tuple[Any, ...], how: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def compare(path: Path, found: Checkpoint, settings: dict[str, Any], theta0: Flo
 
 
 def save(path: Path, state: Checkpoint) -> None:
-    """Write the file anew, all of it or nothing."""
+    """Write the file anew, all of it or nothing; where `path` is a link, what it leads to."""
     calls = state.calls
     p = state.theta0.size
     members: dict[str, Any] = {
@@ -139,16 +140,8 @@ def save(path: Path, state: Checkpoint) -> None:
         "best_value": np.array(state.best.value),
         "best_gradient": state.best.gradient,
     }
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(draft, "wb") as file:
-            np.savez(file, **members)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    with _files.replacing(path, durable=True) as file:
+        np.savez(file, **members)
 
 
 def load(path: Path) -> Checkpoint:
@@ -193,7 +186,7 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
 
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
-    path = Path(checkpoint)
+    path = _files.readable("checkpoint", checkpoint)
     if not path.exists():
         raise CheckpointNotFoundError(f"checkpoint: got {str(path)!r}, but there is no such file")
     stored = load(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from refode import _validate
 from refode.training.options import Callback, Options, data_of, start
 from refode.training.run import Run
 
@@ -95,10 +96,12 @@ def train(
         ======  =====================================================================
         0       converged: the tolerance is met, or the value has stopped falling
         1       ``max_iter`` iterations are done
-        2, 3    SciPy could not go on, for the reason in ``message``
+        2       no step lessens the value, or the line search failed otherwise: ``message``
+                says how large the gradient is, and what to try
+        3       SciPy could not go on for another reason, in ``message``
         10      the callback ended it
         11      Ctrl-C: x is the best theta of all evaluations, as for 12 and 13
-        12      a value, gradient or product was NaN or infinite
+        12      a product was NaN or infinite, or value or gradient however short the step
         13      the problem or the callback raised an exception (RuntimeWarning besides)
         ======  =====================================================================
 
@@ -114,10 +117,13 @@ def train(
 
     Notes
     -----
-    BLAS is held to one thread, so that the bits do not depend on its number of threads;
-    refode's own sweeps use theirs all the same. The samples are fixed, so L-BFGS's values
-    never rise. Values that fall by less than 1e-14 (relative to the larger of value and 1) an
-    iteration have stopped falling, for L-BFGS.
+    BLAS is held to one thread, so that the bits depend neither on its number of threads nor on
+    the thread that trains; refode's own sweeps use theirs all the same. BLAS's own number is
+    given back at the end, when no other training runs, whatever ends it. The samples are fixed,
+    so L-BFGS's values never rise. Values that fall by less than 1e-14 (relative to the larger of
+    value and 1) an iteration have stopped falling, for L-BFGS, if the gradient promises no more
+    than 1e-11. A step to where value or gradient are not finite, or above 1e150, was too long,
+    and is halved.
 
     Examples
     --------
@@ -139,6 +145,6 @@ def train(
         resume=resume,
         terms=terms,
     )
-    problem = options.admit(problem)
+    problem, seed = options.admit(problem), _validate.nonnegative_int("seed", seed)
     begin, data = start(problem, theta0, seed), data_of(problem, x, y)
     return Run(problem, data, begin, None if theta0 is not None else seed, options).run()

@@ -15,8 +15,8 @@ from refode import _validate
 from refode.problems.contract import Problem
 from refode.problems.wrapped import problem_of
 from refode.training import records
-from refode.training.checkpoint import Refusal
-from refode.training.options import Callback, Options, data_of, start
+from refode.training.checkpoint import Refusal, name_of, path_of
+from refode.training.options import Callback, Options, data_of, start, truth
 from refode.training.records import Float64
 from refode.training.run import Run
 
@@ -153,7 +153,8 @@ def train_multilevel(
     problems = _checked(problems, options)
     data = _data(problems, x, y)
     limits = _limits(max_iter, len(problems))
-    files = _files(checkpoint, len(problems), _validate.instance("resume", resume, bool))
+    files = _files_of(checkpoint, len(problems), resume := truth("resume", resume))
+    seed = _validate.nonnegative_int("seed", seed)
     theta = start(problems[0], theta0, seed)
     results: list[OptimizeResult] = []
     for level, problem in enumerate(problems):
@@ -290,23 +291,27 @@ def _by_level(x: Any, y: Any, n: int) -> tuple[list[Any], list[Any]]:
 
 
 def _limits(max_iter: Any, n: int) -> list[int]:
-    if isinstance(max_iter, list | tuple):
+    if isinstance(max_iter, list | tuple) or _validate.n_axes(max_iter) == 1:
         if len(max_iter) != n:
             raise ValueError(f"max_iter: got {len(max_iter)} numbers, wanted one for {n} problems")
         return [_validate.positive_int(f"max_iter[{i}]", m) for i, m in enumerate(max_iter)]
     return [_validate.positive_int("max_iter", max_iter)] * n
 
 
-def _files(checkpoint: Any, n: int, resume: bool) -> list[Any]:
+def _files_of(checkpoint: Any, n: int, resume: bool) -> list[Any]:
+    """Each level's file, all of them looked at before any work is done."""
     if checkpoint is None:
         if resume:
             raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
         return [None] * n
-    if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint: got {checkpoint!r}, wanted a path (str or os.PathLike)")
-    path = Path(checkpoint)
+    path = Path(name_of(checkpoint))
+    if path.is_dir():
+        raise ValueError(f"checkpoint: got the folder {str(path)!r}, wanted a file's name")
     suffix = path.suffix or ".npz"
-    return [path.with_name(f"{path.stem}-level{level}{suffix}") for level in range(n)]
+    files = [path.with_name(f"{path.stem}-level{level}{suffix}") for level in range(n)]
+    for i, file in enumerate(files):
+        path_of(file, resume=resume and i == 0)
+    return files
 
 
 def _with_level(callback: Callable[..., Any] | None, level: int) -> Callable[..., Any] | None:

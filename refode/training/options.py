@@ -42,20 +42,24 @@ class Options:
     terms: bool = False
 
     def __post_init__(self) -> None:
-        _validate.positive_int("max_iter", self.max_iter)
-        _validate.instance("progress", self.progress, bool)
+        counts = {"max_iter": self.max_iter, "memory": self.memory}
+        for name, count in (counts | {"checkpoint_every": self.checkpoint_every}).items():
+            self._set(name, _validate.positive_int(name, count))
+        flags = {"progress": self.progress, "resume": self.resume, "terms": self.terms}
+        for name, flag in flags.items():
+            self._set(name, truth(name, flag))
         if self.callback is not None and not callable(self.callback):
             raise TypeError(f"callback: got {self.callback!r}, wanted a callable or None")
         _validate.choice("method", self.method, METHODS)
-        _validate.nonnegative("tolerance", self.tolerance)
-        _validate.positive_int("memory", self.memory)
-        _validate.positive_int("checkpoint_every", self.checkpoint_every)
-        _validate.instance("resume", self.resume, bool)
-        _validate.instance("terms", self.terms, bool)
+        self._set("tolerance", _validate.nonnegative("tolerance", self.tolerance))
         if self.resume and self.checkpoint is None:
             raise ValueError("resume: got True without a checkpoint, wanted the file's name too")
         if self.checkpoint is not None:
             files.path_of(self.checkpoint, self.resume)
+
+    def _set(self, name: str, value: Any) -> None:
+        """Set it once more, as a number of Python's: those of NumPy are no JSON."""
+        object.__setattr__(self, name, value)
 
     @property
     def path(self) -> Path | None:
@@ -86,9 +90,13 @@ class Options:
         return admitted
 
 
-def start(problem: Problem, theta0: Any, seed: Any) -> Float64:
+def truth(name: str, value: Any) -> bool:
+    """Return `value` as a bool, NumPy's own included; TypeError else."""
+    return bool(_validate.instance(name, value, (bool, np.bool_)))
+
+
+def start(problem: Problem, theta0: Any, seed: int) -> Float64:
     """A copy of theta0, or of ``problem.initial(seed)`` where theta0 is None."""
-    seed = _validate.nonnegative_int("seed", seed)
     name = "theta0"
     if theta0 is None:
         name, theta0 = "problem.initial(seed)", problem.initial(seed)

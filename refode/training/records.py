@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from refode import _products as products
 from refode.problems.contract import SecondOrder
 from refode.problems.wrapped import problem_of
 
@@ -40,11 +41,15 @@ RESAMPLED = np.dtype(
     ]
 )
 
-# 0 to 3 as SciPy has them: 2 and 3 are its failures, and ours to see it fail is 3
-CONVERGED, MAX_ITER, STUCK = 0, 1, 3
+# 0 to 3 as SciPy has them: 2 and 3 are its failures, 2 that no step lessens the value, and ours
+# to see it fail is 3
+CONVERGED, MAX_ITER, LINE_SEARCH, STUCK = 0, 1, 2, 3
 STOPPED, INTERRUPTED, NON_FINITE, FAILED = 10, 11, 12, 13
 
 EVALUATION, PRODUCT = 0, 1
+
+#: From here on squares overflow: a step to such a value or gradient was too long as well.
+HUGE = 1e150
 
 
 class Evaluation(NamedTuple):
@@ -98,7 +103,10 @@ class Recorder:
         self.n_stored, self.played = len(stored), 0
         self.evaluations = self.products = 0
         self.best: Evaluation | None = None
+        self.base: Evaluation | None = None  # the iterate, from which steps are taken
         self.recent: dict[bytes, Evaluation] = {}  # this iteration's, by digest
+        self.broken = ""  # what was not finite at the newest point, if anything was
+        self.shortened = False  # whether a step of this iteration was too long
         self._last = {call.kind: i for i, call in enumerate(stored)}
 
     @property
@@ -114,6 +122,7 @@ class Recorder:
         if evaluation is None:
             _check_finite(theta, "SciPy's step", Lost)
             call = self._answer(EVALUATION, digest, theta)
+            self.shortened = self.shortened or _is_too_long(call, self.base)
             evaluation = Evaluation(theta, call.value, call.vector)
             self.evaluations += 1
             self.recent[digest] = evaluation
@@ -139,23 +148,22 @@ class Recorder:
 
     def forget_all_but(self, kept: Evaluation) -> None:
         """Start an iteration: keep one evaluation, the iterate's."""
-        self.recent = {_digest(kept.theta): kept}
+        self.recent, self.base, self.shortened = {_digest(kept.theta): kept}, kept, False
 
     def redraw(self, data: tuple[Any, ...], theta: Float64) -> Evaluation:
         """Go on with other samples, from theta; what is best counts anew, as values changed."""
-        self.data, self.recent = self.problem.placed(data), {}
-        first = self.evaluate(theta)
-        self.best = first
-        return first
+        self.data, self.recent, self.base = self.problem.placed(data), {}, None
+        self.best = self.evaluate(theta)
+        self.forget_all_but(self.best)
+        return self.best
 
     def _answer(self, kind: int, digest: bytes, *arguments: Float64) -> Call:
         """The problem's, logged; or the stored one, and the problem's besides at both ends."""
         stored = self._stored(kind, digest) if self.replaying else None
+        if kind == EVALUATION:
+            self.broken = ""
         if stored is None or self.played in (0, self._last[kind]):
-            copies = [argument.copy() for argument in arguments]  # it may write into them
-            problem = cast(SecondOrder, self.problem)  # for products, by the options' check
-            ask = problem.hessian_vector if kind == PRODUCT else problem.value_and_gradient
-            fresh = _call(kind, digest, ask(*copies, *self.data), arguments[0].shape)
+            fresh = self._fresh(kind, digest, arguments)
             if stored is None:
                 if self.keep:
                     self.calls.append(fresh)  # one statement: Ctrl-C leaves all or nothing
@@ -166,6 +174,26 @@ class Recorder:
                 raise Mismatch(f"the problem no longer answers call {i} with the same bits")
         self.played += 1
         return stored
+
+    def _fresh(self, kind: int, digest: bytes, arguments: tuple[Float64, ...]) -> Call:
+        """The problem's own answer, or at a step that was too long the one that shortens it."""
+        copies = [argument.copy() for argument in arguments]  # it may write into them
+        problem = cast(SecondOrder, self.problem)  # for products, by the options' check
+        ask = problem.hessian_vector if kind == PRODUCT else problem.value_and_gradient
+        try:
+            call = _call(kind, digest, ask(*copies, *self.data), arguments[0].shape)
+        except (NonFinite, FloatingPointError, OverflowError) as error:
+            if kind == PRODUCT or self.base is None:
+                raise
+            self.broken = str(error)
+            return _too_long(digest, self.base)
+        base = self.base
+        if kind == PRODUCT or base is None or _huge(base.value, base.gradient):
+            return call
+        if _huge(call.value, call.vector):
+            self.broken = "value or gradient is too large to be squared"
+            return _too_long(digest, base)
+        return call
 
     def _stored(self, kind: int, digest: bytes) -> Call:
         """The next one to play back; Mismatch where it is of another call."""
@@ -187,6 +215,28 @@ def _call(kind: int, digest: bytes, answer: Any, shape: tuple[int, ...]) -> Call
         raise NonFinite(f"the value is {value}")
     _check_finite(vector, "the gradient")
     return Call(kind, digest, value, vector)
+
+
+def _huge(value: float, gradient: Float64) -> bool:
+    """Whether squares would overflow; a value far below zero is a success."""
+    return max(value, float(np.abs(gradient).max())) > HUGE
+
+
+def _too_long(digest: bytes, base: Evaluation) -> Call:
+    """What a line search is told where value or gradient are not finite: a mirror image.
+
+    The value a little above the iterate's, and the slope back to it as steep as the one that
+    led away. Interpolation, quadratic or cubic, then takes the middle, where an infinite value
+    would give NaN and a huge one no step at all; and no rule accepts such a point.
+    """
+    return Call(EVALUATION, digest, float(np.nextafter(base.value, np.inf)), -base.gradient)
+
+
+def _is_too_long(call: Call, base: Evaluation | None) -> bool:
+    """Whether that was the answer, now or in a stored run."""
+    if base is None or call.value != np.nextafter(base.value, np.inf):
+        return False
+    return np.array_equal(call.vector, -base.gradient)
 
 
 def with_terms(columns: np.dtype, names: Any) -> np.dtype:
@@ -221,4 +271,4 @@ def _digest(*vectors: Float64) -> bytes:
 def norm(gradient: Float64) -> float:
     """Euclidean norm, without overflow."""
     largest = np.abs(gradient).max()
-    return float(largest * np.linalg.norm(gradient / largest)) if largest else 0.0
+    return float(largest * products.norm(gradient / largest)) if largest else 0.0

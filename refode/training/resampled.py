@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from refode import _validate
+from refode import _seeds, _validate
+from refode.ode.placement import hosted
 from refode.problems.contract import Problem, Sampler
 from refode.training import checkpoint as files
 from refode.training import records
+from refode.training.ends import Stop, Unfit
 from refode.training.options import Callback, Options, start
 from refode.training.records import RESAMPLED, Evaluation, Float64
-from refode.training.run import BROKEN_OFF, Run, Stop
+from refode.training.run import BROKEN_OFF, Run
 from refode.training.variables import Pair, Preconditioned, ProductForm, Unscaled, curved
 
 if TYPE_CHECKING:
@@ -102,8 +104,8 @@ def train_resampled(
             the last period's evaluations where training was broken off.
 
         ``status`` is as of ``train``; 0 means that a period's start met the tolerance on fresh
-        samples, or that there was no step that lessens the value there. With ``choose="best"``
-        x is that one however training ended.
+        samples, or that there was no step that lessens the value there and the gradient promises
+        none. With ``choose="best"`` x is that one however training ended.
 
     Raises
     ------
@@ -129,12 +131,12 @@ def train_resampled(
         terms=terms,
     )
     problem = options.admit(problem)
-    drawing = Drawing(
-        _sampler(problem, sampler), n_samples, _validate.nonnegative_int("seed", seed)
-    )
+    seed = _validate.nonnegative_int("seed", seed)
+    n_samples = _validate.positive_int("n_samples", n_samples)
+    drawing = Drawing(_sampler(problem, sampler), n_samples, seed)
     plan = Plan(
         drawing=drawing,
-        every=every,
+        every=_validate.positive_int("every", every),
         memory=memory,
         choose=choose,
         validation=_validation(problem, drawing, validation_samples),
@@ -151,19 +153,16 @@ class Drawing:
     n_samples: int
     seed: int
 
-    def __post_init__(self) -> None:
-        _validate.positive_int("n_samples", self.n_samples)
-
     def period(self, period: int) -> Data:
         """A period's samples."""
-        return self._draw(self.n_samples, (self.seed, period))
+        return self._draw(self.n_samples, "period", period)
 
     def validation(self, n: int) -> Data:
         """Samples that no period has."""
-        return self._draw(n, (self.seed, 0, 1))
+        return self._draw(n, "validation")
 
-    def _draw(self, n: int, key: tuple[int, ...]) -> Data:
-        drawn = self.sampler(n, int(np.random.SeedSequence(key).generate_state(1)[0]))
+    def _draw(self, n: int, use: str, *numbers: int) -> Data:
+        drawn = self.sampler(n, _seeds.number(f"samples of a {use}", self.seed, *numbers))
         return drawn if isinstance(drawn, tuple) else (drawn,)
 
 
@@ -178,7 +177,6 @@ class Plan:
     validation: Data | None
 
     def __post_init__(self) -> None:
-        _validate.positive_int("every", self.every)
         _validate.choice("memory", self.memory, MEMORIES)
         _validate.choice("choose", self.choose, CHOICES)
         if self.choose == "best" and self.validation is None:
@@ -210,6 +208,7 @@ class Periods(Run):
         self.pairs: deque[Pair] = deque(maxlen=options.memory)
         self.validated: list[Validated] = []  # the best one and the last one
         first = problem.data(plan.drawing.period(0))
+        _check_validation(plan.validation, first)
         super().__init__(problem, first, theta0, seed, options, "period 0  ")
 
     def _how(self, seed: int | None) -> dict[str, Any]:
@@ -228,7 +227,7 @@ class Periods(Run):
             except PeriodOver:
                 pass
             except Stop as stop:
-                if stop.status not in (records.CONVERGED, 2, records.STUCK):
+                if stop.status not in (records.CONVERGED, records.LINE_SEARCH, records.STUCK):
                     raise
                 if self.iteration <= self.began_at + 1:  # not one step, or one that gained nothing
                     if not self.pairs:
@@ -275,13 +274,22 @@ class Periods(Run):
         if self.plan.validation is None:
             return float("nan")
         if known is None:
-            known = self.problem.value(self.iterate.theta.copy(), *self.plan.validation)
+            known = self._value_there(self.plan.validation)
         iteration = self.iteration if self.rows else 0
         newest = Validated(known, self.iterate, iteration)
         best = self.validated[0] if self.validated else newest
         better = newest.value < best.value or not np.isfinite(best.value)
         self.validated = [newest if better else best, newest]
         return known
+
+    def _value_there(self, samples: Data) -> float:
+        try:
+            return float(self.problem.value(self.iterate.theta.copy(), *samples))
+        except Exception as error:
+            if self.rows:
+                raise
+            why = f"validation_samples: the problem's value refuses them ({error})"
+            raise Unfit(why) from error
 
     def _until_stopped(self) -> Stop:
         ended = super()._until_stopped()
@@ -343,6 +351,14 @@ def _validation(problem: Problem, drawing: Drawing, given: Any) -> Data | None:
         return None
     if isinstance(given, tuple):
         return problem.data(given)
-    if np.ndim(given):
+    if _validate.n_axes(given) or isinstance(given, list):
         return problem.data((given,))
     return drawing.validation(_validate.positive_int("validation_samples", given))
+
+
+def _check_validation(given: Data | None, drawn: Data) -> None:
+    """See that each array has the form of the drawn ones; how many samples there are is free."""
+    for i, (array, like) in enumerate(zip(given or (), drawn, strict=False)):
+        if isinstance(like, np.ndarray) and like.dtype.kind == "f" and like.ndim > 1:
+            name = f"validation_samples[{i}]" if len(drawn) > 1 else "validation_samples"
+            _validate.real_array(name, hosted(array), ("N", *like.shape[1:]))

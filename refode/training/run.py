@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refode import _files
+from refode._blas import Hold
 from refode.machine import progress as compiler
-from refode.machine.threads import single_threaded_blas
 from refode.problems.contract import Problem
+from refode.problems.scales import warn_of_scales
 from refode.training import checkpoint as files
 from refode.training import records
+from refode.training.ends import Promise, Stop, Unfit, given_up
 from refode.training.options import METHODS, Options
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
@@ -32,14 +35,6 @@ STALLED = 1e-14
 
 #: After these the optimiser's iterate need not be the best theta.
 BROKEN_OFF = (records.INTERRUPTED, records.NON_FINITE, records.FAILED)
-
-
-class Stop(Exception):
-    """The training is over."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status, self.why = status, why
 
 
 class Run:
@@ -59,6 +54,7 @@ class Run:
     """
 
     columns = HISTORY  # without terms
+    variables: Variables  # that SciPy sees
 
     def __init__(
         self,
@@ -74,6 +70,7 @@ class Run:
         self.progress = Progress(options.progress, options.max_iter, label)
         self.rows: list[tuple[Any, ...]] = []
         self.settings: dict[str, Any] = {}
+        self.promise = Promise()
         self.enough = False  # for the callback
         self.saved, self.outdated = (0, 0), list[Path]()
         self.before, self.seen, calls = 0.0, np.empty(0, self.columns), []
@@ -94,11 +91,16 @@ class Run:
 
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
+        return Hold().around(self._trained)
+
+    def _trained(self) -> OptimizeResult:
         shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
-        with single_threaded_blas(), shown:
+        with shown:
             try:
                 self.progress.open()
                 self.iterate = self.recorder.evaluate(self.theta0)
+                self.recorder.forget_all_but(self.iterate)
+                warn_of_scales(self.problem, self.recorder.data[:1])
                 self._name_terms()
                 ended = self._until_stopped()
             except records.NonFinite as error:  # later ones only end the training
@@ -132,9 +134,13 @@ class Run:
             work()
         except Stop as stop:
             return stop
-        except records.Mismatch:
+        except (records.Mismatch, Unfit):
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            # the compiler's says so: terms, validation or products may have to be compiled while
+            # there is no training yet that could be lost
+            if error.args and not self.iteration:
+                raise
             return Stop(records.INTERRUPTED, "interrupted by Ctrl-C")
         except records.NonFinite as error:
             return Stop(records.NON_FINITE, f"not finite: {error}")
@@ -148,7 +154,21 @@ class Run:
         self._optimise(Unscaled(self.theta0))
 
     def _optimise(self, variables: Variables) -> None:
-        """Run SciPy, which our own `Stop` ends unless it gives up before; then raise `Stop`."""
+        """Run SciPy, which our own `Stop` ends unless it gives up before; then raise `Stop`.
+
+        Where values fall right up to where they are no longer finite, a line search may find a
+        lower one and yet no point that meets all its conditions. It begins anew from there.
+        """
+        while True:
+            end = self._scipy(variables)
+            self.iterate = self.recorder.evaluate(variables.theta(end.x))
+            best = self.recorder.best
+            if not self.recorder.shortened or best is None or best.value >= self.iterate.value:
+                raise given_up(end, self.iterate, self.promise, self.recorder.broken)
+            variables = self.variables = Unscaled(best.theta)
+            self._iterate(best.theta)
+
+    def _scipy(self, variables: Variables) -> OptimizeResult:
         from scipy.optimize import minimize
 
         recorder, method = self.recorder, self.options.method
@@ -165,7 +185,7 @@ class Run:
         with warnings.catch_warnings():
             # SciPy's words on its own rounding: what comes of it is in the message
             warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"scipy\.optimize")
-            end = minimize(
+            return minimize(
                 lambda xi: recorder.value(variables.theta(xi)),
                 variables.start,
                 jac=lambda xi: variables.pull_back(recorder.gradient(variables.theta(xi))),
@@ -174,8 +194,6 @@ class Run:
                 options=settings,
                 **hessp,
             )
-        self.iterate = recorder.evaluate(variables.theta(end.x))
-        raise Stop(int(end.status), f"{'converged' if end.success else 'stuck'}: {end.message}")
 
     def _iterate(self, xk: Float64) -> None:
         """After an iteration: history, checkpoint, callback, and our own reasons to stop."""
@@ -197,6 +215,7 @@ class Run:
             raise Stop(records.MAX_ITER, "max_iter reached")
 
     def _go_to(self, evaluation: Evaluation) -> None:
+        self.promise.moved(self.iterate, evaluation)
         self.iterate = evaluation
 
     def _check_converged(self) -> None:
@@ -287,7 +306,7 @@ class Run:
             )
             self.saved = state
             while self.outdated:
-                self.outdated.pop().unlink(missing_ok=True)
+                _files.remove("checkpoint", self.outdated.pop())
         except OSError as error:  # a full disk: the training itself can go on
             warnings.warn(f"checkpoint: not saved ({error})", RuntimeWarning, stacklevel=2)
 

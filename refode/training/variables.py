@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from refode._products import dot, norm
 from refode.training.records import Float64
 
 Pair = tuple[Float64, Float64]  # steps s and changes of the gradient y
@@ -58,7 +59,7 @@ class Preconditioned(NamedTuple):
     @classmethod
     def at(cls, origin: Float64, gradient: Float64, factor: ProductForm) -> Preconditioned:
         """Around `origin`, where the gradient is `gradient`."""
-        scale = float(np.linalg.norm(factor.transposed(gradient)))
+        scale = norm(factor.transposed(gradient))
         return cls(origin, factor, scale or 1.0)
 
     @property
@@ -93,15 +94,15 @@ class ProductForm:
     def __init__(self, pairs: Iterable[Pair]) -> None:
         pairs = list(pairs)
         s, y = pairs[-1]
-        self.gamma = float(s @ y) / float(y @ y)
+        self.gamma = float(dot(s, y)) / float(dot(y, y))
         self.s = np.array([s for s, _ in pairs])
         self.w = np.zeros_like(self.s)
         known: list[tuple[Float64, Float64, float, float]] = []  # y, B s, s^T y, s^T B s
         for i, (s, y) in enumerate(pairs):
             b = s / self.gamma  # B s by the pairs so far, (D52)
             for y_j, b_j, sy_j, sbs_j in known:
-                b += y_j * (float(y_j @ s) / sy_j) - b_j * (float(b_j @ s) / sbs_j)
-            sy, sbs = float(s @ y), float(s @ b)
+                b += y_j * (float(dot(y_j, s)) / sy_j) - b_j * (float(dot(b_j, s)) / sbs_j)
+            sy, sbs = float(dot(s, y)), float(dot(s, b))
             if not sbs > 0.0:  # H is singular to rounding: the pair is left out
                 continue
             self.w[i] = y / sy - b / np.sqrt(sy * sbs)
@@ -111,17 +112,17 @@ class ProductForm:
         """S v, (p,)."""
         v = np.sqrt(self.gamma) * v
         for s, w in zip(self.s, self.w, strict=True):
-            v -= s * float(w @ v)
+            v -= s * float(dot(w, v))
         return v
 
     def transposed(self, g: Float64) -> Float64:
         """S^T g, (p,)."""
         g = g.copy()
         for s, w in zip(self.s[::-1], self.w[::-1], strict=True):
-            g -= w * float(s @ g)
+            g -= w * float(dot(s, g))
         return np.sqrt(self.gamma) * g
 
 
 def curved(s: Float64, y: Float64) -> bool:
     """Whether a pair shows curvature above rounding, by SciPy's own rule."""
-    return bool(float(s @ y) > np.finfo(float).eps * float(y @ y))
+    return bool(float(dot(s, y)) > np.finfo(float).eps * float(dot(y, y)))

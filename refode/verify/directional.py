@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refode._scaling import restored, scaled
 from refode._validate import real_array, real_number
 from refode.verify._calls import Array, callable_argument
 
@@ -35,7 +36,7 @@ def complex_step(
     x : array_like
         Where to differentiate.
     v : array_like
-        The direction, of the shape of `x`.
+        The direction, of the shape of `x`; of any size, as the derivative is linear in it.
     step : float
         h > 0.
 
@@ -58,7 +59,7 @@ def complex_step(
     """
     callable_argument("fun", fun)
     x = real_array("x", x, (None,) * np.ndim(x))
-    v = real_array("v", v, x.shape)
+    exponent, (v,) = scaled(real_array("v", v, x.shape))
     step = real_number("step", step)
     if step <= 0.0:
         raise ValueError(f"step: got {step}, wanted a number > 0")
@@ -70,7 +71,7 @@ def complex_step(
         raise TypeError("fun: discards the imaginary part of its input on the way") from None
     if out.dtype.kind != "c":
         raise TypeError(f"fun: returned dtype {out.dtype} for complex input, wanted complex")
-    slope = out.imag / step
+    slope = restored(exponent, out.imag / step)
     return float(slope) if slope.ndim == 0 else slope
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refode._scaling import length
 from refode._validate import nonnegative, nonnegative_int, positive_int
 from refode.verify._calls import callable_argument
 
@@ -175,7 +176,7 @@ class _Test:
                 for i, part in enumerate(parts):
                     empty[who, i] = empty[who, i] and not part.any()
         left, right, off, bound = zip(*trials, strict=True)
-        if not np.isfinite(off).all():
+        if not np.isfinite((off, bound)).all():
             self.failures.append("a result is not finite")
         elif any(a > b for a, b in zip(off, bound, strict=True)):
             worst = max(range(n_trials), key=lambda k: off[k] / (abs(left[k]) + bound[k]))
@@ -271,7 +272,7 @@ class _Test:
             size = _norm(before)
             with np.errstate(invalid="ignore"):  # what is not finite is reported as that
                 again = zip(self.apply(who, given), before, strict=True)
-                change = math.hypot(*(float(np.linalg.norm(a - b)) for a, b in again))
+                change = math.hypot(*(length(a - b) for a, b in again))
             if change > self.factor * size:
                 self.fail(f"{who} called again with the same input returns something else")
             elif change > 0.0:
@@ -303,7 +304,7 @@ def _only(i: int, parts: Arrays) -> Arrays:
 
 
 def _norm(parts: Arrays) -> float:
-    return math.hypot(*(float(np.linalg.norm(part)) for part in parts))
+    return math.hypot(*map(length, parts))
 
 
 def _shapes(name: str, value: Any) -> list[Shape]:

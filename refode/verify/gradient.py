@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refode._scaling import scaled
 from refode._validate import (
     nonnegative,
     nonnegative_int,
@@ -330,6 +331,7 @@ def taylor_test(
     function = Function(fun, returns_pair=gradient is True)
     slope = _gradient_of(function, gradient, x.size)
     v = _unit(rng, x.size) if direction is None else real_vector("direction", direction, x.size)
+    _, (v,) = scaled(v)
     length = float(np.linalg.norm(v))
     if length == 0.0:
         raise ValueError("direction: got zeros, wanted a direction")

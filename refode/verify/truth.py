@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from refode._scaling import length
 from refode.verify._calls import Array, VectorFunction
 from refode.verify.directional import EPS, extrapolate, nudged
 from refode.verify.reports import DirectionReport, HessianReport
@@ -160,10 +161,10 @@ def compare_hessian(
     passed = True
     for v, hv in zip(directions, products, strict=True):
         truth, error, method = _hessian_truth(point, gradient, v, hv, rng, complex_step)
-        size = float(np.linalg.norm(truth))
-        allowed = SAFETY * error + ROUNDING * EPS * math.sqrt(v.size) * float(np.linalg.norm(hv))
+        size = length(truth)
+        allowed = SAFETY * error + ROUNDING * EPS * math.sqrt(v.size) * length(hv)
         allowed += point.rtol * size
-        off = float(np.linalg.norm(hv - truth))
+        off = length(hv - truth)
         passed = passed and off <= allowed
         relative = off / size if size > 0.0 else (0.0 if off == 0.0 else math.inf)
         if relative >= worst:
@@ -182,8 +183,8 @@ def _hessian_truth(
     complex_step: bool | None,
 ) -> tuple[Array, float, str]:
     nearby = [nudged(point.x, rng) for _ in range(_NUDGES)]
-    noise = max(float(np.linalg.norm(gradient(x) - point.g)) for x in nearby)
-    noise += EPS * float(np.linalg.norm(point.g))
+    noise = max(length(gradient(x) - point.g) for x in nearby)
+    noise += EPS * length(point.g)
     rows, lost, h, best = [], [], point.first_step, math.inf
     for _ in range(40):
         ahead, behind = gradient.far(point.x + h * v), gradient.far(point.x - h * v)
@@ -191,7 +192,7 @@ def _hessian_truth(
             rows.append((ahead - behind) / (2.0 * h) - hv)
         lost.append(noise / h)
         if len(rows) > 8 and np.isfinite(rows[-2]).all():
-            best = min(best, float(np.linalg.norm(rows[-1] - rows[-2])) + lost[-1])
+            best = min(best, length(rows[-1] - rows[-2]) + lost[-1])
             if lost[-1] > 4.0 * best:
                 break
         h *= 0.5
@@ -203,8 +204,8 @@ def _hessian_truth(
     if any(one is None for one in products):
         return truth, error, "Richardson"
     stack = np.array(products) / STEP
-    spread = float(np.max(np.linalg.norm(stack - stack[0], axis=1)))
-    doubt = float(np.linalg.norm(stack[0] - truth)) - SAFETY * (error + spread)
-    if doubt > ROUNDING * EPS * float(np.linalg.norm(hv)):
+    spread = max(length(row - stack[0]) for row in stack)
+    doubt = length(stack[0] - truth) - SAFETY * (error + spread)
+    if doubt > ROUNDING * EPS * length(hv):
         return truth, error, "Richardson"
     return stack[0], spread, "complex step"

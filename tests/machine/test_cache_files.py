@@ -37,6 +37,7 @@ def folder(tmp_path, monkeypatch):
 
 def forget():
     cache.cache_folder.cache_clear()
+    cache._private.cache_clear()
     cache._clear_old.cache_clear()
 
 
@@ -212,6 +213,112 @@ def test_a_relative_folder_stays_where_it_is(tmp_path, monkeypatch):
     assert cache.cache_root() == tmp_path / "here"
     monkeypatch.delenv("REFODE_CACHE_DIR")
     assert cache.cache_root().name == "refode"
+
+
+# --- which folder it is ---------------------------------------------------------------------
+@pytest.fixture
+def homeless(tmp_path, monkeypatch):
+    """Neither a variable nor an entry among the users, and an empty temporary folder."""
+
+    def unknown(user):
+        raise KeyError(f"getpwuid(): uid not found: {user}")
+
+    pwd = pytest.importorskip("pwd")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("HOME", "REFODE_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    forget()
+    yield tmp_path
+    forget()
+
+
+def test_without_a_home_code_is_kept_in_a_private_folder(homeless, compiled):
+    assert call() == call() == 4.0
+    assert len(compiled) == 1
+    (made,) = homeless.iterdir()
+    assert made == cache.cache_root() == cache.cache_folder()
+    assert made.stat().st_mode & 0o777 == 0o700
+    forget()  # another process takes the same one
+    assert call() == 4.0
+    assert len(compiled) == 1
+    assert list(homeless.iterdir()) == [made]
+
+
+def test_without_a_home_the_package_computes(homeless):
+    code = "import pwd\ndef no(u): raise KeyError(u)\npwd.getpwuid = no\nimport refode\n"
+    code += "print(refode.NeuralODE(refode.fields.Affine(1), n_steps=1).n_parameters)"
+    environment = {k: v for k, v in os.environ.items() if k != "HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "TMPDIR": str(homeless), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+def test_xdg_s_folder_is_taken_where_it_is_absolute(homeless, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(homeless / "xdg"))
+    assert cache.cache_root() == homeless / "xdg" / "refode"
+    monkeypatch.setenv("HOME", str(homeless / "home"))
+    for ignored in ("", "relative", "./refode"):
+        monkeypatch.setenv("XDG_CACHE_HOME", ignored)
+        assert cache.cache_root() == homeless / "home" / ".cache" / "refode"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    for ignored in ("", "relative"):
+        monkeypatch.setenv("HOME", ignored)
+        assert cache.cache_root().parent == homeless
+
+
+def test_a_home_that_is_none_is_named(homeless, monkeypatch):
+    monkeypatch.setenv("REFODE_CACHE_DIR", "~/cache")
+    with pytest.raises(ValueError, match="^REFODE_CACHE_DIR: got '~/cache', wanted a folder"):
+        cache.cache_root()
+
+
+@pytest.mark.parametrize("odd", ["open", "readable", "link", "file", "theirs"])
+def test_a_folder_of_others_is_left_and_a_new_one_made(homeless, monkeypatch, compiled, odd):
+    name = homeless / f"refode-{os.geteuid()}-0"
+    if odd == "link":
+        (homeless / "elsewhere").mkdir(mode=0o700)
+        name.symlink_to(homeless / "elsewhere")
+    elif odd == "file":
+        name.write_text("")
+        name.chmod(0o600)
+    else:
+        name.mkdir()
+        name.chmod({"open": 0o777, "readable": 0o755, "theirs": 0o700}[odd])
+    if odd == "theirs":
+        real = os.lstat
+        who = os.geteuid() + 1
+        monkeypatch.setattr(
+            cache.Path, "lstat", lambda p: owned(real(p), who) if p == name else real(p)
+        )
+    assert call() == call() == 4.0
+    assert len(compiled) == 1
+    assert cache.cache_folder() != name
+    assert cache.cache_folder().parent == homeless
+    assert len(files(cache.cache_folder())) == 1
+    assert odd == "file" or files(name) == []
+
+
+def owned(found, user):
+    values = list(found)
+    values[4] = user
+    return os.stat_result(values)
+
+
+def test_without_any_folder_nothing_is_kept(homeless, monkeypatch, compiled):
+    def none():
+        raise FileNotFoundError(errno.ENOENT, "no usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    assert call() == call() == 4.0
+    assert len(compiled) == 2
 
 
 # --- what is old ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 import tolerances as tol
 
 from refode import datasets, densities
+from refode.reports import outputs
 from refode.reports.figures import densities as real
 from refode.reports.figures import figure2
 
@@ -24,6 +25,7 @@ def test_one_density_from_training_to_files(group, tmp_path, monkeypatch):
     folder = tmp_path / "figure2"
     pictures = ["figure2.pdf", "figure2.png", "figure2_toys.pdf", "figure2_toys.png"]
     assert sorted(f.name for f in folder.iterdir()) == sorted([*pictures, "figure2.json"])
+    assert {f.name for f in folder.iterdir()} == set(outputs.FILES["figure2"])
     record = json.loads((folder / "figure2.json").read_text())
     assert [f["alpha"] for f in record["fits"]] == [0.0, figure2.ALPHA]
     assert any(not good for good in record["checks"].values())

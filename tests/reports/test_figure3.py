@@ -9,6 +9,7 @@ import pytest
 import tolerances as tol
 
 from refode.closed_forms import line as closed_forms_line
+from refode.reports import outputs
 from refode.reports.figures import figure3, figure3_plots
 
 
@@ -36,6 +37,7 @@ def test_from_training_to_files(tmp_path, monkeypatch):
     folder = tmp_path / "figure3"
     names = ["figure3.json", "figure3.npz", "figure3.pdf", "figure3.png"]
     assert sorted(f.name for f in folder.iterdir()) == names
+    assert set(names) == set(outputs.FILES["figure3"])
     record = json.loads((folder / "figure3.json").read_text())
     failed = [what for what, good in record["checks"].items() if not good]
     assert any("KL to the target" in what for what in failed)

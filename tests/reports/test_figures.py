@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from refode import datasets
+from refode.reports import outputs
 from refode.reports.figures import figure1, realdata
 
 PICTURES = ["figure1.pdf", "figure1.png", "figure1_anode_1d.pdf", "figure1_anode_1d.png"]
@@ -17,6 +18,7 @@ def test_figure1_shows_what_the_survey_says(tmp_path):
     assert figure1.run(tmp_path, progress=False)
     folder = tmp_path / "figure1"
     assert sorted(f.name for f in folder.iterdir()) == sorted([*PICTURES, "figure1.json"])
+    assert {f.name for f in folder.iterdir()} == set(outputs.FILES["figure1"])
     assert all((folder / name).stat().st_size > 10_000 for name in PICTURES)
     numbers = json.loads((folder / "figure1.json").read_text())
     plain, padded = numbers["accuracy"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tolerances as tol
 
+from refode.reports import outputs
 from refode.reports.figures import games, games_plots
 
 grouped = pytest.mark.parametrize("group", ["x"], ids=["PotentialSpec-games"])
@@ -137,6 +138,7 @@ def test_short_training_fails_and_writes_its_files(group, tmp_path, monkeypatch)
     names = [f"{game}.{end}" for game in ("crowd", "transport") for end in ("pdf", "png")]
     assert sorted(f.name for f in folder.iterdir()) == sorted([*names, "games.json"])
     assert all((folder / name).stat().st_size > 10_000 for name in names)
+    assert {f.name for f in folder.iterdir()} == set(outputs.FILES["games"])
     numbers = json.loads((folder / "games.json").read_text())
     assert set(numbers["games"]) == {"transport", "crowd"}
     assert any(not good for good in numbers["checks"].values())

@@ -9,6 +9,7 @@ import numpy as np
 import oracle_games as og
 
 import refode
+from refode import _seeds
 from refode.densities import Empirical, Gaussian, GaussianMixture
 
 Array = np.ndarray
@@ -160,7 +161,7 @@ def cases() -> list[GameCase]:
             Shape(2, 2, 2, 1),
             games.normalizing_flow(m2, g2, alpha=0.9, terminal=1.2),
             og.OracleGame(p2, o2, 0.9, 1.2, "cross_entropy"),
-            y=g2.sample(3, seed=0),
+            y=g2.sample(3, seed=_seeds.number("target of the cross-entropy")),
             how=both | {"n_steps": 1},
         )
     )

@@ -259,6 +259,18 @@ def hamiltonian_supervised(rng: Draw) -> Found:
 
 
 # --- normalizing flows -------------------------------------------------------------------------
+class FormerNoise(refode.ContinuousNormalizingFlow):
+    """With the noise that the estimate had when values were stored, from the plain seed."""
+
+    def _start(self, y: Array) -> Array:
+        if self.trace == "exact":
+            return y
+        rng = np.random.default_rng(self.noise_seed)
+        if self.trace == "gaussian":
+            return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
+        return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)
+
+
 def flowed(
     rng: Draw,
     field: Any,
@@ -272,7 +284,7 @@ def flowed(
 ) -> Found:
     """Objective and gradient; densities, inverses and samples where the trace is exact."""
     ode = refode.NeuralODE(field, scheme, 3, T_SPAN, basis, memory)
-    flow = refode.ContinuousNormalizingFlow(ode, 0.3, 0.1, 0.2, trace)
+    flow = FormerNoise(ode, 0.3, 0.1, 0.2, trace)
     theta, v = (0.5 * rng.standard_normal(flow.n_parameters) for _ in range(2))
     y = rng.standard_normal((n, flow.dim))
     both = flow.value_and_gradient(theta, y)
@@ -349,13 +361,17 @@ def played(
     problem = refode.MeanFieldGame(field, game, **how)
     theta, v = (0.3 * rng.standard_normal(problem.n_parameters) for _ in range(2))
     x = rng.standard_normal((n, problem.dim))
-    both = problem.value_and_gradient(theta, x)
-    terms = problem.costs(theta, x)
+    # as many samples of a known target as were drawn when values were stored
+    crossed = isinstance(game.terminal_cost, games.CrossEntropy)
+    drawn = crossed and not isinstance(game.target, Empirical)
+    y = (game.target.sample(n, seed=0),) if drawn else ()
+    both = problem.value_and_gradient(theta, x, *y)
+    terms = problem.costs(theta, x, *y)
     found = {"objective": np.array(both[0]), "gradient": both[1]}
     found |= {"costs": np.array([terms[k] for k in sorted(terms)])}
-    found |= {"value": np.array(problem.value(theta, x))}
+    found |= {"value": np.array(problem.value(theta, x, *y))}
     if second:
-        found["hessian"] = problem.hessian_vector(theta, v, x)
+        found["hessian"] = problem.hessian_vector(theta, v, x, *y)
     phi, gradient, by_time = problem.value_function(theta, 0.7, x)
     found |= {"phi": thinned(phi, n), "grad phi": thinned(gradient, n)}
     found |= {"dphi/dt": thinned(by_time, n), "generate": thinned(problem.generate(theta, x), n)}

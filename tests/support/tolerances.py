@@ -383,3 +383,8 @@ STORED = 1e-13
 # --- tests/costs/test_loss_contract.py -----------------------------------------------------------
 # central differences of predictions with h = 1e-5: eps/h, and twice that in the square
 LOSS_GAUSS_NEWTON = 1e-8
+
+# --- tests/training/test_training_steps.py -------------------------------------------------------
+# a value that is flat to rounding, eps (1 + value), within sqrt(2 eps (1 + value)) of the minimum,
+# and line searches end a little before
+TRAINING_STOPPED = 1e-6

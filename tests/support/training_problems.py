@@ -18,10 +18,11 @@ class Valley:
     events : dict
         ``{("value", k): event}`` or ``{("product", k): event}``: what happens at the k-th
         evaluation or product, counted from 1. An exception is raised, "value" and "gradient"
-        and "product" become NaN there.
+        become NaN from there on, "once" the value there alone, and "product" the product.
     """
 
     n_parameters = 4
+    broken = ""
     tilt = 0.0  # adds tilt * theta[0], unseen by repr
 
     def __init__(self, events=None):
@@ -43,11 +44,12 @@ class Valley:
         gradient[1:] += 2 * x * bend
         gradient[:-1] -= 4 * x * bend * theta[:-1] + 2 * (y - theta[:-1])
         gradient[0] += self.tilt
-        if event == "value":
+        self.broken = event if event in ("value", "gradient") else self.broken
+        if self.broken == "value" or event == "once":
             value = float("nan")
-        if event == "gradient":
+        if self.broken == "gradient":
             gradient[2] = float("inf")
-        seen = float("nan") if event in ("value", "gradient") else value
+        seen = float("nan") if self.broken or event == "once" else value
         self.diary.append(("value", theta.copy(), seen))
         return value, gradient
 
@@ -103,7 +105,8 @@ class Regression:
     def __init__(self, p=12, spread=1.5, noise=0.1, bend=0.0, events=None):
         self.n_parameters, self.noise, self.bend = p, noise, bend
         self.scales = np.logspace(0, -spread, p)
-        self.events, self.count = events or {}, {"value": 0, "costs": 0, "sample": 0, "test": 0}
+        self.broken, self.events = False, events or {}
+        self.count = {"value": 0, "costs": 0, "sample": 0, "test": 0}
 
     def __repr__(self):
         return f"Regression({self.n_parameters}, {self.noise}, {self.bend})"
@@ -131,7 +134,8 @@ class Regression:
         if isinstance(event, BaseException):
             raise event
         off, residual, L, G = self._parts(theta, x)
-        value = float("nan") if event == "value" else float(L + G)
+        self.broken = self.broken or event == "value"  # from there on
+        value = float("nan") if self.broken else float(L + G)
         return value, residual @ x[:, :-1] / len(x) + self.bend * off**3
 
     def costs(self, theta, x):

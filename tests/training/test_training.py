@@ -262,12 +262,10 @@ EVENTS = {
         training.INTERRUPTED,
         "interrupted by Ctrl-C",
     ),
-    "value": ("value", training.NON_FINITE, "not finite: the value is nan"),
-    "gradient": (
-        "gradient",
-        training.NON_FINITE,
-        "not finite: the gradient has the entry inf at index 2",
-    ),
+}
+BROKEN = {
+    "value": "not finite: the value is nan, however short the step",
+    "gradient": "not finite: the gradient has the entry inf at index 2, however short the step",
 }
 
 
@@ -293,6 +291,16 @@ def test_the_best_theta_comes_back(method, event):
         values = [v for kind, _, v in problem.diary if kind == "value" and np.isfinite(v)]
         best_was_last.add(values[-1] == min(values))
     assert best_was_last == {True, False}  # so giving the last one back would have failed
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("event", BROKEN)
+def test_the_best_theta_comes_back_where_nothing_is_finite_any_more(method, event):
+    """Steps are shortened as far as the method goes, and then it is said why they were."""
+    for k in range(2, train(Valley(), method=method, seed=OVERSHOOTING).nfev + 1, 7):
+        problem = Valley({("value", k): event})
+        result = broken_off(problem, method, training.NON_FINITE, BROKEN[event])
+        assert k < result.nfev == problem.count["value"] < k + 200
 
 
 @pytest.mark.parametrize("method", NEWTON)

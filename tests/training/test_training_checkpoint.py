@@ -35,8 +35,7 @@ def test_interrupted_at_any_evaluation_the_run_ends_at_the_same_bits(method, tmp
     path = tmp_path / "run.npz"
     whole = train(Valley(), method=method)
     for k in (2, 3, 4, *range(5, whole.nfev, 9), whole.nfev):
-        event = KeyboardInterrupt() if k % 2 else "gradient"
-        broken = train(Valley({("value", k): event}), path, method=method)
+        broken = train(Valley({("value", k): KeyboardInterrupt()}), path, method=method)
         assert broken.nfev == k - 1
         result, count = resumed(path, method=method)
         assert same_result(result, whole)

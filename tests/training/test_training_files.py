@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import zipfile
 
@@ -122,3 +123,28 @@ def test_kinds_of_calls_are_checked(stored):
         kinds = members["kinds"].astype(dtype)
         kinds[i] = kind
         refused(stored, as_bytes(lambda file, k=kinds: np.savez(file, **{**members, "kinds": k})))
+
+
+def test_a_link_gets_the_run_that_it_points_to(tmp_path, stored):
+    (tmp_path / "there").mkdir()
+    target, link = tmp_path / "there" / "run.npz", tmp_path / "link.npz"
+    link.symlink_to(target)
+    run(link, max_iter=5)
+    assert link.is_symlink()
+    assert not target.is_symlink()
+    assert [p.name for p in target.parent.iterdir()] == ["run.npz"]
+    assert np.array_equal(training.read_checkpoint(link).x, training.read_checkpoint(stored).x)
+    resumed = run(link, max_iter=8, resume=True)
+    assert link.is_symlink()
+    assert resumed.nit > 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_pipe_is_refused_before_any_work(tmp_path, resume):
+    os.mkfifo(tmp_path / "run.npz")
+    with pytest.raises(ValueError, match=r"^checkpoint: got the named pipe '.*run\.npz', wanted"):
+        run(tmp_path / "run.npz", resume=resume, callback=lambda _: pytest.fail("it ran"))
+    with pytest.raises(ValueError, match=r"^checkpoint: got the named pipe"):
+        training.read_checkpoint(tmp_path / "run.npz")
+    assert (tmp_path / "run.npz").is_fifo()

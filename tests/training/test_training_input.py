@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import pytest
-from training_problems import Valley, X, Y
+from training_problems import Regression, Valley, X, Y
 
 import refode
 from refode import training
@@ -107,6 +108,12 @@ class Starting(Valley):
             ValueError,
             "checkpoint: got 'no/such/folder/run.npz', wanted a name in a folder that can be writt",
         ),
+        ({"checkpoint": os.devnull}, ValueError, "checkpoint: got the device '/dev/null', wanted"),
+        (
+            {"checkpoint": os.devnull, "resume": True},
+            ValueError,
+            "checkpoint: got the device '/dev/null', wanted a file's name",
+        ),
         ({"resume": True}, ValueError, "resume: got True without a checkpoint"),
         ({"resume": 1}, TypeError, "resume: got 1"),
     ],
@@ -141,3 +148,100 @@ def test_errors_of_the_problem_s_own_door_come_through():
         refode.train(refode.Supervised(ode), np.ones((5, 3)), np.ones(5), progress=False)
     with pytest.raises(ValueError, match="^y: got 2.0 at index 0, wanted labels 0 or 1"):
         refode.train(refode.Supervised(ode), np.ones((5, 2)), np.full(5, 2.0), progress=False)
+
+
+# --- numbers of NumPy -------------------------------------------------------------------------
+
+
+def test_numbers_of_numpy_are_what_they_are(tmp_path):
+    """Checkpoints are JSON, which knows none of them; a run goes on with either kind."""
+    five = [("int64", np.int64(5)), ("uint8", np.uint8(5)), ("int32", np.int32(5))]
+    for name, n in five:
+        path = tmp_path / f"{name}.npz"
+        options = {"memory": n, "seed": n, "checkpoint_every": n, "max_iter": n}
+        flags = {"progress": np.False_, "terms": np.False_, "tolerance": np.float32(0.0)}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = refode.train(Valley(), X, Y, checkpoint=path, **options, **flags)
+        assert result.nit == 5
+        plain = {"memory": 5, "seed": 5, "progress": False, "max_iter": 7}
+        assert refode.train(Valley(), X, Y, checkpoint=path, resume=np.True_, **plain).nit == 7
+
+
+def test_numbers_of_numpy_in_the_other_two(tmp_path):
+    n, file = np.int64(5), tmp_path / "run.npz"
+    draw = Regression().draw
+    options = {"n_samples": n, "every": n, "seed": n, "max_iter": n, "memory_pairs": n}
+    flags = {"progress": np.False_, "terms": np.True_}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = training.train_resampled(
+            Regression(), draw, validation_samples=n, checkpoint=file, **options, **flags
+        )
+        levels = refode.train_multilevel(
+            [Regression()] * 2,
+            draw(9, 0),
+            seed=n,
+            memory=n,
+            max_iter=np.array([3, 4]),
+            checkpoint=tmp_path / "levels.npz",
+            **flags,
+        )
+    assert training.read_checkpoint(file).nit == result.nit == 5
+    assert [level.nit for level in levels.levels] == [3, 4]
+    assert training.read_checkpoint(tmp_path / "levels-level1.npz").settings["seed"] == 5
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        ([3], r"validation_samples: got an array of shape \(1,\), wanted \(N, 13\)"),
+        (np.ones(5), r"validation_samples: got an array of shape \(5,\), wanted \(N, 13\)"),
+        (np.ones((5, 12)), r"validation_samples: got an array of shape \(5, 12\), wanted \(N, 13"),
+        (np.full((5, 13), NAN), r"validation_samples: got nan at index \(0, 0\)"),
+        ([], r"validation_samples: got an array of shape \(0,\), wanted \(N, 13\)"),
+        (0, "validation_samples: got 0, wanted an int >= 1"),
+        ((), "choose: got 'best' without|validation_samples: "),
+    ],
+)
+def test_validation_samples_are_refused_at_the_door(samples, message):
+    problem = Regression()
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        training.train_resampled(
+            problem, problem.draw, 20, validation_samples=samples, progress=False
+        )
+    assert problem.count["value"] <= 1
+
+
+def test_validation_samples_that_the_problem_refuses_are_named():
+    def draw(n, seed):
+        x = np.random.default_rng(seed).standard_normal((n, 2))
+        return x, (x[:, 0] > 0).astype(int)
+
+    problem = refode.Supervised(refode.NeuralODE(refode.fields.Shallow(2, 2), n_steps=1))
+    for y in (np.full(6, 2), np.ones(5)):
+        with pytest.raises(ValueError, match="^validation_samples: the problem's value .*y: got"):
+            training.train_resampled(
+                problem, draw, 20, validation_samples=(draw(6, 1)[0], y), progress=False
+            )
+
+
+# --- scales -----------------------------------------------------------------------------------
+
+
+def test_features_of_a_large_scale_are_pointed_out():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((30, 2)), rng.integers(0, 2, 30)
+    ode = refode.NeuralODE(refode.fields.Shallow(2, 2), n_steps=1)
+    problem, flow = refode.Supervised(ode), refode.ContinuousNormalizingFlow(ode)
+    options = {"max_iter": 1, "progress": False}
+    message = r"x: got values up to \S*e\+0[34] in magnitude.*problem\.standardized\(x\)"
+    with pytest.warns(RuntimeWarning, match=message) as seen:
+        refode.train(problem, x * [1e4, 1e-2], y, **options)
+    assert seen[0].filename == __file__
+    with pytest.warns(RuntimeWarning, match=message):
+        refode.train(flow, -np.abs(x) * 1e4, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        refode.train(problem, 1e2 * x, y, **options)
+        refode.train(Valley(), 1e4 * X, Y, **options)  # what its data are nobody knows

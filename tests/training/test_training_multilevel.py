@@ -23,7 +23,7 @@ def ode(basis, n_steps=4, **options):
 
 
 class Watched(refode.Supervised):
-    """Counts evaluations, and at the k-th raises, or answers NaN."""
+    """Counts evaluations, and at the k-th raises, or answers NaN from there on."""
 
     def __init__(self, ode, happens=None, tikhonov=0.0):
         super().__init__(ode, tikhonov=tikhonov)
@@ -37,9 +37,9 @@ class Watched(refode.Supervised):
     def value_and_gradient(self, theta, x, y):
         self.seen.append(theta)
         value, gradient = super().value_and_gradient(theta, x, y)
+        if self.k is not None and self.count >= self.k and self.event == "value":
+            return float("nan"), gradient
         if self.count == self.k:
-            if self.event == "value":
-                return float("nan"), gradient
             raise self.event
         return value, gradient
 

@@ -365,7 +365,8 @@ def test_the_best_theta_of_the_period_comes_back(event):
         period = [entry for entry in asked if entry[1] is asked[-1][1]]
         best = min(period, key=lambda entry: entry[2])
         assert result.x.tobytes() == best[0].tobytes()
-        assert (result.fun, result.nfev) == (best[2], k - 1)
+        assert result.fun == best[2]
+        assert result.nfev == k - 1 or (event == "value" and result.nfev > k)
         assert (
             result.status
             == {

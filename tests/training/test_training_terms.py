@@ -208,6 +208,7 @@ def test_costs_that_fail_cost_the_terms_alone(error, capfd, monkeypatch):
 
 def test_ctrl_c_within_the_terms_is_ctrl_c(monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "SHARE_OF_TERMS", 1e9)  # on each line, however slow the machine
 
     class Interrupted(Regression):
         def costs(self, theta, x):

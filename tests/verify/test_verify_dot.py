@@ -198,3 +198,27 @@ def test_the_report_prints():
 def test_bad_input_is_refused(args, options, error, message):
     with pytest.raises(error, match="^" + message):
         dot_test(*args, **options)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e160, 1e300])
+def test_operators_of_every_size(scale):
+    """Squares of 1e-200 vanish, and those of 1e160 are infinite: any adjoint passed, or none."""
+    assert dot_test(lambda v: scale * forward(v), lambda w: scale * back(w), 3, 5)
+    wrong = dot_test(lambda v: scale * forward(v), lambda w: 1.001 * (scale * back(w)), 3, 5)
+    assert not wrong
+    assert "the sides differ" in wrong.verdict
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_operators_of_every_size_in_single_precision(scale):
+    a = (scale * A).astype(np.float32)
+    assert dot_test(lambda v: a @ v, lambda w: a.T @ w, 3, 5, dtype=np.float32)
+    wrong = dot_test(lambda v: a @ v, lambda w: np.float32(1.01) * (a.T @ w), 3, 5, dtype="f4")
+    assert not wrong
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_operator_whose_products_overflow_is_not_passed():
+    report = dot_test(lambda v: 1e308 * forward(v), lambda w: 2e308 * back(w) / 2, 3, 5)
+    assert not report
+    assert "not finite" in report.verdict

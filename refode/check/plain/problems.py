@@ -209,7 +209,7 @@ class Supervised(Problem):
                 return softplus(-y * v)
             return softplus(v) - (2.0 * y - 1.0 if m.signed_labels else y) * v
         chosen = v[:, np.arange(len(y)), y.astype(int) % v.shape[-1]]
-        return log_sum_exp(v) - chosen
+        return log_sum_exp(v - chosen[..., None])  # first: large outputs leave no digits
 
     def values(self, paths: list[Path]) -> dict[str, Array]:
         """As Problem, with outputs."""

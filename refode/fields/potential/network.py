@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._blas import one_thread
 from refode.fields.contract import Array, Field, rhs, rhs_adjoint
 from refode.fields.potential.kernels import GRADIENT, LAPLACIAN, derivatives, derivatives_adjoint
 from refode.fields.potential.layout import PotentialParts, PotentialSpec, count_pairs, place_rows
@@ -162,6 +163,7 @@ class Potential(Field):
         """Whether the Laplacian goes by products of pairs of units, (D93b): where that is less."""
         return self.depth == 2 and 4 * self._columns >= 3 * (self.width + 1)
 
+    @one_thread
     def _row_products(self, weights: Array) -> tuple[Array, Array]:
         """C, or B of (D93b); and n, the squared norms of K0's rows."""
         v = self.named(weights)
@@ -175,6 +177,7 @@ class Potential(Field):
         B = K1[:, :, k] * K1[:, :, l] * (twice * G[:, k, l])[:, None, :]
         return B, np.diagonal(G, axis1=1, axis2=2)
 
+    @one_thread
     def _row_products_adjoint(
         self, weights: Array, C_bar: Array, n_bar: Array
     ) -> tuple[Array, Array | float]:

@@ -20,7 +20,7 @@ from refode import datasets, densities, plotting
 from refode.fields import Shallow
 from refode.ode.neural_ode import NeuralODE
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
-from refode.reports import tables
+from refode.reports import outputs, tables
 from refode.training import INTERRUPTED, train
 
 Array = np.ndarray
@@ -145,7 +145,7 @@ def peer_rows(parts: Split) -> list[DensityRow]:
 
 def run(out: str | Path, progress: bool = True, max_iter: int = 300) -> bool:
     """Fit all models, print the tables, draw the training, save the numbers."""
-    folder, numbers, checks, curves = Path(out) / "densities", {}, [], {}
+    folder, numbers, checks, curves = outputs.folder("densities", out), {}, [], {}
     for task in TASKS:
         parts = task.load()
         flow, curves[task.name] = flow_row(task, parts, max_iter, progress)

@@ -26,7 +26,7 @@ from refode import datasets, plotting
 from refode.fields import Shallow
 from refode.ode.neural_ode import NeuralODE
 from refode.problems.supervised import Supervised
-from refode.reports import tables
+from refode.reports import outputs, tables
 from refode.training import INTERRUPTED, train
 
 Array = np.ndarray
@@ -112,7 +112,7 @@ def one_dimensional(augment: int, max_iter: int) -> Proof:
 
 def run(out: str | Path, progress: bool = True, max_iter: int = 200) -> bool:
     """Train both rows, print the numbers, save figures and numbers; False where one fails."""
-    folder = Path(out) / "figure1"
+    folder = outputs.folder("figure1", out)
     x, y = datasets.ellipses(N_SAMPLES, gap=GAP)
     runs = [
         [train_row(augment, x, y, max_iter, progress, seed) for seed in STARTS]

@@ -25,7 +25,7 @@ from refode import bases, datasets, densities, plotting
 from refode.fields import Shallow
 from refode.ode.neural_ode import NeuralODE
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
-from refode.reports import tables
+from refode.reports import outputs, tables
 from refode.reports.figures import figure2_plots
 from refode.training import INTERRUPTED, train
 
@@ -173,7 +173,7 @@ def run(
     names: tuple[str, ...] = datasets.TOY_DENSITIES,
 ) -> bool:
     """Train, print the table, save figures and numbers; False where a check fails."""
-    folder = Path(out) / "figure2"
+    folder = outputs.folder("figure2", out)
     pairs = [(fit(n, 0.0, max_iter, progress), fit(n, ALPHA, max_iter, progress)) for n in names]
     fits = [f for pair in pairs for f in pair]
     data = {n: datasets.toy_density(n, N_TEST, seed=1) for n in names}

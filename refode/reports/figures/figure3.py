@@ -27,11 +27,11 @@ import numpy as np
 from scipy.integrate import simpson
 from scipy.special import ndtri
 
-from refode import densities, games, plotting
+from refode import _files, densities, games, plotting
 from refode.closed_forms import line as closed_forms_line
 from refode.fields import Potential
 from refode.problems.game import MeanFieldGame
-from refode.reports import tables
+from refode.reports import outputs, tables
 from refode.reports.figures import figure3_plots
 from refode.training import INTERRUPTED, train
 
@@ -244,7 +244,7 @@ def checks_of(transport: Fit, crowd: Fit) -> list[tuple[str, bool]]:
 
 def run(out: str | Path, progress: bool = True, max_iter: int = MAX_ITER) -> bool:
     """Train both games, print the table, save figure and numbers; False where a check fails."""
-    folder = Path(out) / "figure3"
+    folder = outputs.folder("figure3", out)
     fits = (
         fit("transport", transport_game(), max_iter, progress),
         fit("crowd", crowd_game(), max_iter, progress),
@@ -260,7 +260,8 @@ def run(out: str | Path, progress: bool = True, max_iter: int = MAX_ITER) -> boo
     arrays = {f"{f.name}_theta": f.theta for f in fits}
     for f, view in zip(fits, views, strict=True):
         arrays |= {f"{f.name}_{name}": value for name, value in view._asdict().items()}
-    np.savez_compressed(folder / "figure3.npz", allow_pickle=False, **arrays)
+    with _files.replacing(folder / "figure3.npz") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     numbers: dict[str, Any] = {
         "modes": MODES,
         "deviation": DEVIATION,

@@ -18,7 +18,7 @@ from refode import games, plotting
 from refode.densities import Gaussian, GaussianMixture
 from refode.fields import Potential
 from refode.problems.game import MeanFieldGame
-from refode.reports import tables
+from refode.reports import outputs, tables
 from refode.reports.figures import games_plots
 from refode.reports.figures.games_plots import grid_points
 from refode.training import INTERRUPTED, train_resampled
@@ -378,7 +378,7 @@ def _crowd_checks(of: Solved) -> list[Check]:
 
 def run(out: str | Path, progress: bool = True, max_iter: int = 1000) -> bool:
     """Solve both games, print their tables, save pictures and numbers; False where one fails."""
-    folder = Path(out) / "games"
+    folder = outputs.folder("games", out)
     solved = [solve(setup, max_iter, progress) for setup in (transport(), crowd())]
     for of in solved:
         plotting.save(games_plots.draw(of), folder, of.setup.name)

@@ -17,7 +17,7 @@ from refode import datasets, plotting
 from refode.fields import Antisymmetric, Field, Parabolic
 from refode.ode.neural_ode import NeuralODE
 from refode.problems.supervised import Supervised
-from refode.reports import tables
+from refode.reports import outputs, tables
 from refode.training import INTERRUPTED, train
 
 SEED = 0
@@ -116,7 +116,7 @@ def _peers(split: datasets.Split) -> list[Score]:
 
 def run(out: str | Path, progress: bool = True, max_iter: int = 100) -> bool:
     """Train and score all tasks, print the table, save figure and numbers."""
-    folder = Path(out) / "realdata"
+    folder = outputs.folder("realdata", out)
     outcomes = [evaluate(task, max_iter, progress) for task in TASKS]
     rows, checks = [], []
     for outcome in outcomes:

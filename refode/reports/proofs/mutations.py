@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from refode import _files
 from refode.check import mutants
 from refode.reports.section import Section, as_json, table, verdict
 
@@ -83,10 +84,10 @@ def run(folder: Path, quick: bool = False) -> Section:
         [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks],
     )
     section.numbers = {"mutants": [record(r) for r in results]}
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers, text = folder / "mutations.json", folder / "mutations.md"
-    numbers.write_text(json.dumps(as_json(section.numbers), indent=2) + "\n", encoding="utf-8")
-    text.write_text(markdown(results), encoding="utf-8")
+    made = _files.writable_in("folder", folder)
+    numbers, text = made / "mutations.json", made / "mutations.md"
+    _files.write(numbers, json.dumps(as_json(section.numbers), indent=2) + "\n")
+    _files.write(text, markdown(results))
     section.files = [numbers, text]
     return section
 

@@ -158,3 +158,15 @@ def test_complex_steps_stay_with_the_cpu():
     )
     got, wanted = (ode.adjoint(theta, x, x_dot, times=True) for ode in (there, here))
     assert all(np.array_equal(a, b) for a, b in zip(got, wanted, strict=True))
+
+
+@pytest.mark.parametrize("size", [2.0**-900, 2.0**-140, 2.0**130, 2.0**900])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cotangents_of_every_size(size, dtype):
+    """Beyond what float32 holds, too: they come to the device at size one."""
+    here, there, theta, rng = pair(fields.Shallow(2, 3), dtype=dtype)
+    x, z_bar, l_bar = (rng.standard_normal(shape) for shape in ((5, 2), (5, 2), (5,)))
+    with laid_out("tile"):
+        got = there.log_det_adjoint(theta, x, size * z_bar, size * l_bar)
+    wanted = here.log_det_adjoint(theta, x, z_bar, l_bar)
+    close(tuple(bar / size for bar in got), wanted, 1e-5 if dtype == "float32" else 1e-13)
