@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _memory
+from ._columns import numbers_of
 from ._shown import short, shown
 
 __all__ = [
@@ -332,15 +333,14 @@ def _as_array(name: str, value: Any) -> NDArray[Any]:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name}: got a masked array, wanted an array without a mask")
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except MemoryError:
         raise
     except Exception as error:  # whatever another library's __array__ raises
-        wanted = "an array"
-        if _wants_gradient(value):
-            wanted = f"numbers without a gradient: {name}.detach()"
-        short = " ".join(str(error).split())[:100]
-        raise TypeError(f"{name}: got {shown(value)}, wanted {wanted} ({short})") from None
+        wanted = "an array" + (f": {name}.detach()" if _wants_gradient(value) else "")
+        why = " ".join(str(error).split())[:100]
+        raise TypeError(f"{name}: got {shown(value)}, wanted {wanted} ({why})") from None
+    return array if array.dtype.kind != "O" else numbers_of(name, value, array)
 
 
 def _to_float64(name: str, value: Any) -> Float64:

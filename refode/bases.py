@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refode._quiet import quietly
+
 from . import _validate
 from ._blas import one_thread
 from ._fixed import Fixed
@@ -114,6 +116,7 @@ class Basis(Fixed):
         """Coefficients (J,) of the function 1."""
         return np.ones(self.n_coefficients)
 
+    @quietly()
     def matrix(self, s: ArrayLike, derivative: int = 0) -> csr_array:
         """p_j(s), or dp_j/ds.
 
@@ -141,6 +144,7 @@ class Basis(Fixed):
         s = self._inside(_validate.real_array("s", s, ("n",)), "s")
         return self._derivatives(s) if derivative else self._values(s)
 
+    @quietly()
     def stage_table(self, s_start: ArrayLike, s_end: ArrayLike, c: ArrayLike) -> StageTable:
         """The weights that each stage of each step reads.
 
@@ -179,6 +183,7 @@ class Basis(Fixed):
         times = self._inside(times.ravel(), name).reshape(times.shape)
         return self._table(times, 0.5 * (start + end))
 
+    @quietly()
     @one_thread
     def prolongation(self, finer: Basis) -> csr_array:
         """The matrix from coefficients in this basis to the same function's in a finer one.
@@ -271,6 +276,7 @@ class PiecewiseConstant(Basis):
     def _points(self) -> Float64:
         return (np.arange(self.n_coefficients) + 0.5) / self.n_coefficients
 
+    @quietly()
     def stiffness(self) -> csr_array:
         """(J, J) matrix of sum_j |theta_{j+1} - theta_j|^2 / ds, ds = 1/J.
 
@@ -330,6 +336,7 @@ class PiecewiseLinear(Basis):
     def _points(self) -> Float64:
         return np.linspace(0.0, 1.0, self.n_coefficients)
 
+    @quietly()
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds: (J - 1) tridiag(-1, 2, -1), with 1 at both ends of the diagonal."""
         return _differences(self.n_coefficients, self.n_coefficients - 1.0)
@@ -364,6 +371,7 @@ class Legendre(Basis):
             return _ones(finer.n_coefficients, self.n_coefficients)
         return super()._interpolation(finer)
 
+    @quietly()
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds = 2 m (m + 1), m = min(i, j), where i + j is even, else zero.
 
@@ -421,6 +429,7 @@ class BSpline(Basis):
         knots = self._knots()
         return np.clip((knots[1:-3] + knots[2:-2] + knots[3:-1]) / 3.0, 0.0, 1.0)
 
+    @quietly()
     @one_thread
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds, by three Gauss-Legendre points a cell: exact to degree five."""

@@ -23,6 +23,7 @@ from scipy.special import logsumexp
 from refode import _validate
 from refode._blas import one_thread
 from refode._fixed import Fixed, read_only
+from refode._quiet import quietly
 from refode._shown import as_called
 
 __all__ = ["Density", "Empirical", "Gaussian", "GaussianMixture"]
@@ -134,6 +135,7 @@ class Gaussian(Density):
         definite beyond rounding (the message names the smallest eigenvalue).
     """
 
+    @quietly()
     def __init__(self, mean: ArrayLike, covariance: float | ArrayLike) -> None:
         self.mean = _frozen(_validate.real_array("mean", mean, ("d",)))
         self.dim = len(self.mean)
@@ -142,12 +144,14 @@ class Gaussian(Density):
         #: log rho(m) = -sum_i log L_ii - d/2 log 2 pi
         self._log_peak = -log_root_det - 0.5 * self.dim * math.log(2.0 * math.pi)
 
+    @quietly()
     @one_thread
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples m + L e with e standard normal; see `Density.sample`."""
         n, rng = _start(n, seed, self.dim)
         return self.mean + rng.standard_normal((n, self.dim)) @ self.cholesky.T
 
+    @quietly()
     def log_density(self, x: ArrayLike) -> Float64:
         """Evaluate the log-density, (D60).
 
@@ -159,6 +163,7 @@ class Gaussian(Density):
         with np.errstate(over="ignore"):
             return self._log_peak - 0.5 * r * r
 
+    @quietly()
     def log_density_gradient(self, x: ArrayLike) -> Float64:
         """Evaluate the gradient of the log-density, (D60).
 
@@ -212,6 +217,7 @@ class GaussianMixture(Density):
         1 by more than 1e-12; covariances that `Gaussian` refuses.
     """
 
+    @quietly()
     def __init__(
         self, weights: ArrayLike, means: ArrayLike, covariances: float | ArrayLike
     ) -> None:
@@ -230,6 +236,7 @@ class GaussianMixture(Density):
         self.covariances = _frozen(np.array([covariance for covariance, _ in each]))
         self.components = tuple(map(Gaussian, self.means, self.covariances))
 
+    @quietly()
     @one_thread
     def sample(self, n: int, seed: int = 0) -> Float64:
         """Draw samples, each from a component drawn by its weight; see `Density.sample`."""
@@ -240,6 +247,7 @@ class GaussianMixture(Density):
             x[drawn == j] = component.mean + x[drawn == j] @ component.cholesky.T
         return x
 
+    @quietly()
     def log_density(self, x: ArrayLike) -> Float64:
         """Evaluate the log-density, (D61), as (D62) does.
 
@@ -251,6 +259,7 @@ class GaussianMixture(Density):
         with np.errstate(over="ignore"):
             return logsumexp(relative, axis=0) - 0.5 * nearest * nearest
 
+    @quietly()
     def log_density_gradient(self, x: ArrayLike) -> Float64:
         """Evaluate the gradient of the log-density, (D61), as (D62) does.
 

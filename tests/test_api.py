@@ -70,6 +70,8 @@ def test_signatures():
         "smoothness": 0.0,
         "device": None,
         "dtype": "float64",
+        "x_scaling": None,
+        "y_scaling": None,
     }
     solve = {"self": required, "theta": required, "x": required, "t_span": None}
     for method in ("solve", "trajectory", "log_det"):

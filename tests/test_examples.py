@@ -67,6 +67,16 @@ def classify(text):
     assert straight <= 70.0  # arms of one turn each
 
 
+def regress(text):
+    scaling, error, same, score = text.splitlines()
+    shift, scale = numbers(scaling, "shift=[", "scale=[")
+    assert shift == pytest.approx(150.0, abs=2.0)
+    assert scale == pytest.approx((40.0**2 / 9.0 + 16.0) ** 0.5, rel=0.1)
+    assert 3.6 < numbers(error, "new points:") < 4.8
+    assert same.endswith("True")
+    assert numbers(score, "R^2 of new points:") > 0.88
+
+
 def fit_trajectories(text):
     assert "gradient right: True" in text
     assert numbers(text, "an error of") < 1e-9
@@ -139,7 +149,7 @@ def weights_in_time(text):
 
 
 def test_every_example_has_its_truths_and_its_place_on_the_page():
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
     for name in EXAMPLES:
         globals()[name](printed(name))  # what the page says is true as well
     for name in ADAPTERS:

@@ -65,3 +65,34 @@ def test_no_autodiff_framework_anywhere():
     sources = sorted(Path(refode.__file__).parent.rglob("*.py"))
     assert len(sources) > 5
     assert [str(path) for path in sources if framework.search(path.read_text("utf-8"))] == []
+
+
+def spans():
+    """Every public class, method and function that users may give a t_span."""
+    for path in sorted(Path(refode.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for maker in [node, *(getattr(node, "body", []) if _is_class(node) else [])]:
+                if not isinstance(maker, ast.FunctionDef):
+                    continue
+                public = maker.name == "__init__" if _is_class(node) else maker.name[0] != "_"
+                given = [*maker.args.args, *maker.args.kwonlyargs]
+                optional = [a for a in given if a.arg == "t_span" and "None" in _annotated(a)]
+                if public and optional:
+                    yield pytest.param(node, id=f"{path.stem}.{node.name}")
+
+
+def _is_class(node):
+    return isinstance(node, ast.ClassDef)
+
+
+def _annotated(argument):
+    return "" if argument.annotation is None else ast.unparse(argument.annotation)
+
+
+@pytest.mark.parametrize("node", list(spans()))
+def test_who_takes_a_t_span_says_how_many_steps_cover_it(node):
+    assert "n_steps steps cover" in " ".join((ast.get_docstring(node) or "").split())
+
+
+def test_there_are_as_many_of_them_as_ever():
+    assert len(list(spans())) >= 9

@@ -1,6 +1,6 @@
 """Hold another implementation, mymodel.py beside this file, to the golden cases.
 
-The same from the shell, with all 75 cases: refode check mymodel:adapter
+The same from the shell, with all 99 cases: refode check mymodel:adapter
 """
 
 from refode.check import check

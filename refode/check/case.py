@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,7 @@ class Case:
 
 def _scheme(s: Mapping[str, Any]) -> Scheme:
     def numbers(row: Any) -> Array:
-        return np.array([float(Fraction(a)) for a in row])
+        return np.array([_number(a) for a in row])
 
     b, c = numbers(s["b"]), numbers(s["c"])
     if "half" in s:
@@ -156,12 +157,17 @@ def _scheme(s: Mapping[str, Any]) -> Scheme:
     return Scheme(s["name"], np.array([numbers(row) for row in s["A"]]), b, c)
 
 
+@lru_cache(maxsize=4096)
+def _number(text: str) -> float:
+    return float(Fraction(text))
+
+
 def _settings(value: Any, key: str = "") -> Any:
     """Decimals as floats, vectors and matrices as arrays, all else as it is."""
     if isinstance(value, dict):
         return {k: _settings(v, k) for k, v in value.items()}
     if key in NUMBERS:
-        return float(Fraction(value))
+        return _number(value)
     if key in ARRAYS:
         return np.array(value, dtype=np.float64)  # text is read as decimals
     if isinstance(value, list):

@@ -1,7 +1,8 @@
 """Messages between this process and one that runs an implementation: JSON in frames.
 
 A frame is its length, eight bytes, and that many bytes of JSON; arrays are base64 of
-little-endian doubles. Nothing that comes in is ever executed.
+little-endian doubles. Every request has a number, which its answer repeats, so that no other
+answer is taken for it. Nothing that comes in is ever executed.
 """
 
 from __future__ import annotations

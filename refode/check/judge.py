@@ -145,7 +145,8 @@ def judged(case: str, truth: Truth, answer: Answer, precision: str) -> list[Row]
     rows = []
     told: set[str] = set()
     for name, problem in answer.problems.items():
-        rows.append(Row(case, name, INVALID, reason=problem))
+        cause = answer.causes.get(name, "")
+        rows.append(Row(case, name, INVALID, reason=problem, cause=cause))
         told.add(name)
     for name in truth.values:
         quantity = name.partition("/")[0]
@@ -157,13 +158,14 @@ def judged(case: str, truth: Truth, answer: Answer, precision: str) -> list[Row]
             rows.append(Row(case, quantity, SKIPPED, reason=answer.skipped[quantity]))
             told.add(quantity)
         elif quantity in BLOCKED and any(k.startswith(f"{quantity}/") for k in answer.values):
-            rows.append(Row(case, name, INVALID, reason=f"got nothing for the block {name}"))
+            reason = f"got nothing for the block {name}"
+            rows.append(Row(case, name, INVALID, reason=reason, cause="block"))
     for name in answer.values:
         if name not in truth.values:
             wanted = [k for k in truth.values if k.partition("/")[0] == name.partition("/")[0]]
             if wanted:  # a quantity that the case does not have is none of ours
                 reason = f"got the unknown block {name}, wanted {', '.join(wanted)}"
-                rows.append(Row(case, name, INVALID, reason=reason))
+                rows.append(Row(case, name, INVALID, reason=reason, cause="block"))
     return rows
 
 
@@ -172,17 +174,21 @@ def _compared(case: str, name: str, truth: Truth, got: Array, precision: str) ->
     size, tolerance = largest(right), allowed[precision]
     if got.shape != right.shape:
         reason = f"got shape {got.shape}, wanted {right.shape}"
-        return Row(case, name, INVALID, size=size, tolerance=tolerance, reason=reason)
+        return _invalid(case, name, size, tolerance, reason, "shape")
     bad = ~np.isfinite(got)
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
         reason = f"got {got[where]} at {where}" if where else f"got {got[()]}"
-        return Row(case, name, INVALID, size=size, tolerance=tolerance, reason=reason)
+        return _invalid(case, name, size, tolerance, reason, "not finite")
     error = largest(got - right)
     model = explained_by(error, allowed)
     good = model != "" and EPS[model] <= EPS[precision]
     smallest = (tolerance + error) / (size - error) if size > error else math.inf
     return Row(case, name, RIGHT if good else WRONG, error, size, tolerance, model, smallest)
+
+
+def _invalid(case: str, name: str, size: float, tolerance: float, reason: str, cause: str) -> Row:
+    return Row(case, name, INVALID, size=size, tolerance=tolerance, reason=reason, cause=cause)
 
 
 def explained_by(error: float, allowed: dict[str, float]) -> str:

@@ -11,6 +11,18 @@ from typing import Any
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7}
 
 RIGHT, WRONG, INVALID, SKIPPED = "right", "wrong", "invalid", "skipped"
+#: Why something is invalid.
+CAUSES = (
+    "not finite",
+    "shape",
+    "exception",
+    "memory",
+    "time",
+    "ended",
+    "kind",
+    "block",
+    "file",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,8 @@ class Row:
         at least size - error.
     reason : str
         Why it is invalid or skipped.
+    cause : str
+        Of what is invalid, one of `CAUSES`: "kind" is another object than was asked for.
     """
 
     case: str
@@ -48,6 +62,7 @@ class Row:
     model: str = ""
     smallest: float = math.nan
     reason: str = ""
+    cause: str = ""
 
     @property
     def name(self) -> str:
@@ -106,6 +121,9 @@ class Outcome:
     seconds : float
     shrunk : dict or None
         The smallest random case that is wrong, as a document.
+    coverage : list of dict
+        How many golden cases of every kind were asked for and compared, and which features
+        never, see `refode.check.coverage`.
     """
 
     target: str
@@ -114,6 +132,13 @@ class Outcome:
     findings: list[Finding] = field(default_factory=list)
     seconds: float = 0.0
     shrunk: dict[str, Any] | None = None
+
+    @property
+    def coverage(self) -> list[dict[str, Any]]:
+        """See above."""
+        from refode.check.coverage import coverage
+
+        return [asdict(c) for c in coverage(self.rows)]
 
     @property
     def passed(self) -> bool:
@@ -132,6 +157,7 @@ class Outcome:
             "precision": self.precision,
             "passed": self.passed,
             "seconds": self.seconds,
+            "coverage": self.coverage,
             "findings": [asdict(f) for f in self.findings],
             "shrunk": self.shrunk,
             "rows": [asdict(row) | {"digits": row.digits} for row in self.rows],

@@ -79,6 +79,8 @@ class Answer:
         Reasons, by quantity.
     problems : dict of str
         What went wrong, by quantity; "" stands for the case as a whole.
+    causes : dict of str
+        Of what kind each problem is, one of `refode.check.outcome.CAUSES`.
     seconds : float
     """
 
@@ -86,6 +88,16 @@ class Answer:
     skipped: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    causes: dict[str, str] = field(default_factory=dict)
+
+    def refuse(self, name: str, cause: str, text: str) -> None:
+        """Note a problem."""
+        self.problems[name], self.causes[name] = text, cause
+
+    def raised(self, name: str, error: BaseException) -> None:
+        """Note an exception."""
+        cause = "memory" if isinstance(error, MemoryError) else "exception"
+        self.refuse(name, cause, described(error))
 
 
 def adapter_of(found: Any, place: str) -> Any:
@@ -137,7 +149,7 @@ def ask(adapter: Any, case: Case, wanted: tuple[str, ...]) -> Answer:
             except (Skip, NotImplementedError) as reason:
                 answer.skipped[quantity] = str(reason) or "not implemented"
             except Exception as error:
-                answer.problems[quantity] = described(error)
+                answer.raised(quantity, error)
         elif not answer.problems:
             answer.skipped.setdefault(quantity, answer.skipped.get("", "not offered"))
     answer.skipped.pop("", None)
@@ -151,32 +163,37 @@ def _together(whole: Any, case: Case, answer: Answer) -> Mapping[str, Any]:
         answer.skipped[""] = str(reason) or "not implemented"
         return {}
     except Exception as error:
-        answer.problems[""] = described(error)
+        answer.raised("", error)
         return {}
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        answer.problems[""] = f"results: got {type(given).__name__}, wanted a dict by quantity"
+        kind = type(given).__name__
+        answer.refuse("", "kind", f"results: got {kind}, wanted a dict by quantity")
         return {}
     unknown = sorted(str(k) for k in given if str(k).partition("/")[0] not in QUANTITIES)
     if unknown:
-        answer.problems[""] = (
+        text = (
             f"results: got the unknown quantities {', '.join(unknown)}, "
             f"wanted some of {', '.join(QUANTITIES)}"
         )
-    return _nested(given)
+        answer.refuse("", "kind", text)
+    return _nested(given, answer)
 
 
-def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
+def _nested(given: Mapping[str, Any], answer: Answer) -> dict[str, Any]:
     """Names such as "gradient/W0" gathered into dicts."""
+    whole = {str(key): value for key, value in given.items() if "/" not in str(key)}
     nested: dict[str, Any] = {}
     for key, value in given.items():
         name, _, block = str(key).partition("/")
         if block:
             nested.setdefault(name, {})[block] = value
-        else:
-            nested[name] = value
-    return nested
+    for name in {*whole} & {*nested}:
+        text = f"{name}: got it both as a whole and by blocks such as {name}/{min(nested[name])}"
+        answer.refuse(name, "kind", text)
+    taken = {**whole, **nested}
+    return {name: value for name, value in taken.items() if name not in answer.problems}
 
 
 def _take(answer: Answer, quantity: str, value: Any) -> None:
@@ -186,7 +203,8 @@ def _take(answer: Answer, quantity: str, value: Any) -> None:
         return
     if (quantity in BLOCKED) != isinstance(value, Mapping):
         wanted = "a dict of arrays by block" if quantity in BLOCKED else "an array"
-        answer.problems[quantity] = f"{quantity}: got {type(value).__name__}, wanted {wanted}"
+        text = f"{quantity}: got {type(value).__name__}, wanted {wanted}"
+        answer.refuse(quantity, "kind", text)
         return
     blocks = value if isinstance(value, Mapping) else {"": value}
     for block, entry in blocks.items():
@@ -194,8 +212,10 @@ def _take(answer: Answer, quantity: str, value: Any) -> None:
         try:
             if entry is not None:
                 answer.values[name] = doubles(entry)
-        except (TypeError, ValueError) as error:
-            answer.problems[name] = f"{name}: {error}"
+        except (TypeError, ValueError, OverflowError) as error:
+            answer.refuse(name, "kind", f"{name}: {error}")
+        except Exception as error:  # of the other library's
+            answer.raised(name, error)
 
 
 def doubles(value: Any) -> Array:

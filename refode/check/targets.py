@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from refode import _validate
+from refode.check import results
 from refode.check.outcome import EPS
 from refode.check.process import Process
-from refode.check.protocol import BLOCKED, QUANTITIES, Answer, adapter_of, doubles
+from refode.check.protocol import QUANTITIES, Answer, adapter_of
 from refode.check.worker import answered, load, precision_of
 from refode.reference import files
 
 Document = dict[str, Any]
-_GOLDEN = "got a golden file itself (it has inputs), wanted an implementation's results"
 
 
 class Target(Protocol):
@@ -63,7 +59,10 @@ class Folder:
         self.folder = folder
         known = set(files.names())
         paths = [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".npz")]
-        self.files = {p.stem: p for p in paths if p.stem in known}
+        self.files: dict[str, list[Path]] = {}
+        for path in paths:
+            if path.stem in known:
+                self.files.setdefault(path.stem, []).append(path)
         self.unknown = [p.name for p in paths if p.stem not in known and p.name != "schema.json"]
         if not self.files:
             raise ValueError(
@@ -73,73 +72,32 @@ class Folder:
 
     def answer(self, document: Document, wanted: tuple[str, ...]) -> Answer:
         """What the case's file holds."""
-        path = self.files.get(document["name"])
-        if path is None:
+        paths = self.files.get(document["name"], [])
+        if not paths:
             return Answer(skipped=dict.fromkeys(wanted, "no file"))
-        answer = Answer()
+        answer, path = Answer(), paths[0]
         try:
-            read = _from_npz if path.suffix == ".npz" else _from_json
-            given = read(path, document["name"])
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            return Answer(problems={"": f"{path.name}: {error}"})
+            given = results.results(path, document["name"])
+            if len(paths) > 1:
+                raise ValueError(f"got {paths[1].name} beside it, wanted one file a case")
+        except Exception as error:  # of a file that anyone may have made
+            answer.refuse("", "file", f"{path.name}: {error}")
+            return answer
         for name, value in given:
             quantity = name.partition("/")[0]
             if quantity not in QUANTITIES:
-                answer.problems[name] = f"{path.name}: got the unknown quantity {name}"
+                answer.refuse(name, "file", f"{path.name}: got the unknown quantity {name}")
                 continue
             try:
-                answer.values[name] = _array(value)
-            except (TypeError, ValueError) as error:
-                answer.problems[name] = f"{path.name}: {name}: {error}"
+                answer.values[name] = results.array(value)
+            except Exception as error:
+                answer.refuse(name, "file", f"{path.name}: {name}: {error}")
         there = {n.partition("/")[0] for n in (*answer.values, *answer.problems)}
         answer.skipped = {q: "not in the file" for q in wanted if q not in there}
         return answer
 
     def close(self) -> None:
         """Nothing runs beside."""
-
-
-def _from_json(path: Path, name: str) -> list[tuple[str, Any]]:
-    """Names and stored arrays of a file."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"got no JSON ({error})") from error
-    if not isinstance(document, dict) or not isinstance(document.get("results"), dict):
-        raise ValueError('got no object with "results", wanted {"name": ..., "results": {...}}')
-    for key, wanted in (("format", files.FORMAT), ("version", files.VERSION), ("name", name)):
-        if document.get(key, wanted) != wanted:
-            raise ValueError(f"{key}: got {_validate.short(document[key])}, wanted {wanted!r}")
-    if "inputs" in document:
-        raise ValueError(_GOLDEN)
-    arrays: list[tuple[str, Any]] = []
-    for quantity, value in document["results"].items():
-        if quantity in BLOCKED and isinstance(value, dict):
-            arrays += [(f"{quantity}/{block}", v) for block, v in value.items()]
-        else:
-            arrays.append((quantity, value))
-    return arrays
-
-
-def _from_npz(path: Path, name: str) -> list[tuple[str, Any]]:
-    """Names and arrays; the golden archive itself is told by its inputs."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if any(key.startswith("inputs/") for key in archive.files):
-                raise ValueError(_GOLDEN)
-            return [(key.removeprefix("results/"), archive[key]) for key in archive.files]
-    except (EOFError, KeyError) as error:
-        raise ValueError(f"got no NPZ archive ({error})") from error
-
-
-def _array(value: Any) -> Any:
-    """A stored array, ``{"shape": ..., "data": ...}`` or nested lists of numbers."""
-    if isinstance(value, dict):
-        if set(value) != {"shape", "data"} or not isinstance(value["data"], list):
-            raise ValueError('got an object, wanted {"shape": [...], "data": [...]}')
-        flat = np.array([float(v) for v in value["data"]], dtype=np.float64)
-        return flat.reshape(value["shape"])
-    return doubles(value)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from refode.check import coverage
 from refode.check.outcome import (
+    CAUSES,
     EPS,
     INVALID,
     RIGHT,
@@ -183,7 +185,9 @@ def evidence(finding: Finding, outcome: Outcome) -> str:
     rows, n = explained(finding, outcome), len(outcome.failing())
     examples = ", ".join(f"{case} {quantity}".strip() for case, quantity in rows[:3])
     sure = "certain: computed with this mistake, refode's numbers are the same to rounding"
-    if not finding.certain:
+    if finding.key in CAUSES:
+        sure = "seen: this is what came back"
+    elif not finding.certain:
         sure = "likely: the errors have this shape"
     such = f", such as {examples}" if examples else ""
     return short(f"explains {len(rows):,} of {counted(n, 'failing array')}{such}; {sure}", 400)
@@ -220,13 +224,20 @@ def headline(outcome: Outcome) -> str:
 
 
 def summary(outcome: Outcome) -> str:
-    """The last line: how much is right, and where to look first."""
+    """The last lines: how much is right, where to look first, and what was not compared."""
+    said = _verdict(outcome)
+    left_out = coverage.told(outcome.rows)
+    return f"{said} {left_out}" if left_out else said
+
+
+def _verdict(outcome: Outcome) -> str:
     count = Counter(row.verdict for row in outcome.rows)
     compared = count[RIGHT] + count[WRONG] + count[INVALID]
-    cases = counted(len({row.case for row in outcome.rows}), "case")
     if not compared:
-        why = f"everything was skipped in {cases}" if outcome.rows else "there was no case"
+        asked = counted(len({row.case for row in outcome.rows}), "case")
+        why = f"everything was skipped in {asked}" if outcome.rows else "there was no case"
         return f"Nothing was compared: {why}."
+    cases = counted(len({row.case for row in outcome.rows if row.verdict != SKIPPED}), "case")
     right = f"{count[RIGHT]:,} of {counted(compared, 'array')} right in {cases}"
     table = lines(outcome)
     if outcome.passed:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -74,9 +74,7 @@ def answered(adapter: Any, document: dict[str, Any], wanted: tuple[str, ...]) ->
 def main() -> None:
     """Answer requests until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: end without a traceback
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    source = sys.stdin.buffer
+    source, out = _channels()
     sys.path.insert(0, os.getcwd())
     try:
         adapter = load(sys.argv[1])
@@ -84,11 +82,33 @@ def main() -> None:
     except Exception as error:
         frames.send(out, {"error": type(error).__name__, "text": str(error)})
         return
+    here = os.getpid()
     while (request := frames.receive(source)) is not None:
         try:
-            frames.send(out, _reply(adapter, request))
+            reply = _reply(adapter, request)
         except Exception as error:
-            frames.send(out, {"error": type(error).__name__, "text": described(error)})
+            reply = _failure(error)
+        if os.getpid() != here:  # a copy that the adapter made by os.fork and did not end
+            os._exit(0)
+        try:
+            frames.send(out, {**reply, "number": request["number"]})
+        except Exception as error:  # no memory for the text, of which nothing was sent then
+            frames.send(out, {**_failure(error), "number": request["number"]})
+
+
+def _channels() -> tuple[IO[bytes], IO[bytes]]:
+    """Where frames come in and go out; for the adapter and its children, nothing and stderr."""
+    source, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return source, out
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    kind = "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
+    return {"error": kind, "text": described(error)}
 
 
 def _reply(adapter: Any, request: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from refode import _validate
 from refode._blas import one_thread
 from refode._fixed import Fixed, read_only
+from refode._quiet import quietly
 from refode._shown import as_called
 
 __all__ = ["LinearQuadraticGame", "lq_game"]
@@ -29,6 +30,7 @@ NODES = (16, 32, 64, 128, 256, 512)
 MAX_NEWTON = 60  # layers that some degree resolves take a dozen steps, 30 at most
 
 
+@quietly()
 def lq_game(
     alpha: float,
     entropy: float,
@@ -142,16 +144,19 @@ class LinearQuadraticGame(Fixed):
         return as_called(self, *given, *more)
 
     @property
+    @quietly()
     def total(self) -> float:
         """The minimum of the cost, L + F + G summed over coordinates."""
         return float(np.sum(self.L + self.F + self.G))
 
     @property
+    @quietly()
     def costs(self) -> dict[str, float]:
         """Sums over coordinates of the weighted terms, named as ``MeanFieldGame.costs``."""
         terms = {"L": self.L, "F": self.F, "G": self.G}
         return {name: float(np.sum(a)) for name, a in terms.items()} | {"total": self.total}
 
+    @quietly()
     def mean(self, t: ArrayLike, derivative: int = 0) -> Float64:
         """Mean m, or m', at times t: shape (*t.shape, d), (D72).
 
@@ -163,6 +168,7 @@ class LinearQuadraticGame(Fixed):
         t = self._times(t)
         return self._mean(t)[_order(derivative)]
 
+    @quietly()
     def deviation(self, t: ArrayLike, derivative: int = 0) -> Float64:
         """Standard deviation s, or s', at times t: shape (*t.shape, d), (D73).
 
@@ -174,6 +180,7 @@ class LinearQuadraticGame(Fixed):
         t = self._times(t)
         return self._series(self._s_dot if _order(derivative) else self._s, t)
 
+    @quietly()
     def value_function(self, t: float, x: ArrayLike) -> tuple[Float64, Float64, Float64]:
         """Value function Phi (N,), grad Phi (N, d) and dPhi/dt (N,) at x (N, d), (D70)."""
         t, y, m, s = self._local(t, x)
@@ -187,20 +194,24 @@ class LinearQuadraticGame(Fixed):
         time = np.sum(gradient**2, axis=1) / (2.0 * self.alpha) - Q - self.entropy * (log_rho + 1.0)
         return phi, gradient, time
 
+    @quietly()
     def laplacian(self, t: float) -> float:
         """Laplacian of Phi at t, the same everywhere."""
         t = self._time(t)
         return float(-self.alpha * np.sum(self.deviation(t, 1) / self.deviation(t)))
 
+    @quietly()
     def velocity(self, t: float, x: ArrayLike) -> Float64:
         """Velocity v = -grad Phi/alpha, (N, d)."""
         return -self.value_function(t, x)[1] / self.alpha
 
+    @quietly()
     def log_density(self, t: float, x: ArrayLike) -> Float64:
         """log rho(t, x), (N,)."""
         _, y, _, s = self._local(t, x)
         return self._log_density(y, s[0])
 
+    @quietly()
     def positions(self, t: float, x: ArrayLike) -> Float64:
         """Where agents who start at x (N, d) are at time t: m + s/s0 (x - m0)."""
         t, x = self._time(t), _validate.samples("x", x, self.dim)

@@ -8,11 +8,13 @@ from scipy.linalg import solve_triangular
 
 from refode import _validate
 from refode._blas import one_thread
+from refode._quiet import quietly
 from refode.densities import Gaussian
 
 Float64 = NDArray[np.float64]
 
 
+@quietly()
 @one_thread
 def bures_map(source: Gaussian, target: Gaussian) -> Float64:
     """Return the matrix of the optimal transport map between two Gaussians, (D63).
@@ -44,6 +46,7 @@ def bures_map(source: Gaussian, target: Gaussian) -> Float64:
     return root @ root.T
 
 
+@quietly()
 @one_thread
 def bures_distance2(source: Gaussian, target: Gaussian) -> float:
     """Return W2^2 between two Gaussians, (D64).
@@ -74,6 +77,7 @@ def bures_distance2(source: Gaussian, target: Gaussian) -> float:
     return float(np.sum((target.mean - source.mean) ** 2) + np.sum(moved**2))
 
 
+@quietly()
 @one_thread
 def relaxed_transport(source: Gaussian, target: Gaussian, alpha: float, beta: float) -> Gaussian:
     """Return the Gaussian where transport stops if arriving is only rewarded, (D65)-(D67).
@@ -130,6 +134,7 @@ def _same_dim(source: Gaussian, target: Gaussian) -> None:
         raise ValueError(f"target: got dimension {target.dim}, wanted {source.dim} as of source")
 
 
+@quietly()
 @one_thread
 def lq_value_function(
     alpha: float, kappa: float, S: float, t: float, x: ArrayLike, T: float = 1.0

@@ -15,6 +15,7 @@ from scipy.special import log_ndtr, logsumexp, ndtri_exp
 
 from refode import _validate
 from refode._blas import one_thread
+from refode._quiet import quietly
 from refode.densities import Gaussian, GaussianMixture
 
 __all__ = ["hopf_lax", "monotone_distance2", "monotone_map"]
@@ -30,6 +31,7 @@ GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
 REACH = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0)  # standard deviations: ends of the first panels
 
 
+@quietly()
 def hopf_lax(
     terminal: Callable[[Float64], Float64],
     alpha: float,
@@ -96,6 +98,7 @@ def hopf_lax(
     return cost(y), y[:, None]
 
 
+@quietly()
 def monotone_map(
     source: Gaussian | GaussianMixture, target: Gaussian | GaussianMixture, x: ArrayLike
 ) -> Float64:
@@ -125,6 +128,7 @@ def monotone_map(
     return _mapped(p, q, _validate.samples("x", x, 1)[:, 0])[:, None]
 
 
+@quietly()
 @one_thread
 def monotone_distance2(
     source: Gaussian | GaussianMixture, target: Gaussian | GaussianMixture

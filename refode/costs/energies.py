@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
 from refode._fixed import Fixed as Fixed
+from refode._quiet import quietly
 from refode.machine.compile import kernel
 from refode.machine.parts import Room, entry, link
 
@@ -51,6 +52,7 @@ class Energy(Fixed):
     def check_dim(self, d: int) -> None:  # noqa: B027  most energies fit all dimensions
         """Raise a ValueError that names ``obstacle`` where Q does not live on R^d."""
 
+    @quietly()
     def value(self, x: ArrayLike) -> Float64:
         """Q at points x (N, d), (N,)."""
         Z = self._points(x)
@@ -59,6 +61,7 @@ class Energy(Fixed):
         _values.of(float)(part, Z, out)
         return out
 
+    @quietly()
     def gradient(self, x: ArrayLike) -> Float64:
         """grad Q at points x (N, d), (N, d)."""
         Z = self._points(x)

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode.machine.activations import sigmoid, softplus
 from refode.machine.parts import Room, entry, link
@@ -80,14 +81,17 @@ class Loss(Fixed):
         raise ValueError(f"loss: got {self.name!r}, wanted a classifier for probabilities")
 
     # --- by itself ---------------------------------------------------------------------
+    @quietly()
     def values(self, outputs: ArrayLike, y: Any) -> Float64:
         """Loss of each sample (N,), of outputs (N, m) and their targets."""
         return one_by_one(*self._checked(outputs, y))[0]
 
+    @quietly()
     def gradient(self, outputs: ArrayLike, y: Any) -> Float64:
         """Derivatives of the losses in the outputs, (N, m)."""
         return one_by_one(*self._checked(outputs, y))[1]
 
+    @quietly()
     def hessian_vector(self, outputs: ArrayLike, v: ArrayLike, y: Any) -> Float64:
         """Each sample's Hessian in its outputs times its row of v (N, m), (N, m)."""
         about, outputs = self._checked(outputs, y)
@@ -184,6 +188,7 @@ class Logistic(Loss):
         if m != 1:
             raise ValueError(f"n_outputs: got {m}, wanted 1 for the logistic loss")
 
+    @quietly()
     def probabilities(self, outputs: Float64) -> Float64:
         """Of 0 and of 1, (N, 2)."""
         outputs = _validate.real_array("outputs", outputs, ("N", 1))
@@ -224,6 +229,7 @@ class Softmax(Loss):
         if m < 2:
             raise ValueError(f"n_outputs: got {m}, wanted at least 2 for the softmax loss")
 
+    @quietly()
     def probabilities(self, outputs: Float64) -> Float64:
         """Of every class, (N, m)."""
         return _softmax(_validate.real_array("outputs", outputs, ("N", "m")))

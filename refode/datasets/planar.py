@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.datasets._sampling import (
     SPACINGS,
     Float64,
@@ -38,6 +39,7 @@ _DONUT_SIGMA = 0.1
 _DONUT_RADIUS = 0.5
 
 
+@quietly()
 def ellipses(n: int, seed: int = 0, *, gap: float = 0.0) -> Labelled:
     """Draw an ellipse (0) and the elliptic ring around it (1), as in [HR17].
 
@@ -78,6 +80,7 @@ def ellipses(n: int, seed: int = 0, *, gap: float = 0.0) -> Labelled:
     return label(rng, (x[:n0], x[n0:]))
 
 
+@quietly()
 def swiss_roll(n: int, seed: int = 0, *, noise: float = 0.0, spacing: str = "random") -> Labelled:
     """Draw two parallel spiral arms, the Swiss roll of [HR17].
 
@@ -124,6 +127,7 @@ def swiss_roll(n: int, seed: int = 0, *, noise: float = 0.0, spacing: str = "ran
     return label(rng, arms, noise)
 
 
+@quietly()
 def donut1d(n: int, seed: int = 0, *, noise: float = 0.1) -> Labelled:
     """Draw the 1-D donut of [BCEOS19]: a middle (1) between two ends (0), along a line.
 
@@ -164,6 +168,7 @@ def donut1d(n: int, seed: int = 0, *, noise: float = 0.1) -> Labelled:
     return label(rng, (x[:n0], x[n0:]), noise)
 
 
+@quietly()
 def donut2d(n: int, seed: int = 0, *, noise: float = 0.1) -> Labelled:
     """Draw the 2-D donut of [BCEOS19]: a disc (1) within a ring (0).
 
@@ -218,6 +223,7 @@ def _ring_radii(rng: np.random.Generator, n: int, power: int) -> Float64:
     return kept[:n]
 
 
+@quietly()
 def squares(n: int, seed: int = 0, *, noise: float = 0.1) -> Labelled:
     """Draw the four squares of [BCEOS19], a 2 by 2 checkerboard.
 
@@ -259,6 +265,7 @@ def squares(n: int, seed: int = 0, *, noise: float = 0.1) -> Labelled:
     return label(rng, (x[:n0], x[n0:]), noise)
 
 
+@quietly()
 def spiral(n: int, seed: int = 0, *, noise: float = 0.05, spacing: str = "regular") -> Labelled:
     """Draw the two-arm spiral of [BCEOS19].
 
@@ -300,6 +307,7 @@ def spiral(n: int, seed: int = 0, *, noise: float = 0.05, spacing: str = "regula
     return label(rng, arms, noise)
 
 
+@quietly()
 def two_moons(n: int, seed: int = 0, *, noise: float = 0.1) -> Labelled:
     """Draw two interleaving half circles.
 

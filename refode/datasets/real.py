@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.datasets._sampling import Float64, Labels
 
 __all__ = ["Split", "breast_cancer", "breast_cancer_density", "digits", "wine_density"]
@@ -47,6 +48,7 @@ class Split:
     test_index: NDArray[np.int64]
 
 
+@quietly()
 def digits(test_fraction: float = 0.25, seed: int = 0) -> Split:
     """Load scikit-learn's handwritten digits: 1797 images of 8 by 8 pixels, 10 classes.
 
@@ -82,6 +84,7 @@ def digits(test_fraction: float = 0.25, seed: int = 0) -> Split:
     return _split(np.asarray(raw.data, dtype=np.float64) / 16.0, raw, train, test)
 
 
+@quietly()
 def breast_cancer(test_fraction: float = 0.25, seed: int = 0) -> Split:
     """Load scikit-learn's breast cancer data: 569 tumours, 30 features, 2 classes.
 
@@ -119,6 +122,7 @@ def breast_cancer(test_fraction: float = 0.25, seed: int = 0) -> Split:
     return _split(_standardised(raw, train), raw, train, test)
 
 
+@quietly()
 def wine_density(seed: int = 0) -> Parts:
     """Load scikit-learn's wine data without labels: 178 wines, a density in 13 dimensions.
 
@@ -150,6 +154,7 @@ def wine_density(seed: int = 0) -> Parts:
     return _density("wine", seed)
 
 
+@quietly()
 def breast_cancer_density(seed: int = 0) -> Parts:
     """Load the data of `breast_cancer` without labels: 569 tumours, a density in 30 dimensions.
 
@@ -176,6 +181,7 @@ def breast_cancer_density(seed: int = 0) -> Parts:
     return _density("breast_cancer", seed)
 
 
+@quietly()
 def stratified(
     y: NDArray[np.integer[Any]], test_fraction: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

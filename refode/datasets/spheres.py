@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.datasets._sampling import Float64, Labelled, halves, label, start
 
 __all__ = ["annuli", "anode_1d", "g"]
 
 
+@quietly()
 def annuli(
     n: int, seed: int = 0, *, dim: int = 2, r1: float = 0.5, r2: float = 1.0, r3: float = 1.5
 ) -> Labelled:
@@ -73,6 +75,7 @@ def annuli(
     return label(rng, (x[:n0], x[n0:]))
 
 
+@quietly()
 def g(x: Any, r1: float = 0.5, r2: float = 1.0, r3: float = 1.5) -> Float64:
     """Evaluate the function g of [DDT19], -1 on a ball and +1 on a shell around it.
 

@@ -21,11 +21,13 @@ from collections.abc import Callable
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode.datasets._sampling import Float64, angles, polar, start
 
 __all__ = ["TOY_DENSITIES", "toy_density"]
 
 
+@quietly()
 def toy_density(name: str, n: int, seed: int = 0) -> Float64:
     """Draw from a toy density of the plane, as published with FFJORD.
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._quiet import quietly
 from refode.costs.energies import Energy
 from refode.densities import Density, Empirical
 from refode.games.energies import Nothing
@@ -31,11 +32,13 @@ class RunningCost(Fixed):
         self.alpha = _validate.nonnegative("alpha", alpha)
         self.energy = _validate.instance("energy", Nothing() if energy is None else energy, Energy)
 
+    @quietly()
     def value(self, x: ArrayLike, v: ArrayLike) -> Float64:
         """L (N,) at points x and velocities v, (N, d)."""
         x, v = _pair(x, "v", v)
         return 0.5 * self.alpha * np.sum(v**2, axis=1) + self.energy.value(x)
 
+    @quietly()
     def hamiltonian(self, x: ArrayLike, p: ArrayLike) -> Float64:
         """H = sup_v {-p . v - L} = |p|^2/(2 alpha) - Q, (N,), eq. (23), (D80).
 
@@ -49,6 +52,7 @@ class RunningCost(Fixed):
             raise ValueError("alpha: got 0, wanted a positive number for a Hamiltonian")
         return np.sum(p**2, axis=1) / (2.0 * self.alpha) - self.energy.value(x)
 
+    @quietly()
     def feedback(self, x: ArrayLike, p: ArrayLike) -> Float64:
         """v = -grad_p H = -p/alpha, (N, d), eq. (22); -p where alpha = 0."""
         _, p = _pair(x, "p", p)
@@ -70,11 +74,13 @@ class Entropy(Fixed):
     def __init__(self, weight: float) -> None:
         self.weight = _validate.nonnegative("weight", weight)
 
+    @quietly()
     def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,)."""
         x, log_rho = _samples(x, log_rho)
         return float(self.weight * np.mean(log_rho))
 
+    @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
         """F = weight (log rho + 1), (N,), (D81)."""
         x, log_rho = _samples(x, log_rho)
@@ -104,6 +110,7 @@ class KullbackLeibler(Fixed):
             )
         self.weight = _validate.positive("weight", weight)
 
+    @quietly()
     def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,).
 
@@ -112,6 +119,7 @@ class KullbackLeibler(Fixed):
         x, log_rho = _samples(x, log_rho)
         return float(self.weight * np.mean(log_rho - _log_density("target", self.target, x)))
 
+    @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
         """G = weight (1 + log rho - log rho_Y), (N,), (D82); inf where log rho_Y is -inf."""
         x, log_rho = _samples(x, log_rho)
@@ -136,11 +144,13 @@ class CrossEntropy(Fixed):
         self.target = _validate.instance("target", target, Density)
         self.weight = _validate.positive("weight", weight)
 
+    @quietly()
     def functional(self, y: ArrayLike, log_rho: ArrayLike) -> float:
         """Its value from samples y (N, d) of *rho_Y* with log rho(y), (N,)."""
         y, log_rho = _samples(y, log_rho, "y")
         return float(-self.weight * np.mean(log_rho))
 
+    @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
         """G = -weight rho_Y/rho, (N,), (D83); -inf where that is beyond float64."""
         x, log_rho = _samples(x, log_rho)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from refode import _validate
 from refode._blas import one_thread
 from refode._fixed import read_only
+from refode._quiet import quietly
 from refode._shown import as_called
 from refode.costs.energies import BumpSpec, Energy, NothingSpec, QuadraticSpec
 from refode.densities import Gaussian
@@ -50,6 +51,7 @@ class GaussianBump(Energy):
         Naming the argument, what came and what was wanted.
     """
 
+    @quietly()
     def __init__(self, height: float, mean: ArrayLike, covariance: float | ArrayLike) -> None:
         self.height = _validate.real_number("height", height)
         mean = _validate.real_array("mean", mean, ("k",))
@@ -102,6 +104,7 @@ class Quadratic(Energy):
         Naming the argument, what came and what was wanted.
     """
 
+    @quietly()
     def __init__(self, k: float, q: float | ArrayLike = 0.0) -> None:
         self.k = _validate.nonnegative("k", k)
         if _validate.n_axes(q) == 0:

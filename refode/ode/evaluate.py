@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
@@ -27,18 +28,21 @@ TINY = 1e-200
 _ONCE = Evaluate(np.ones(1))
 
 
+@quietly()
 def value(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     """f(z, t), (N, d), for one weight set ``weights`` (field.n_weights,) and z (N, d)."""
     weights, z, t = _arguments(field, weights, z, t)
     return _run(field, weights, z, t, trace=False)
 
 
+@quietly()
 def trace(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     """Exact trace of df/dz, (N,)."""
     weights, z, t = _arguments(field, weights, z, t)
     return np.ascontiguousarray(_run(field, weights, z, t, trace=True)[:, -1])
 
 
+@quietly()
 def tangent(
     field: Field, weights: Array, z: Array, weights_dot: Array, z_dot: Array, t: float = 0.0
 ) -> tuple[Array, Array]:
@@ -56,6 +60,7 @@ def tangent(
     return np.ascontiguousarray(y_dot[:, :-1]), np.ascontiguousarray(y_dot[:, -1])
 
 
+@quietly()
 def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     """df/dz, (N, d, d), by d tangents."""
     weights, z, t = _arguments(field, weights, z, t)
@@ -66,6 +71,7 @@ def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     return np.stack(columns, axis=2)
 
 
+@quietly()
 def adjoint(
     field: Field,
     weights: Array,
@@ -101,6 +107,7 @@ def adjoint(
     return _restored(exponent, weights_bar, result.x_bar, result.time_bar[0, 0])
 
 
+@quietly()
 def potential(
     field: Potential, weights: Array, x: Array, t: float = 0.0
 ) -> tuple[Array, Array, Array, Array]:
@@ -117,6 +124,7 @@ def potential(
     return _four(_derivatives(field, weights, x, t), field.dim)
 
 
+@quietly()
 def potential_tangent(
     field: Potential,
     weights: Array,
@@ -139,6 +147,7 @@ def potential_tangent(
     return _four(restored(exponent, moved.imag / abs(step)), field.dim)
 
 
+@quietly()
 def potential_adjoint(
     field: Potential,
     weights: Array,

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from refode import _validate, bases, tableaus
 from refode._fixed import Fixed, Kept, read_only
 from refode._products import product
+from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode.costs.contract import Cotangent, check_cost, check_samples, everywhere, work_rows
 from refode.fields.contract import Field
@@ -40,7 +41,7 @@ class NeuralODE(Fixed):
         Number of equal steps, 10 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
         Interval on which theta(t) lives, and the default one of integration; (0.0, 1.0) by
-        default.
+        default. n_steps steps cover it, and whatever other t_span a method is given.
     basis : Basis, optional
         Weights in time, from ``refode.bases``; constant by default.
     memory : {"store", "steps", "reverse"}, optional
@@ -160,6 +161,7 @@ class NeuralODE(Fixed):
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.constant_in_time(self.field.initial(rng))
 
+    @quietly()
     def constant_in_time(self, weights: dict[str, Array]) -> Array:
         """Theta (p,) with theta(t) equal to one weight set at all times."""
         one = bases.Constant().prolongation(self.basis).toarray()[:, 0]
@@ -175,6 +177,7 @@ class NeuralODE(Fixed):
         return self.layout.pack(arrays)
 
     # --- solutions ---------------------------------------------------------------------
+    @quietly()
     def solve(self, theta: Array, x: Array, t_span: tuple[float, float] | None = None) -> Array:
         """z(T) for z(t0) = x.
 
@@ -184,8 +187,9 @@ class NeuralODE(Fixed):
         x : (N, d)
         t_span : (float, float), optional
             Interval of integration, in either direction; theta(t) stays where the
-            ode's own ``t_span`` put it. Steps of one's own are stretched, and walked
-            backwards in the other direction.
+            ode's own ``t_span`` put it. n_steps steps cover whatever t_span is given: a tenth
+            of the interval takes steps a tenth as long. Steps of one's own are stretched, and
+            walked backwards in the other direction.
 
         Returns
         -------
@@ -201,21 +205,27 @@ class NeuralODE(Fixed):
         theta, x = self._parameters(theta), self._states(x)
         return all_finite("x", self._forward(theta, x, self.plan(t_span))[0])
 
+    @quietly()
     def trajectory(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> Array:
-        """States at all grid points, (n_steps+1, N, d); the first is x. Errors as of ``solve``."""
+        """States at all grid points, (n_steps+1, N, d); the first is x.
+
+        n_steps steps cover whatever t_span is given; errors as of ``solve``.
+        """
         theta, x = self._parameters(theta), self._states(x)
         _validate.affordable("x", x, x.nbytes * (self.n_steps + 1))
         states = self._forward(theta, x, self.plan(t_span), whole=True)
         all_finite("x", states.transpose(1, 0, 2))
         return states
 
+    @quietly()
     def log_det(
         self, theta: Array, x: Array, t_span: tuple[float, float] | None = None
     ) -> tuple[Array, Array]:
         """z(T) (N, d) and l = + int tr df/dz dt (N,) along t_span, by the same stages.
 
+        n_steps steps cover whatever t_span is given, as in ``solve``.
         Errors as of ``solve``.
         """
         theta, x = self._parameters(theta), self._states(x)
@@ -226,6 +236,7 @@ class NeuralODE(Fixed):
         return np.ascontiguousarray(y[:, :-1]), np.ascontiguousarray(y[:, -1])
 
     # --- derivatives -------------------------------------------------------------------
+    @quietly()
     def tangent(
         self,
         theta: Array,
@@ -237,14 +248,16 @@ class NeuralODE(Fixed):
         """Derivative of ``solve`` in a direction, z_dot (N, d).
 
         By the complex step through the forward sweep, which is exact to rounding
-        (docs/equations.md). A linear map of directions of every size, to rounding of their
-        largest entry. Errors as of ``solve``; x also where a derivative leaves the finite range.
+        (docs/equations.md). n_steps steps cover whatever t_span is given, as in ``solve``. A linear
+        map of directions of every size, to rounding of their largest entry. Errors as of
+        ``solve``; x also where a derivative leaves the finite range.
         """
         theta, x = self._parameters(theta), self._states(x)
         theta_dot = _validate.real_vector("theta_dot", theta_dot, self.n_parameters)
         x_dot = _validate.real_array("x_dot", x_dot, x.shape)
         return self._tangent(theta, x, theta_dot, x_dot, self.plan(t_span), trace=False)
 
+    @quietly()
     def adjoint(
         self,
         theta: Array,
@@ -263,7 +276,7 @@ class NeuralODE(Fixed):
             Cotangent of z(T), or of every state of the trajectory (a loss at
             intermediate times: the adjoint jumps there).
         t_span : (float, float), optional
-            As in ``solve``.
+            As in ``solve``: n_steps steps cover it.
         times : bool, optional
             Also return the cotangent (2,) of the ends (t0, T) of the interval.
 
@@ -284,6 +297,7 @@ class NeuralODE(Fixed):
         z_bar = _validate.real_array("z_bar", z_bar, shape).reshape(-1, *x.shape)
         return self._adjoint(theta, x, z_bar, self.plan(t_span), times, trace=False)
 
+    @quietly()
     def log_det_adjoint(
         self,
         theta: Array,
@@ -295,6 +309,7 @@ class NeuralODE(Fixed):
     ) -> tuple[Array, ...]:
         """Discrete adjoint of ``log_det``: cotangents z_bar (N, d) and l_bar (N,).
 
+        n_steps steps cover whatever t_span is given, as in ``solve``.
         Results and errors as of ``adjoint``.
         """
         theta, x = self._parameters(theta), self._states(x)
@@ -306,6 +321,7 @@ class NeuralODE(Fixed):
         y_bar = np.concatenate([z_bar, l_bar[:, None]], axis=1)[None]
         return self._adjoint(theta, x, y_bar, plan, times, trace=True)
 
+    @quietly()
     def cost_and_gradient(
         self, theta: Array, x: Array, cost: Any, t_span: tuple[float, float] | None = None
     ) -> tuple[float, Array, Array]:
@@ -319,7 +335,7 @@ class NeuralODE(Fixed):
             Of a class with a body registered for ``refode.costs.contract.observe``,
             docs/adding_a_loss.md; read at z(T) alone, or at every point of the grid.
         t_span : (float, float), optional
-            As in ``solve``.
+            As in ``solve``: n_steps steps cover it.
 
         Returns
         -------
@@ -347,7 +363,10 @@ class NeuralODE(Fixed):
 
     # --- what problems build on --------------------------------------------------------
     def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
-        """Grid, slots and basis matrices for an interval (kept for the next call)."""
+        """Grid, slots and basis matrices for an interval (kept for the next call).
+
+        n_steps steps cover whatever t_span is given.
+        """
         span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
         plan = self._plans.get(span)
         if plan is None:

@@ -72,10 +72,12 @@ class Resident:
     there : array on the device
     host : ndarray, optional
         The same numbers; fetched when somebody asks, if not given.
+    scaling : object, optional
+        By what a problem had standardised the numbers before it sent them.
     """
 
-    def __init__(self, there: Any, host: Array | None = None) -> None:
-        self.there, self._host = there, host
+    def __init__(self, there: Any, host: Array | None = None, scaling: Any = None) -> None:
+        self.there, self._host, self.scaling = there, host, scaling
 
     @property
     def host(self) -> Array:
@@ -93,7 +95,7 @@ class Resident:
         return self.shape[0]
 
     def __getitem__(self, samples: slice) -> Resident:
-        return Resident(self.there[samples])
+        return Resident(self.there[samples], scaling=self.scaling)
 
     def __repr__(self) -> str:
         return f"Resident(shape={self.shape}, dtype={self.there.dtype})"
@@ -141,7 +143,7 @@ def moved(ode: Any, device: str | None, dtype: Any) -> Any:
     return ode if place == ode.placement else ode.on(*place)
 
 
-def send(placement: Placement, array: Array) -> Resident:
+def send(placement: Placement, array: Array, scaling: Any = None) -> Resident:
     """A copy on the device; real numbers in the placement's number type."""
     if placement.device == "cpu":
         raise ValueError("device: got 'cpu', wanted 'cuda' to send samples to")
@@ -149,4 +151,4 @@ def send(placement: Placement, array: Array) -> Resident:
     device = gpu_module("device")
     sent = np.ascontiguousarray(array, dtype=kind)
     device.check_memory(sent.nbytes)
-    return Resident(device.require().to_device(sent), array)
+    return Resident(device.require().to_device(sent), array, scaling)

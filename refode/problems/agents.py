@@ -8,6 +8,7 @@ import numpy as np
 
 from refode import _validate
 from refode._fixed import Fixed
+from refode._quiet import quietly
 from refode.bases import Basis, Constant
 from refode.fields.potential import Potential
 from refode.ode import driver, evaluate
@@ -19,8 +20,6 @@ from refode.sweeps.dynamics import LogDet
 from refode.sweeps.game_dynamics import GameDynamics
 
 Array = np.ndarray
-# what is not finite is named, or is the answer: no warnings of how it came about
-quietly = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 class Started(Resident):
@@ -72,6 +71,18 @@ class Controlled(Fixed, WithODE):
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.pack(self.potential.initial(rng))
 
+    def standardized(self, *data: Array) -> Controlled:
+        """There is none: a TypeError that says why.
+
+        A game's densities, obstacles and costs are given in the coordinates of its agents. In
+        scaled ones they would be others: |f|^2 would weigh the axes differently.
+        """
+        raise TypeError(
+            f"problem: got a {self.kind}, whose densities and costs are functions of the agents' "
+            "own coordinates, wanted Supervised or ContinuousNormalizingFlow (a game may be made "
+            "of densities of scaled samples, refode.problems.scaling.Scaling)"
+        )
+
     # --- the value function --------------------------------------------------------------
     def value_function(self, theta: Array, t: float, x: Array) -> tuple[Array, Array, Array]:
         """Phi (N,), grad_x Phi (N, d) and dPhi/dt (N,) at t in [t0, T] and points x (N, d).
@@ -90,14 +101,17 @@ class Controlled(Fixed, WithODE):
         return all_finite("x", self._derivatives(theta, t, x)[3], "value")
 
     # --- paths and densities -------------------------------------------------------------
+    @quietly()
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """z(T) (N, d) of the agents that start at x; errors as of ``states``."""
         return self.states(theta, x, n_steps)[-1, :, : self.dim].copy()
 
+    @quietly()
     def trajectory(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """Paths (n_steps+1, N, d) of the agents that start at x; errors as of ``states``."""
         return self.states(theta, x, n_steps)[:, :, : self.dim].copy()
 
+    @quietly()
     def states(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """The whole state (n_steps+1, N, d+4) along the paths: z, log rho, L, F, R.
 
@@ -114,29 +128,32 @@ class Controlled(Fixed, WithODE):
         all_finite("x", states.transpose(1, 0, 2))
         return states
 
+    @quietly()
     def inverse(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> tuple[Array, Array]:
         """x (N, d) whose paths are at y at time t (T by default), and log|det| of y -> x.
 
+        n_steps steps cover the way from t to t0, however short it is.
         Errors as of ``states``, naming y.
         """
         theta, y = self._parameters(theta), self._samples("y", y)
         return self._inverse("y", theta, y, n_steps, self.t_span[1] if t is None else self._time(t))
 
-    @quietly
+    @quietly()
     def log_density(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
         """log rho(t, y) (N,), at T by default: the initial density carried along, (21).
 
+        n_steps steps cover the way from t to t0, however short it is.
         Errors as of ``inverse``; -inf where the initial density's logarithm is.
         """
         x, log_det = self.inverse(theta, y, n_steps, t)
         return self.game.initial.log_density(x) + log_det
 
     # --- insides -----------------------------------------------------------------------
-    @quietly
+    @quietly()
     def _forward(self, theta: Array, start: Array, plan: Plan, whole: bool = False) -> Array:
         E = self.potential.prepare(self.ode.stage_weights(theta, plan), True)
         return driver.forward(self._sweep(plan, E.dtype), E, start, whole)
@@ -175,7 +192,7 @@ class Controlled(Fixed, WithODE):
             self._sweeps[id(sweep)] = sweep, of_game
         return of_game
 
-    @quietly
+    @quietly()
     def _derivatives(self, theta: Array, t: float, x: Array) -> tuple[Array, ...]:
         theta, t = self._parameters(theta), self._time(t)
         return evaluate.potential(self.potential, theta, _validate.samples("x", x, self.dim), t)

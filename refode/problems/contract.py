@@ -16,12 +16,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refode import _validate
+from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode.ode.neural_ode import TINY, NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.paths import kept_with
+from refode.problems.scaling import Scaling
 
 Array = np.ndarray
 Sampler = Callable[[int, int], Any]
@@ -45,6 +47,9 @@ class Problem(ABC):
         Whether there are ``value_and_gradient`` and ``hessian_vector``.
     has_costs : bool
         Whether ``costs`` has the terms of the value.
+    scalings : dict
+        By what the problem standardises its data, by argument; empty where it takes them as
+        they are. Problems of other scalings mean other functions by one theta.
     """
 
     layout: Layout
@@ -53,6 +58,11 @@ class Problem(ABC):
     has_gradient: bool = True
     has_hessian: bool = False
     has_costs: bool = False
+
+    @property
+    def scalings(self) -> dict[str, Scaling]:
+        """By what data are standardised: none."""
+        return {}
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -138,11 +148,13 @@ class SecondOrder(Problem):
 
     has_hessian = True
 
+    @quietly()
     def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> tuple[float, Array]:
         """Objective and its gradient (p,), not finite where a path is not."""
         value, gradient = self._value_and_gradient(*self._arguments(theta, *data, **named))
         return float(value), gradient
 
+    @quietly()
     def hessian_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
@@ -179,7 +191,20 @@ class WithODE(SecondOrder):
 
     ode: NeuralODE
     has_costs = True
+    x_scaling: Scaling | None = None
+    y_scaling: Scaling | None = None
     _odes: dict[Steps, NeuralODE]  # a subclass begins with {}
+
+    @property
+    def scalings(self) -> dict[str, Scaling]:
+        """By what data are standardised: x_scaling, y_scaling, those that there are."""
+        named = {"x_scaling": self.x_scaling, "y_scaling": self.y_scaling}
+        return {name: scaling for name, scaling in named.items() if scaling is not None}
+
+    def fingerprint(self) -> str:
+        """What a checkpoint knows the problem by; of long scalings repr shows a part alone."""
+        digests = [f" {name} {scaling.digest}" for name, scaling in self.scalings.items()]
+        return super().fingerprint() + "".join(digests)
 
     @abstractmethod
     def with_steps(self, n_steps: int | Steps) -> WithODE:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from refode import _seeds, _validate
 from refode._fixed import Kept
+from refode._quiet import quietly
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -18,7 +19,7 @@ from refode.ode import driver
 from refode.ode import steps as stepping
 from refode.ode.neural_ode import NeuralODE, Plan
 from refode.ode.placement import hosted, send
-from refode.problems.agents import Controlled, Started, constant, quietly, with_zero
+from refode.problems.agents import Controlled, Started, constant, with_zero
 from refode.problems.contract import with_total
 from refode.problems.paths import all_finite
 
@@ -53,7 +54,8 @@ class MeanFieldGame(Controlled):
     n_steps : int or Steps, optional
         Number of equal steps, 2 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
-        (t0, T) with t0 < T; (0.0, 1.0) by default.
+        (t0, T) with t0 < T; (0.0, 1.0) by default. n_steps steps cover it, and the part of it
+        up to or from a time t that a method is given.
     device : {"cpu", "cuda"}, optional
         Where sweeps run, docs/cuda.md; second derivatives and the value function at given
         points are the CPU's in any case.
@@ -82,6 +84,7 @@ class MeanFieldGame(Controlled):
 
     n_data = (1, 2)
 
+    @quietly()
     def __init__(
         self,
         potential: Potential,
@@ -154,6 +157,7 @@ class MeanFieldGame(Controlled):
             memory=self.ode.memory,
         )
 
+    @quietly()
     def to_device(self, x: Array, y: Array | None = None) -> Any:
         """Send samples once, for many calls: what these take in place of x, or of x and y.
 
@@ -186,6 +190,7 @@ class MeanFieldGame(Controlled):
         return sent, Started(send(place, start).there, start)
 
     # --- objective ---------------------------------------------------------------------
+    @quietly()
     def value(self, theta: Array, x: Array, y: Array | None = None) -> float:
         """Objective (25); not finite where a path is not."""
         theta, x, y = self._arguments(theta, x, y)
@@ -217,6 +222,7 @@ class MeanFieldGame(Controlled):
         """
         return super().hessian_vector(theta, v, x, y)
 
+    @quietly()
     def costs(
         self, theta: Array, x: Array, y: Array | None = None, n_steps: int | None = None
     ) -> dict[str, float]:
@@ -240,12 +246,13 @@ class MeanFieldGame(Controlled):
         terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
         return with_total(terms)
 
-    @quietly
+    @quietly()
     def single_agent_cost(
         self, theta: Array, x: Array, t: float | None = None, n_steps: int | None = None
     ) -> Array:
         """J_t of (20), (N,): what an agent at x pays from t (t0 by default) to T.
 
+        n_steps steps cover the way back from t to t0, and as many the one from t to T.
         It follows the feedback among a population that does the same, so it pays F and G
         at the density around it. At the equilibrium it is Phi(t, x).
 
@@ -275,7 +282,7 @@ class MeanFieldGame(Controlled):
         return all_finite("x", running + at_end, "cost")
 
     # --- insides -----------------------------------------------------------------------
-    @quietly
+    @quietly()
     def _value_and_gradient(self, theta: Array, x: Array, y: Array | None) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan()
@@ -351,7 +358,7 @@ class MeanFieldGame(Controlled):
         end = self._forward(theta.real, self._start(x), plan)[0]
         return np.ascontiguousarray(end[:, : self.dim])
 
-    @quietly
+    @quietly()
     def _terms(
         self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
     ) -> dict[str, float]:

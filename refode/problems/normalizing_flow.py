@@ -10,6 +10,7 @@ import numpy as np
 from refode import _seeds, _validate
 from refode._blas import one_thread
 from refode._fixed import Kept
+from refode._quiet import quietly
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
@@ -19,6 +20,7 @@ from refode.ode.steps import Steps
 from refode.problems.contract import WithODE, with_total
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
+from refode.problems.scaling import Scaling, checked, described, standardised, with_units
 from refode.sweeps.dynamics import Flow, Hutchinson
 from refode.sweeps.symplectic import Partitioned
 
@@ -56,6 +58,9 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         Where sweeps run, docs/cuda.md; where the ode's do by default.
     dtype : {"float64", "float32"}, optional
         Number type on the device given; results are float64.
+    y_scaling : Scaling, optional
+        How data are shifted and scaled where they come in: what ``standardized`` sets,
+        docs/data.md.
 
     Raises
     ------
@@ -70,6 +75,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     n_data = (1, 1)
 
+    @quietly()
     def __init__(
         self,
         ode: NeuralODE,
@@ -80,6 +86,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         noise_seed: int = 0,
         device: str | None = None,
         dtype: Any = "float64",
+        *,
+        y_scaling: Scaling | None = None,
     ) -> None:
         self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
         ode = self.ode
@@ -92,12 +100,41 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         self.trace = _validate.choice("trace", trace, TRACES)
         self.noise_seed = _validate.nonnegative_int("noise_seed", noise_seed)
+        self.y_scaling = checked("y_scaling", y_scaling, ode.dim)
         self.layout, self._odes = ode.layout, Kept()
 
     def with_noise(self, noise_seed: int) -> ContinuousNormalizingFlow:
         """The same flow with another draw of eps."""
+        return self._copied(self.ode, noise_seed, self.y_scaling)
+
+    def standardized(self, y: Array) -> ContinuousNormalizingFlow:
+        """The same flow for raw data like y (N, d): it shifts and scales what it is given, (D125).
+
+        Each column's mean and deviation become ``y_scaling``; a constant column is shifted
+        alone. F becomes shift + scale F, so that likelihoods, log-determinants, densities,
+        paths and samples are in the data's own units. The transport cost stays that of the
+        scaled states, where no column outweighs the others. A flow that is standardised
+        already gets the new scaling in place of the old one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``value``: no missing values, no masks.
+        """
+        y = _validate.samples("y", y, self.dim)
+        return self._copied(self.ode, self.noise_seed, Scaling.of("y", y))
+
+    def _copied(
+        self, ode: NeuralODE, noise_seed: int, y_scaling: Scaling | None
+    ) -> ContinuousNormalizingFlow:
         return ContinuousNormalizingFlow(
-            self.ode, self.transport, self.tikhonov, self.smoothness, self.trace, noise_seed
+            ode,
+            self.transport,
+            self.tikhonov,
+            self.smoothness,
+            self.trace,
+            noise_seed,
+            y_scaling=y_scaling,
         )
 
     # --- parameters --------------------------------------------------------------------
@@ -112,16 +149,10 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     def with_steps(self, n_steps: int | Steps) -> ContinuousNormalizingFlow:
         """The same problem with other steps: so many equal ones."""
-        return ContinuousNormalizingFlow(
-            self.ode.with_steps(n_steps),
-            self.transport,
-            self.tikhonov,
-            self.smoothness,
-            self.trace,
-            self.noise_seed,
-        )
+        return self._copied(self.ode.with_steps(n_steps), self.noise_seed, self.y_scaling)
 
     # --- objective ---------------------------------------------------------------------
+    @quietly()
     def to_device(self, y: Array) -> Resident:
         """y on the device, to be given in its place as often as wanted.
 
@@ -131,13 +162,15 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             As of ``value_and_gradient``; also device="cpu", or too little free memory.
         """
         y = self._data(y)
-        return y if isinstance(y, Resident) else send(self.ode.placement, y)
+        return y if isinstance(y, Resident) else send(self.ode.placement, y, self.y_scaling)
 
+    @quietly()
     def value(self, theta: Array, y: Array) -> float:
         """Objective for data y (N, d), in nats; not finite where a path is not."""
         theta, y = self._arguments(theta, y)
         return sum(self._terms(theta, y).values()) + float(self._regulariser(theta)[0])
 
+    @quietly()
     def value_and_gradient(self, theta: Array, y: Array) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint, eqs. (D43), (D44).
 
@@ -158,6 +191,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """
         return super().hessian_vector(theta, v, y)
 
+    @quietly()
     def costs(self, theta: Array, y: Array) -> dict[str, float]:
         """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total.
 
@@ -173,6 +207,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         return bool(self.transport or self.tikhonov or self.smoothness)
 
     # --- densities and samples -----------------------------------------------------------
+    @quietly()
     def log_density(
         self, theta: Array, y: Array, n_steps: int | None = None, t: float | None = None
     ) -> Array:
@@ -188,6 +223,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             Steps of this evaluation; the ode's own by default.
         t : float, optional
             Time within the ode's t_span: the density rho(t, .) of (16). Its end T by default.
+            n_steps steps cover the way from t to t0, however short it is.
 
         Raises
         ------
@@ -198,18 +234,22 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         with np.errstate(over="ignore"):
             return l - 0.5 * np.sum(w**2, axis=1) - self._constant
 
+    @quietly()
     def inverse(self, theta: Array, y: Array, n_steps: int | None = None) -> tuple[Array, Array]:
         """x = F^{-1}(y) (N, d) and log|det grad F^{-1}(y)| (N,), by the quadrature (13)."""
-        return self._finite(theta, y, n_steps)[:2]
+        w, l, _ = self._finite(theta, y, n_steps)  # noqa: E741
+        return w, l - self._log_scale
 
+    @quietly()
     def transport_cost(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
-        """int |f|^2/2 dt along the path through each datum, (N,), eq. (15)."""
+        """int |f|^2/2 dt along the path through each datum, (N,), eq. (15), as it is charged."""
         return self._finite(theta, y, n_steps)[2]
 
+    @quietly()
     def generate(self, theta: Array, x: Array, n_steps: int | None = None) -> Array:
         """F(x), (N, d)."""
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
-        return self._ode(n_steps).solve(theta, x)
+        return all_finite("x", with_units(self._ode(n_steps).solve(theta, x), self.y_scaling))
 
     def sample(self, theta: Array, n: int, seed: int = 0, n_steps: int | None = None) -> Array:
         """n draws (n, d) from the density: F of standard normals."""
@@ -218,18 +258,24 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         rng = np.random.default_rng(_validate.nonnegative_int("seed", seed))
         return self.generate(theta, rng.standard_normal((n, self.dim)), n_steps)
 
+    @quietly()
     def trajectory(
         self, theta: Array, x: Array, n_steps: int | None = None, inverse: bool = False
     ) -> Array:
         """States (n_steps+1, N, d) from x at t0 to T, or with ``inverse`` from data at T to t0.
 
+        Those of a standardised flow are all in the data's units: x starts at shift + scale x.
         Errors as of ``log_density``, naming x.
         """
         theta, x = self._parameters(theta), _validate.samples("x", x, self.dim)
         ode = self._ode(n_steps)
         inverse = _validate.boolean("inverse", inverse)
-        return ode.trajectory(theta, x, t_span=ode.t_span[::-1] if inverse else None)
+        if inverse:
+            x = standardised("x", x, self.y_scaling)
+        states = ode.trajectory(theta, x, t_span=ode.t_span[::-1] if inverse else None)
+        return with_units(states, self.y_scaling)
 
+    @quietly()
     def log_det_exact(self, theta: Array, y: Array, n_steps: int | None = None) -> Array:
         """log|det grad F^{-1}(y)| (N,) of the discrete map itself: d tangents, then slogdet.
 
@@ -248,13 +294,15 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         except ValueError as error:  # of a path, which starts at y here
             raise ValueError(str(error).replace("x:", "y:", 1)) from None
         jacobian = all_finite("y", np.stack(columns, axis=2))
-        return one_thread(np.linalg.slogdet)(jacobian)[1]
+        return one_thread(np.linalg.slogdet)(jacobian)[1] - self._log_scale
 
+    @quietly()
     def density_on_grid(
         self, theta: Array, *axes: Array, t: float | None = None, n_steps: int | None = None
     ) -> Array:
         """Density rho(t, .) (16) on the grid that d axes span, shape (len(axis) for each axis).
 
+        n_steps and t are those of ``log_density``: n_steps steps cover the way from t to t0.
         Errors as of ``log_density``; inf where a density is beyond float64.
         """
         if len(axes) != self.dim:
@@ -267,7 +315,16 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     # --- insides -----------------------------------------------------------------------
     @property
     def _constant(self) -> float:
+        return self._normal_constant + self._log_scale
+
+    @property
+    def _normal_constant(self) -> float:
         return 0.5 * self.dim * math.log(2.0 * math.pi)
+
+    @property
+    def _log_scale(self) -> float:
+        """log|det| of what takes the sweeps' states to data."""
+        return 0.0 if self.y_scaling is None else self.y_scaling.log_scale
 
     def _terms(self, theta: Array, y: Array) -> dict[str, float]:
         """The terms that read the data, by a forward sweep."""
@@ -347,10 +404,10 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             raise ValueError(f"trace: got {self.trace!r}, wanted 'exact' for second derivatives")
 
     def _data(self, y: Any) -> Any:
-        return samples(self.ode.placement, "y", y, self.dim)
+        return standardised("y", samples(self.ode.placement, "y", y, self.dim), self.y_scaling)
 
     def __repr__(self) -> str:
         extra = "" if self.trace == "exact" else f", trace={self.trace!r}"
         extra += f", noise_seed={self.noise_seed}" if self.noise_seed else ""
         text = f"ContinuousNormalizingFlow({self.ode!r}, transport={self.transport}"
-        return f"{text}{self._penalties()}{extra})"
+        return f"{text}{self._penalties()}{extra}{described(self.scalings)})"

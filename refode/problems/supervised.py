@@ -8,8 +8,9 @@ import numpy as np
 
 from refode import _validate
 from refode._products import product
+from refode._quiet import quietly
 from refode._scaling import restored, scaled
-from refode.costs.losses import NAMED, Loss, hessian_products, loss_of, one_by_one
+from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.ode import driver
 from refode.ode.neural_ode import TINY, NeuralODE
@@ -19,12 +20,14 @@ from refode.packing import Layout
 from refode.problems.contract import WithODE, with_total
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
+from refode.problems.scaling import Scaling, checked, described, standardised, with_units
+from refode.problems.scores import Scored
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
 
 
-class Supervised(Regularised, WithODE):
+class Supervised(Regularised, Scored, WithODE):
     """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
 
     Parameters
@@ -49,15 +52,33 @@ class Supervised(Regularised, WithODE):
         Where sweeps run, docs/cuda.md; where the ode's do by default.
     dtype : {"float64", "float32"}, optional
         Number type on the device given; results are float64.
+    x_scaling, y_scaling : Scaling, optional
+        How x, and y of a regression, are shifted and scaled where they come in: what
+        ``standardized`` sets, docs/data.md.
 
     Raises
     ------
     TypeError, ValueError
         Naming the argument, what came and what was wanted.
+
+    Examples
+    --------
+    Predictions are (N, m), also where y is (N,): without ``[:, 0]`` the difference below would
+    be a matrix (N, N).
+
+    >>> import numpy as np, refode
+    >>> x = np.random.default_rng(0).uniform(-1.0, 1.0, (50, 2))
+    >>> y = x[:, 0] * x[:, 1]
+    >>> problem = refode.Supervised(refode.NeuralODE(refode.fields.Shallow(2, 8)), "regression")
+    >>> theta = problem.initial()
+    >>> error = problem.predict(theta, x)[:, 0] - y
+    >>> np.array_equal(error, problem.residuals(theta, x, y))
+    True
     """
 
     n_data = (2, 2)
 
+    @quietly()
     def __init__(
         self,
         ode: NeuralODE,
@@ -69,6 +90,9 @@ class Supervised(Regularised, WithODE):
         smoothness: float = 0.0,
         device: str | None = None,
         dtype: Any = "float64",
+        *,
+        x_scaling: Scaling | None = None,
+        y_scaling: Scaling | None = None,
     ) -> None:
         self.ode = moved(_validate.instance("ode", ode, NeuralODE), device, dtype)
         ode = self.ode
@@ -88,6 +112,10 @@ class Supervised(Regularised, WithODE):
                 f"readout: got True with a {type(ode.field).__name__}, whose weights take the "
                 f"readout's {' and '.join(map(repr, taken))}, wanted False"
             )
+        self.x_scaling = checked("x_scaling", x_scaling, self.n_inputs)
+        self.y_scaling = checked("y_scaling", y_scaling, self.n_outputs)
+        if y_scaling is not None and not self._scales_targets:
+            raise ValueError(f"y_scaling: got one with loss={self.loss!r}, wanted 'regression'")
         self._readout_layout = Layout(shapes)
         self.layout = ode.layout.joined(self._readout_layout)
 
@@ -122,17 +150,62 @@ class Supervised(Regularised, WithODE):
 
     def with_steps(self, n_steps: int | Steps) -> Supervised:
         """The same problem with other steps: so many equal ones."""
+        return self._copied(self.ode.with_steps(n_steps), self.x_scaling, self.y_scaling)
+
+    def standardized(self, x: Array, y: Array | None = None) -> Supervised:
+        """The same problem for raw data like these: it shifts and scales what it is given, (D124).
+
+        Parameters
+        ----------
+        x : (N, d - augment)
+            Each column's mean and deviation become ``x_scaling``; a constant column is shifted
+            alone.
+        y : (N, m), or (N,) for m = 1, optional
+            Targets. A regression's become ``y_scaling``; without them, and for every other
+            loss, targets stay as they are.
+
+        Returns
+        -------
+        Supervised
+            Its methods take x and y in the data's own units; predictions, residuals and score
+            are in these too. The loss and its derivatives are those of the scaled data, so
+            that a regression's is in units of the targets' deviations; ``features`` are the
+            states that the readout reads. A problem that is standardised already gets the new
+            scalings in place of the old ones.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``value``: no missing values, no masks.
+        """
+        x = _validate.samples("x", x, self.n_inputs)
+        y_scaling = None
+        if y is not None:
+            targets = self._loss.targets(y, len(x), self.n_outputs)
+            y_scaling = Scaling.of("y", targets) if self._scales_targets else None
+        return self._copied(self.ode, Scaling.of("x", x), y_scaling)
+
+    def _copied(
+        self, ode: NeuralODE, x_scaling: Scaling | None, y_scaling: Scaling | None
+    ) -> Supervised:
         return Supervised(
-            self.ode.with_steps(n_steps),
+            ode,
             self._loss,
             self.n_outputs,
             self.augment,
             self.readout,
             self.tikhonov,
             self.smoothness,
+            x_scaling=x_scaling,
+            y_scaling=y_scaling,
         )
 
+    @property
+    def _scales_targets(self) -> bool:
+        return isinstance(self._loss, Regression)
+
     # --- objective ---------------------------------------------------------------------
+    @quietly()
     def to_device(self, x: Array, y: Array) -> tuple[Resident, Resident]:
         """x and y on the device, to be given in their place as often as wanted.
 
@@ -143,14 +216,19 @@ class Supervised(Regularised, WithODE):
         """
         x = self._inputs(x)
         targets, place = self._targets(y, len(x)), self.ode.placement
-        pair = [a if isinstance(a, Resident) else send(place, a) for a in (x, targets)]
+        pair = [
+            a if isinstance(a, Resident) else send(place, a, scaling)
+            for a, scaling in ((x, self.x_scaling), (targets, self.y_scaling))
+        ]
         return pair[0], pair[1]
 
+    @quietly()
     def value(self, theta: Array, x: Array, y: Array) -> float:
         """Objective (8), regularisers included; not finite where a path is not."""
         theta, x, targets = self._arguments(theta, x, y)
         return self._mean_loss(theta, x, targets) + float(self._regulariser(theta)[0])
 
+    @quietly()
     def value_and_gradient(self, theta: Array, x: Array, y: Array) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint; not finite where a path is not.
 
@@ -170,6 +248,7 @@ class Supervised(Regularised, WithODE):
         """
         return super().hessian_vector(theta, v, x, y)
 
+    @quietly()
     def costs(self, theta: Array, x: Array, y: Array) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
 
@@ -185,6 +264,7 @@ class Supervised(Regularised, WithODE):
         """Not without regularisers: the loss is all of the value then."""
         return bool(self.tikhonov or self.smoothness)
 
+    @quietly()
     def gauss_newton_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
         """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
 
@@ -205,8 +285,9 @@ class Supervised(Regularised, WithODE):
         return restored(exponent, product)
 
     # --- predictions -------------------------------------------------------------------
+    @quietly()
     def predict(self, theta: Array, x: Array) -> Array:
-        """Values of F, (N, m).
+        """Values of F, (N, m): two axes for m = 1 too, ``predict(theta, x)[:, 0]`` is (N,).
 
         Raises
         ------
@@ -214,8 +295,10 @@ class Supervised(Regularised, WithODE):
             Naming the argument; x also where a path leaves the finite range, here and in all
             methods below.
         """
-        return all_finite("x", self._outputs_at(self._parameters(theta), self._inputs(x)))
+        outputs = self._outputs_at(self._parameters(theta), self._inputs(x))
+        return all_finite("x", with_units(outputs, self.y_scaling))
 
+    @quietly()
     def predict_proba(self, theta: Array, x: Array) -> Array:
         """Class probabilities: (N, 2) for logistic, (N, m) for softmax."""
         return self._loss.probabilities(self.predict(theta, x))
@@ -224,11 +307,13 @@ class Supervised(Regularised, WithODE):
         """Most probable class, (N,) integers."""
         return self.predict_proba(theta, x).argmax(axis=1)
 
+    @quietly()
     def features(self, theta: Array, x: Array) -> Array:
-        """Propagated features z(T), (N, d)."""
+        """Propagated features z(T), (N, d), as the readout reads them."""
         theta, x = self._parameters(theta), self._inputs(x)
         return self.ode.solve(theta[: self.ode.n_parameters], self._padded(hosted(x)))
 
+    @quietly()
     def transported(self, theta: Array, x: Array, t: float) -> Array:
         """u(x, t) of the transport view (9): W z(T) + b for the characteristic through (x, t).
 
@@ -239,23 +324,23 @@ class Supervised(Regularised, WithODE):
         ----------
         theta : (p,)
         x : (N, d)
-            States, with all d columns.
+            States, with all d columns; the first d - augment in the data's units.
         t : float
-            Within the ode's t_span.
+            Within the ode's t_span; its n_steps steps cover the way from t to T.
 
         Returns
         -------
         (N, m)
         """
         theta = self._parameters(theta)
-        x = _validate.samples("x", x, self.ode.dim)
+        x = self._scaled_states(_validate.samples("x", x, self.ode.dim))
         t = _validate.real_number("t", t)
         low, high = sorted(self.ode.t_span)
         if not low <= t <= high:
             raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
         T = self.ode.t_span[1]
         z = x if t == T else self.ode.solve(theta[: self.ode.n_parameters], x, t_span=(t, T))
-        return all_finite("x", self._read(theta, z))
+        return all_finite("x", with_units(self._read(theta, z), self.y_scaling))
 
     # --- insides -----------------------------------------------------------------------
     def _value_and_gradient(self, theta: Array, x: Array, y: Any) -> tuple[Any, Array]:
@@ -318,7 +403,13 @@ class Supervised(Regularised, WithODE):
         return theta, x, self._targets(y, len(x))
 
     def _inputs(self, x: Any) -> Any:
-        return samples(self.ode.placement, "x", x, self.n_inputs)
+        x = samples(self.ode.placement, "x", x, self.n_inputs)
+        return standardised("x", x, self.x_scaling)
+
+    def _scaled_states(self, x: Array) -> Array:
+        """The columns of states that are data, standardised; zeros were appended after that."""
+        scaled = standardised("x", x[:, : self.n_inputs], self.x_scaling)
+        return np.concatenate([scaled, x[:, self.n_inputs :]], axis=1)
 
     def _targets(self, y: Any, n: int) -> Any:
         """Targets as the loss's description takes them, checked; a ``Resident`` on a device."""
@@ -326,10 +417,10 @@ class Supervised(Regularised, WithODE):
         shape, dtype = ((n,), "int64") if loss.labels else ((n, m), place.dtype)
         there = resident(place, "y", y, shape, dtype)
         if there is None:
-            return loss.targets(y, n, m)
+            return standardised("y", loss.targets(y, n, m), self.y_scaling)
         if loss.labels:  # those out of range would read another's memory
             loss.targets(there.host, n, m)
-        return there
+        return standardised("y", there, self.y_scaling)
 
     def __repr__(self) -> str:
         named = type(NAMED.get(self.loss)) is type(self._loss)
@@ -338,4 +429,4 @@ class Supervised(Regularised, WithODE):
             f"Supervised({self.ode!r}, loss={loss!r}, n_outputs={self.n_outputs}, "
             f"augment={self.augment}, readout={self.readout}"
         )
-        return f"{text}{self._penalties()})"
+        return f"{text}{self._penalties()}{described(self.scalings)})"

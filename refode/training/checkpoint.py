@@ -263,7 +263,7 @@ def fingerprint(name: str, value: Any) -> str | None:
     """Dtype, shape and a digest of the bytes; equal data, equal text."""
     if value is None:
         return None
-    array = np.asarray(hosted(value))
+    array = _validate._as_array(name, hosted(value))
     if array.dtype.hasobject:
         raise TypeError(
             f"{name}: got an array of dtype {array.dtype}, wanted numbers, since a checkpoint "

@@ -248,6 +248,8 @@ def _admitted(options: Options, name: str, problem: Any) -> Problem:
 
 
 def _check_pair(coarse: Problem, fine: Problem) -> None:
+    if coarse.scalings != fine.scalings:
+        raise ValueError(f"fine: got {_scaled(fine)}, wanted the scalings of {_scaled(coarse)}")
     ode, finer = coarse.ode, fine.ode
     if ode is None or finer is None:
         _check_parameters(coarse, fine)
@@ -261,6 +263,11 @@ def _check_pair(coarse: Problem, fine: Problem) -> None:
             f"fine: got {_validate.short(fine)}, wanted the readout of {_validate.short(coarse)}"
         )
     ode.basis.prolongation(finer.basis)
+
+
+def _scaled(problem: Problem) -> str:
+    named = [f"{name}={scaling!r}" for name, scaling in problem.scalings.items()]
+    return f"a {problem.kind} with {', '.join(named) or 'data in their own units'}"
 
 
 def _check_parameters(coarse: Problem, fine: Problem) -> None:

@@ -108,6 +108,7 @@ class Recorder:
         self.broken = ""  # what was not finite at the newest point, if anything was
         self.shortened = False  # whether a step of this iteration was too long
         self._last = {call.kind: i for i, call in enumerate(stored)}
+        self.errors = np.geterr()  # the caller's, under which the problem is asked
 
     @property
     def replaying(self) -> bool:
@@ -125,7 +126,8 @@ class Recorder:
             self.broken = ""
             if call is None or self._is_asked_again(EVALUATION):
                 try:  # with copies, since it may write into them
-                    answer = self.problem.value_and_gradient(theta.copy(), *self.data)
+                    with np.errstate(**self.errors):
+                        answer = self.problem.value_and_gradient(theta.copy(), *self.data)
                     fresh = self._short(_evaluated(digest, answer, theta.shape))
                 except (NonFinite, FloatingPointError, OverflowError) as error:
                     fresh = self._too_long(digest, error)
@@ -155,7 +157,8 @@ class Recorder:
         call = self._stored(PRODUCT, digest)
         if call is None or self._is_asked_again(PRODUCT):
             problem = cast(SecondOrder, self.problem)  # by the options' check
-            answer = problem.hessian_vector(theta.copy(), v.copy(), *self.data)
+            with np.errstate(**self.errors):
+                answer = problem.hessian_vector(theta.copy(), v.copy(), *self.data)
             vector = _copied(answer, theta.shape)
             _check_finite(vector, "a Hessian-vector product")
             call = self._logged(Call(PRODUCT, digest, 0.0, vector), call)
@@ -224,7 +227,7 @@ class Recorder:
 def _evaluated(digest: bytes, answer: Any, shape: tuple[int, ...]) -> Call:
     """A problem's value and gradient, checked."""
     value, gradient = answer
-    value, vector = float(value), _copied(gradient, shape)
+    value, vector = _number(value), _copied(gradient, shape)
     if not np.isfinite(value):
         raise NonFinite(f"the value is {value}")
     _check_finite(vector, "the gradient")
@@ -259,7 +262,28 @@ def with_terms(columns: np.dtype, names: Any) -> np.dtype:
     return np.dtype(old + [(str(name), np.float64) for name in names])
 
 
+def _number(value: Any) -> float:
+    """A problem's value, that of an array with one entry too."""
+    array = _array("a value", value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise TypeError(
+            f"problem: got a value of dtype {array.dtype} and shape {array.shape}, wanted a number"
+        )
+    return float(array.reshape(()))
+
+
+def _array(what: str, answer: Any) -> np.ndarray:
+    try:
+        return np.asarray(answer)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"problem: got {what} that is no array of NumPy's ({error}); wanted numbers, such as "
+            "tensor.detach().numpy()"
+        ) from None
+
+
 def _copied(answer: Any, shape: tuple[int, ...]) -> Float64:
+    answer = _array("a gradient", answer)
     if np.iscomplexobj(answer):
         raise TypeError("problem: got a complex answer, wanted real numbers")
     vector = np.array(answer, dtype=np.float64)  # a copy: the problem may reuse its buffer

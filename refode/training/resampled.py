@@ -243,7 +243,8 @@ class Periods(Run):
 
     def _begin_period(self) -> None:
         self._check_enough()  # where the period has converged in its very last iteration
-        data = self.plan.drawing.period(self.period + 1)
+        with np.errstate(**self.recorder.errors):
+            data = self.plan.drawing.period(self.period + 1)
         self.iterate = self.recorder.redraw(data, self.iterate.theta)
         self.period, self.began_at = self.period + 1, self.iteration
         self.progress.label = f"period {self.period}  "
@@ -285,7 +286,8 @@ class Periods(Run):
 
     def _value_there(self, samples: Data) -> float:
         try:
-            return float(self.problem.value(self.iterate.theta.copy(), *samples))
+            with np.errstate(**self.recorder.errors):
+                return float(self.problem.value(self.iterate.theta.copy(), *samples))
         except Exception as error:
             if self.rows:
                 raise

@@ -13,6 +13,7 @@ import numpy as np
 
 from refode import _files
 from refode._blas import Hold
+from refode._quiet import quietly
 from refode.machine import progress as compiler
 from refode.problems.contract import Problem
 from refode.problems.scales import warn_of_scales
@@ -92,7 +93,7 @@ class Run:
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
         shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
-        with shown:
+        with shown, quietly():
             try:
                 self.progress.open()
                 self.iterate = self.recorder.evaluate(self.theta0)
@@ -261,7 +262,8 @@ class Run:
         self.progress.update(row, terms)
 
     def _terms_at(self, evaluation: Evaluation) -> Mapping[str, float]:
-        return self.problem.costs(evaluation.theta.copy(), *self.recorder.data)
+        with np.errstate(**self.recorder.errors):
+            return self.problem.costs(evaluation.theta.copy(), *self.recorder.data)
 
     def _newest(self) -> dict[str, Any]:
         return dict(zip(self.dtype.names or (), self.rows[-1], strict=True))
@@ -276,7 +278,8 @@ class Run:
         row["fun"] = row.pop("value")
         intermediate = OptimizeResult(x=current.theta.copy(), jac=current.gradient.copy(), **row)
         try:
-            answer = self.options.callback(intermediate)
+            with np.errstate(**self.recorder.errors):
+                answer = self.options.callback(intermediate)
         except StopIteration:
             return True
         return isinstance(answer, bool | np.bool_) and bool(answer)

@@ -26,8 +26,14 @@ def callable_argument(name: str, value: Any) -> Callable[..., Any]:
     return value
 
 
-def returned_array(name: str, out: Any, wanted: str) -> NDArray[Any]:
-    """What a function gave back as an array; TypeError where NumPy cannot make one of it."""
+def readable(name: str, out: Any, wanted: str = "numbers") -> NDArray[Any]:
+    """Return what a function gave back as an array of whatever kind.
+
+    Raises
+    ------
+    TypeError
+        What NumPy cannot read, such as a tensor on which a graph hangs.
+    """
     try:
         return np.asarray(out)
     except ValueError:
@@ -35,31 +41,33 @@ def returned_array(name: str, out: Any, wanted: str) -> NDArray[Any]:
             f"{name}: returned a ragged {type(out).__name__}, wanted {wanted}"
         ) from None
     except Exception as error:  # whatever another library's __array__ raises
-        remedy = ", detached" if getattr(out, "requires_grad", False) else ""
-        short = " ".join(str(error).split())[:100]
+        why = " ".join(str(error).split())[:100]
         raise TypeError(
-            f"{name}: returned {shown(out)}, wanted {wanted}{remedy} ({short})"
+            f"{name}: returned a {type(out).__name__} that NumPy cannot read ({why}), wanted "
+            f"{wanted}, such as its .detach()"
         ) from None
 
 
 def returned_number(name: str, out: Any) -> float:
     """Return what a function gave back as a float, NaN and infinity included.
 
+    An array with one entry is that number.
+
     Raises
     ------
     TypeError
         No real number.
     ValueError
-        An array with axes.
+        An array with several entries, or none.
     """
-    array = returned_array(name, out, "a float")
+    array = readable(name, out)
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"{name}: returned {type(out).__name__} of dtype {array.dtype}, wanted a float"
         )
-    if array.shape != ():
+    if array.size != 1:
         raise ValueError(f"{name}: returned an array of shape {array.shape}, wanted a float")
-    return float(array)
+    return float(array.reshape(()))
 
 
 def returned_vector(name: str, out: Any, size: int) -> Array:
@@ -72,7 +80,7 @@ def returned_vector(name: str, out: Any, size: int) -> Array:
     ValueError
         Another shape.
     """
-    array = returned_array(name, out, f"an array of shape ({size},)")
+    array = readable(name, out, f"an array of shape ({size},)")
     if array.dtype.kind not in "iuf":
         raise TypeError(
             f"{name}: returned {type(out).__name__} of dtype {array.dtype}, "
@@ -126,9 +134,9 @@ class Function:
                 out = np.asarray(self._call(x)[0])
         except Exception:  # whatever a function written for real numbers does with complex ones
             return None
-        if out.dtype.kind != "c" or out.shape != () or not np.isfinite(out):
+        if out.dtype.kind != "c" or out.size != 1 or not np.isfinite(out).all():
             return None
-        return float(out.imag)
+        return float(out.imag.reshape(()))
 
     def pair(self, x: Array) -> Any:
         """Return the second half of what `fun` returns at `x` (p,): its gradient."""

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode._validate import n_axes, real_array, real_number
-from refode.verify._calls import Array, callable_argument, returned_array
+from refode.verify._calls import Array, callable_argument, readable
 
 EPS = float(np.finfo(np.float64).eps)
 TINY = float(np.finfo(np.float64).tiny)
@@ -19,6 +20,7 @@ TINY = float(np.finfo(np.float64).tiny)
 _MAX_COLUMNS = 7  # of the extrapolation: beyond h^14 nothing is gained in float64
 
 
+@quietly()
 def complex_step(
     fun: Callable[..., Any], x: ArrayLike, v: ArrayLike, step: float = 1e-200
 ) -> float | Array:
@@ -66,7 +68,7 @@ def complex_step(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", np.exceptions.ComplexWarning)
-            out = returned_array("fun", fun(x + 1j * step * v), "a complex number or array")
+            out = readable("fun", fun(x + 1j * step * v))
     except np.exceptions.ComplexWarning:
         raise TypeError("fun: discards the imaginary part of its input on the way") from None
     if out.dtype.kind != "c":

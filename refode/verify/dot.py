@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refode._quiet import quietly
 from refode._scaling import length
 from refode._validate import boolean, nonnegative, nonnegative_int, positive_int, short, shown, text
-from refode.verify._calls import callable_argument
+from refode.verify._calls import callable_argument, readable
 
 CONSTANT = 8.0  # C of the bound
 
@@ -73,6 +74,7 @@ class DotReport:
         return "\n".join([*lines, f"verdict: {self.verdict}"])
 
 
+@quietly()
 def dot_test(
     tangent: Callable[..., Any],
     adjoint: Callable[..., Any],
@@ -264,7 +266,7 @@ class _Test:
         )
 
     def part(self, who: str, i: int, out: Any, shape: Shape) -> NDArray[Any]:
-        array = np.array(out)
+        array = np.array(readable(who, out))
         label = (
             f"{who}"
             if len(self.y_shapes if who == "tangent" else self.x_shapes) == 1

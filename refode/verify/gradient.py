@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from refode._quiet import quietly
 from refode._scaling import scaled
 from refode._validate import (
     boolean,
@@ -31,6 +32,7 @@ ENOUGH = 0.01  # a run that could not have seen an error of this size is inconcl
 _REDRAWS = 4
 
 
+@quietly()
 def check_gradient(
     fun: Callable[..., Any],
     gradient: Callable[..., Any] | bool,
@@ -303,6 +305,7 @@ def _check_blocks(
         found.per_block[label] = best
 
 
+@quietly()
 def taylor_test(
     fun: Callable[..., Any],
     gradient: Callable[..., Any] | bool,

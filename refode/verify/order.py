@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from refode._quiet import quietly
 from refode._validate import nonnegative, positive_int, real_array, real_number
 from refode.verify._calls import Array
 from refode.verify.directional import EPS
@@ -67,6 +68,7 @@ class OrderReport:
         return "\n".join([*lines, self.verdict])
 
 
+@quietly()
 def observed_order(
     errors: ArrayLike,
     steps: ArrayLike,

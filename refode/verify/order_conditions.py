@@ -23,6 +23,8 @@ from functools import cache
 from math import prod
 from typing import Any
 
+from refode._quiet import quietly
+
 __all__ = [
     "MAX_ORDER",
     "consistency",
@@ -109,6 +111,7 @@ def _residuals_at(
     return residuals_of
 
 
+@quietly()
 def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int) -> dict[Tree, Number]:
     """Elementary weight minus 1/gamma for every rooted tree with at most `order` nodes.
 
@@ -136,12 +139,14 @@ def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int) ->
     }
 
 
+@quietly()
 def consistency(A: Sequence[Sequence[Number]], c: Sequence[Number]) -> list[Number]:
     """c_i - sum_j a_ij for every stage; the tree conditions assume that all are zero."""
     _check_shapes(A, c, "c")
     return [c_i - sum(row) for row, c_i in zip(A, c, strict=True)]
 
 
+@quietly()
 def order_of(
     A: Sequence[Sequence[Number]],
     b: Sequence[Number],

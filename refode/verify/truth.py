@@ -142,7 +142,7 @@ def detectable_any(
         return min(limits) / norm
     low, high = min(limits) / 10.0 + 1e-300, max(limits) * 1e6 + 1e-300
     for _ in range(200):
-        middle = math.sqrt(low * high)
+        middle = math.sqrt(low) * math.sqrt(high)  # the product of the two may vanish
         chance = math.prod(math.erf(t / (middle * math.sqrt(2.0))) for t in limits)
         low, high = (middle, high) if chance > missed else (low, middle)
     return high / norm

@@ -12,7 +12,7 @@ from refode import reference
 from refode.check import plain, random_cases
 from refode.check.plain import adjoint as plain_adjoint
 from refode.check.variants import VARIANTS
-from refode.check.variants.make import differs
+from refode.check.variants.make import Variant, differs
 from refode.check.variants.make import right as right_of
 
 BY_KEY = {v.key: v for v in VARIANTS}
@@ -142,6 +142,28 @@ def test_hessian_vectors_are_of_the_same_mistake():
     assert names
     for name in names:
         assert relative(found[name], other[name]) <= tol.PLAIN_HESSIAN
+
+
+def test_a_variant_is_computed_once_for_a_case():
+    asked = []
+
+    def compute(document, hessian):
+        asked.append((document["name"], document["n_steps"], hessian))
+        return {"total": np.array(2.0 + document["n_steps"])}
+
+    variant = Variant("mine", "Mine.", compute)
+    case = CASES["supervised-softmax"]
+    other = {**case, "n_steps": case["n_steps"] + 1}
+    for _ in range(2):
+        for document, hessian in ((case, False), (case, True), (other, False)):
+            found = variant.evaluate(document, hessian=hessian)
+            assert found == {"total": 2.0 + document["n_steps"]}
+            found.clear()  # it is the caller's
+    assert asked == [
+        (case["name"], case["n_steps"], False),
+        (case["name"], case["n_steps"], True),
+        (case["name"], case["n_steps"] + 1, False),
+    ]
 
 
 def test_random_cases_raise_nothing():

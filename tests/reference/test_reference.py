@@ -157,12 +157,12 @@ def test_some_cases_show_jumps_estimates_and_unused_weights():
     documents = [reference.case(name) for name in reference.names()]
     observed = [reference.arrays(d, "inputs").get("path_bar") for d in documents]
     seen = [np.abs(a).max(axis=(1, 2)) > 0 for a in observed if a is not None]
-    assert len(seen) == 3
+    assert len(seen) == 4
     assert all(s[0] and any(s[1:-1]) and not all(s[1:]) for s in seen)
     assert {bool(s[-1]) for s in seen} == {True, False}
     estimated = [d for d in documents if d["problem"].get("trace") == "hutchinson"]
     noises = [reference.arrays(d, "inputs")["noise"] for d in estimated]
-    assert len(noises) == 3
+    assert len(noises) == 4
     for noise, d in zip(noises, estimated, strict=True):
         assert len({tuple(np.sign(row * row[0])) for row in noise}) > 1  # -e estimates as e does
         assert d["n_steps"] >= 2
@@ -173,6 +173,46 @@ def test_some_cases_show_jumps_estimates_and_unused_weights():
         assert any("0" in d["scheme"]["b"] for d in those)
         nodes = [[Fraction(c) for c in d["scheme"]["c"]] for d in those]
         assert any(c != sorted(c) for c in nodes)
+
+
+def _features(d):
+    """What an implementation may lack or get wrong, but for bases, fields and schemes."""
+    p, shape = d["problem"], d["inputs"]["x"]["shape"]
+    span, along = ([Fraction(t) for t in d[key]] for key in ("t_span", "along"))
+    return {
+        ("loss", p.get("loss"), p.get("readout")),
+        ("outputs", p.get("n_outputs", 1) > 1),
+        ("zeros appended", bool(p.get("augment"))),
+        *((name, Fraction(p.get(name, 0)) != 0) for name in ("tikhonov", "smoothness")),
+        ("tikhonov without readout", p.get("readout") is False and p["tikhonov"] != "0"),
+        ("transport", Fraction(p.get("transport", 0)) != 0),
+        ("trace", p.get("trace", "exact")),
+        ("jumps", "path_bar" in d["inputs"]),
+        ("time", d["field"].get("time", False)),
+        ("interval", span == [0, 1]),
+        ("downwards", span[0] > span[1]),
+        ("backwards", along == span[::-1]),
+        ("one sample", shape[0] == 1),
+    }
+
+
+def _is_plain(d):
+    return (d["field"]["type"], d["basis"]["type"]) == ("Shallow", "Constant")
+
+
+@pytest.mark.parametrize("kind", ["ode", "supervised", "flow"])
+def test_every_feature_has_a_case_with_the_simplest_basis(kind):
+    """Adapters for constant weights alone passed without one penalty or logistic loss."""
+    those = [d for d in map(reference.case, reference.names()) if d["problem"]["type"] == kind]
+    features = set().union(*map(_features, those))
+    alone = set().union(*(_features(d) for d in those if _is_plain(d)))
+    combined = {("smoothness", True), ("one sample", True)}  # of a flow: not with constant weights
+    assert features - alone <= (combined if kind == "flow" else set())
+
+
+def test_states_are_never_as_many_as_samples():
+    for d in map(reference.case, reference.names()):
+        assert d["n_steps"] + 1 != d["inputs"]["x"]["shape"][0], d["name"]
 
 
 def test_noise_that_is_missing_is_named():

@@ -49,10 +49,19 @@ class Block:
 
 
 class Who:
-    """A thread, and the number of barriers it has passed."""
+    """A thread, the number of barriers it has passed, and what it has read since the last one.
+
+    What a thread has read it may read again: whoever writes there meanwhile is found as he writes.
+    """
 
     def __init__(self, block: Block, index: tuple[int, ...]) -> None:
         self.block, self.index, self.epoch = block, index, 0
+        self.has_read: set[int] = set()
+
+    def next_epoch(self) -> None:
+        """After a barrier."""
+        self.epoch += 1
+        self.has_read.clear()
 
     def __str__(self) -> str:
         index = [int(i) for i in self.index]
@@ -99,22 +108,26 @@ class Watched:
         place = self._place(index)
         if place is None:
             return self._part(index)
+        if place not in self._who.has_read:
+            self._read(index, place, sys._getframe(1))
+        return self._array[index]
+
+    def _read(self, index: Any, place: int, frame: Any) -> None:
+        """An entry that the thread has not read since the last barrier."""
         who = self._who
+        who.has_read.add(place)
         written = self._writes.get(place)
         if written is not None:
             if written[0] is who:
                 if written[1] == who.epoch:
-                    return self._array[index]  # what is wrong with others' reading is seen there
+                    return  # what is wrong with others' reading is seen there
             elif written[1] == who.epoch or written[0].block is not who.block:
-                self._race(index, "read", written, "written")
+                self._race(index, "read", written, "written", frame)
         elif self._book.shared:
             self._stop(index, f"read by {who}, before anybody in the block wrote it")
         read = self._reads.get(place)
-        if read is None or read[0] is not who or read[1] != who.epoch:
-            frame = sys._getframe(1)
-            other, foreign = (None, None) if read is None else _kept(read, who)
-            self._reads[place] = who, who.epoch, frame.f_code, frame.f_lasti, other, foreign
-        return self._array[index]
+        other, foreign = (None, None) if read is None else _kept(read, who)
+        self._reads[place] = who, who.epoch, frame.f_code, frame.f_lasti, other, foreign
 
     def __setitem__(self, index: Any, value: Any) -> None:
         place = self._place(index)
@@ -123,11 +136,11 @@ class Watched:
         who = self._who
         written, read = self._writes.get(place), self._reads.get(place)
         if written is not None and written[0] is not who and _clash(written, who):
-            self._race(index, "written", written, "written")
+            self._race(index, "written", written, "written", sys._getframe(1))
         if read is not None and (read[0] is not who or read[4] or read[5]):
             for one in (read, read[4], read[5]):
                 if one is not None and one[0] is not who and _clash(one, who):
-                    self._race(index, "written", one, "read")
+                    self._race(index, "written", one, "read", sys._getframe(1))
         frame = sys._getframe(1)
         self._writes[place] = who, who.epoch, frame.f_code, frame.f_lasti
         self._array[index] = value
@@ -142,6 +155,15 @@ class Watched:
             return self._at + index * self._steps[0]
         if len(index) != len(self._shape):
             return None
+        if len(index) == 2:  # most are of this kind: the loop below, in fewer words
+            i, j = index
+            if type(i) is slice or type(j) is slice:
+                return None
+            rows, columns = self._shape
+            if not (0 <= i < rows and 0 <= j < columns):
+                self._outside(index)
+            down, along = self._steps
+            return self._at + i * down + j * along
         at = self._at
         for i, n, step in zip(index, self._shape, self._steps, strict=True):
             if type(i) is slice:
@@ -170,9 +192,8 @@ class Watched:
     def _outside(self, index: Any) -> NoReturn:
         self._stop(index, f"asked for by {self._who}: outside")
 
-    def _race(self, index: Any, now: str, before: tuple, then: str) -> NoReturn:
+    def _race(self, index: Any, now: str, before: tuple, then: str, frame: Any) -> NoReturn:
         who = before[0]
-        frame = sys._getframe(2)
         why = "without a barrier" if who.block is self._who.block else "and blocks do not wait"
         self._stop(
             index,

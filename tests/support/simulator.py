@@ -11,6 +11,7 @@ Memory begins as NaN, that of floating-point numbers: reading what nobody wrote 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from typing import Any
@@ -30,11 +31,11 @@ _device_array = cuda.device_array
 class Turns:
     """A block's threads, one of which runs at a time."""
 
-    def __init__(self, n: int) -> None:
-        self.locks = [threading.Lock() for _ in range(n)]
-        for lock in self.locks:
-            lock.acquire()
+    def __init__(self, threads: list[Thread]) -> None:
+        self.locks = [thread.turn for thread in threads]
         self.ended, self.broken, self.meeting = 0, False, ()
+        self.over = threading.Lock()
+        self.over.acquire()
 
     def wait(self, k: int) -> None:
         """Until it is thread k's turn."""
@@ -49,6 +50,8 @@ class Turns:
             self.locks[0].release()
         elif self.ended < len(self.locks):
             self.stop()
+        else:
+            self.over.release()
 
     def meet(self, k: int, place: tuple) -> None:
         """Thread k waits for the others at a place in the program, which should be theirs too."""
@@ -63,33 +66,54 @@ class Turns:
         """Wake all who wait, for an error of theirs."""
         if not self.broken:
             self.broken = True
-            for lock in self.locks:
+            for lock in (*self.locks, self.over):
                 if lock.locked():
                     lock.release()
 
 
-class Thread(kernel.BlockThread):
-    """A thread of a block, and what races.py knows of it."""
+class Thread(threading.Thread):
+    """The k-th thread of one block after another, and what races.py knows of it.
 
-    def __init__(self, manager: Any, block: races.Block, place: tuple, k: int, turns: Turns):
-        super().__init__(self._work, manager, block.index, place, manager._debug)
-        self.who, self.k, self.turns = races.Who(block, place), k, turns
+    A thread of Python's is expensive to start, so that it stays for the next block.
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__(daemon=True)
+        self.k, self.turn, self.turns = k, threading.Lock(), None
+        self.turn.acquire()
+        self.start()
+
+    def enter(self, manager: Any, block: races.Block, place: tuple, turns: Turns) -> None:
+        """Be a thread of this block from the first turn on."""
+        self.blockIdx, self.threadIdx = kernelapi.Dim3(*block.index), kernelapi.Dim3(*place)
+        self.who, self.manager, self.turns = races.Who(block, place), manager, turns
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        while self.turns is None or not self.turns.broken:
+            self.turn.acquire()
+            try:
+                self._work()
+            except BaseException as error:
+                error.add_note(f"in {self.who}")
+                self.error = error
+                self.turns.stop()
 
     def _work(self) -> None:
+        if self.turns.broken:
+            raise threading.BrokenBarrierError("others came to no beginning")
         book = kernel._get_kernel_context().book
-        try:
-            self.turns.wait(self.k)
-            args = [races.given(value, book, self.who) for value in self._manager.args]
-            self._manager._f(*args)
-        except BaseException:
-            self.turns.stop()
-            raise
+        args = [races.given(value, book, self.who) for value in self.manager.args]
+        self.manager._f(*args)
         self.turns.ended += 1
         self.turns.pass_on(self.k)
 
     def syncthreads(self) -> None:
         self.turns.meet(self.k, races.place_of(sys._getframe(2)))
-        self.who.epoch += 1
+        self.who.next_epoch()
+
+
+_pool: list[Thread] = []
 
 
 def _run(self, grid_point, *args):
@@ -99,17 +123,20 @@ def _run(self, grid_point, *args):
     context.shared._dynshared[:] = -1
     self.args, block = args, races.Block(grid_point)
     places = list(np.ndindex(*self._block_dim))
-    turns = Turns(len(places))
-    threads = [Thread(self, block, place, k, turns) for k, place in enumerate(places)]
-    for thread in threads:
-        thread.start()
+    _pool.extend(Thread(k) for k in range(len(_pool), len(places)))
+    threads = _pool[: len(places)]
+    turns = Turns(threads)
+    for thread, place in zip(threads, places, strict=True):
+        thread.enter(self, block, place, turns)
     turns.locks[0].release()
-    for thread in threads:
-        thread.join()
-    errors = [thread.exception for thread in threads if thread.exception]
-    errors.sort(key=lambda error: isinstance(error[0], threading.BrokenBarrierError))
-    for error, where in errors:
-        raise error.with_traceback(where)
+    turns.over.acquire()
+    if turns.broken:  # its threads come to their end
+        for thread in threads:
+            thread.join()
+        _pool[: len(places)] = [Thread(k) for k in range(len(places))]
+        errors = [thread.error for thread in threads if thread.error]
+        errors.sort(key=lambda error: isinstance(error, threading.BrokenBarrierError))
+        raise errors[0]
 
 
 # --- memory ---------------------------------------------------------------------------------
@@ -160,21 +187,30 @@ def _call_quickly(self, *args):
 
     The simulator puts it there and takes it away at every call.
     """
-    context = kernel._get_kernel_context()
+    context = kernel._kernel_context
     if context is None:
         return _call(self, *args)
-    names = self.fn.__globals__
-    if id(names) not in context.seen:
-        found = [name for name, value in names.items() if value is cuda]
-        context.seen[id(names)] = names, found
-        names.update(dict.fromkeys(found, context))
-    return self.fn(*args)
+    if self._called_in is not context:
+        self._called_in = context
+        names = self.fn.__globals__
+        if id(names) not in context.seen:
+            found = [name for name, value in names.items() if value is cuda]
+            context.seen[id(names)] = names, found
+            names.update(dict.fromkeys(found, context))
+    return self.fn(*args)  # one line alone: races.py compares where barriers are called from
 
 
 def quicken():
-    """Put these in the simulator's place, for this process."""
+    """Put these in the simulator's place, for this process.
+
+    Which stays on one processor: no two of its threads run at once, and a turn that goes to
+    another processor takes longer.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[os.getpid() % len(allowed)]})
     kernel._push_kernel_context = _launch
-    kernel.FakeCUDAKernel.__call__ = _call_quickly
+    kernel.FakeCUDAKernel.__call__, kernel.FakeCUDAKernel._called_in = _call_quickly, None
     kernel.BlockManager.run = _run
     kernelapi.FakeCUDAShared.array = _shared_array
     cuda.device_array = _device_array_of_nan

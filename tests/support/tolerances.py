@@ -208,7 +208,7 @@ TRAINING_FACTOR = 1e-12
 # a step of a thousandth is the difference of two thetas near one, and the line search's own
 TRAINING_STEP = 1e-11
 
-# --- tests/closed_forms/test_closed_forms_games.py ---
+# --- tests/closed_forms/test_closed_forms_games.py, test_closed_forms_line.py ---
 # spectral collocation and Newton: rounding of a dense system of a few dozen unknowns
 LQ_GAME = 1e-10
 # layers that take degree 256 and more
@@ -359,7 +359,7 @@ CUDA_FLOAT32 = 1e-5
 # after three iterations of L-BFGS, which makes more of the last place
 CUDA_TRAINED = 1e-9
 
-# --- tests/ode/test_steps.py ---------------------------------------------------------------------
+# --- tests/ode/test_steps.py, test_steps_of_problems.py -----------------------------------------
 # times of order one from two or three products and sums
 STEPS_NODES = 1e-14
 # five steps of small nets by two codes, or one code by two ways: a few hundred ulp

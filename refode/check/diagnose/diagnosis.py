@@ -1,10 +1,11 @@
 """What is probably wrong: candidates for a cause, and the fewest that explain the most.
 
-Four kinds of evidence, the first two certain where they hold to rounding:
+Five kinds of evidence, the first two certain where they hold to rounding:
 
 * the wrong numbers are those of an implementation with a known mistake (refode/check/variants);
 * the wrong numbers are the right ones, transformed (transforms.py);
 * errors have a telling size, place or rate (patterns.py, refinement.py);
+* there are no numbers at all: an exception, a wrong shape, no answer in time (unusable.py);
 * failing all that, which quantity is the first to be wrong, and in which cases.
 """
 
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refode.check.diagnose import patterns, refinement, transforms
+from refode.check.diagnose import patterns, refinement, transforms, unusable
 from refode.check.diagnose.cells import Candidate, Cell, Key
 from refode.check.judge import Judge
-from refode.check.outcome import INVALID, RIGHT, SKIPPED, WRONG, Finding, Row
+from refode.check.outcome import RIGHT, SKIPPED, WRONG, Finding, Row
 from refode.check.protocol import QUANTITIES
 from refode.check.sizes import largest
 from refode.check.targets import Target
@@ -67,11 +68,23 @@ def diagnosed(
     if later:
         chosen += refinement.discretised_later(later, judge, target)
         left = _unexplained(cells, chosen)
-    if left or not chosen:
+    without_numbers = unusable.candidates(judged, judge, precision)
+    if left or not (chosen or without_numbers):
         chosen += _fallback(rows, left, judged)
+    if without_numbers:
+        chosen = sorted(_merged([*chosen, *without_numbers]), key=lambda c: -len(c.explained))
     return [
         Finding(c.key, c.sentence, tuple(sorted(c.explained)), c.certain) for c in chosen[:MOST]
     ]
+
+
+def _merged(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One candidate a sentence: axes are exchanged in cases where shapes show it and where not."""
+    by_sentence: dict[str, Candidate] = {}
+    for candidate in candidates:
+        kept = by_sentence.setdefault(candidate.sentence, candidate)
+        kept.explained |= candidate.explained
+    return list(by_sentence.values())
 
 
 def wrong_cells(judged: Iterable[Judged], judge: Judge, precision: str) -> list[Cell]:
@@ -240,11 +253,12 @@ def _fallback(rows: Sequence[Row], left: list[Cell], judged: Sequence[Judged]) -
     """The first wrong quantity and the cases in which it is wrong."""
     documents = {one.document["name"]: one.document for one in judged}
     unexplained = {c.key for c in left}
-    open_rows = [r for r in rows if (r.case, r.quantity) in unexplained or r.verdict == INVALID]
+    # what is no number at all says nothing of a formula
+    odd = {(r.case, r.quantity) for r in rows if r.cause == "not finite"}
+    open_rows = [r for r in rows if (r.case, r.quantity) in unexplained | odd]
     roots = unexplained - _consequences(left, judged)
     name = patterns.first_wrong(
-        [r for r in open_rows if (r.case, r.quantity) in roots or r.verdict == INVALID]
-        or open_rows,
+        [r for r in open_rows if (r.case, r.quantity) in roots | odd] or open_rows,
         QUANTITIES,
     )
     if name == "stages" and _slopes_first(left):

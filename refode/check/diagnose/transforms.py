@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from refode.check.diagnose import unusable
 from refode.check.diagnose.cells import FIXED, Array, Candidate, Cell, constants, factors
 from refode.reference.files import arrays
 
@@ -158,10 +159,13 @@ def _clusters(values: list[tuple[float, float]]) -> Iterator[float]:
 # --- axes ------------------------------------------------------------------------------------
 
 
-def _reorderings(a: Array) -> Iterator[tuple[str, str, Array]]:
+def _reorderings(a: Array, quantity: str) -> Iterator[tuple[str, str, Array]]:
     """Key, words and array for every order that the entries may have been put in."""
     if a.ndim >= 2 and a.shape[-1] == a.shape[-2]:
         yield "transposed", "transposed", np.swapaxes(a, -1, -2)
+    for order, array in unusable.orders(a):
+        if array.shape == a.shape:
+            yield "exchanged-axes", unusable.words(quantity, order), array
     if a.ndim >= 2:
         words = "flattened first index fastest (Fortran order) and read last index fastest"
         yield "array-order", words, a.ravel(order="F").reshape(a.shape)
@@ -183,13 +187,14 @@ def _reorderings(a: Array) -> Iterator[tuple[str, str, Array]]:
 def _reordered(cells: list[Cell]) -> list[Candidate]:
     candidates: dict[str, Candidate] = {}
     for cell in cells:
-        for key, words, array in _reorderings(cell.right):
+        for key, words, array in _reorderings(cell.right, cell.quantity):
             if cell.met_by(array):
-                rank = 0.8 if key == "transposed" else 1.5
+                rank = {"transposed": 0.8, "exchanged-axes": 0.9}.get(key, 1.5)
                 made = candidates.setdefault(words, Candidate(key, "", rank=rank))
                 made.explained.add(cell.key)
     for words, made in candidates.items():
-        made.sentence = f"{words}: {_quantities(made)}."
+        named = made.key == "exchanged-axes"  # for its quantity
+        made.sentence = f"{words}." if named else f"{words}: {_quantities(made)}."
     return list(candidates.values())
 
 

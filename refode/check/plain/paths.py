@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,14 @@ class Clock:
         first, last = (fraction(t) for t in case.document["along"])
         return cls(case, m, (last, first) if back else (first, last))
 
+    @cached_property
+    def _known(self) -> dict[tuple[Fraction, Fraction], list[tuple[float, Array]]]:
+        """Stages by start and step, of all clocks that go alike: most mistakes are elsewhere."""
+        document, m, basis = self.case.document, self.m, self.case.basis
+        span, c = tuple(document["t_span"]), tuple(document["scheme"]["c"])
+        how = m.time_nodes, m.theta_nodes, m.clock, m.basis, m.cells
+        return _stages_of(self.along, span, c, basis["type"], basis["J"], how)
+
     @property
     def n_steps(self) -> int:
         """Number of steps."""
@@ -84,6 +92,14 @@ class Clock:
 
     def stages(self, start: Fraction, h: Fraction) -> list[tuple[float, Array]]:
         """The field's time and the p_j, stage by stage, for a step h from a start."""
+        known = self._known
+        if (start, h) not in known:
+            known[start, h] = self._stages(start, h)
+            for _, p in known[start, h]:
+                p.setflags(write=False)
+        return known[start, h]
+
+    def _stages(self, start: Fraction, h: Fraction) -> list[tuple[float, Array]]:
         c = tuple(fraction(c) for c in self.case.document["scheme"]["c"])
         m = self.m
         in_time: Nodes = m.time_nodes(c) if m.time_nodes else c
@@ -127,6 +143,12 @@ class Clock:
             middle = s
         p = combination(kind, J, s, middle, right=m.cells == "stage right")
         return p[::-1] if m.basis == "reversed" else p
+
+
+@lru_cache(maxsize=256)
+def _stages_of(*clock: Any) -> dict[tuple[Fraction, Fraction], list[tuple[float, Array]]]:
+    """Where stages are kept of clocks that go alike."""
+    return {}
 
 
 def combined(theta: Blocks, p: Array) -> Blocks:

@@ -102,3 +102,19 @@ def test_proven_digits(name):
 
 def test_golden_cases_are_there():
     assert len(golden()) >= 8
+
+
+def test_standardized():
+    here, there, theta, y = drawn(FIELDS["shallow"]())
+    y = [300.0, -0.1] + [1e4, 1e-2] * y
+    here, plain, there = here.standardized(y), there, there.standardized(y)
+    with laid_out():
+        data = there.to_device(y)
+        close(there.value_and_gradient(theta, y), here.value_and_gradient(theta, y))
+        close(there.value_and_gradient(theta, data), here.value_and_gradient(theta, y))
+        close(there.log_density(theta, data), here.log_density(theta, y))
+        close(there.inverse(theta, data), here.inverse(theta, y))
+        close(there.sample(theta, 3), here.sample(theta, 3))
+        for flow, given in ((plain, data), (there, plain.to_device(y))):
+            with pytest.raises(ValueError, match="^y: got an array on a device with .* to_device"):
+                flow.value(theta, given)

@@ -137,3 +137,32 @@ def test_training(monkeypatch):
     close((got.fun, got.x), (wanted.fun, wanted.x), tolerances.CUDA_TRAINED)
     assert got.nit == wanted.nit == 3
     assert len(sent) == 2
+
+
+@pytest.mark.parametrize("case", [CASES[2], CASES[5]], ids=lambda c: c[0])
+def test_standardized(case):
+    """Raw data are scaled before they are sent; only what this problem sent is taken as scaled."""
+    here, there, theta, x, y = drawn(*case)
+    x = 300.0 + [1e4, *[1e-2] * (here.n_inputs - 1)] * x
+    y = 150.0 + 20.0 * y if case[0] == "regression" else y
+    scaled, scaled_there = here.standardized(x, y), there.standardized(x, y)
+    with laid_out():
+        wanted = scaled.value_and_gradient(theta, x, y)
+        close(scaled_there.value_and_gradient(theta, x, y), wanted)
+        data = scaled_there.to_device(x, y)
+        close(scaled_there.value_and_gradient(theta, *data), wanted)
+        close(scaled_there.predict(theta, data[0]), scaled.predict(theta, x))
+        close(scaled_there.features(theta, data[0]), scaled.features(theta, x))
+        if case[0] == "regression":
+            close(scaled_there.residuals(theta, *data), scaled.residuals(theta, x, y))
+            close(scaled_there.score(theta, *data), scaled.score(theta, x, y))
+        result = refode.train(scaled_there, x, y, theta0=theta, max_iter=2, progress=False)
+        close(result.x, refode.train(scaled, x, y, theta0=theta, max_iter=2, progress=False).x)
+        for problem, given in (
+            (there, data),
+            (scaled_there, there.to_device(x, y)),
+            (scaled_there, (cuda.to_device(x), y)),
+            (there.standardized(2.0 * x, y), data),
+        ):
+            with pytest.raises(ValueError, match="^x: got an array on a device with .* to_device"):
+                problem.value(theta, *given)

@@ -153,6 +153,24 @@ def test_another_block_is_not_forgotten():
 
 
 @cuda.jit
+def read_again(a, k):
+    """All read, wait, and read once more while thread k writes."""
+    a[0] + 0.0
+    cuda.syncthreads()
+    if cuda.threadIdx.x == k:
+        a[0] = 1.0
+    else:
+        a[0] + 0.0
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_what_was_read_before_a_barrier_counts_anew(k):
+    read_again[1, 2](np.zeros(1), 2)
+    with pytest.raises(races.Mistake, match="without a barrier"):
+        read_again[1, 2](np.zeros(1), k)
+
+
+@cuda.jit
 def own_entries(a):
     a[cuda.grid(1)] += 1.0
 

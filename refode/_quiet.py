@@ -1,0 +1,31 @@
+"""Arithmetic that does not depend on the caller's ``np.seterr``.
+
+What overflows or vanishes on the way is met here by what comes out: a number that is not finite
+is named in an error, or is the answer that the method promises. Whoever works under
+``np.seterr(all="raise")`` gets the same numbers as everybody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+
+
+class quietly(contextlib.ContextDecorator):
+    """``with quietly():``, or ``@quietly()``, which any number of threads may enter at once.
+
+    NumPy's own ``errstate`` is for one ``with``; as a decorator it keeps one state for all calls
+    up to NumPy 1.26.
+    """
+
+    def __enter__(self) -> None:
+        self._state = np.errstate(all="ignore")
+        self._state.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._state.__exit__(*error)
+
+    def _recreate_cm(self) -> quietly:
+        return type(self)()
