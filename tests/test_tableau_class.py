@@ -44,9 +44,9 @@ def test_get_takes_a_name_or_a_tableau():
     own = Tableau("own", [[0]], [1], [0], 1, "here")
     assert tableaus.get(own) is own
     assert tableaus.get("rk4").name == "rk4"
-    with refused(TypeError, "scheme: got 4 (int)"):
+    with refused(TypeError, "name: got 4 (int)"):
         tableaus.get(4)
-    with refused(ValueError, "scheme: got 'RK4', wanted one of 'euler'") as caught:
+    with refused(ValueError, "name: got 'RK4', wanted one of 'euler'") as caught:
         tableaus.get("RK4")
     assert all(repr(name) in str(caught.value) for name in tableaus.names())
 

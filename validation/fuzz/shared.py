@@ -17,6 +17,7 @@ import numpy as np
 import refode
 from refode import bases, closed_forms, densities, fields, games, packing, steps, tableaus
 from refode.costs import losses
+from refode.problems.scaling import Scaling
 from validation.fuzz.surface import Public, surface
 
 #: Methods that the package asks, with arguments it has checked, and subclasses supply.
@@ -270,6 +271,7 @@ def _functions() -> dict[str, dict[str, Any]]:
         **{f"costs.losses.{n}": {} for n in ("Regression", "Logistic", "Softmax")},
         "ContinuousNormalizingFlow": {"ode": ODE},
         "MeanFieldGame": {"potential": POTENTIAL, "game": GAME},
+        "problems.scaling.Scaling": {"shift": np.zeros(2), "scale": np.ones(2)},
         "games.CrossEntropy": {"target": TARGET},
         "games.KullbackLeibler": {"target": TARGET},
         "games.Entropy": {"weight": 0.1},
@@ -295,7 +297,7 @@ def _functions() -> dict[str, dict[str, Any]]:
         "closed_forms.bures_map": {"source": NORMAL, "target": TARGET},
         "closed_forms.hopf_lax": {
             **{"terminal": lambda y: y[:, 0] ** 2, "alpha": 1.0, "t": 0.5, "x": X[:, :1].copy()},
-            "candidates": Y[:, 0].copy(),
+            "candidates": np.linspace(-3.0, 3.0, 7),
         },
         "closed_forms.lq_game": {
             **{"alpha": 1.0, "entropy": 0.1, "stiffness": 0.5, "centre": 0.0, "terminal": 1.0},
@@ -362,6 +364,8 @@ def left_out(public: Public) -> str:
         return "abstract"
     if owner is not None and issubclass(owner, fields.Field) and last in _INSIDE:
         return "inside"
+    if owner is Scaling:  # problems ask it, with data that they have checked
+        return "inside"
     if owner is not None and not issubclass(owner, fields.Field):
         inside = _INSIDE - {"initial"}
         return "inside" if last in inside else ""
@@ -393,6 +397,7 @@ def subjects() -> tuple[Subject, ...]:
                 good["x"] = named[public.method]
             shapes = getattr(getattr(made, "layout", made), "shapes", {})
             asked = ("loss", "n_outputs") if isinstance(made, losses.Loss) else ()
+            asked += ("problem",) if public.method == "standardized" else ()
             names = (*shapes, *asked, *inspect.signature(type(made)).parameters, public.method)
             found.append(Subject(f"{public.name} of {label}", method, good, made, names, weight))
     return tuple(found)
