@@ -72,6 +72,13 @@ def hopf_lax(
         No finite real numbers, alpha <= 0, t >= T, candidates that do not increase, or a minimum
         at the first or the last of them.
     """
+    if not callable(terminal):
+        raise TypeError(f"terminal: got {_validate.shown(terminal)}, wanted a callable")
+
+    def asked(y: Float64) -> Float64:
+        answer = terminal(y[:, None])
+        return _validate.real_array("terminal", answer, y.shape)
+
     alpha = _validate.positive("alpha", alpha)
     t, T = _validate.real_number("t", t), _validate.real_number("T", T)
     if t >= T:
@@ -82,9 +89,9 @@ def hopf_lax(
         raise ValueError("candidates: got numbers that do not increase, wanted 3 or more that do")
 
     def cost(y: Float64) -> Float64:
-        return terminal(y[:, None]) + 0.5 * alpha / (T - t) * (y - x) ** 2
+        return asked(y) + 0.5 * alpha / (T - t) * (y - x) ** 2
 
-    best = np.argmin(terminal(grid[:, None]) + 0.5 * alpha / (T - t) * (grid - x[:, None]) ** 2, 1)
+    best = np.argmin(asked(grid) + 0.5 * alpha / (T - t) * (grid - x[:, None]) ** 2, 1)
     if best.min() == 0 or best.max() == len(grid) - 1:
         raise ValueError(
             f"candidates: got a minimum at an end of [{grid[0]}, {grid[-1]}], wanted ends beyond it"
