@@ -6,97 +6,22 @@ import ast
 import gc
 import importlib
 import inspect
-import json
-import math
 import pkgutil
-import shutil
-import subprocess
 import sys
 import types as python
 from pathlib import Path
 
 import pytest
-import users_energy
 from numba.core.extending import _Intrinsic
-from users_energy import VALUE, probe, roots
 
 import refode
 from refode.costs import energies
 from refode.games import energies as energies_
 from refode.machine import compile as machine
-from refode.machine import parts, rooms, sources
+from refode.machine import parts, sources
 
 PACKAGE = Path(refode.__file__).parent
 pytestmark = pytest.mark.skipif(not machine.JIT, reason="there is no machine code")
-
-
-# --- what the next process finds ------------------------------------------------------------
-EDITS = {  # file: what is edited in it, and the value then
-    "constants.py": ("10.0", "20.0", VALUE + 10.0),
-    "helpers.py": ("FACTOR * x", "FACTOR * x + 1.0", VALUE + 1.0),
-    "mine.py": ("100.0", "200.0", VALUE + 500.0),
-    "refode/machine/views.py": (
-        "value, out, builder.mul(i, columns)",
-        "value, out, builder.mul(context.get_constant(types.intp, 1), columns)",
-        VALUE + 10.0,
-    ),
-    "refode/machine/activations.py": (
-        "math.copysign(em / (em + 2.0), x)",
-        "math.copysign(em / (em + 2.0), -x)",
-        VALUE - 2 * 0.7615941559557649,
-    ),
-}
-CLOSED_OVER = ("return x + shift", "return x + 2.0 * shift", VALUE + 300.0)
-
-
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """A copy of the package and the user's files, to edit; their code is in the cache."""
-    folder = tmp_path_factory.mktemp("copy")
-    ignored = shutil.ignore_patterns("__pycache__", "data", "cuda")
-    shutil.copytree(PACKAGE, folder / "refode", ignore=ignored)
-    users_energy.write(folder)
-    cold = probe(folder, folder)
-    assert Path(cold["refode"]).parent == folder / "refode"
-    assert math.isclose(cold["value"], VALUE, rel_tol=1e-15)
-    assert len(cold["compiled"]) == len(roots(folder)) == 2  # the energy, and Python's entry to it
-    assert cold["imported"] == 0
-    return folder
-
-
-def edited(folder, name, old, new):
-    text = (folder / name).read_text()
-    assert text.count(old) == 1, "not there, or not alone"
-    (folder / name).write_text(text.replace(old, new))
-    return text
-
-
-@pytest.mark.parametrize(
-    ("name", "edit"),
-    [*EDITS.items(), pytest.param("helpers.py", CLOSED_OVER, id="closed over")],
-)
-def test_an_edit_takes_effect_and_is_taken_back(copy, name, edit):
-    before = roots(copy)
-    old, new, value = edit
-    text = edited(copy, name, old, new)
-    try:
-        found = probe(copy, copy)
-    finally:
-        (copy / name).write_text(text)
-    assert math.isclose(found["value"], value, rel_tol=1e-15)
-    assert [root.partition("-")[0] for root in found["compiled"]] == ["energy"]
-    assert len(roots(copy)) == len(before) + 1
-
-
-def test_all_edits_taken_back_nothing_is_compiled(copy):
-    before = roots(copy)
-    (copy / "mine.py").write_text("# a remark\n\n" + (copy / "mine.py").read_text())
-    edited(copy, "mine.py", '"""Q."""', '"""Another docstring."""')
-    edited(copy, "mine.py", "wanted an energy", "wanted an Energy")
-    found = probe(copy, copy, PYTHONHASHSEED="7")
-    assert math.isclose(found["value"], VALUE, rel_tol=1e-15)
-    assert found["compiled"] == []
-    assert roots(copy) == before
 
 
 # --- every function that is compiled --------------------------------------------------------
@@ -245,101 +170,6 @@ def test_what_stands_beside_a_kernel_does_not_count():
             function.__code__ = code
 
 
-# --- values ---------------------------------------------------------------------------------
-def digest_of(function):
-    return sources.Reach([function], frozenset()).digest
-
-
-def made(text, **space):
-    exec(text, space)
-    return space["f"]
-
-
-def test_what_globals_stand_for_counts():
-    import enum
-    from typing import NamedTuple
-
-    import numpy as np
-    from llvmlite import ir
-
-    def kind(n):
-        return enum.IntEnum("Kind", {"A": n})
-
-    def fields(*names):
-        return NamedTuple("Fields", [(name, float) for name in names])
-
-    module = python.ModuleType("users"), python.ModuleType("users")
-    for m, value in zip(module, (1.0, 2.0), strict=True):
-        m.inner = python.ModuleType("users.inner")
-        m.inner.x = value
-    pairs = [
-        (1, 1.0),
-        (1.0, -1.0),
-        (0.0, -0.0),
-        (True, 1),
-        ("a", b"a"),
-        (float("nan"), 1.0),
-        ((1, 2), [1, 2]),
-        ((1, (2, 3)), (1, 2, 3)),
-        ({"a": 1}, {"a": 2}),
-        (None, 0),
-        (np.arange(3), np.arange(3.0)),
-        (np.ones(2), np.ones((2, 1))),
-        (np.float64(1), 1.0),
-        (np.ones(2), np.array([1.0, 2.0])),
-        (np.sin, np.cos),
-        (math.sin, math.cos),
-        (ir.IntType(8), ir.IntType(16)),
-        (kind(1), kind(2)),
-        (fields("a", "b"), fields("b", "a")),
-        module,
-        (np.dtype("f8"), np.dtype("f4")),
-    ]
-    text = "def f():\n    return X.inner.x"
-    for a, b in pairs:
-        assert digest_of(made(text, X=a)) != digest_of(made(text, X=b)), (a, b)
-        assert digest_of(made(text, X=a)) == digest_of(made(text, X=a)), a
-    assert digest_of(made(text, X=1, inner=1)) == digest_of(made(text, X=1, inner=2))
-
-
-def test_a_constant_is_read_anew_each_time():
-    """Numba reads it when it compiles: a second root may be compiled after a change."""
-    f = made("X = 1\ndef f():\n    return X")
-    before = digest_of(f)
-    f.__globals__["X"] = 2
-    assert digest_of(f) != before
-
-
-def test_defaults_count():
-    assert digest_of(made("def f(x=1): return x")) != digest_of(made("def f(x=2): return x"))
-    assert digest_of(made("def f(*, x=1): return x")) != digest_of(made("def f(*, x=2): return x"))
-
-
-def test_a_file_of_the_user_s_may_be_called_as_one_of_python_s(tmp_path, monkeypatch):
-    assert sources._is_outside("queue")
-    monkeypatch.setattr(sys.modules["queue"], "__file__", str(tmp_path / "queue.py"))
-    sources._is_outside.cache_clear()
-    assert not sources._is_outside("queue")
-    monkeypatch.undo()
-    sources._is_outside.cache_clear()
-
-
-def test_how_functions_are_called_by_address_counts():
-    """Slots and types of arguments are in the machine code of whoever calls."""
-    caller = made("def f(Q, Z, out):\n    energy(Q, Z, out)", energy=energies.energy)
-    before = digest_of(caller)
-    layout = energies.energy.described
-    try:
-        room, slot, *rest = layout
-        energies.energy.described = (room, slot + 1, *rest)
-        assert digest_of(caller) != before
-    finally:
-        energies.energy.described = layout
-    other = rooms.Room("other").function("Mv")(made("def f(Q, Z, out): pass"))
-    third = rooms.Room("other").function("MM")(made("def f(Q, Z, out): pass"))
-    assert other.described != third.described
-
-
 # --- names ----------------------------------------------------------------------------------
 def name_of(function=abs, arguments=()):
     machine._toolchain.cache_clear()
@@ -374,56 +204,3 @@ def test_compiler_python_and_cpu_are_in_the_name(monkeypatch, tmp_path):
     monkeypatch.setattr(machine.pipeline, "__file__", str(noted))
     assert name_of() == names[0] or sys.version_info >= (3, 13)  # classes know their lines there
     machine._toolchain.cache_clear()
-
-
-# --- what Numba really compiles -------------------------------------------------------------
-LIGHT = """
-import json, sys
-import numpy as np
-import refode
-from numba.core import compiler
-from refode.machine import compile as machine, sources
-met, missed = [], []
-compile_extra, make = compiler.CompilerBase.compile_extra, machine.Root._compiled
-def noting(self, function):
-    met.append(function)
-    return compile_extra(self, function)
-def checking(root):
-    met.clear()
-    made = make(root)
-    for f in met:
-        if not sources._outside(f) and f.__code__ not in root.codes:
-            missed.append((root.name, f.__module__, f.__qualname__))
-    return made
-compiler.CompilerBase.compile_extra, machine.Root._compiled = noting, checking
-field = refode.fields.Shallow(2, 3)
-problem = refode.Supervised(refode.NeuralODE(field, n_steps=2), "regression", n_outputs=2)
-x = np.arange(8.0).reshape(4, 2)
-value, gradient = problem.value_and_gradient(problem.initial(), x, x)
-loaded = sorted({"scipy.linalg", "numba.np.linalg"} & {*sys.modules})
-print(json.dumps([value.hex(), gradient.sum().hex(), loaded, missed, bool(met)]))
-import scipy.linalg
-scipy.linalg.cython_blas  # as if it had been imported in the usual way
-assert np.allclose(scipy.linalg.blas.dgemm(1.0, x, x.T), x @ x.T)
-"""
-
-
-def test_a_first_gradient(tmp_path):
-    """All that is compiled is in digests; a warm cache needs no compiler and no scipy.linalg."""
-
-    def start():
-        done = subprocess.run(
-            [sys.executable, "-c", LIGHT],
-            cwd=tmp_path,
-            text=True,
-            env=users_energy.environment(tmp_path),
-            capture_output=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    *cold, loaded, missed, compiled = start()
-    assert compiled
-    assert loaded, "the compiler no longer loads them, so that the next check says nothing"
-    assert missed == []
-    assert start() == [*cold, [], [], False], "more loaded, or other numbers"

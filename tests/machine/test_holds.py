@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
 import threading
-import time
-import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import refode
-from refode import _blas, _products
+from refode import _blas
 from refode.machine import threads as parallel
 
 BUNDLED = _blas.libraries()
@@ -259,134 +256,6 @@ def test_threadpoolctl_s_first_thread_stays_who_it_is():
     usable = min(2, os.cpu_count() or 1)
     assert limits == [[usable if n > 1 else 2 for n in numbers]] or limits == [[2] * len(BUNDLED)]
     assert [library.get() for library in BUNDLED] == numbers
-
-
-# --- helpers ---------------------------------------------------------------------------------
-@pytest.mark.nojit
-def test_helpers_are_there_again_after_exceptions(monkeypatch):
-    monkeypatch.setitem(parallel._state, "threads", 4)
-    pool = parallel._Pool()
-    monkeypatch.setattr(parallel, "_pool", [pool])
-
-    def fail(i: int) -> None:
-        raise KeyboardInterrupt
-
-    elsewhere = set(sys._current_frames())
-    for _ in range(50):
-        with pytest.raises(KeyboardInterrupt):
-            parallel.run(fail, 8)
-    assert parallel.run(lambda i: i, 8) == list(range(8))
-    until = time.monotonic() + 30
-    while len(set(sys._current_frames()) - elsewhere) > 3 and time.monotonic() < until:
-        time.sleep(0.01)  # those too many go home
-    assert 1 <= len(set(sys._current_frames()) - elsewhere) <= 3
-
-
-@pytest.mark.nojit
-def test_helpers_at_work_are_waited_for_and_others_are_not(monkeypatch):
-    monkeypatch.setitem(parallel._state, "threads", 2)
-    monkeypatch.setattr(parallel, "_pool", [parallel._Pool()])
-    began, free, done = threading.Event(), threading.Event(), []
-
-    def task(i: int) -> None:
-        if threading.current_thread() is threading.main_thread():
-            assert began.wait(30)
-            threading.Timer(0.05, free.set).start()
-            raise KeyboardInterrupt
-        began.set()
-        free.wait(30)
-        done.append(i)
-
-    with pytest.raises(KeyboardInterrupt):
-        parallel.run(task, 2)
-    assert done  # it is at work no longer
-
-    busy = threading.Event()
-    blocking = parallel._Job(lambda: busy.wait(30))
-    parallel._pool[0].offer([blocking])  # the one helper has something else to do
-    assert parallel.run(lambda i: i, 4) == list(range(4))
-    busy.set()
-    blocking.end()
-
-
-@pytest.mark.nojit
-def test_jobs_that_were_taken_back_keep_nothing_alive(monkeypatch):
-    class Big:
-        pass
-
-    monkeypatch.setattr(parallel, "_pool", [parallel._Pool()])
-    busy, big = threading.Event(), Big()
-    blocking = parallel._Job(lambda: busy.wait(30))
-    parallel._pool[0].offer([blocking])
-    parallel.together(lambda held=big: None, 2)
-    gone = []
-    weakref.finalize(big, gone.append, True)
-    del big
-    gc.collect()
-    assert gone
-    busy.set()
-    blocking.end()
-
-
-@pytest.mark.nojit
-def test_no_more_threads_to_be_had_is_no_error(monkeypatch):
-    def refuse(*arguments: object) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(parallel, "_pool", [parallel._Pool()])
-    monkeypatch.setattr(parallel, "start_new_thread", refuse)
-    monkeypatch.setitem(parallel._state, "threads", 4)
-    assert parallel.run(lambda i: i, 8) == list(range(8))
-
-
-@pytest.mark.nojit
-def test_a_helper_too_many_goes_home():
-    pool = parallel._Pool()
-    pool._serve()  # nobody has asked for any
-    assert not pool._here
-
-
-# --- products outside kernels ----------------------------------------------------------------
-SIZES = [(1, 1, 1), (3, 40, 5000), (5000, 40, 3), (3, 9000, 4), (1, 9000, 1), (200, 210, 220)]
-
-
-@pytest.mark.nojit
-@pytest.mark.parametrize("dtype", [float, complex])
-@pytest.mark.parametrize(("m", "k", "n"), SIZES)
-def test_products_in_blocks(m, k, n, dtype):
-    rng = np.random.default_rng(m + k + n)
-    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
-    if dtype is complex:
-        a, b = a * (1 + 2j), b * (3 - 1j)
-    bound = 4 * k * np.finfo(float).eps * (np.abs(a) @ np.abs(b)).max()
-    assert np.abs(_products.product(a, b) - np.einsum("ik,kj->ij", a, b)).max() <= bound
-    x, y = a.ravel()[:k], b.ravel()[:k]
-    assert abs(_products.dot(x, y) - (x * y).sum()) <= bound
-    if dtype is float:
-        assert _products.norm(x) == pytest.approx(np.sqrt((x * x).sum()), rel=1e-14)
-
-
-@pytest.mark.nojit
-@pytest.mark.skipif((os.cpu_count() or 1) < 2 or not BUNDLED, reason="one thread in any case")
-@pytest.mark.parametrize("dtype", [float, complex])
-def test_blocks_have_the_same_bits_on_any_number_of_threads(dtype):
-    rng = np.random.default_rng(1)
-    numbers, found = [library.get() for library in BUNDLED], []
-    made = [
-        (rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype))
-        for m, k, n in SIZES
-    ]
-    try:
-        for threads in (1, 2):
-            for library in BUNDLED:
-                library.set(threads)
-            results = [_products.product(a, b) for a, b in made]
-            results += [np.array(_products.dot(a.ravel(), a.ravel())) for a, _ in made]
-            found.append([r.tobytes() for r in results])
-    finally:
-        for library, n in zip(BUNDLED, numbers, strict=True):
-            library.set(n)
-    assert found[0] == found[1]
 
 
 # --- forks -----------------------------------------------------------------------------------

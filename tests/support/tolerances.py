@@ -202,7 +202,7 @@ ORACLE_GAME_ORDER = 0.3
 # steps of RK4 over a length of 1.2 with a rate of 0.4: h^4 to either side of the exact flow
 ORACLE_GAME_FLOW = ((4, 1e-4), (64, 1e-8))
 
-# --- tests/training/test_training_variables.py, test_training_resampled.py -----------------------
+# --- tests/training/test_training_variables.py, test_training_resampled.py, test_..._ends.py ------
 # products of up to 25 factors of condition up to 100, against the largest entry
 TRAINING_FACTOR = 1e-12
 # a step of a thousandth is the difference of two thetas near one, and the line search's own
