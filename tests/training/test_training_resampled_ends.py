@@ -224,7 +224,7 @@ BARE = Regression()
     ("change", "error", "message"),
     [
         ({"sampler": None}, TypeError, "sampler: got None and Regression without game.initial."),
-        ({"sampler": 3}, TypeError, "sampler: got 3, wanted a callable"),
+        ({"sampler": 3}, TypeError, r"sampler: got 3 \(int\), wanted a callable"),
         ({"problem": object()}, TypeError, "problem: got object without a method value_and_gradie"),
         ({"n_samples": 0}, ValueError, "n_samples: got 0"),
         ({"n_samples": 2.0}, TypeError, "n_samples: got 2.0"),
