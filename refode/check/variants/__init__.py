@@ -12,7 +12,8 @@ from refode.check.variants.fields import FIELDS
 from refode.check.variants.game import GAMES
 from refode.check.variants.make import Variant
 from refode.check.variants.problems import ACCUMULATORS, FLOWS, SUPERVISED
-from refode.check.variants.scheme import SCHEMES, TIMES
+from refode.check.variants.scheme import SCHEMES
+from refode.check.variants.times import TIMES
 
 __all__ = ["VARIANTS", "Variant"]
 

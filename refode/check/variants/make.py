@@ -22,6 +22,7 @@ Document = dict[str, Any]
 Results = dict[str, Array]
 Edit = Callable[[Document], Document | None]
 ALL = ("ode", "supervised", "flow", "game")
+ODES = ("ode", "supervised", "flow")
 
 #: Relative to an array's largest entry: numbers no further apart are the same; second
 #: derivatives are differences of first ones.

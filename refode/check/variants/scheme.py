@@ -1,4 +1,4 @@
-"""Mistakes in the scheme, the steps and the times."""
+"""Mistakes in the scheme: its numbers, its stages, its steps and their direction."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from refode.check.variants.make import ALL, Document, Variant, edited, knobs
+from refode.check.variants.make import ODES, Document, Variant, edited, knobs
 from refode.reference.cases import scheme
 
 Rows = list[list[Fraction]]
 Weights = list[Fraction]
-ODES = ("ode", "supervised", "flow")
 
 
 def named(name: str, instead: str = "") -> Callable[[Document], Document | None]:
@@ -169,44 +168,6 @@ def _zero_to_one(document: Document) -> Document | None:
     return {"along": along, "t_span": ["0", "1"] if end > start else ["1", "0"]}
 
 
-def _previous(c: Any) -> Any:
-    return (c[0], *c[:-1])
-
-
-def _next(c: Any) -> Any:
-    return (*c[1:], c[-1])
-
-
-def _always(at: str) -> Callable[[Any], Any]:
-    return lambda c: (Fraction(at),) * len(c)
-
-
-def _nodes() -> list[Variant]:
-    """The nodes of the field's time, of theta(t), and of both."""
-    places = {
-        "both": ("The stages are taken at the time of", ("time_nodes", "theta_nodes")),
-        "time": ("The field gets the time of", ("time_nodes",)),
-        "theta": ("theta(t) is read at the time of", ("theta_nodes",)),
-    }
-    moves: dict[str, tuple[str, Any]] = {
-        "previous": ("the stage before: c_(i-1) stands for c_i", _previous),
-        "next": ("the stage after: c_(i+1) stands for c_i", _next),
-        "start": ("the step's start for every stage: c = 0", _always("0")),
-        "middle": ("the step's middle for every stage: c = 1/2", _always("1/2")),
-        "end": ("the step's end for every stage: c = 1", _always("1")),
-    }
-    return [
-        knobs(
-            f"nodes-{move}-{place}",
-            f"{what} {words}. Look at where t + c_i h is formed.",
-            ODES if place == "theta" else ALL,
-            **dict.fromkeys(which, nodes),
-        )
-        for move, (words, nodes) in moves.items()
-        for place, (what, which) in places.items()
-    ]
-
-
 def _same_stages() -> list[Variant]:
     names = ("midpoint", "heun", "ralston", "kutta3", "ssprk3", "bogacki_shampine")
     return [
@@ -355,91 +316,3 @@ SCHEMES: tuple[Variant, ...] = (
         ODES,
     ),
 )
-
-TIMES: tuple[Variant, ...] = (
-    *_nodes(),
-    knobs(
-        "time-from-zero",
-        "The time that the field gets starts at 0 instead of at the integration's first time.",
-        clock="from zero",
-    ),
-    knobs(
-        "time-from-span",
-        "The time that the field gets is t - t0, t0 being the first end of t_span, instead of t.",
-        clock="from the span",
-    ),
-    knobs(
-        "time-normalised",
-        "The time that the field gets is scaled to [0, 1] over t_span.",
-        clock="normalised",
-    ),
-    knobs(
-        "time-mirrored",
-        "The time that the field gets runs the wrong way: t0 + T - t.",
-        clock="mirrored",
-    ),
-    knobs("time-missing", "The field does not see the time: it gets 0.", clock="missing"),
-    *(
-        knobs(
-            f"cell-by-stage-{side}",
-            "Piecewise constant weights: the cell goes by the stage's "
-            f"time, a border belonging to the {side} cell, so that stages of one step lie in "
-            "different cells; it goes by the step's middle.",
-            ODES,
-            cells=cells,
-        )
-        for side, cells in (("earlier", "stage"), ("later", "stage right"))
-    ),
-    knobs(
-        "coefficients-reversed",
-        "The coefficients theta_j are read in reverse order.",
-        ODES,
-        basis="reversed",
-    ),
-    knobs(
-        "time-not-scaled",
-        "theta(t) reads its basis at t; it lives on t_span, scaled to [0, 1].",
-        ODES,
-        basis="unnormalised",
-    ),
-    knobs(
-        "legendre-unshifted",
-        "Legendre polynomials are taken at s in [0, 1]; their argument is 2s - 1.",
-        ODES,
-        basis="unshifted",
-    ),
-    knobs(
-        "legendre-normalised",
-        "Legendre polynomials are normalised; theirs is the value 1 at the end.",
-        ODES,
-        basis="orthonormal",
-    ),
-    knobs(
-        "legendre-powers", "Powers of 2s - 1 stand for Legendre polynomials.", ODES, basis="powers"
-    ),
-    knobs(
-        "spline-knots",
-        "B-splines have simple knots at the ends; theirs are fourfold.",
-        ODES,
-        basis="open knots",
-    ),
-    edited(
-        "basis-cells",
-        "theta(t) is taken piecewise constant.",
-        lambda d: _basis(d, "PiecewiseConstant"),
-        ODES,
-    ),
-    edited(
-        "basis-linear",
-        "theta(t) is interpolated linearly.",
-        lambda d: _basis(d, "PiecewiseLinear"),
-        ODES,
-    ),
-)
-
-
-def _basis(document: Document, kind: str) -> Document | None:
-    given = document["basis"]
-    if given["J"] < 2 or given["type"] == kind:
-        return None
-    return {"basis": {**given, "type": kind}}
