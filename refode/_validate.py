@@ -23,17 +23,27 @@ the culprit is looked for only after a check has failed.
 from __future__ import annotations
 
 import math
-import numbers
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _memory
-from ._columns import numbers_of
+from ._numbers import (
+    FLOAT64,
+    Float64,
+    as_array,
+    at,
+    first,
+    int_at_least,
+    scalar,
+    scalar_to_float,
+    to_float64,
+    wrong_kind,
+)
 from ._shown import short, shown
 
 __all__ = [
@@ -56,13 +66,10 @@ __all__ = [
     "text",
 ]
 
-Float64 = NDArray[np.float64]
 ShapeSpec = tuple["int | str | None", ...]
 T = TypeVar("T")
 
-_FLOAT64 = np.dtype(np.float64)
 _LARGEST_COUNT = 2**63 - 1
-_LARGEST_EXACT = 2**53  # float64 holds every integer up to here, and not 2**53 + 1
 
 
 def real_array(name: str, value: Any, shape: ShapeSpec, *, allow_empty: bool = False) -> Float64:
@@ -93,10 +100,10 @@ def real_array(name: str, value: Any, shape: ShapeSpec, *, allow_empty: bool = F
     ValueError
         Wrong shape, no entries, NaN or infinity.
     """
-    if type(value) is np.ndarray and value.dtype == _FLOAT64:
+    if type(value) is np.ndarray and value.dtype == FLOAT64:
         array = value
     else:
-        array = _to_float64(name, value)
+        array = to_float64(name, value)
     got = array.shape
     if len(got) != len(shape) or not _matches(got, shape):
         raise ValueError(f"{name}: got an array of shape {got}, wanted {_shown(shape)}")
@@ -106,10 +113,10 @@ def real_array(name: str, value: Any, shape: ShapeSpec, *, allow_empty: bool = F
         )
     # least and largest entry, as a mask would take an eighth of the data's memory
     if array.size and not (math.isfinite(array.min()) and math.isfinite(array.max())):
-        index = _first(~np.isfinite(array))
-        raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted finite numbers")
+        index = first(~np.isfinite(array))
+        raise ValueError(f"{name}: got {array[index]} at {at(index)}, wanted finite numbers")
     if not array.flags.carray:  # C order, aligned, writeable
-        array = np.array(array, dtype=_FLOAT64, order="C")
+        array = np.array(array, dtype=FLOAT64, order="C")
     return array
 
 
@@ -144,15 +151,15 @@ def labels_binary(name: str, value: Any, n: int) -> Float64:
     ValueError
         Wrong shape, or an entry that is neither 0 nor 1; the first one is named.
     """
-    array = _as_array(name, value)
+    array = as_array(name, value)
     if array.dtype.kind not in "biuf":
-        _wrong_kind(name, array, "labels 0 or 1")
+        wrong_kind(name, array, "labels 0 or 1")
     if array.shape != (n,):
         raise ValueError(f"{name}: got an array of shape {array.shape}, wanted ({n},)")
     good = (array == 0) | (array == 1)
     if not good.all():
-        index = _first(~good)
-        raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted labels 0 or 1")
+        index = first(~good)
+        raise ValueError(f"{name}: got {array[index]} at {at(index)}, wanted labels 0 or 1")
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
@@ -166,16 +173,16 @@ def labels_integer(name: str, value: Any, n: int, m: int) -> NDArray[np.int64]:
     ValueError
         Wrong shape, or a label out of range; the first one is named.
     """
-    array = _as_array(name, value)
+    array = as_array(name, value)
     wanted = f"integer labels in 0..{m - 1}"
     if array.dtype.kind not in "iu" and array.size:
-        _wrong_kind(name, array, wanted)
+        wrong_kind(name, array, wanted)
     if array.shape != (n,):
         raise ValueError(f"{name}: got an array of shape {array.shape}, wanted ({n},)")
     good = (array >= 0) & (array < m)
     if not good.all():
-        index = _first(~good)
-        raise ValueError(f"{name}: got {array[index]} at {_at(index)}, wanted {wanted}")
+        index = first(~good)
+        raise ValueError(f"{name}: got {array[index]} at {at(index)}, wanted {wanted}")
     array = np.ascontiguousarray(array, dtype=np.int64)
     return array if array.flags.carray else array.copy()
 
@@ -190,7 +197,7 @@ def real_number(name: str, value: Any) -> float:
     ValueError
         NaN or infinity.
     """
-    number = value if type(value) is float else _scalar_to_float(name, value)
+    number = value if type(value) is float else scalar_to_float(name, value)
     if not math.isfinite(number):
         raise ValueError(f"{name}: got {number}, wanted a finite number")
     return number
@@ -216,7 +223,7 @@ def boolean(name: str, value: Any) -> bool:
     """Return `value` as a bool: Python's or NumPy's; TypeError for everything else, 0 and 1 too."""
     if value is True or value is False:
         return value
-    found = _scalar(value)
+    found = scalar(value)
     if not isinstance(found, bool | np.bool_):
         raise TypeError(f"{name}: got {shown(value)}, wanted a bool")
     return bool(found)
@@ -227,7 +234,7 @@ def positive_int(name: str, value: Any) -> int:
 
     It counts something: 2**63 and more, which no machine can, are a ValueError.
     """
-    number = _int_at_least(name, value, 1)
+    number = int_at_least(name, value, 1)
     if number > _LARGEST_COUNT:
         raise ValueError(f"{name}: got {short(value)}, wanted an int >= 1 and below 2**63")
     return number
@@ -235,7 +242,7 @@ def positive_int(name: str, value: Any) -> int:
 
 def nonnegative_int(name: str, value: Any) -> int:
     """Return `value` as an int >= 0; TypeError for floats, even whole ones, and booleans."""
-    return _int_at_least(name, value, 0)
+    return int_at_least(name, value, 0)
 
 
 def affordable(name: str, value: Any, n_bytes: int) -> None:
@@ -251,7 +258,7 @@ def text(name: str, value: Any) -> str:
     """Return `value` as Python's str; TypeError else."""
     if type(value) is str:
         return value
-    found = _scalar(value)
+    found = scalar(value)
     if not isinstance(found, str):
         raise TypeError(f"{name}: got {shown(value)}, wanted a str")
     return str(found)
@@ -280,7 +287,7 @@ def path(name: str, value: Any) -> Path:
 
 def is_text(value: Any) -> bool:
     """Whether `value` is one text, and no sequence of such."""
-    return isinstance(_scalar(value), str)
+    return isinstance(scalar(value), str)
 
 
 def sequence(name: str, value: Any, of: str) -> tuple[Any, ...]:
@@ -329,108 +336,6 @@ def instance(name: str, value: Any, kind: type[T] | tuple[type[T], ...]) -> T:
 # --- what the accepted path does not need ------------------------------------------------
 
 
-def _as_array(name: str, value: Any) -> NDArray[Any]:
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name}: got a masked array, wanted an array without a mask")
-    try:
-        array = np.asarray(value)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever another library's __array__ raises
-        wanted = "an array" + (f": {name}.detach()" if _wants_gradient(value) else "")
-        why = " ".join(str(error).split())[:100]
-        raise TypeError(f"{name}: got {shown(value)}, wanted {wanted} ({why})") from None
-    return array if array.dtype.kind != "O" else numbers_of(name, value, array)
-
-
-def _to_float64(name: str, value: Any) -> Float64:
-    array = _as_array(name, value)
-    kind = array.dtype.kind
-    if array.dtype == _FLOAT64:
-        return array
-    if kind not in "iuf":
-        _wrong_kind(name, array, "real numbers")
-    if kind in "iu":
-        # two comparisons, since abs of the smallest int64 is itself
-        bad = (array > _LARGEST_EXACT) | (array < -_LARGEST_EXACT) if array.itemsize > 4 else None
-        if bad is not None and bad.any():
-            index = _first(bad)
-            raise TypeError(
-                f"{name}: got the integer {array[index]} at {_at(index)}, which float64 cannot "
-                "be relied on to hold, wanted at most 2**53 in magnitude"
-            )
-        return array.astype(np.float64, order="C")
-    with np.errstate(over="ignore"):
-        cast = array.astype(np.float64, order="C")
-    if array.itemsize > 8:
-        bad = (cast != array) & ~np.isnan(array)
-        if bad.any():
-            index = _first(bad)
-            raise TypeError(
-                f"{name}: got {array[index]!r} of dtype {array.dtype} at {_at(index)}, which "
-                "float64 rounds, wanted float64 numbers"
-            )
-    return cast
-
-
-def _scalar(value: Any) -> Any:
-    """What an array without axes holds; everything else as it is."""
-    if isinstance(value, np.ndarray) and value.ndim == 0 and type(value) is np.ndarray:
-        return value[()]
-    return value
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    """Whether `value` is of `kind`, an abstract one: NumPy calls durations integers, too."""
-    return isinstance(value, kind) and not isinstance(value, bool | np.timedelta64)
-
-
-def _scalar_to_float(name: str, value: Any) -> float:
-    number = _scalar(value)
-    if not _is_number(number, numbers.Real):
-        wanted = "a real number"
-        if _wants_gradient(value):
-            wanted = f"a number without a gradient: float({name}.detach())"
-        raise TypeError(f"{name}: got {shown(value)}, wanted {wanted}")
-    if isinstance(number, numbers.Integral) and abs(int(number)) > _LARGEST_EXACT:
-        raise TypeError(
-            f"{name}: got the integer {short(int(number))}, which float64 cannot be relied on to "
-            "hold, wanted at most 2**53 in magnitude"
-        )
-    try:
-        found = float(number)
-    except OverflowError:
-        raise ValueError(f"{name}: got {shown(value)}, wanted a finite number") from None
-    if isinstance(number, np.longdouble) and found != number and not np.isnan(number):
-        raise TypeError(f"{name}: got {shown(value)}, which float64 rounds, wanted float64 numbers")
-    return found
-
-
-def _int_at_least(name: str, value: Any, least: int) -> int:
-    if type(value) is not int:
-        found = _scalar(value)
-        if not _is_number(found, numbers.Integral):
-            raise TypeError(f"{name}: got {shown(value)}, wanted an int >= {least}")
-        value = int(found)
-    if value < least:
-        raise ValueError(f"{name}: got {short(value)}, wanted an int >= {least}")
-    return value
-
-
-def _wants_gradient(value: Any) -> bool:
-    """Whether `value` is a tensor that records a gradient, or a sequence of such."""
-    if isinstance(value, list | tuple):
-        return any(_wants_gradient(part) for part in value[:1])
-    try:
-        return bool(getattr(value, "requires_grad", False))
-    except Exception:
-        return False
-
-
-def _wrong_kind(name: str, array: NDArray[Any], wanted: str) -> NoReturn:
-    raise TypeError(f"{name}: got an array of dtype {array.dtype}, wanted {wanted}")
-
-
 def _matches(got: tuple[int, ...], shape: ShapeSpec) -> bool:
     letters: dict[str, int] = {}
     for length, wanted in zip(got, shape, strict=True):
@@ -447,11 +352,3 @@ def _matches(got: tuple[int, ...], shape: ShapeSpec) -> bool:
 def _shown(shape: ShapeSpec) -> str:
     entries = ["*" if s is None else str(s) for s in shape]
     return f"({entries[0]},)" if len(entries) == 1 else f"({', '.join(entries)})"
-
-
-def _first(mask: NDArray[np.bool_]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(mask)), mask.shape))
-
-
-def _at(index: tuple[int, ...]) -> str:
-    return f"index {index[0] if len(index) == 1 else index}"

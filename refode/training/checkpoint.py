@@ -19,6 +19,7 @@ import numpy as np
 
 import refode
 from refode import _files, _validate
+from refode._numbers import as_array
 from refode.ode.placement import hosted
 from refode.problems.contract import Problem
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
@@ -263,7 +264,7 @@ def fingerprint(name: str, value: Any) -> str | None:
     """Dtype, shape and a digest of the bytes; equal data, equal text."""
     if value is None:
         return None
-    array = _validate._as_array(name, hosted(value))
+    array = as_array(name, hosted(value))
     if array.dtype.hasobject:
         raise TypeError(
             f"{name}: got an array of dtype {array.dtype}, wanted numbers, since a checkpoint "
