@@ -8,16 +8,17 @@ coefficient vectors to the stages' weights, and its adjoint is P^T. Quantities a
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from refode._quiet import quietly
 
-from . import _validate
+from . import _splines, _validate
 from ._blas import one_thread
 from ._fixed import Fixed
+from ._sparse import csr, differences, from_columns, ones, solved
 
 if TYPE_CHECKING:  # scipy.sparse costs a good part of the import, and not everybody needs it
     from scipy.sparse import csr_array
@@ -208,7 +209,7 @@ class Basis(Fixed):
                 f"coefficients, as {self} has"
             )
         if finer == self:
-            return _ones(self.n_coefficients, self.n_coefficients)
+            return ones(self.n_coefficients, self.n_coefficients)
         return self._interpolation(finer)
 
     def _interpolation(self, finer: Basis) -> csr_array:
@@ -218,7 +219,7 @@ class Basis(Fixed):
             return finer._solved(at_points, wanted)
         X = np.linalg.solve(at_points.toarray(), wanted.toarray())
         X[np.abs(X) < 1e-15] = 0.0  # what rounding left where the two functions do not meet
-        return _csr(X)
+        return csr(X)
 
     def _solved(self, at_points: csr_array, wanted: csr_array) -> csr_array:
         """`_interpolation` into this basis, whose values at its points are a sparse matrix."""
@@ -262,10 +263,10 @@ class PiecewiseConstant(Basis):
         return np.clip(np.ceil((s - BORDER) * J) - 1, 0, J - 1).astype(np.int64)
 
     def _values(self, s: Float64) -> csr_array:
-        return _from_columns(self._cells(s)[:, None], np.ones((len(s), 1)), self.n_coefficients)
+        return from_columns(self._cells(s)[:, None], np.ones((len(s), 1)), self.n_coefficients)
 
     def _derivatives(self, s: Float64) -> csr_array:
-        return _csr((len(s), self.n_coefficients))
+        return csr((len(s), self.n_coefficients))
 
     def _table(self, times: Float64, midpoints: Float64) -> StageTable:
         visited, slot = np.unique(self._cells(midpoints), return_inverse=True)
@@ -283,7 +284,7 @@ class PiecewiseConstant(Basis):
         The jumps have no square-integrable derivative; this is the difference quotient between
         neighbouring cell centres, integrated by the rectangle rule.
         """
-        return _differences(self.n_coefficients, float(self.n_coefficients))
+        return differences(self.n_coefficients, float(self.n_coefficients))
 
 
 class Constant(PiecewiseConstant):
@@ -299,7 +300,7 @@ class Constant(PiecewiseConstant):
         return s
 
     def _interpolation(self, finer: Basis) -> csr_array:
-        return _csr(finer._one()[:, None])
+        return csr(finer._one()[:, None])
 
 
 class PiecewiseLinear(Basis):
@@ -317,7 +318,7 @@ class PiecewiseLinear(Basis):
         n_cells = self.n_coefficients - 1
         left = np.minimum(np.floor(s * n_cells), n_cells - 1).astype(np.int64)
         w = s * n_cells - left
-        return _from_columns(
+        return from_columns(
             np.stack((left, left + 1), axis=1), np.stack((1.0 - w, w), axis=1), self.n_coefficients
         )
 
@@ -327,7 +328,7 @@ class PiecewiseLinear(Basis):
         before = np.clip(np.ceil((s - BORDER) * n_cells) - 1, 0, n_cells - 1).astype(np.int64)
         after = np.clip(np.floor((s + BORDER) * n_cells), 0, n_cells - 1).astype(np.int64)
         half = np.full(len(s), 0.5 * n_cells)
-        return _from_columns(
+        return from_columns(
             np.stack((before, before + 1, after, after + 1), axis=1),
             np.stack((-half, half, -half, half), axis=1),
             self.n_coefficients,
@@ -339,7 +340,7 @@ class PiecewiseLinear(Basis):
     @quietly()
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds: (J - 1) tridiag(-1, 2, -1), with 1 at both ends of the diagonal."""
-        return _differences(self.n_coefficients, self.n_coefficients - 1.0)
+        return differences(self.n_coefficients, self.n_coefficients - 1.0)
 
 
 class Legendre(Basis):
@@ -349,14 +350,14 @@ class Legendre(Basis):
     """
 
     def _values(self, s: Float64) -> csr_array:
-        return _csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1))
+        return csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1))
 
     def _derivatives(self, s: Float64) -> csr_array:
         P = np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1)
         dP = np.zeros_like(P)
         for j in range(1, self.n_coefficients):  # P_j' = P_{j-2}' + (2 j - 1) P_{j-1}
             dP[:, j] = (2 * j - 1) * P[:, j - 1] + (dP[:, j - 2] if j > 1 else 0.0)
-        return _csr(2.0 * dP)
+        return csr(2.0 * dP)
 
     def _points(self) -> Float64:
         return 0.5 + 0.5 * np.polynomial.legendre.leggauss(self.n_coefficients)[0]
@@ -368,7 +369,7 @@ class Legendre(Basis):
 
     def _interpolation(self, finer: Basis) -> csr_array:
         if isinstance(finer, Legendre):  # the same polynomials, and more
-            return _ones(finer.n_coefficients, self.n_coefficients)
+            return ones(finer.n_coefficients, self.n_coefficients)
         return super()._interpolation(finer)
 
     @quietly()
@@ -380,7 +381,7 @@ class Legendre(Basis):
         """
         j = np.arange(self.n_coefficients)
         m = np.minimum(j[:, None], j)
-        return _csr(np.where((j[:, None] + j) % 2 == 0, 2.0 * m * (m + 1.0), 0.0))
+        return csr(np.where((j[:, None] + j) % 2 == 0, 2.0 * m * (m + 1.0), 0.0))
 
 
 class BSpline(Basis):
@@ -393,83 +394,20 @@ class BSpline(Basis):
 
     _least = 4
 
-    def _knots(self) -> Float64:
-        inner = np.linspace(0.0, 1.0, self.n_coefficients - 2)
-        return np.concatenate((np.zeros(3), inner, np.ones(3)))
-
     def _values(self, s: Float64) -> csr_array:
-        from scipy.interpolate import BSpline as SciPyBSpline
-
-        return _csr(SciPyBSpline.design_matrix(s, self._knots(), 3))
+        return csr(_splines.values(s, self.n_coefficients))
 
     def _derivatives(self, s: Float64) -> csr_array:
-        # the derivative is the quadratic spline with coefficients
-        # 3 (theta_{j+1} - theta_j) / (knot_{j+4} - knot_{j+1}) on the same cells
-        from scipy.interpolate import BSpline as SciPyBSpline
-        from scipy.sparse import diags_array
-
-        knots, J = self._knots(), self.n_coefficients
-        scale = 3.0 / (knots[4:-1] - knots[1:-4])
-        D = diags_array((-scale, scale), offsets=(0, 1), shape=(J - 1, J))
-        return _csr(SciPyBSpline.design_matrix(s, knots[1:-1], 2) @ D)
+        return csr(_splines.derivatives(s, self.n_coefficients))
 
     def _solved(self, at_points: csr_array, wanted: csr_array) -> csr_array:
-        from scipy.sparse import hstack
-        from scipy.sparse.linalg import splu
-
-        solve, columns = splu(at_points.tocsc()).solve, wanted.tocsc()
-        parts = []
-        for j in range(0, columns.shape[1], 64):  # not all at once, as they come out dense
-            X = solve(columns[:, j : j + 64].toarray())
-            X[np.abs(X) < 1e-15] = 0.0
-            parts.append(_csr(X))
-        return _csr(hstack(parts))
+        return solved(at_points, wanted)
 
     def _points(self) -> Float64:
-        knots = self._knots()
-        return np.clip((knots[1:-3] + knots[2:-2] + knots[3:-1]) / 3.0, 0.0, 1.0)
+        return _splines.greville(self.n_coefficients)
 
     @quietly()
     @one_thread
     def stiffness(self) -> csr_array:
         """int_0^1 p_i' p_j' ds, by three Gauss-Legendre points a cell: exact to degree five."""
-        x, w = np.polynomial.legendre.leggauss(3)
-        n_cells = self.n_coefficients - 3
-        s = (np.arange(n_cells)[:, None] + 0.5 + 0.5 * x).ravel() / n_cells
-        dP = self._derivatives(s)
-        weights = np.tile(0.5 * w / n_cells, n_cells)
-        return _csr(dP.T @ dP.multiply(weights[:, None]))
-
-
-def _csr(entries: Any, shape: tuple[int, int] | None = None) -> csr_array:
-    from scipy.sparse import csr_array  # not at the top: see TYPE_CHECKING above
-
-    return csr_array(entries, shape=shape)
-
-
-def _from_columns(columns: Int64, values: Float64, J: int) -> csr_array:
-    """The matrix (n, J) whose row r adds values[r, i] at columns[r, i]."""
-    n, k = columns.shape
-    matrix = _csr((values.ravel(), columns.ravel(), k * np.arange(n + 1)), (n, J))
-    matrix.sum_duplicates()  # in place, like the next
-    matrix.eliminate_zeros()
-    return matrix
-
-
-def _differences(J: int, weight: float) -> csr_array:
-    """weight * D^T D for the differences (D theta)_j = theta_{j+1} - theta_j."""
-    from scipy.sparse import diags_array
-
-    if J == 1:
-        return _csr((1, 1))
-    middle, beside = np.full(J, 2.0), np.full(J - 1, -1.0)
-    middle[[0, -1]] = 1.0
-    squares = diags_array((beside, middle, beside), offsets=(-1, 0, 1), shape=(J, J))
-    return _csr(weight * squares)
-
-
-def _ones(n: int, J: int) -> csr_array:
-    """The matrix (n, J) with ones on its diagonal."""
-    from scipy.sparse import eye_array
-
-    return _csr(eye_array(n, J))
+        return csr(_splines.stiffness(self.n_coefficients))

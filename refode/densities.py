@@ -22,6 +22,7 @@ from scipy.special import logsumexp
 
 from refode import _validate
 from refode._blas import one_thread
+from refode._covariances import factored
 from refode._fixed import Fixed, read_only
 from refode._quiet import quietly
 from refode._shown import as_called
@@ -32,10 +33,6 @@ Float64 = NDArray[np.float64]
 
 #: How far the weights of a mixture may sum from 1.
 WEIGHT_SUM = 1e-12
-#: How far a covariance may be from symmetric, entries relative to the deviations' product.
-SYMMETRY = 1e-12
-#: The smallest variance: below it the inverse is beyond float64.
-SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 class Density(Fixed):
@@ -139,7 +136,7 @@ class Gaussian(Density):
     def __init__(self, mean: ArrayLike, covariance: float | ArrayLike) -> None:
         self.mean = _frozen(_validate.real_array("mean", mean, ("d",)))
         self.dim = len(self.mean)
-        self.covariance, self.cholesky = _factored("covariance", covariance, self.dim)
+        self.covariance, self.cholesky = factored("covariance", covariance, self.dim)
         log_root_det = float(np.sum(np.log(np.diagonal(self.cholesky))))
         #: log rho(m) = -sum_i log L_ii - d/2 log 2 pi
         self._log_peak = -log_root_det - 0.5 * self.dim * math.log(2.0 * math.pi)
@@ -227,12 +224,12 @@ class GaussianMixture(Density):
         self.dim = self.means.shape[1]
         each: Any
         if _validate.n_axes(covariances) == 0:
-            each = [_factored("covariances", covariances, self.dim)] * k
+            each = [factored("covariances", covariances, self.dim)] * k
         else:
             scalars = _validate.n_axes(covariances) == 1
             shape = (k,) if scalars else (k, self.dim, self.dim)
             stacked = _validate.real_array("covariances", covariances, shape)
-            each = [_factored(f"covariances[{j}]", s, self.dim) for j, s in enumerate(stacked)]
+            each = [factored(f"covariances[{j}]", s, self.dim) for j, s in enumerate(stacked)]
         self.covariances = _frozen(np.array([covariance for covariance, _ in each]))
         self.components = tuple(map(Gaussian, self.means, self.covariances))
 
@@ -374,46 +371,3 @@ def _mixture_weights(weights: ArrayLike) -> Float64:
     if abs(total - 1.0) > WEIGHT_SUM:
         raise ValueError(f"weights: got numbers with sum {total}, wanted sum 1 within {WEIGHT_SUM}")
     return w
-
-
-@one_thread
-def _factored(name: str, value: Any, dim: int) -> tuple[Float64, Float64]:
-    """Return a covariance (d, d) and its lower Cholesky factor, both read-only."""
-    if _validate.n_axes(value) == 0:
-        scale = _validate.real_number(name, value)
-        got, covariance = f"{scale} times the identity", scale * np.eye(dim)
-    else:
-        covariance = _validate.real_array(name, value, (dim, dim))
-        got, covariance = "a matrix", _symmetric(name, covariance)
-    variance = np.diagonal(covariance)
-    # judged on the correlations: positive definite or not does not depend on the units
-    definite = bool(variance.min() > 0.0)
-    if definite:
-        s = np.sqrt(variance)
-        correlation = covariance / s / s[:, None]
-        # from here on the factorisation cannot fail (Higham 2002, theorem 10.7)
-        definite = np.linalg.eigvalsh(correlation)[0] > dim * (dim + 1) * np.finfo(np.float64).eps
-        # the density at the mean, and its quadratic form, are then finite
-        definite = definite and float(variance.min()) >= SMALLEST
-    if not definite:
-        smallest = np.linalg.eigvalsh(covariance)[0]
-        raise ValueError(
-            f"{name}: got {got}, smallest eigenvalue {smallest}, wanted a symmetric matrix that "
-            f"is positive definite beyond rounding, with variances from {SMALLEST:.1e} on"
-        )
-    return _frozen(covariance), _frozen(s[:, None] * np.linalg.cholesky(correlation))
-
-
-def _symmetric(name: str, matrix: Float64) -> Float64:
-    """Return the symmetric part of `matrix`, which may differ from it by rounding alone."""
-    with np.errstate(over="ignore"):
-        difference = np.abs(matrix - matrix.T)
-    s = np.sqrt(np.abs(np.diagonal(matrix)))
-    beyond = difference - SYMMETRY * s * s[:, None]
-    if beyond.max() > 0.0:
-        i, j = np.unravel_index(int(beyond.argmax()), beyond.shape)
-        raise ValueError(
-            f"{name}: got {matrix[i, j]} at index ({i}, {j}) and {matrix[j, i]} at ({j}, {i}), "
-            "wanted a symmetric matrix"
-        )
-    return 0.5 * matrix + 0.5 * matrix.T

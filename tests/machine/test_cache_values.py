@@ -20,6 +20,7 @@ def digest_of(function):
 
 
 def made(text, **space):
+    space["__name__"] = __name__  # other tests ask all functions there are for their module
     exec(text, space)
     return space["f"]
 

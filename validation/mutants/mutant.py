@@ -28,6 +28,8 @@ ROOMS = (
     "ode",
     "problems",
     "bases",
+    "_splines",
+    "_sparse",
     "densities",
     "tableaus",
     "packing",

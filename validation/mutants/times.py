@@ -151,9 +151,9 @@ BASES: tuple[Mutant, ...] = (
         "legendre-unshifted",
         "P_j(s) in place of P_j(2s - 1)",
         "bases",
-        "        return _csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, "
+        "        return csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, "
         "self.n_coefficients - 1))\n",
-        "        return _csr(np.polynomial.legendre.legvander(s, self.n_coefficients - 1))\n",
+        "        return csr(np.polynomial.legendre.legvander(s, self.n_coefficients - 1))\n",
         (("legendre-unshifted", ""),),
         "slopes",
     ),
@@ -161,9 +161,9 @@ BASES: tuple[Mutant, ...] = (
         "legendre-normalised",
         "Legendre polynomials of norm 1",
         "bases",
-        "        return _csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, "
+        "        return csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, "
         "self.n_coefficients - 1))\n",
-        "        return _csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, "
+        "        return csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, "
         "self.n_coefficients - 1) * np.sqrt(2.0 * np.arange(self.n_coefficients) + 1.0))\n",
         (("legendre-normalised", ""),),
         "slopes",
@@ -171,19 +171,19 @@ BASES: tuple[Mutant, ...] = (
     Mutant(
         "spline-knots",
         "knots of B-splines are equally spaced beyond the ends",
-        "bases",
-        "        return np.concatenate((np.zeros(3), inner, np.ones(3)))\n",
-        "        beyond = inner[1] * np.arange(1.0, 4.0)\n"
-        "        return np.concatenate((-beyond[::-1], inner, 1.0 + beyond))\n",
+        "_splines",
+        "    return np.concatenate((np.zeros(3), inner, np.ones(3)))\n",
+        "    beyond = inner[1] * np.arange(1.0, 4.0)\n"
+        "    return np.concatenate((-beyond[::-1], inner, 1.0 + beyond))\n",
         (("spline-knots", ""),),
         "slopes",
     ),
     Mutant(
         "smoothness-differences",
         "squared differences in place of the integral of |theta'|^2",
-        "bases",
-        "    return _csr(weight * squares)\n",
-        "    return _csr(squares)\n",
+        "_sparse",
+        "    return csr(weight * squares)\n",
+        "    return csr(squares)\n",
         (("smoothness-differences", ""),),
         "terms",
     ),
