@@ -8,26 +8,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from refode import _validate, bases, tableaus
-from refode._fixed import Fixed, Kept, read_only
-from refode._products import product
+from refode._fixed import Kept, read_only
 from refode._quiet import quietly
-from refode._scaling import restored, scaled
-from refode.costs.contract import Cotangent, check_cost, check_samples, everywhere, work_rows
+from refode.costs.contract import check_cost, check_samples, everywhere
 from refode.fields.contract import Field
-from refode.ode import driver, placement
+from refode.ode import placement
 from refode.ode import steps as stepping
 from refode.ode.finite import all_finite
 from refode.ode.placement import Placement
-from refode.ode.plan import SYMPLECTIC, Plan, ends_bar, planned, scheme_of
-from refode.sweeps.dynamics import LogDet, Plain
+from refode.ode.plan import SYMPLECTIC, scheme_of
+from refode.ode.swept import Swept
 from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
-TINY = 1e-200  # the complex step: its square is below the smallest number
 
 
-class NeuralODE(Fixed):
+class NeuralODE(Swept):
     """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
 
     Parameters
@@ -126,8 +123,7 @@ class NeuralODE(Fixed):
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
         order = [rows[:, p].ravel() for p in field.layout.slices.values()]
         self._order = read_only(np.concatenate(order))
-        self._plans: dict[tuple[float, float], Plan] = Kept()
-        self._sweeps: dict[Any, tuple[Plan, driver.Sweep]] = Kept()
+        self._plans, self._sweeps = Kept(), Kept()
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
@@ -361,101 +357,7 @@ class NeuralODE(Fixed):
         result, weights_bar = self._charged(theta, x, cost, plan, trace=False)
         return float(result.value), self.stage_weights_adjoint(weights_bar, plan), result.x_bar
 
-    # --- what problems build on --------------------------------------------------------
-    def plan(self, t_span: tuple[float, float] | None = None) -> Plan:
-        """Grid, slots and basis matrices for an interval (kept for the next call).
-
-        n_steps steps cover whatever t_span is given.
-        """
-        span = self.t_span if t_span is None else _validate.interval("t_span", t_span)
-        plan = self._plans.get(span)
-        if plan is None:
-            if len(self._plans) > 32:
-                self._plans.clear()
-            plan = planned(self.steps, self.basis, self._scheme, self.t_span, span)
-            plan = self._plans.setdefault(span, plan)
-        return plan
-
-    def stage_weights(self, theta: Array, plan: Plan) -> Array:
-        """Weights of every slot, (n_slots, n_weights): P theta."""
-        Theta = self._coefficients(theta)
-        return Theta if plan.identity else product(plan.P, Theta)
-
-    def stage_weights_adjoint(self, weights_bar: Array, plan: Plan) -> Array:
-        """theta_bar (p,) = P^T weights_bar."""
-        Theta_bar = weights_bar if plan.identity else product(plan.P.T, weights_bar)
-        return Theta_bar.reshape(-1)[self._order]
-
-    def sweep(self, plan: Plan, dynamics: Any, dtype: Any) -> driver.Sweep:
-        """Description of a sweep for the driver; ``dynamics`` is a class of sweeps/."""
-        key = (id(plan), dynamics, np.dtype(dtype).char)
-        plan_of, sweep = self._sweeps.get(key, (None, None))
-        if sweep is None or plan_of is not plan:
-            sweep = driver.Sweep.of(
-                self.field,
-                plan.scheme,
-                plan.grid,
-                dynamics,
-                dtype,
-                MEMORY[self.memory],
-                self.placement,
-            )
-            if len(self._sweeps) > 64:
-                self._sweeps.clear()
-            self._sweeps[key] = plan, sweep
-        return sweep
-
-    def _forward(
-        self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
-    ) -> Array:
-        E = self.field.prepare(self.stage_weights(theta, plan), trace)
-        out = driver.forward(self.sweep(plan, LogDet if trace else Plain, E.dtype), E, x, whole)
-        return out if whole else out[:1]
-
-    def _tangent(
-        self, theta: Array, x: Array, theta_dot: Array, x_dot: Array, plan: Plan, trace: bool
-    ) -> Array:
-        exponent, (theta_dot, x_dot) = scaled(theta_dot, x_dot)
-        size = max(np.abs(theta_dot).max(initial=0.0), np.abs(x_dot).max()) or 1.0
-        step, x = TINY / size, placement.hosted(x)
-        y = self._forward(theta + 1j * step * theta_dot, x + 1j * step * x_dot, plan, trace)
-        return all_finite("x", restored(exponent, all_finite("x", y[0]).imag / step))
-
-    def _adjoint(
-        self, theta: Array, x: Array, y_bar: Array, plan: Plan, times: bool, trace: bool
-    ) -> tuple[Array, ...]:
-        exponent, (y_bar,) = scaled(y_bar, dtype=self.placement.dtype)
-        result, weights_bar = self._charged(theta, x, Cotangent(y_bar), plan, trace, times)
-        if not np.isfinite(result.value):  # <y_bar, y>: the path, or the product alone
-            all_finite("x", self._forward(theta, x, plan, trace)[0])
-        bars = [self.stage_weights_adjoint(weights_bar, plan), result.x_bar]
-        if times:
-            bars.append(self._ends_bar(theta, plan, result.time_bar, weights_bar))
-        return tuple(restored(exponent, bar) for bar in bars)
-
-    def _charged(
-        self, theta: Array, x: Array, cost: Any, plan: Plan, trace: bool, times: bool = False
-    ) -> tuple[driver.Gradient, Array]:
-        """Value and cotangents of a cost, and the cotangent of the stage weights."""
-        weights = self.stage_weights(theta, plan)
-        E = self.field.prepare(weights, trace)
-        sweep = self.sweep(plan, LogDet if trace else Plain, E.dtype)
-        if times:  # the device knows no cotangent of t
-            sweep, x = sweep._replace(device="cpu"), placement.hosted(x)
-        result = driver.gradient(sweep, E, x, cost, cost_rows=work_rows(cost), want_x=True)
-        return result, self.field.prepare_adjoint(weights, trace, result.E_bar)
-
-    def _ends_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
-        length = self.t_span[1] - self.t_span[0]
-        return ends_bar(plan, length, time_bar, weights_bar, self._coefficients(theta))
-
-    def _coefficients(self, theta: Array) -> Array:
-        """theta as rows, one a basis coefficient: (J, n_weights)."""
-        J = self.basis.n_coefficients
-        return np.concatenate(
-            [theta[place].reshape(J, -1) for place in self.layout.slices.values()], axis=1
-        )
-
+    # --- insides -----------------------------------------------------------------------
     def _parameters(self, theta: Array) -> Array:
         return _validate.real_vector("theta", theta, self.n_parameters)
 

@@ -12,8 +12,8 @@ from refode._quiet import quietly
 from refode.bases import Basis, Constant
 from refode.fields.potential import Potential
 from refode.ode import driver, evaluate
-from refode.ode.neural_ode import Plan
 from refode.ode.placement import Resident, hosted, resident
+from refode.ode.plan import Plan
 from refode.problems.contract import WithODE
 from refode.problems.paths import all_finite
 from refode.sweeps.dynamics import LogDet

@@ -17,8 +17,9 @@ from refode.fields.potential import Potential
 from refode.games import CrossEntropy, Game
 from refode.ode import driver
 from refode.ode import steps as stepping
-from refode.ode.neural_ode import NeuralODE, Plan
+from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import hosted, send
+from refode.ode.plan import Plan
 from refode.problems.agents import Controlled, Started, constant, with_zero
 from refode.problems.contract import with_total
 from refode.problems.paths import all_finite

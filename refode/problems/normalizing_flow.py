@@ -14,8 +14,9 @@ from refode._quiet import quietly
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
-from refode.ode.neural_ode import NeuralODE, Plan
+from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import Resident, hosted, moved, samples, send
+from refode.ode.plan import Plan
 from refode.ode.steps import Steps
 from refode.problems.contract import WithODE, with_total
 from refode.problems.paths import all_finite

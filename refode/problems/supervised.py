@@ -13,9 +13,10 @@ from refode._scaling import restored, scaled
 from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.ode import driver
-from refode.ode.neural_ode import TINY, NeuralODE
+from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import Resident, hosted, moved, resident, samples, send
 from refode.ode.steps import Steps
+from refode.ode.swept import TINY
 from refode.packing import Layout
 from refode.problems.contract import WithODE, with_total
 from refode.problems.paths import all_finite

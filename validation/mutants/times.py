@@ -100,7 +100,7 @@ TIMES: tuple[Mutant, ...] = (
     Mutant(
         "coefficients-reversed",
         "theta(t) reads its coefficients in reverse order",
-        "ode.neural_ode",
+        "ode.swept",
         "[theta[place].reshape(J, -1) for place",
         "[theta[place].reshape(J, -1)[::-1] for place",
         (("coefficients-reversed", ""),),
@@ -109,7 +109,7 @@ TIMES: tuple[Mutant, ...] = (
     Mutant(
         "gradient-1.001",
         "the gradient by theta(t) is 0.1 % too large",
-        "ode.neural_ode",
+        "ode.swept",
         "        return Theta_bar.reshape(-1)[self._order]\n",
         "        return 1.001 * Theta_bar.reshape(-1)[self._order]\n",
         (("factor", "1.001"),),
@@ -118,7 +118,7 @@ TIMES: tuple[Mutant, ...] = (
     Mutant(
         "whole-cotangent",
         "every coefficient gets the whole cotangent of theta(t)",
-        "ode.neural_ode",
+        "ode.swept",
         "product(plan.P.T, weights_bar)",
         "(plan.P != 0.0).T @ weights_bar",
         (("adjoint-all-coefficients", ""),),

@@ -20,7 +20,8 @@ import numpy as np
 
 from refode import bases, fields, tableaus, verify
 from refode.costs.contract import Cotangent
-from refode.ode.neural_ode import TINY, NeuralODE
+from refode.ode.neural_ode import NeuralODE
+from refode.ode.swept import TINY
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
 from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
 from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, FlowCase, cases, make

@@ -20,7 +20,7 @@ import numpy as np
 from refode import fields, verify
 from refode.costs.contract import Cotangent
 from refode.ode import driver, evaluate
-from refode.ode.neural_ode import TINY
+from refode.ode.swept import TINY
 from refode.reports.proofs import games_independent, games_solutions
 from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
 from refode.reports.proofs.game_cases import SPAN, GameCase, cases, make, setting
