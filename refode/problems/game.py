@@ -7,21 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from refode import _seeds, _validate
+from refode import _validate
 from refode._fixed import Kept
 from refode._quiet import quietly
-from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
-from refode.costs.targets import GivenTarget, rows, target_of
+from refode.costs.targets import target_of
 from refode.densities import Empirical
 from refode.fields.potential import Potential
-from refode.games import CrossEntropy, Game
+from refode.games import Game
 from refode.ode import driver
 from refode.ode import steps as stepping
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import hosted, send
-from refode.ode.plan import Plan
-from refode.problems.agents import Controlled, Started, constant, with_zero
+from refode.problems.agents import Started, constant, with_zero
 from refode.problems.contract import with_total
+from refode.problems.game_costs import Charged
 from refode.problems.paths import all_finite
 
 Array = np.ndarray
@@ -29,7 +28,7 @@ NORMS = ("absolute", "squared")
 TERMS = ("L", "F", "G", "hjb", "hjb_terminal")
 
 
-class MeanFieldGame(Controlled):
+class MeanFieldGame(Charged):
     """A potential mean field game solved for its value function Phi, eq. (25).
 
     Agents start at x ~ ``game.initial`` and move by the feedback (22), z' = -grad Phi/alpha.
@@ -307,58 +306,6 @@ class MeanFieldGame(Controlled):
         weights_bar = self.potential.prepare_adjoint(weights, True, E_bar)
         return value, self.ode.stage_weights_adjoint(weights_bar, plan)
 
-    def _has_paths(self) -> bool:
-        """Whether anything but the cross-entropy is charged."""
-        game = self.game
-        free = game.alpha == 0.0 and game.entropy == 0.0 and not game.energy
-        return not (free and isinstance(game.terminal_cost, CrossEntropy))
-
-    def _cost(self, theta: Array, E: Array, x: Array, plan: Plan) -> tuple[GameCost, int]:
-        game, field = self.game, self.potential
-        crossed = isinstance(game.terminal_cost, CrossEntropy)
-        tape, scratch = field.rows(False)
-        if crossed and self.hjb_terminal == 0.0:  # nobody asks for the target's density
-            target: Any = GivenTarget(np.zeros(1), np.zeros((1, self.dim)))
-        else:
-            target = self._in_kernel(game.target, E.dtype, lambda: self._ends(theta, x, plan))
-        cost = GameCost(
-            self._sweep(plan, E.dtype).dynamics.field,
-            E[0],
-            self.t_span[1],
-            target,
-            CROSS_ENTROPY if crossed else KULLBACK_LEIBLER,
-            1.0 if game.alpha else 0.0,
-            self.hjb,
-            game.terminal,
-            self.hjb_terminal,
-            self.hjb_norm == "squared",
-            1.0 / len(x),
-            tape,
-            scratch,
-        )
-        return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
-
-    def _inverse_cost(self, theta: Array, y: Array, plan: Plan) -> tuple[InverseCost, int]:
-        initial = self._in_kernel(
-            self.game.initial, theta.dtype, lambda: self._backward(theta.real, y, plan)[0]
-        )
-        cost = InverseCost(self.dim, initial, self.game.terminal, 1.0 / len(y))
-        return cost, 1 + self.dim + rows(initial, self.dim)
-
-    def _in_kernel(self, density: Any, dtype: Any, ends: Any) -> Any:
-        """The density's form for kernels; or its values where the paths end, by its methods."""
-        known = target_of(density, dtype)
-        if known is not None:
-            return known
-        points = ends()
-        if not np.isfinite(points).all():
-            return GivenTarget(np.full(len(points), np.nan), np.full(points.shape, np.nan))
-        return GivenTarget(density.log_density(points), density.log_density_gradient(points))
-
-    def _ends(self, theta: Array, x: Array, plan: Plan) -> Array:
-        end = self._forward(theta.real, self._start(x), plan)[0]
-        return np.ascontiguousarray(end[:, : self.dim])
-
     @quietly()
     def _terms(
         self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
@@ -413,24 +360,6 @@ class MeanFieldGame(Controlled):
                     f"game: got the density {density!r}, wanted Gaussians or mixtures of them "
                     "for second derivatives"
                 )
-
-    def _reads(self, y: Any) -> bool:
-        """Whether the terminal cost reads samples y; ValueError where some came in vain."""
-        crossed = isinstance(self.game.terminal_cost, CrossEntropy)
-        if y is not None and not crossed:
-            raise ValueError("y: got samples, wanted None (the terminal cost reads x alone)")
-        return crossed
-
-    def _drawn(self, n: int) -> Array:
-        """The target's own samples, or n draws, kept for the next call with the same n."""
-        target = self.game.target
-        if isinstance(target, Empirical):
-            return target.samples
-        kept = self._draws.get("drawn")
-        if kept is None or len(kept) != n:
-            seed = _seeds.number("target of the cross-entropy")
-            kept = self._draws["drawn"] = target.sample(n, seed=seed)
-        return kept
 
     def __repr__(self) -> str:
         ode = self.ode

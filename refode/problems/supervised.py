@@ -7,28 +7,27 @@ from typing import Any
 import numpy as np
 
 from refode import _validate
-from refode._products import product
 from refode._quiet import quietly
 from refode._scaling import restored, scaled
 from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.ode import driver
 from refode.ode.neural_ode import NeuralODE
-from refode.ode.placement import Resident, hosted, moved, resident, samples, send
+from refode.ode.placement import Resident, hosted, moved, resident, send
 from refode.ode.steps import Steps
 from refode.ode.swept import TINY
 from refode.packing import Layout
-from refode.problems.contract import WithODE, with_total
+from refode.problems.contract import with_total
 from refode.problems.paths import all_finite
+from refode.problems.predictions import Predicting
 from refode.problems.regularisers import Regularised, Regulariser
-from refode.problems.scaling import Scaling, checked, described, standardised, with_units
-from refode.problems.scores import Scored
+from refode.problems.scaling import Scaling, checked, described, standardised
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
 
 
-class Supervised(Regularised, Scored, WithODE):
+class Supervised(Regularised, Predicting):
     """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
 
     Parameters
@@ -134,11 +133,6 @@ class Supervised(Regularised, Scored, WithODE):
         return self._loss.name
 
     # --- parameters --------------------------------------------------------------------
-    @property
-    def n_inputs(self) -> int:
-        """Columns of x: the ode's dim less the appended zeros."""
-        return self.ode.dim - self.augment
-
     def initial(self, seed: int = 0) -> Array:
         """Random theta (p,): the ode's ``initial``, W ~ N(0, 1/d), b = 0."""
         theta = np.zeros(self.n_parameters)
@@ -285,64 +279,6 @@ class Supervised(Regularised, Scored, WithODE):
         product = self._outputs_adjoint(theta, x, F_bar) + self._regulariser(v)[1]
         return restored(exponent, product)
 
-    # --- predictions -------------------------------------------------------------------
-    @quietly()
-    def predict(self, theta: Array, x: Array) -> Array:
-        """Values of F, (N, m): two axes for m = 1 too, ``predict(theta, x)[:, 0]`` is (N,).
-
-        Raises
-        ------
-        TypeError, ValueError
-            Naming the argument; x also where a path leaves the finite range, here and in all
-            methods below.
-        """
-        outputs = self._outputs_at(self._parameters(theta), self._inputs(x))
-        return all_finite("x", with_units(outputs, self.y_scaling))
-
-    @quietly()
-    def predict_proba(self, theta: Array, x: Array) -> Array:
-        """Class probabilities: (N, 2) for logistic, (N, m) for softmax."""
-        return self._loss.probabilities(self.predict(theta, x))
-
-    def predict_label(self, theta: Array, x: Array) -> Array:
-        """Most probable class, (N,) integers."""
-        return self.predict_proba(theta, x).argmax(axis=1)
-
-    @quietly()
-    def features(self, theta: Array, x: Array) -> Array:
-        """Propagated features z(T), (N, d), as the readout reads them."""
-        theta, x = self._parameters(theta), self._inputs(x)
-        return self.ode.solve(theta[: self.ode.n_parameters], self._padded(hosted(x)))
-
-    @quietly()
-    def transported(self, theta: Array, x: Array, t: float) -> Array:
-        """u(x, t) of the transport view (9): W z(T) + b for the characteristic through (x, t).
-
-        u solves u_t + f . grad u = 0 with the terminal condition u(., T) = W x + b
-        (docs/errata.md); F(x) = u((x, 0), t0).
-
-        Parameters
-        ----------
-        theta : (p,)
-        x : (N, d)
-            States, with all d columns; the first d - augment in the data's units.
-        t : float
-            Within the ode's t_span; its n_steps steps cover the way from t to T.
-
-        Returns
-        -------
-        (N, m)
-        """
-        theta = self._parameters(theta)
-        x = self._scaled_states(_validate.samples("x", x, self.ode.dim))
-        t = _validate.real_number("t", t)
-        low, high = sorted(self.ode.t_span)
-        if not low <= t <= high:
-            raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
-        T = self.ode.t_span[1]
-        z = x if t == T else self.ode.solve(theta[: self.ode.n_parameters], x, t_span=(t, T))
-        return all_finite("x", with_units(self._read(theta, z), self.y_scaling))
-
     # --- insides -----------------------------------------------------------------------
     def _value_and_gradient(self, theta: Array, x: Array, y: Any) -> tuple[Any, Array]:
         ode, plan = self.ode, self.ode.plan()
@@ -365,52 +301,9 @@ class Supervised(Regularised, Scored, WithODE):
         W, b = self._readout(theta)
         return SupervisedCost(self._loss.description(y), W, b, 1.0 / n)
 
-    def _readout(self, theta: Array) -> tuple[Array, Array]:
-        tail = theta[self.ode.n_parameters :]
-        if not self.readout:
-            return tail.reshape(0, self.ode.dim), tail
-        m, d = self.n_outputs, self.ode.dim
-        return tail[: m * d].reshape(m, d), tail[m * d :]
-
-    def _read(self, theta: Array, z: Array) -> Array:
-        W, b = self._readout(theta)
-        with np.errstate(over="ignore", invalid="ignore"):  # who asks looks what came out
-            return product(z, W.T) + b if self.readout else z
-
-    def _outputs_at(self, theta: Array, x: Array) -> Array:
-        theta_ode = theta[: self.ode.n_parameters]
-        z = self.ode._forward(theta_ode, self._padded(x), self.ode.plan())[0]
-        return self._read(theta, z)
-
-    def _outputs_adjoint(self, theta: Array, x: Array, F_bar: Array) -> Array:
-        ode, W = self.ode, self._readout(theta)[0]
-        theta_ode, padded = theta[: ode.n_parameters], self._padded(hosted(x))
-        z_bar = product(F_bar, W) if self.readout else F_bar
-        theta_bar, _ = ode.adjoint(theta_ode, padded, np.ascontiguousarray(z_bar))
-        if not self.readout:
-            return theta_bar
-        z = ode.solve(theta_ode, padded)
-        return np.concatenate([theta_bar, product(F_bar.T, z).ravel(), F_bar.sum(axis=0)])
-
-    def _padded(self, x: Array) -> Array:
-        if not self.augment or isinstance(x, Resident):  # which the sweep pads itself
-            return x
-        padded = np.zeros((len(x), self.ode.dim))
-        padded[:, : self.n_inputs] = x
-        return padded
-
     def _arguments(self, theta: Any, x: Any, y: Any) -> tuple[Array, Any, Any]:
         theta, x = self._parameters(theta), self._inputs(x)
         return theta, x, self._targets(y, len(x))
-
-    def _inputs(self, x: Any) -> Any:
-        x = samples(self.ode.placement, "x", x, self.n_inputs)
-        return standardised("x", x, self.x_scaling)
-
-    def _scaled_states(self, x: Array) -> Array:
-        """The columns of states that are data, standardised; zeros were appended after that."""
-        scaled = standardised("x", x[:, : self.n_inputs], self.x_scaling)
-        return np.concatenate([scaled, x[:, self.n_inputs :]], axis=1)
 
     def _targets(self, y: Any, n: int) -> Any:
         """Targets as the loss's description takes them, checked; a ``Resident`` on a device."""

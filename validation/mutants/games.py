@@ -139,7 +139,7 @@ COSTS: tuple[Mutant, ...] = (
     Mutant(
         "terminal-at-one",
         "the terminal penalty takes Phi at t = 1",
-        "problems.game",
+        "problems.game_costs",
         "            self.t_span[1],\n            target,\n",
         "            1.0,\n            target,\n",
         (("terminal-at-one", ""),),
@@ -157,7 +157,7 @@ COSTS: tuple[Mutant, ...] = (
     Mutant(
         "game-sum",
         "a sum over samples in place of their mean",
-        "problems.game",
+        "problems.game_costs",
         "            1.0 / len(x),\n            tape,\n",
         "            1.0,\n            tape,\n",
         (("sum-over-samples", ""), ("factor", "N (the number")),

@@ -65,7 +65,7 @@ SUPERVISED: tuple[Mutant, ...] = (
     Mutant(
         "readout-bias-missing",
         "outputs lack the readout's bias",
-        "problems.supervised",
+        "problems.predictions",
         "        return product(z, W.T) + b if self.readout else z\n",
         "        return product(z, W.T) if self.readout else z\n",
         (("readout-bias", ""),),
@@ -74,7 +74,7 @@ SUPERVISED: tuple[Mutant, ...] = (
     Mutant(
         "zeros-in-front",
         "zeros stand before the data",
-        "problems.supervised",
+        "problems.predictions",
         "        padded[:, : self.n_inputs] = x\n",
         "        padded[:, self.augment :] = x\n",
         (("zeros-in-front", ""),),
