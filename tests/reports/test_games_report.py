@@ -9,7 +9,7 @@ import pytest
 import tolerances as tol
 
 from refode.reports import outputs
-from refode.reports.figures import games, games_plots
+from refode.reports.figures import games, games_plots, games_setups
 
 grouped = pytest.mark.parametrize("group", ["x"], ids=["PotentialSpec-games"])
 
@@ -43,9 +43,9 @@ def test_a_crowd_that_walks_straight_onto_its_target(group):
     assert sum(parts) == pytest.approx(found.J, abs=tol.GAMES_SIGMAS * 0.01)
     # E Q at height s is the peak of the sum of bump and crowd, and the entropy stays
     s = np.linspace(0.0, 1.0, 2001)
-    wide = np.array([1.0, 0.5]) + games.VARIANCE
+    wide = np.array([1.0, 0.5]) + games_setups.VARIANCE
     Q = 50.0 / (2.0 * np.pi * np.sqrt(wide.prod())) * np.exp(-0.5 * (3 - 6 * s) ** 2 / wide[1])
-    entropy = -0.01 * (1.0 + np.log(2.0 * np.pi * games.VARIANCE))
+    entropy = -0.01 * (1.0 + np.log(2.0 * np.pi * games_setups.VARIANCE))
     want = 18.0 + np.trapezoid(Q, s) + entropy
     assert abs(found.J - want) < tol.GAMES_SIGMAS * found.error
     assert found.error < 0.5 * np.std(setup.game.energy.value(x * [1.0, 0.0])) / len(x) ** 0.5
@@ -151,7 +151,7 @@ def test_the_stored_optimum_is_the_bounds():
     assert setups.further("transport", 100) == 0.0
     at_10, at_50 = setups.further("crowd", 10), setups.further("crowd", 50)
     # the entropy of N(0, 0.3) at rest is more than what is paid for the best motion
-    rest = -0.01 * 0.5 * (1.0 + np.log(2.0 * np.pi * games.VARIANCE))
+    rest = -0.01 * 0.5 * (1.0 + np.log(2.0 * np.pi * games_setups.VARIANCE))
     assert at_10 / 8 < rest
     assert at_10 / 8 == pytest.approx(rest, rel=0.05)
     assert at_50 == pytest.approx(6.0 * at_10, rel=tol.GAMES_ROUNDING)

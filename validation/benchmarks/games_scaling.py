@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import refode
-from refode.reports.figures.games import transport
+from refode.reports.figures.games_setups import transport
 from validation import common
 
 WIDTH, DEPTH, STEPS = 16, 2, 2

@@ -27,7 +27,7 @@ import numpy as np
 
 from refode.machine import threads as parallel
 from refode.machine.activations import tanh_and_log_cosh_rows
-from refode.reports.figures.games import VARIANCE, transport
+from refode.reports.figures.games_setups import VARIANCE, transport
 from validation.benchmarks import interleaved, peers
 
 STAGES = 4  # of RK4

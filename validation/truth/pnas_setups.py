@@ -1,6 +1,6 @@
 """The games of [ROL+20] in 2, 10, 50 and 100 dimensions: set-ups, plans of training, truth.
 
-Densities, costs and network are in refode.reports.figures.games; here is what depends on the
+Densities, costs and network are in refode.reports.figures.games_setups; here is what depends on the
 dimension. Both games are one in the plane times the same simple one in every further coordinate,
 so that the plane's optimum is known to be the optimum everywhere, but for a number that is known
 too.
@@ -12,8 +12,8 @@ import math
 from typing import NamedTuple
 
 from refode.closed_forms import lq_game
-from refode.reports.figures import games
-from refode.reports.figures.games import Setup
+from refode.reports.figures import games_setups
+from refode.reports.figures.games_setups import Setup
 from validation.truth.transport_optimum import optimum
 
 DIMS = (2, 10, 50, 100)
@@ -23,7 +23,7 @@ SAMPLES = {
     "transport": dict(zip(DIMS, (48**2, 80**2, 128**2, 192**2), strict=True)),
     "crowd": dict(zip(DIMS, (48**2, 80**2, 96**2, 112**2), strict=True)),
 }
-MAKERS = {"transport": games.transport, "crowd": games.crowd}
+MAKERS = {"transport": games_setups.transport, "crowd": games_setups.crowd}
 
 
 class Phase(NamedTuple):
@@ -70,7 +70,7 @@ def further(kind: str, dim: int) -> float:
     """
     if kind == "transport":
         return 0.0
-    game, s = setup(kind, dim).game, math.sqrt(games.VARIANCE)
+    game, s = setup(kind, dim).game, math.sqrt(games_setups.VARIANCE)
     one = lq_game(game.alpha, game.entropy, 0.0, 0.0, game.terminal, 0.0, s, 0.0, s)
     return (dim - 2) * one.total
 
