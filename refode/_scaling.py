@@ -14,6 +14,8 @@ Array = np.ndarray
 
 #: Largest entries between 2**-BOUND and 2**BOUND are ordinary: cubes of float64 there are finite.
 BOUND = {"float64": 300, "float32": 40}
+#: The complex step, of directions of size one: its square is below the smallest number.
+TINY = 1e-200
 
 
 def scaled(*directions: Array, dtype: str = "float64") -> tuple[int, tuple[Array, ...]]:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from refode import _validate
 from refode._fixed import Fixed
 from refode._quiet import quietly
-from refode._scaling import restored, scaled
+from refode._scaling import TINY, restored, scaled
 from refode.machine.activations import sigmoid, softplus
 from refode.machine.parts import Room, entry, link
 
@@ -32,7 +32,6 @@ __all__ = ["Logistic", "Loss", "Regression", "Softmax"]
 
 Array = np.ndarray
 Float64 = NDArray[np.float64]
-_TINY = 1e-200  # the complex step: its square is below the smallest number
 
 LOSS = Room("loss")
 
@@ -123,7 +122,7 @@ def hessian_products(about: Any, outputs: Float64, v: Float64) -> Float64:
     size = np.abs(v).max()
     if size == 0.0:
         return np.zeros_like(outputs)
-    step = _TINY / size
+    step = TINY / size
     return restored(exponent, one_by_one(about, outputs + 1j * step * v)[1].imag / step)
 
 

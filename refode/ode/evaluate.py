@@ -13,7 +13,7 @@ import numpy as np
 
 from refode import _validate
 from refode._quiet import quietly
-from refode._scaling import restored, scaled
+from refode._scaling import TINY, restored, scaled
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
 from refode.fields.potential import Potential
@@ -24,7 +24,6 @@ from refode.sweeps.runge_kutta import Evaluate
 from refode.sweeps.sweep import Grid
 
 Array = np.ndarray
-TINY = 1e-200
 _ONCE = Evaluate(np.ones(1))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from refode import _validate, bases
 from refode._fixed import Fixed
 from refode._products import product
-from refode._scaling import restored, scaled
+from refode._scaling import TINY, restored, scaled
 from refode.costs.contract import Cotangent, work_rows
 from refode.fields.contract import Field
 from refode.ode import driver, placement
@@ -22,7 +22,6 @@ from refode.sweeps.dynamics import LogDet, Plain
 from refode.sweeps.sweep import MEMORY
 
 Array = np.ndarray
-TINY = 1e-200  # the complex step: its square is below the smallest number
 
 
 class Swept(Fixed):

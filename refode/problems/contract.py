@@ -17,11 +17,10 @@ import numpy as np
 
 from refode import _validate
 from refode._quiet import quietly
-from refode._scaling import restored, scaled
+from refode._scaling import TINY, restored, scaled
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.steps import Steps
-from refode.ode.swept import TINY
 from refode.packing import Layout
 from refode.problems.paths import kept_with
 from refode.problems.scaling import Scaling

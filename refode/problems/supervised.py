@@ -8,14 +8,13 @@ import numpy as np
 
 from refode import _validate
 from refode._quiet import quietly
-from refode._scaling import restored, scaled
+from refode._scaling import TINY, restored, scaled
 from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.ode import driver
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import Resident, hosted, moved, resident, send
 from refode.ode.steps import Steps
-from refode.ode.swept import TINY
 from refode.packing import Layout
 from refode.problems.contract import with_total
 from refode.problems.paths import all_finite

@@ -1,8 +1,8 @@
 """The former place of refode.ode.neural_ode."""
 
+from refode._scaling import TINY
 from refode.ode.neural_ode import SYMPLECTIC, NeuralODE
 from refode.ode.plan import Plan
-from refode.ode.swept import TINY
 
 __all__ = [
     "NeuralODE",

@@ -141,6 +141,38 @@ class Study:
         return all(self.reports.values())
 
 
+def orders_told(
+    section: Section,
+    what: str,
+    studies: Sequence[Study],
+    title: str,
+    entry: Callable[[OrderReport], str],
+    wanted: Callable[[Study], str],
+) -> None:
+    """Print the orders as a table, and add them to the section with what was wanted."""
+    table(
+        title,
+        ["scheme", *studies[0].reports, "verdict"],
+        [
+            (f"{s.scheme} ({s.order})", *map(entry, s.reports.values()), verdict(s.passed))
+            for s in studies
+        ],
+    )
+    for s in studies:
+        bad = [f"{name}: {r.verdict}" for name, r in s.reports.items() if not r]
+        fitted = ", ".join(f"{r.order:.3f}" for r in s.reports.values())
+        section.add(
+            f"orders of a {what} by {s.scheme}",
+            s.passed,
+            "; ".join(bad) or fitted,
+            f"{wanted(s)} ± 0.1, last 3 halvings",
+        )
+    section.numbers["orders"] = [
+        {"scheme": s.scheme} | {q: (r.steps, r.errors, r.slopes) for q, r in s.reports.items()}
+        for s in studies
+    ]
+
+
 def order_line(panel: Any, report: OrderReport, colour: str, marker: str, label: str) -> None:
     """Errors against the step: those judged filled, with a dotted line of the slope wanted."""
     h, e = report.steps, report.errors

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from refode import bases, fields, tableaus, verify
+from refode._scaling import TINY
 from refode.costs.contract import Cotangent
 from refode.ode.neural_ode import NeuralODE
-from refode.ode.swept import TINY
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
-from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
+from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, orders_told, same_bits
 from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, FlowCase, cases, make
 from refode.reports.proofs.flows_plot import draw
 from refode.reports.section import Section, table, verdict
@@ -307,30 +307,12 @@ def study(scheme: str, order: int | None = None) -> Study:
 
 def _orders(section: Section, schemes: Sequence[str], out: Path) -> None:
     studies = [study(scheme) for scheme in schemes]
-    table(
+    orders_told(
+        section,
+        "flow",
+        studies,
         "Flows: orders observed, with those wanted",
-        ["scheme", *QUANTITIES, "verdict"],
-        [
-            (
-                f"{s.scheme} ({s.order})",
-                *(f"{r.order:.3f} ({r.expected:.0f})" for r in s.reports.values()),
-                verdict(s.passed),
-            )
-            for s in studies
-        ],
+        lambda r: f"{r.order:.3f} ({r.expected:.0f})",
+        lambda s: ", ".join(f"{r.expected:.0f}" for r in s.reports.values()),
     )
-    for s in studies:
-        bad = [f"{name}: {r.verdict}" for name, r in s.reports.items() if not r]
-        fitted = ", ".join(f"{r.order:.3f}" for r in s.reports.values())
-        wanted = ", ".join(f"{r.expected:.0f}" for r in s.reports.values())
-        section.add(
-            f"orders of a flow by {s.scheme}",
-            s.passed,
-            "; ".join(bad) or fitted,
-            f"{wanted} ± 0.1, last 3 halvings",
-        )
-    section.numbers["orders"] = [
-        {"scheme": s.scheme} | {q: (r.steps, r.errors, r.slopes) for q, r in s.reports.items()}
-        for s in studies
-    ]
     section.files += draw(studies, out)

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from refode import fields, verify
+from refode._scaling import TINY
 from refode.costs.contract import Cotangent
 from refode.ode import driver, evaluate
-from refode.ode.swept import TINY
 from refode.reports.proofs import games_independent, games_solutions
-from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, same_bits
+from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, orders_told, same_bits
 from refode.reports.proofs.game_cases import SPAN, GameCase, cases, make, setting
 from refode.reports.proofs.games_checks_plot import draw
 from refode.reports.section import Section, table, verdict
@@ -249,30 +249,12 @@ def study(scheme: str, order: int | None = None) -> Study:
 
 def _orders(section: Section, schemes: Sequence[str]) -> list[Study]:
     studies = [study(scheme) for scheme in schemes]
-    names = list(studies[0].reports)
-    table(
+    orders_told(
+        section,
+        "game",
+        studies,
         "Games: orders observed",
-        ["scheme", *names, "verdict"],
-        [
-            (
-                f"{s.scheme} ({s.order})",
-                *(f"{r.order:.3f}" for r in s.reports.values()),
-                verdict(s.passed),
-            )
-            for s in studies
-        ],
+        lambda r: f"{r.order:.3f}",
+        lambda s: f"{s.order}",
     )
-    for s in studies:
-        bad = [f"{name}: {r.verdict}" for name, r in s.reports.items() if not r]
-        fitted = ", ".join(f"{r.order:.3f}" for r in s.reports.values())
-        section.add(
-            f"orders of a game by {s.scheme}",
-            s.passed,
-            "; ".join(bad) or fitted,
-            f"{s.order} ± 0.1, last 3 halvings",
-        )
-    section.numbers["orders"] = [
-        {"scheme": s.scheme} | {q: (r.steps, r.errors, r.slopes) for q, r in s.reports.items()}
-        for s in studies
-    ]
     return studies
