@@ -106,14 +106,14 @@ def run(report: common.Report, args: Any) -> dict[str, Any]:
 
 def timed(report: common.Report, quick: bool, n_large: int) -> dict[str, Any]:
     """The device's rates, the workloads beside other codes, tiles beside launches."""
-    from validation.benchmarks import gpu_peers, gpu_plots, gpu_rates
+    from validation.benchmarks import gpu_crossover, gpu_peers, gpu_plots, gpu_rates
 
     rates = gpu_rates.measured(2048 if quick else 4096)
     for name, rate in rates["products"].items():
         print(f"float64 product, {name}: {rate / 1e12:.3g} TFLOP/s")
     print(f"copying: {rates['bytes_per_second'] / 1e9:.4g} GB/s")
     results = gpu_peers.speed(report, quick, n_large, rates)
-    crossing = gpu_peers.crossover(report, quick)
+    crossing = gpu_crossover.crossover(report, quick)
     gpu_plots.draw(report, results, crossing, str(describe()["name"]))
     return {"rates": rates, "speed": results, "crossover": crossing}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,6 @@ import refode
 import refode.cuda
 from refode.cuda import bodies
 from refode.cuda import widths as widths_
-from refode.cuda.crossover import best, excess
 from refode.cuda.ops import staged
 from refode.sweeps.dynamics import Flow, Plain
 from validation import common
@@ -79,7 +78,7 @@ def gpu_of_jax() -> str:
     try:
         jax.config.update("jax_default_device", jax.devices("gpu")[0])
     except RuntimeError as error:
-        return f"jax {jax.__version__} sees no GPU ({_line(error)})"
+        return f"jax {jax.__version__} sees no GPU ({one_line(error)})"
     return ""
 
 
@@ -92,7 +91,7 @@ def gpu_of_torch() -> str:
     return "" if torch.cuda.is_available() else f"torch {torch.__version__} sees no GPU"
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """A message without its further lines."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
 
@@ -195,7 +194,7 @@ def others(c: peers.PeerCase, prototype: bool) -> tuple[list[peers.Peer], list[s
         try:
             found.append(make())
         except Exception as error:  # each package has classes of its own
-            missing.append(f"{name}: {_line(error)}")
+            missing.append(f"{name}: {one_line(error)}")
     return found, missing
 
 
@@ -228,7 +227,7 @@ def verified(
         try:
             got = peer.read(peer.call())
         except Exception as error:  # each package has classes of its own
-            missing.append(f"{peer.name}: {_line(error)}")
+            missing.append(f"{peer.name}: {one_line(error)}")
             continue
         errors[peer.name] = found = peers.disagreement(got, truth[peer.scheme])
         if found <= peers.TOLERANCE:
@@ -240,12 +239,12 @@ def verified(
         try:
             good[name].call()
         except Exception as error:
-            missing.append(f"{name}: {_line(error)}")
+            missing.append(f"{name}: {one_line(error)}")
             del good[name]
     return good, errors
 
 
-def _times(calls: dict[str, Callable[[], Any]], rounds: int, seconds: float) -> Any:
+def times_of(calls: dict[str, Callable[[], Any]], rounds: int, seconds: float) -> Any:
     """In turns, where there is anything to time."""
     return interleaved.in_turns(calls, rounds, seconds) if calls else {}
 
@@ -271,7 +270,7 @@ def measure(
     )
     mine = [errors.get(f"refode {mode}", math.nan) for mode in MODES]
     report.at_most(f"{w.name}: both modes beside the CPU", float(np.max(mine)), peers.TOLERANCE)
-    times = _times({n: p.call for n, p in good.items()}, rounds, seconds)
+    times = times_of({n: p.call for n, p in good.items()}, rounds, seconds)
     medians = {name: interleaved.summary(t) for name, t in times.items()}
     moved = tape_bytes(c.problem, w.n_samples)
     fractions = {
@@ -348,68 +347,3 @@ def print_result(result: Any) -> None:
         f"{w['name']}: {'tiles' if both[0] <= both[1] else 'staged'} are faster, staged/tile = "
         f"{both[1] / both[0]:.2f}"
     )
-
-
-# --- tiles or launches -----------------------------------------------------------------------
-class Point(NamedTuple):
-    """Milliseconds of both modes; NaN where one does not fit."""
-
-    d: int
-    width: int
-    n: int
-    tile: float
-    staged: float
-
-    @property
-    def entries(self) -> int:
-        """Of the largest matrix, which layout.WIDE counts."""
-        return self.d * self.width
-
-
-def widths(quick: bool) -> Iterator[tuple[int, int, int]]:
-    """d, width, samples."""
-    for n in (2000,) if quick else (2000, 50_000):
-        for d in (4, 64):
-            for width in (16, 128, 1024) if quick else (16, 32, 64, 128, 256, 512, 1024):
-                yield d, width, n
-
-
-def crossover(report: common.Report, quick: bool) -> dict[str, Any]:
-    """Both modes over the width, and what layout.WIDE should be."""
-    points = []
-    for d, width, n in widths(quick):
-        c = peers.case(peers.Workload("", d, width, n, 4, "regression", False))
-        calls = {p.name: p.call for p in refode_peers(c)}
-        for name in list(calls):
-            try:
-                calls[name]()
-            except Exception as error:  # each package has classes of its own
-                print(f"  {name}, d={d}, width {width}, {n} samples: {_line(error)}")
-                del calls[name]
-        times = _times(calls, 3 if quick else 6, 0.1)
-        medians = [
-            interleaved.summary(times[f"refode {mode}"])["median"]
-            if f"refode {mode}" in times
-            else math.nan
-            for mode in MODES
-        ]
-        points.append(Point(d, width, n, *medians))
-        print(
-            f"  d={d}, width {width}, {n} samples: tile {medians[0]:.3g} ms, "
-            f"staged {medians[1]:.3g} ms",
-            flush=True,
-        )
-    wide, now = best(points), excess(points, widths_.WIDE)
-    better = "out of reach: tiles always" if math.isinf(wide) else f"{wide:.0f}"
-    print(
-        f"layout.WIDE is {widths_.WIDE}, whose choices take {now:.2f} times the faster mode's "
-        f"time; by these measurements it should be {better} ({excess(points, wide):.2f} times)"
-    )
-    report.at_most("mode='auto' over the faster mode, geometric mean", now, 1.1, "times")
-    return {
-        "points": [p._asdict() for p in points],
-        "wide": widths_.WIDE,
-        "excess": now,
-        "suggested": wide,
-        "suggested_excess": excess(points, wide),
-    }
