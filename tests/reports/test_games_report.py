@@ -10,6 +10,7 @@ import tolerances as tol
 
 from refode.reports import outputs
 from refode.reports.figures import games, games_plots, games_setups
+from validation.truth import pnas_setups, transport_optimum
 
 grouped = pytest.mark.parametrize("group", ["x"], ids=["PotentialSpec-games"])
 
@@ -145,11 +146,10 @@ def test_short_training_fails_and_writes_its_files(group, tmp_path, monkeypatch)
 
 
 def test_the_stored_optimum_is_the_bounds():
-    optimum = pytest.importorskip("transport_optimum").optimum()
+    optimum = transport_optimum.optimum()
     assert optimum[0] <= games.OPTIMUM <= optimum[1]
-    setups = pytest.importorskip("pnas_setups")
-    assert setups.further("transport", 100) == 0.0
-    at_10, at_50 = setups.further("crowd", 10), setups.further("crowd", 50)
+    assert pnas_setups.further("transport", 100) == 0.0
+    at_10, at_50 = pnas_setups.further("crowd", 10), pnas_setups.further("crowd", 50)
     # the entropy of N(0, 0.3) at rest is more than what is paid for the best motion
     rest = -0.01 * 0.5 * (1.0 + np.log(2.0 * np.pi * games_setups.VARIANCE))
     assert at_10 / 8 < rest
