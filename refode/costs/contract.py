@@ -64,11 +64,14 @@ def check_cost(name: str, cost: Any) -> None:
 
 
 def check_samples(name: str, cost: Any, n: int) -> None:
-    """ValueError where a cost's ``targets``, ``labels`` or ``z_bar`` are of other samples.
+    """ValueError where targets, labels or z_bar of a class of ours are of other samples.
 
-    Kernels read them by the samples' indices, beyond an array's end if they are told to.
+    Kernels read them by the samples' indices, beyond an array's end if they are told to. What
+    axes mean in classes of others only these know.
     """
     for part in (cost, *(value for value in cost if isinstance(value, tuple))):
+        if not type(part).__module__.startswith("refode."):
+            continue
         for field, axis in (("targets", 0), ("labels", 0), ("z_bar", 1)):
             array = getattr(part, field, None)
             if isinstance(array, np.ndarray) and array.ndim > axis and array.shape[axis] != n:
