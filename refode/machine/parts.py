@@ -117,6 +117,7 @@ class _Writer:
 
     def __init__(self, char: str, spec: Any, wants: frozenset[Any]) -> None:
         self.char, self._spec, self._asked = char, spec, wants
+        self._classes: frozenset[type] | None = None  # of the description, where asked for
         self.words: list[int] = []
         self.keep: list[Any] = []
         self.size = 0  # of the arrays, in bytes
@@ -180,8 +181,9 @@ class _Writer:
         if cls is tuple:
             return (tuple, *map(self.write, value))
         keys: list[Any] = [cls]
+        said, names = _members.get(cls, _NOTHING), cls._fields  # type: ignore[attr-defined]
         for i, inside in enumerate(value):
-            how = _members.get(cls, _NOTHING).get(cls._fields[i], _PLAIN)  # type: ignore[attr-defined]
+            how = said.get(names[i], _PLAIN) if said else _PLAIN
             if isinstance(inside, tuple) or how.room is not None:
                 room = None if how.inline else how.room or _room_of(inside)
                 if room is not None:
@@ -194,9 +196,8 @@ class _Writer:
             try:
                 keys.append(self.write(inside))
             except _Unfit as error:
-                name = cls._fields[i]  # type: ignore[attr-defined]
                 raise TypeError(
-                    f"{cls.__name__}: {name}: got {error}, wanted numbers, arrays of numbers, "
+                    f"{cls.__name__}: {names[i]}: got {error}, wanted numbers, arrays of numbers, "
                     "None, and tuples of these"
                 ) from None
         return tuple(keys)
@@ -204,10 +205,11 @@ class _Writer:
     def _wants(self, room: Room, how: Member) -> frozenset[Any]:
         """What is called of the parts of a room within the description."""
         spec, asked = self._spec, self._asked
-        key = (type(spec), asked, room, how.variant)
-        if key not in linked or _inline_classes(spec) != {type(spec)}:
-            classes = _inline_classes(spec)
-            called = {g for f, _ in asked for g in _reach(f, type(spec), classes).generics}
+        if self._classes is None:
+            self._classes = _inline_classes(spec)
+        key = (type(spec), self._classes, asked, room, how.variant)
+        if key not in linked:
+            called = {g for f, _ in asked for g in _reach(f, type(spec), self._classes).generics}
             linked[key] = frozenset(
                 (g, how.variant if g.optional is not None else 0) for g in called if g.room is room
             )
@@ -216,32 +218,48 @@ class _Writer:
 
 _FLOAT, _BITS = struct.Struct("d"), struct.Struct("q")
 _NUMBERS = frozenset("?bBhHiIlLqQfdFD")  # of which arrays may be
+_NO_ROOM = frozenset((tuple, np.ndarray, float, int, bool, type(None)))  # often met
 
 
 def _room_of(value: Any) -> Room | None:
     """The room that a description belongs to, None for other values."""
-    if not isinstance(value, tuple) or type(value) is tuple:
-        return None
     cls = type(value)
-    for room in rooms:
-        if cls in room.classes:
-            return room
+    if cls in _NO_ROOM or not isinstance(value, tuple):
+        return None
     form = forms.get(cls)
-    return None if form is None else _room_of(form(value))
+    if form is not None and not any(cls in room.classes for room in rooms):
+        return _room_of(form(value))
+    key = ("room of", cls)
+    if key not in linked:
+        linked[key] = next((room for room in rooms if cls in room.classes), None)
+    return linked[key]
+
+
+def _types(value: Any) -> Any:
+    """A description's types, as those of its parts: what `_inline_classes` depends on."""
+    cls = type(value)
+    return (cls, *map(_types, value)) if isinstance(value, tuple) else cls
 
 
 def _inline_classes(value: Any) -> frozenset[type]:
     """Classes of a description and of those that are compiled with it."""
+    key = "inline", _types(value)
+    if key not in linked:
+        linked[key] = _found_inline(value)
+    return linked[key]
+
+
+def _found_inline(value: Any) -> frozenset[type]:
     if not isinstance(value, tuple):
         return frozenset()
     if type(value) is tuple:
-        return frozenset().union(*map(_inline_classes, value))
+        return frozenset().union(*map(_found_inline, value))
     cls = type(value)
     how = _members.get(cls, {})
     found = frozenset([cls])
     for name, inside in zip(cls._fields, value, strict=True):  # type: ignore[attr-defined]
         if how.get(name, _PLAIN).inline or _room_of(inside) is None:
-            found |= _inline_classes(inside)
+            found |= _found_inline(inside)
     return found
 
 

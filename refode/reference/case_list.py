@@ -89,7 +89,7 @@ def _odes() -> list[Document]:
         ode("ode-line", "one sample on the line", 9, LINE, n=1, n_steps=1),
         ode("ode-longer", "beyond [0, 1], longer than 1", 10, WIDE, t_span=(0.5, 2.5), n_steps=4,
             scheme="midpoint"),
-        ode("ode-dopri5", "six stages, b_2 = 0", 11, WIDE, scheme="dopri5"),
+        ode("ode-dopri5", "six stages, b_2 = 0", 11, WIDE, n=3, scheme="dopri5", n_steps=1),
         ode("ode-tsit5", "coefficients printed as decimals", 12, SMALL, scheme="tsit5"),
         ode("ode-butcher6", "two stages at one time, out of order", 13, SMALL, scheme="butcher6",
             basis="PiecewiseLinear 2"),

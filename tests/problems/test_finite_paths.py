@@ -36,6 +36,7 @@ def classifier(loss):
 
 SOFTMAX, WEIGHTS = classifier("softmax")
 LOGISTIC, OTHERS = classifier("logistic")
+REGRESSION, THIRD = classifier("regression")
 NAMED = {
     "solve": ("x", lambda: ODE.solve(THETA, X)),
     "solve backwards": ("x", lambda: ODE.solve(-THETA, X, (1.0, 0.0))),
@@ -52,6 +53,8 @@ NAMED = {
     "features": ("x", lambda: SOFTMAX.features(WEIGHTS, X)),
     "transported": ("x", lambda: SOFTMAX.transported(WEIGHTS, X, 0.0)),
     "gauss_newton_vector": ("x", lambda: SOFTMAX.gauss_newton_vector(WEIGHTS, WEIGHTS, X, Y)),
+    "residuals": ("x", lambda: REGRESSION.residuals(THIRD, X, Y)),
+    "score": ("x", lambda: REGRESSION.score(THIRD, X, Y)),
     "flow: log_density": ("y", lambda: FLOW.log_density(-THETA, X)),
     "flow: density_on_grid": ("y", lambda: FLOW.density_on_grid(-THETA, [0.0, 1.0], [0.0])),
     "flow: inverse": ("y", lambda: FLOW.inverse(-THETA, X)),
@@ -60,7 +63,7 @@ NAMED = {
     "flow: sample": ("x", lambda: FLOW.sample(THETA, 3)),
     "flow: trajectory": ("x", lambda: FLOW.trajectory(THETA, X)),
     "flow: trajectory back": ("x", lambda: FLOW.trajectory(-THETA, X, inverse=True)),
-    "flow: log_det_exact": ("x", lambda: FLOW.log_det_exact(-THETA, X)),
+    "flow: log_det_exact": ("y", lambda: FLOW.log_det_exact(-THETA, X)),
     "game: generate": ("x", lambda: GAME.generate(STEEP, X)),
     "game: trajectory": ("x", lambda: GAME.trajectory(STEEP, X)),
     "game: states": ("x", lambda: GAME.states(STEEP, X)),
@@ -118,7 +121,7 @@ def test_nothing_else_is_public():
     aside = {
         *("adjoint", "constant_in_time", "data", "fingerprint", "initial", "on", "pack", "placed"),
         *("plan", "stage_weights", "stage_weights_adjoint", "sweep", "to_device", "unpack"),
-        *("with_noise", "with_steps", "value_function", "laplacian"),
+        *("standardized", "with_noise", "with_steps", "value_function", "laplacian"),
     }
     for made in SAID:
         for name, _ in inspect.getmembers(type(made), inspect.isfunction):
