@@ -99,9 +99,11 @@ def writable_in(name: str, folder: str | os.PathLike[str], files: Iterable[str] 
         It is no folder, cannot be made or written to, or one of the files is refused by `writable`.
     """
     made = Path(folder)
+    new = absent(made)
     try:
         made.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
+        remove_folders(new)
         why = getattr(error, "strerror", None) or error
         raise RefusedError(
             f"{name}: got {str(folder)!r}, which is no folder to write to ({why})"
@@ -111,6 +113,20 @@ def writable_in(name: str, folder: str | os.PathLike[str], files: Iterable[str] 
     for file in files:
         writable(name, made / file)
     return made
+
+
+def absent(folder: Path) -> list[Path]:
+    """`folder` and those above it that are not there yet, the deepest first."""
+    with contextlib.suppress(OSError, ValueError):
+        return [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
+    return []
+
+
+def remove_folders(folders: Iterable[Path]) -> None:
+    """Take away those that are empty: folders that were made for what then was refused."""
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import refode
+from refode import _files
 from refode.machine import progress as compiler
 
 if TYPE_CHECKING:
@@ -69,12 +70,13 @@ def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         return _info()
     if args.command == "export":
         return _export(parser, args.folder)
+    new = _files.absent(args.out)
     try:
         _look_at_outputs(args)
     except ValueError as error:
         parser.error(f"argument --{error}")
     if args.command == "check":
-        return _check(parser, args)
+        return _check(parser, args, new)
     if args.command == "validate":
         jobs = {"validate": _validation(args.quick, args.full)}
     else:
@@ -90,7 +92,6 @@ def _look_at_outputs(args: argparse.Namespace) -> None:
     ValueError
         One cannot; the text begins with "out".
     """
-    from refode import _files
     from refode.reports import outputs
 
     if args.command == "check":
@@ -287,7 +288,7 @@ def _export(parser: argparse.ArgumentParser, folder: Path) -> int:
     return OK
 
 
-def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace, new: list[Path]) -> int:
     from rich.console import Console
     from rich.text import Text
 
@@ -307,6 +308,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
                 diagnose=not args.no_diagnosis,
             )
     except (ValueError, TypeError, ImportError, OSError) as error:
+        _files.remove_folders(new)
         parser.error(str(error))
     report.show(outcome)
     files = report.write(outcome, args.out)

@@ -286,3 +286,14 @@ def test_a_wrong_setting_of_threads_fails_info(monkeypatch, capsys):
     monkeypatch.setattr(parallel, "get_num_threads", refuse)
     assert cli.main(["info"]) == 1
     assert "got 'two'" in capsys.readouterr().out
+
+
+def test_info_says_what_a_cache_folder_that_is_none_lacks(monkeypatch):
+    monkeypatch.setenv("REFODE_CACHE_DIR", "~nobody_has_this_name/cache")
+    cache.cache_folder.cache_clear()
+    try:
+        ((what, text),) = info.collect()["kernel cache"]
+    finally:
+        cache.cache_folder.cache_clear()
+    assert what == "folder"
+    assert text.startswith("FAILED: REFODE_CACHE_DIR: got '~nobody_has_this_name/cache', wanted")

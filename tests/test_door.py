@@ -113,6 +113,7 @@ LARGE: dict[str, Any] = {
         lambda n: fields.Leapfrog(2, n),
         lambda n: fields.Potential(2, n),
     ],
+    "rank": [lambda n: fields.Potential(2, 3, rank=n)],
     "widths": [lambda n: fields.MLP(2, (3, n))],
     "depth": [lambda n: fields.Potential(2, 3, depth=n)],
     "dim": [fields.Affine, fields.Antisymmetric, lambda n: fields.Hamiltonian(n - n % 2)],
@@ -145,6 +146,39 @@ def test_the_bytes_wanted_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ode = refode.NeuralODE(fields.Affine(2), n_steps=10**7)
     with pytest.raises(ValueError, match=r"^x: got .*which wants 16\.0 GB"):
         ode.trajectory(ode.initial(), np.ones((100, 2)))
+
+
+def test_the_size_that_is_too_large_is_named_and_not_dim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_memory, "available", lambda: 100_000_000)
+    monkeypatch.setattr(_memory, "ALWAYS", 0)
+    for make in (*LARGE["width"][:3], *LARGE["rank"]):
+        with pytest.raises(ValueError, match=r"^(width|rank): got 10000000 .*, which wants"):
+            make(10_000_000)
+    for width in (lambda: fields.Potential(2, 5000), lambda: fields.MLP(2, (5000, 5000))):
+        with pytest.raises(ValueError, match=r"^widths?: got .*, which wants 200\.\d MB"):
+            width()
+    with pytest.raises(ValueError, match=r"^dim: got 5000 .*, which wants 400\.\d MB"):
+        fields.Shallow(5000, 5000)
+
+
+X, Y = np.ones((4, 2)), np.array([0, 1, 0, 1])
+PAIRS: dict[str, Any] = {
+    "memory": [
+        lambda n: refode.train(refode.Supervised(ODE), X, Y, memory=n, progress=False),
+        lambda n: refode.train_multilevel([refode.Supervised(ODE)], X, Y, memory=n, progress=False),
+    ],
+    "memory_pairs": [
+        lambda n: refode.train_resampled(FLOW, lambda *_: X, 4, memory_pairs=n, progress=False)
+    ],
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("n", [10**6, 10**9, 2**62])
+def test_more_pairs_than_memory_holds_are_refused_at_once(name: str, n: int) -> None:
+    for train in PAIRS[name]:
+        with pytest.raises(ValueError, match=rf"^{name}: got {n} \(int\), which wants .* memory"):
+            train(n)
 
 
 def test_small_sizes_ask_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

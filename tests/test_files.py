@@ -187,3 +187,9 @@ def test_every_picture_is_known_beforehand():
     known = {name for names in outputs.FILES.values() for name in names}
     assert len(saved) > 10
     assert {f"{name}.{end}" for name in saved for end in ("png", "pdf")} <= known
+
+
+def test_folders_on_the_way_to_one_that_cannot_be_made_are_taken_away(tmp_path):
+    with pytest.raises(_files.RefusedError, match=r"^out: got .*, which is no folder to write to"):
+        _files.writable_in("out", tmp_path / "new" / "one" / ("n" * 300))
+    assert list(tmp_path.iterdir()) == []

@@ -21,6 +21,14 @@ def test_every_public_name_loads(name):
     assert name in dir(refode)
 
 
+@pytest.mark.parametrize("module", ["refode", "refode.check", "refode.cuda"])
+def test_dir_shows_public_names_alone(module):
+    found = importlib.import_module(module)
+    assert [name for name in dir(found) if not name.startswith("__")] == sorted(
+        name for name in found.__all__ if name != "__version__"
+    )
+
+
 def test_all_lists_each_lazy_name_once():
     assert sorted(refode.__all__) == sorted({*refode._MODULES, *refode._HOMES, "__version__"})
 

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from refode.check.outcome import SKIPPED, Row
+from refode.check.outcome import RIGHT, WRONG, Row
 from refode.reference import files
 
 #: Features, and values of one feature, that are told by name; the others are counted.
@@ -26,7 +26,7 @@ class Coverage:
     kind : str
         "ode", "supervised", "flow" or "game".
     asked, compared : int
-        Cases; those count as compared of which at least one array came.
+        Cases; those count as compared of which at least one array's numbers were judged.
     never : tuple of (str, tuple of str)
         Features of cases asked for and of none that was compared, each with its values.
     """
@@ -42,7 +42,7 @@ def coverage(rows: Iterable[Row]) -> list[Coverage]:
     rows = list(rows)
     known = set(files.names())
     asked = sorted({row.case for row in rows} & known)
-    came = {row.case for row in rows if row.verdict != SKIPPED}
+    came = {row.case for row in rows if row.verdict in (RIGHT, WRONG)}
     found = []
     for kind in dict.fromkeys(_kind(name) for name in asked):
         mine = [name for name in asked if _kind(name) == kind]

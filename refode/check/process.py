@@ -72,8 +72,14 @@ class Process:
         hello = self._next(STARTING, None)
         if "error" in hello:
             self.close()
-            raise _ERRORS.get(hello["error"], ValueError)(hello["text"])
+            raise _ERRORS.get(hello["error"], ValueError)(self._not_loaded(**hello))
         self.precision = str(hello["precision"])
+
+    def _not_loaded(self, error: str, text: str, **_: Any) -> str:
+        if text.startswith("target: "):
+            return text
+        kind = "" if error in _CAUSES else f"{error}: "  # those are told in words
+        return f"target: loading {self.target} failed, {kind}{text}"
 
     def _next(self, timeout: float, number: int | None) -> dict[str, Any]:
         """The frame of this number, or what kept it from coming; then the process is ended.

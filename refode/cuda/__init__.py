@@ -12,6 +12,10 @@ from refode.ode import placement
 __all__ = ["bytes_of", "calibrate", "register", "release", "settings"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+
+
 def settings(**how: Any) -> Any:
     """See `refode.cuda.layout.settings`."""
     from refode.cuda import layout

@@ -171,8 +171,12 @@ def activation_of(name: str) -> tuple[str, int]:
     return known, CODES[known]
 
 
-def width_of(width: int, dim: int) -> int:
-    """A field's width; ValueError unless its matrices find room."""
+def width_of(width: int, dim: int, each: int, squares: int = 0) -> int:
+    """A field's width; ValueError where it is why its weights find no room.
+
+    There are `each` weights a unit, and `squares` matrices of units by units.
+    """
     k = _validate.positive_int("width", width)
-    _validate.affordable("width", width, 8 * k * dim)
+    if k > dim:  # else dim is to be named, as by Field
+        _validate.affordable("width", width, 8 * k * (each + squares * k))
     return k

@@ -112,7 +112,7 @@ class Leapfrog(Field):
         self, dim: int, width: int | None = None, activation: str = "tanh", time: bool = False
     ) -> None:
         n, time = _half_dimension(dim), _validate.boolean("time", time)
-        k = n if width is None else width_of(width, n)
+        k = n if width is None else width_of(width, n, n + (2 if time else 1))
         shapes: dict[str, tuple[int, ...]] = {"K": (k, n), "b0": (k,)}
         super().__init__(2 * n, shapes | ({"tau": (k,)} if time else {}), time)
         self.width = k

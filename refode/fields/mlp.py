@@ -14,6 +14,7 @@ Twin on the device: refode/cuda/mlp.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -74,7 +75,6 @@ class MLP(Field):
             _validate.positive_int(f"widths[{i}]", w)
             for i, w in enumerate(_validate.sequence("widths", widths, "ints"))
         ]
-        _validate.affordable("widths", widths, 8 * max([d, *hidden]))
         one = _validate.is_text(activation)
         given: Any = (activation,) * len(hidden) if one else activation
         names = _validate.sequence("activation", given, "names")
@@ -92,6 +92,8 @@ class MLP(Field):
             columns = self._all[i] + (1 if time and i == 0 else 0)
             shapes[f"W{i}"] = (int(self._all[i + 1]), int(columns))
             shapes[f"b{i}"] = (int(self._all[i + 1]),)
+        if max(hidden, default=0) > d:  # else dim is to be named, as by Field
+            _validate.affordable("widths", widths, 8 * sum(map(math.prod, shapes.values())))
         super().__init__(d, shapes, time)
 
     def __repr__(self) -> str:

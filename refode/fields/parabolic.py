@@ -57,8 +57,9 @@ class Parabolic(Field):
         self, dim: int, width: int | None = None, activation: str = "tanh", time: bool = False
     ) -> None:
         d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
-        k = d if width is None else width_of(width, d)
-        super().__init__(d, {"K": (k, d + 1 if time else d), "b0": (k,)}, time)
+        columns = d + 1 if time else d
+        k = d if width is None else width_of(width, d, columns + 1)
+        super().__init__(d, {"K": (k, columns), "b0": (k,)}, time)
         self.width = k
         self.activation, self._code = activation_of(activation)
 

@@ -64,8 +64,8 @@ class Shallow(Field):
 
     def __init__(self, dim: int, width: int, time: bool = False) -> None:
         d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
-        k = width_of(width, d)
         columns = d + 1 if time else d
+        k = width_of(width, d, columns + d + 1)
         super().__init__(d, {"W0": (k, columns), "b0": (k,), "W1": (d, k), "b1": (d,)}, time)
         self.width = k
 

@@ -49,8 +49,9 @@ class Regulariser(Fixed):
         roughness = np.zeros_like(theta)
         if self.smoothness:
             self._add_roughness(theta, roughness)
+        squares = float(dot(theta, theta)) if self.tikhonov else 0.0  # may overflow
         return {
-            "tikhonov": 0.5 * self.tikhonov * float(dot(theta, theta)),
+            "tikhonov": 0.5 * self.tikhonov * squares,
             "smoothness": 0.5 * float(dot(theta, roughness)),
         }
 

@@ -65,7 +65,7 @@ class Scored:
     def _residuals(self, theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
         """F(x) - y and y, both (N, m)."""
         if self._loss.labels:
-            raise ValueError(f"loss: got {self._loss.name!r}, wanted 'regression' for residuals")
+            raise ValueError(f"loss: got {self._loss.name!r}, wanted 'regression'")
         outputs = self.predict(theta, x)
         if isinstance(y, Resident):
             y = with_units(hosted(self._targets(y, len(outputs))), self.y_scaling)

@@ -113,7 +113,10 @@ def _owner(library: str) -> str:
 def _cache() -> Rows:
     from refode.machine import cache
 
-    folder = cache.cache_folder()
+    try:
+        folder = cache.cache_folder()
+    except ValueError as error:  # a REFODE_CACHE_DIR that names none
+        return [("folder", f"FAILED: {error}")]
     roots = [f for f in folder.iterdir() if f.suffix == cache.SUFFIX]
     size = sum(f.stat().st_size for f in roots)
     former = [f for f in folder.iterdir() if cache.is_former(f)]

@@ -151,6 +151,7 @@ def train_multilevel(
         terms=terms,
     )
     problems = _checked(problems, options)
+    options.admit_size("memory", max(problem.n_parameters or 0 for problem in problems))
     data = _data(problems, x, y)
     limits = _limits(max_iter, len(problems))
     resume = _validate.boolean("resume", resume)

@@ -91,6 +91,16 @@ class Options:
             )
         return admitted
 
+    def admit_size(self, name: str, size: int) -> None:
+        """ValueError where L-BFGS would want more memory for its pairs than there is.
+
+        `name` is what the number of pairs is called, `size` that of theta.
+        """
+        if self.method == "lbfgs":
+            m = self.memory
+            work = 2 * m * size + 5 * size + 11 * m * m + 8 * m  # as SciPy allocates it
+            _validate.affordable(name, m, 8 * work)
+
 
 def start(problem: Problem, theta0: Any, seed: int) -> Float64:
     """A copy of theta0, or of ``problem.initial(seed)`` where theta0 is None."""

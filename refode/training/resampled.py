@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -200,6 +202,7 @@ class Periods(Run):
     """Runs of L-BFGS one after another, each on its own samples; one history, one checkpoint."""
 
     columns = RESAMPLED
+    pairs_named = "memory_pairs"
 
     def __init__(
         self, problem: Problem, plan: Plan, theta0: Float64, seed: int | None, options: Options
@@ -208,9 +211,14 @@ class Periods(Run):
         self.period = self.began_at = 0
         self.pairs: deque[Pair] = deque(maxlen=options.memory)
         self.validated: list[Validated] = []  # the best one and the last one
-        first = problem.data(plan.drawing.period(0))
+        with _named_for_sampler():
+            first = problem.data(plan.drawing.period(0))
         _check_validation(plan.validation, first)
         super().__init__(problem, first, theta0, seed, options, "period 0  ")
+
+    def _first(self) -> Evaluation:
+        with _named_for_sampler():
+            return super()._first()
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         plan = self.plan
@@ -334,6 +342,17 @@ class Periods(Run):
             "validation": float("nan") if known is None else known.value,
             "chosen": "last" if np.array_equal(chosen.theta, self.iterate.theta) else "best",
         }
+
+
+@contextlib.contextmanager
+def _named_for_sampler() -> Iterator[None]:
+    """Errors of a problem about x or y, which nobody gave, are the sampler's."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(("x: ", "y: ")):
+            raise type(error)(f"sampler: returned data of the wrong kind, {error}") from error
+        raise
 
 
 def _sampler(problem: Problem, sampler: Any) -> Sampler:

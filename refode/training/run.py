@@ -55,6 +55,7 @@ class Run:
     """
 
     columns = HISTORY  # without terms
+    pairs_named = "memory"  # how the caller knows L-BFGS's pairs
     variables: Variables  # that SciPy sees
 
     def __init__(
@@ -67,6 +68,7 @@ class Run:
         label: str = "",
     ) -> None:
         self.problem, self.theta0, self.options = problem, theta0, options
+        options.admit_size(self.pairs_named, theta0.size)
         self.dtype = self.columns
         self.progress = Progress(options.progress, options.max_iter, label)
         self.rows: list[tuple[Any, ...]] = []
@@ -90,13 +92,16 @@ class Run:
         how = {"method": self.options.method, "memory": pairs, "seed": seed}
         return how | ({"terms": True} if self.options.terms else {})
 
+    def _first(self) -> Evaluation:
+        return self.recorder.evaluate(self.theta0)
+
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
         shown = compiler.shown() if self.options.progress else contextlib.nullcontext()
         with shown, quietly():
             try:
                 self.progress.open()
-                self.iterate = self.recorder.evaluate(self.theta0)
+                self.iterate = self._first()
                 self.recorder.forget_all_but(self.iterate)
                 warn_of_scales(self.problem, self.recorder.data[:1])
                 self._name_terms()

@@ -89,9 +89,11 @@ def compare(
 
 def _reach(point: Point, s: Sweep) -> float:
     # Rows beyond the size of x were added to see the function bend. Differences that long are
-    # trusted where the even part, which g has no share in, shows that they are short for it.
+    # trusted where the even part, which g has no share in, falls as a power: one row that stands
+    # clear of rounding says nothing of that, and far rows agree on any bounded function's mean.
     window = fit_window(s.h, s.even, 2.0 * s.noise, 2)
-    return max(point.first_step, float(s.h[window.first]) if window.n_points > 0 else 0.0)
+    fitted = window.sound and window.n_points > 0
+    return max(point.first_step, float(s.h[window.first]) if fitted else 0.0)
 
 
 def _moved_by_rounding(point: Point, v: Array, s: Sweep) -> float:

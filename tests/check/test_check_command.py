@@ -44,6 +44,17 @@ def test_check_says_right_and_writes_where_it_says(adapters, capsys):
     assert sorted(p.name for p in out.iterdir()) == ["junit.xml", "report.html", "report.json"]
 
 
+@pytest.mark.parametrize("target", ["nosuch", "nosuch:adapter", "empty", "adapters_of_a_test:no"])
+@pytest.mark.parametrize("out", [None, "new/folder"])
+def test_a_target_that_is_refused_leaves_no_folder(adapters, capsys, target, out):
+    (adapters / "empty").mkdir()
+    before = sorted(adapters.rglob("*"))
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["check", target, *(["--out", out] if out else [])])
+    assert "target: " in capsys.readouterr().err
+    assert [p for p in sorted(adapters.rglob("*")) if "__pycache__" not in str(p)] == before
+
+
 @pytest.mark.parametrize("diagnosed", [True, False])
 def test_check_says_wrong(adapters, capsys, diagnosed):
     assert check("half", *["--no-diagnosis"] * (not diagnosed)) == 1

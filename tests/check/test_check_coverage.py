@@ -73,6 +73,18 @@ def test_what_was_not_compared_is_said_in_the_last_line():
     assert outcome.record()["coverage"][1]["compared"] == 2
 
 
+def test_what_cannot_be_taken_was_not_compared():
+    def change(case, found):
+        if case.name == "supervised-resnet":
+            raise RuntimeError("not finished")
+        return found
+
+    outcome = check(check_adapters.changed(change), cases=["supervised-plain", "supervised-resnet"])
+    (supervised,) = coverage(outcome.rows)
+    assert (supervised.asked, supervised.compared) == (2, 1)
+    assert "Compared 1 of 2 supervised cases" in wording.summary(outcome)
+
+
 def test_where_all_is_compared_nothing_is_said_of_it():
     outcome = check(check_adapters.right, cases=["supervised-l*"])
     assert "ompared" not in wording.summary(outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -377,3 +378,23 @@ def test_ctrl_c_ends_the_process_without_a_traceback(capfd):
 def test_an_opened_target_is_used_as_it_is():
     with open_target(check_adapters.right) as opened:
         assert quick(opened, ["ode-line"]).passed
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("import os\nos._exit(3)", "the process ended with status 3"),
+        (
+            "class A:\n    def __getattr__(self, name):\n        raise RuntimeError('boom')\n"
+            "adapter = A()",
+            "RuntimeError: boom",
+        ),
+    ],
+    ids=["ends", "raises"],
+)
+def test_an_adapter_that_cannot_be_loaded_is_named(tmp_path, monkeypatch, lines, said):
+    (tmp_path / "odd_adapter.py").write_text(lines)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"^target: loading odd_adapter:adapter failed, {said}"):
+        check("odd_adapter:adapter", cases=["flow-affine"])

@@ -254,3 +254,19 @@ def test_bad_input_is_named(change, error, message):
     arguments = {"problem": BARE, "sampler": BARE.draw, "progress": False, **change}
     with pytest.raises(error, match=f"^{message}"):
         training.train_resampled(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        (np.ones((4, 3)), r"y: got an array of shape \(4, 3\), wanted \(N, 2\)"),
+        (np.full((4, 2), np.nan), "y: got nan"),
+        (None, "y: got an array of dtype object"),
+        ((np.ones((4, 2)), np.ones(4)), "y: got 2 arrays of data"),
+    ],
+    ids=["shape", "nan", "None", "two arrays"],
+)
+def test_errors_of_what_a_sampler_returns_name_it(drawn, said):
+    flow = refode.ContinuousNormalizingFlow(refode.NeuralODE(refode.fields.Affine(2), n_steps=1))
+    with pytest.raises((ValueError, TypeError), match="^sampler: returned data of the .*, " + said):
+        refode.train_resampled(flow, lambda *_: drawn, n_samples=4, progress=False)

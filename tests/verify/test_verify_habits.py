@@ -69,6 +69,20 @@ def test_a_run_that_could_see_little_is_inconclusive(slope):
     assert report.verdict.startswith("inconclusive")
 
 
+@pytest.mark.parametrize("slope", [3e-7, 1e-7, 3e-8])
+def test_a_right_gradient_never_fails_by_luck_close_to_rounding(slope):
+    verdicts = [
+        check(
+            lambda x: float(1e6 + slope * np.sum(np.sin(x))),
+            lambda x: slope * np.cos(x),
+            np.random.default_rng(1000 + seed).standard_normal(5),
+            seed=seed,
+        ).verdict
+        for seed in range(45)
+    ]
+    assert {verdict.split(":")[0] for verdict in verdicts} == {"inconclusive"}
+
+
 def test_a_block_in_which_nothing_could_be_seen_is_inconclusive():
     def f(x):
         return float(1e3 + np.sum(np.sin(x[:2])) + 1e-15 * np.sum(np.sin(x[2:])))

@@ -69,9 +69,9 @@ class Potential(Field):
         quadratic: str = "lowrank",
     ) -> None:
         d = _validate.positive_int("dim", dim)
-        m = width_of(width, d)
         self.depth = _validate.positive_int("depth", depth)
         _validate.affordable("depth", depth, 256 * self.depth)
+        m = width_of(width, d, d + self.depth + 2, self.depth - 1)
         self.quadratic = _validate.choice("quadratic", quadratic, QUADRATICS)
         symmetric = self.quadratic == "symmetric"
         if symmetric and rank is not None:
@@ -79,6 +79,8 @@ class Potential(Field):
                 f"rank: got {_validate.shown(rank)} with quadratic='symmetric', wanted None"
             )
         self.rank = min(10, d + 1) if rank is None else _validate.positive_int("rank", rank)
+        if self.rank > d + 1:
+            _validate.affordable("rank", rank, 8 * self.rank * (d + 1))
         shapes: dict[str, tuple[int, ...]] = {"K0": (m, d + 1), "b0": (m,)}
         for i in range(1, self.depth):
             shapes |= {f"K{i}": (m, m), f"b{i}": (m,)}
