@@ -59,6 +59,7 @@ def annuli(
     """
     n, rng = start(n, seed)
     dim = _validate.positive_int("dim", dim)
+    _validate.affordable("dim", dim, 32 * n * dim)
     r1, r2, r3 = _ordered(r1, r2, r3)
     n0, n1 = halves(n)
     direction = rng.standard_normal((n, dim))

@@ -47,7 +47,8 @@ class Scored:
     def score(self, theta: Array, x: Array, y: Array) -> float:
         """R^2 = 1 - |F(x) - y|^2 / |y - mean y|^2, mean over the outputs.
 
-        1 for exact predictions, 0 for those by the mean of y, less for worse ones.
+        1 for exact predictions, 0 for those by the mean of y, less for worse ones, down to -inf
+        where that is beyond float64.
 
         Parameters
         ----------

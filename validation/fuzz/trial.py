@@ -20,6 +20,7 @@ from validation.fuzz.shared import Subject, subjects
 
 LARGEST = 1e100  # finite numbers below are answered with finite ones
 SECONDS = 10.0  # a call's, compiling aside
+LONG = 100  # iterations
 LONGEST = 1000  # characters of a message, without the names that it lists
 FUNCTIONS = ("callback", "gradient", "hessian_vector", "progress", "sampler")
 SAME, GOOD, TWO = 0.1, 0.05, 0.2  # shares: another form, all good, two odd arguments
@@ -90,9 +91,19 @@ def trial(subject: Subject, number: int, pool: list[Any], rng: Any) -> Trial:
             name = names[rng.integers(len(names))]
             good = subject.good.get(name, subject.defaults.get(name))
             spoiled[name], given[name] = values.odd(good, pool, rng, name in FUNCTIONS)
+    if _is_long(given.get("max_iter")):  # trained for as long as was asked for
+        spoiled["max_iter"] = given["max_iter"] = subject.good["max_iter"]
     done = Trial(number, subject.name, spoiled)
     _judge(done, subject, given, again)
     return done
+
+
+def _is_long(max_iter: Any) -> bool:
+    """Whether so many iterations may be trained for, that nobody could wait for them."""
+    try:
+        return any(int(n) > LONG for n in np.ravel(max_iter))
+    except (TypeError, ValueError, OverflowError):  # refused, or none
+        return False
 
 
 def _judge(done: Trial, subject: Subject, given: dict[str, Any], again: bool) -> None:
