@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -287,13 +289,11 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """
         theta, y = self._parameters(theta), self._data(y)
         ode, still = self._ode(n_steps), np.zeros(self.n_parameters)
-        try:
+        with _named("x", "y"):  # of a path, which starts at y here
             columns = [
                 ode.tangent(theta, y, still, np.broadcast_to(e, y.shape).copy(), ode.t_span[::-1])
                 for e in np.eye(self.dim)
             ]
-        except ValueError as error:  # of a path, which starts at y here
-            raise ValueError(str(error).replace("x:", "y:", 1)) from None
         jacobian = all_finite("y", np.stack(columns, axis=2))
         return one_thread(np.linalg.slogdet)(jacobian)[1] - self._log_scale
 
@@ -310,7 +310,8 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             raise ValueError(f"axes: got {len(axes)}, wanted {self.dim}, one a dimension")
         ends = [_validate.real_array("axes", a, ("n",)) for a in axes]
         points = np.stack([g.ravel() for g in np.meshgrid(*ends, indexing="ij")], axis=1)
-        density = np.exp(self.log_density(theta, points, n_steps, t))
+        with _named("y", "axes"):
+            density = np.exp(self.log_density(theta, points, n_steps, t))
         return density.reshape([len(a) for a in ends])
 
     # --- insides -----------------------------------------------------------------------
@@ -412,3 +413,14 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         extra += f", noise_seed={self.noise_seed}" if self.noise_seed else ""
         text = f"ContinuousNormalizingFlow({self.ode!r}, transport={self.transport}"
         return f"{text}{self._penalties()}{extra}{described(self.scalings)})"
+
+
+@contextlib.contextmanager
+def _named(inside: str, name: str) -> Iterator[None]:
+    """Errors of an argument ``inside`` are those of the one that it was made of."""
+    try:
+        yield
+    except ValueError as error:
+        if not str(error).startswith(f"{inside}:"):
+            raise
+        raise ValueError(name + str(error)[len(inside) :]) from None

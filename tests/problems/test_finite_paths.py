@@ -56,7 +56,7 @@ NAMED = {
     "residuals": ("x", lambda: REGRESSION.residuals(THIRD, X, Y)),
     "score": ("x", lambda: REGRESSION.score(THIRD, X, Y)),
     "flow: log_density": ("y", lambda: FLOW.log_density(-THETA, X)),
-    "flow: density_on_grid": ("y", lambda: FLOW.density_on_grid(-THETA, [0.0, 1.0], [0.0])),
+    "flow: density_on_grid": ("axes", lambda: FLOW.density_on_grid(-THETA, [0.0, 1.0], [0.0])),
     "flow: inverse": ("y", lambda: FLOW.inverse(-THETA, X)),
     "flow: transport_cost": ("y", lambda: FLOW.transport_cost(-THETA, X)),
     "flow: generate": ("x", lambda: FLOW.generate(THETA, X)),
