@@ -174,7 +174,8 @@ def test_a_gradient_in_complex_numbers_is_all_that_products_need():
         ),
         (
             lambda p, t: refode.train_resampled(games(), lambda n, seed: (POINTS,) * 3),
-            "y: got 3 arrays of data, x included, wanted 1 to 2 for MeanFieldGame",
+            "sampler: returned data of the wrong kind, y: got 3 arrays of data, x included, "
+            "wanted 1 to 2 for MeanFieldGame",
         ),
         (
             lambda p, t: refode.train_resampled(

@@ -191,7 +191,7 @@ def test_a_cost_of_ones_own(mode):
         (
             ("loss", dict),
             TypeError,
-            "^description: got <class 'dict'>, wanted a class of NamedTuples",
+            r"^description: got <class 'dict'> \(type\), wanted a class of NamedTuples",
         ),
         (
             ("loss", FarSpec, {"labels": 0}),
