@@ -216,9 +216,8 @@ class Periods(Run):
         _check_validation(plan.validation, first)
         super().__init__(problem, first, theta0, seed, options, "period 0  ")
 
-    def _first(self) -> Evaluation:
-        with _named_for_sampler():
-            return super()._first()
+    def _naming(self) -> contextlib.AbstractContextManager[None]:
+        return _named_for_sampler()
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         plan = self.plan

@@ -92,8 +92,9 @@ class Run:
         how = {"method": self.options.method, "memory": pairs, "seed": seed}
         return how | ({"terms": True} if self.options.terms else {})
 
-    def _first(self) -> Evaluation:
-        return self.recorder.evaluate(self.theta0)
+    def _naming(self) -> contextlib.AbstractContextManager[None]:
+        """Within it errors of the first samples are said to be those of whoever gave them."""
+        return contextlib.nullcontext()
 
     def run(self) -> OptimizeResult:
         """Train; see ``train`` for what comes back and what is raised."""
@@ -101,7 +102,8 @@ class Run:
         with shown, quietly():
             try:
                 self.progress.open()
-                self.iterate = self._first()
+                with self._naming():
+                    self.iterate = self.recorder.evaluate(self.theta0)
                 self.recorder.forget_all_but(self.iterate)
                 warn_of_scales(self.problem, self.recorder.data[:1])
                 self._name_terms()
