@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
+import program
 import pytest
 
-import refode
 from refode.machine import compile as machine
 
 pytestmark = [
@@ -66,17 +63,6 @@ print(os.waitstatus_to_exitcode(done[1]) if done[0] else "the child hangs")
 
 
 def test_a_fork_while_a_thread_compiles_can_compile(tmp_path):
-    environment = {
-        **os.environ,
-        "REFODE_CACHE_DIR": str(tmp_path),
-        "PYTHONPATH": str(Path(refode.__file__).parents[1]),
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = program.run(SCRIPT, REFODE_CACHE_DIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["41"], done.stdout

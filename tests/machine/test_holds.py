@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
+import program
 import pytest
 
 import refode
@@ -294,12 +292,5 @@ print(status)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 @pytest.mark.skipif((os.cpu_count() or 1) < 2 or not BUNDLED, reason="one thread in any case")
 def test_a_fork_has_no_holds_of_threads_that_it_has_not():
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK],
-        env={**os.environ, "PYTHONPATH": str(Path(refode.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = program.run(FORK, timeout=120)
     assert done.stdout.split() == ["43"], done.stderr

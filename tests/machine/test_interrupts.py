@@ -5,12 +5,9 @@ validation/truth/interrupts.py has more of the same.
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
+import program
 import pytest
 
 import refode
@@ -93,14 +90,7 @@ assert not (_blas._holders or _blas._before or _blas._restoring)
 
 def test_a_handler_may_compute_at_any_event():
     """In a process of its own, which would hang for ever where it must not."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", HANDLER],
-        env={**os.environ, "PYTHONPATH": str(Path(refode.__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = program.run(HANDLER, timeout=120)
     assert done.returncode == 0, done.stderr
 
 

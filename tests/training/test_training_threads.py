@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
+import program
 import pytest
-
-import refode
 
 pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="BLAS has one thread anyway")
 
@@ -72,19 +68,8 @@ def test_a_thread_s_bits_are_the_main_thread_s(tmp_path):
     """Training, products, adjoints and densities; and a checkpoint goes from one to the other."""
 
     def bits(where: str, blas_threads: int) -> str:
-        environment = {
-            **os.environ,
-            "OPENBLAS_NUM_THREADS": str(blas_threads),
-            "PYTHONPATH": str(Path(refode.__file__).parents[1]),
-        }
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", SCRIPT, where],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        threads = str(blas_threads)
+        done = program.run(SCRIPT, where, cwd=tmp_path, OPENBLAS_NUM_THREADS=threads)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
