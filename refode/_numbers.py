@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._columns import numbers_of
-from ._shown import short, shown
+from ._shown import one_line, short, shown
 
 Float64 = NDArray[np.float64]
 FLOAT64 = np.dtype(np.float64)
@@ -29,7 +29,7 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
         raise
     except Exception as error:  # whatever another library's __array__ raises
         wanted = "an array" + (f": {name}.detach()" if wants_gradient(value) else "")
-        why = " ".join(str(error).split())[:100]
+        why = one_line(error)[:100]
         raise TypeError(f"{name}: got {shown(value)}, wanted {wanted} ({why})") from None
     return array if array.dtype.kind != "O" else numbers_of(name, value, array)
 

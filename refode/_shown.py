@@ -37,8 +37,13 @@ def short(value: Any) -> str:
         found = _limits.repr(value) if type(value) in _SIMPLE else repr(value)
     except Exception:  # an object that cannot be shown, a number too long for Python
         found = f"<{type(value).__name__}>"
-    found = " ".join(found.split())  # arrays print on several lines
+    found = one_line(found)  # arrays print on several lines
     return found if len(found) <= LONGEST else found[: LONGEST - 3] + "..."
+
+
+def one_line(text: Any) -> str:
+    """An error's text, or any other, on one line."""
+    return " ".join(str(text).split())
 
 
 MANY = 16  # entries of an array that an object's repr shows

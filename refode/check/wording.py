@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from refode._shown import one_line
 from refode.check import coverage
 from refode.check.outcome import (
     CAUSES,
@@ -134,7 +135,7 @@ def clean(text: object) -> str:
 
 def short(text: object, length: int = 200) -> str:
     """Clean text as one line of bounded length."""
-    line = " ".join(clean(text).split())
+    line = one_line(clean(text))
     return line if len(line) <= length else line[: length - 3] + "..."
 
 

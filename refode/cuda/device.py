@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from refode._shown import one_line
 from refode.ode.placement import TooLarge
 
 SIMULATED_PROCESSORS = 1
@@ -35,7 +36,7 @@ def require() -> Any:
     try:
         from numba import cuda
     except Exception as error:  # of a library that it looks for and does not find, say
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise RuntimeError(
             f"cuda: numba-cuda cannot be imported ({type(error).__name__}: {reason}), "
             "wanted an environment where `from numba import cuda` works"
@@ -46,7 +47,7 @@ def require() -> Any:
     try:
         devices = len(cuda.gpus)
     except Exception as error:  # the driver's own classes of errors differ between versions
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise RuntimeError(f"cuda: no NVIDIA driver that works ({reason}), {hint}") from error
     if devices == 0:
         raise RuntimeError(f"cuda: the driver is there, but no NVIDIA device, {hint}")

@@ -226,13 +226,11 @@ def _room_of(value: Any) -> Room | None:
     cls = type(value)
     if cls in _NO_ROOM or not isinstance(value, tuple):
         return None
-    form = forms.get(cls)
-    if form is not None and not any(cls in room.classes for room in rooms):
-        return _room_of(form(value))
     key = ("room of", cls)
     if key not in linked:
         linked[key] = next((room for room in rooms if cls in room.classes), None)
-    return linked[key]
+    room, form = linked[key], forms.get(cls)
+    return _room_of(form(value)) if room is None and form is not None else room
 
 
 def _types(value: Any) -> Any:

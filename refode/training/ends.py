@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from refode._shown import one_line
 from refode.training import records
 from refode.training.records import Evaluation, Float64, norm
 from refode.training.variables import ProductForm, curved
@@ -77,7 +78,7 @@ def given_up(end: Any, iterate: Evaluation, promise: Promise, broken: str) -> St
     """
     if broken:
         return Stop(records.NON_FINITE, f"not finite: {broken}, however short the step")
-    said = " ".join(str(end.message).split()).rstrip(":. ")
+    said = one_line(end.message).rstrip(":. ")
     gain = promise.at(iterate)
     if gain <= PROMISED:
         if end.success:

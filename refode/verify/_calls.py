@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refode._validate import shown
+from refode._shown import one_line, shown
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def readable(name: str, out: Any, wanted: str = "numbers") -> NDArray[Any]:
             f"{name}: returned a ragged {type(out).__name__}, wanted {wanted}"
         ) from None
     except Exception as error:  # whatever another library's __array__ raises
-        why = " ".join(str(error).split())[:100]
+        why = one_line(error)[:100]
         raise TypeError(
             f"{name}: returned a {type(out).__name__} that NumPy cannot read ({why}), wanted "
             f"{wanted}, such as its .detach()"
