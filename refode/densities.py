@@ -157,8 +157,7 @@ class Gaussian(Density):
             log rho(x) = -|y|^2/2 - sum_i log L_ii - d/2 log 2 pi
         """
         r = _norms(self._whitened(_validate.samples("x", x, self.dim)))
-        with np.errstate(over="ignore"):
-            return self._log_peak - 0.5 * r * r
+        return self._log_peak - 0.5 * r * r
 
     @quietly()
     def log_density_gradient(self, x: ArrayLike) -> Float64:
@@ -253,8 +252,7 @@ class GaussianMixture(Density):
             log rho(x) = log sum_j exp l_j(x)
         """
         _, nearest, relative = self._compared(_validate.samples("x", x, self.dim))
-        with np.errstate(over="ignore"):
-            return logsumexp(relative, axis=0) - 0.5 * nearest * nearest
+        return logsumexp(relative, axis=0) - 0.5 * nearest * nearest
 
     @quietly()
     def log_density_gradient(self, x: ArrayLike) -> Float64:

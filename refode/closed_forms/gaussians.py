@@ -176,8 +176,7 @@ def lq_value_function(
     if t > T:
         raise ValueError(f"t: got {t}, wanted at most T = {T}")
     x = _validate.real_array("x", x, ("N", "d"))
-    with np.errstate(over="ignore"):
-        omega = np.sqrt(np.float64(kappa) / alpha)
+    omega = np.sqrt(np.float64(kappa) / alpha)
     if not np.isfinite(omega) or not np.isfinite(S / np.float64(alpha)):
         raise ValueError(
             f"alpha: got {alpha}, wanted a number of which kappa and S are no 1e308fold"

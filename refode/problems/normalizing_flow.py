@@ -234,8 +234,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             Also where a path leaves the finite range, with the sample's index.
         """
         w, l, _ = self._finite(theta, y, n_steps, t)  # noqa: E741
-        with np.errstate(over="ignore"):
-            return l - 0.5 * np.sum(w**2, axis=1) - self._constant
+        return l - 0.5 * np.sum(w**2, axis=1) - self._constant
 
     @quietly()
     def inverse(self, theta: Array, y: Array, n_steps: int | None = None) -> tuple[Array, Array]:
