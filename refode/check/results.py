@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from refode._shown import short
 from refode.check.protocol import BLOCKED, doubles
 from refode.reference import files
 
@@ -69,7 +70,7 @@ def _from_json(path: Path, name: str) -> list[tuple[str, Any]]:
         raise ValueError('got no object with "results", wanted {"name": ..., "results": {...}}')
     for key, wanted in (("format", files.FORMAT), ("version", files.VERSION), ("name", name)):
         if document.get(key, wanted) != wanted:
-            raise ValueError(f"{key}: got {_short(document[key])}, wanted {wanted!r}")
+            raise ValueError(f"{key}: got {short(document[key])}, wanted {wanted!r}")
     if "inputs" in document:
         raise ValueError(GOLDEN)
     arrays: list[tuple[str, Any]] = []
@@ -87,16 +88,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"got the key {_short(twice)} twice in one object")
+        raise ValueError(f"got the key {short(twice)} twice in one object")
     return made
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return f"a {type(value).__name__} too long to show"
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def array(value: Any) -> Any:
@@ -132,9 +125,9 @@ def _stored(value: dict[str, Any]) -> Any:
     shape, data = value["shape"], value["data"]
     sizes = shape if isinstance(shape, list) else [None]
     if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in sizes):
-        raise ValueError(f"shape: got {_short(shape)}, wanted a list of sizes")
+        raise ValueError(f"shape: got {short(shape)}, wanted a list of sizes")
     if math.prod(sizes) != len(data):
-        raise ValueError(f"shape: got {_short(shape)} for {len(data)} numbers")
+        raise ValueError(f"shape: got {short(shape)} for {len(data)} numbers")
     return np.array([float(v) for v in data], dtype=np.float64).reshape(shape)
 
 
@@ -190,12 +183,12 @@ def _array_of(name: str, file: IO[bytes], size: int) -> Any:
     except zipfile.BadZipFile:
         raise
     except Exception as error:  # the header is Python's syntax: whatever its parser raises
-        raise ValueError(f"{name}: got no array of NumPy's format ({_short(error)})") from error
+        raise ValueError(f"{name}: got no array of NumPy's format ({short(error)})") from error
     if dtype.hasobject or dtype.itemsize == 0:
         raise ValueError(f"{name}: got an array of type {dtype}, wanted real numbers")
     held = size - file.tell()
     if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize != held:
-        raise ValueError(f"{name}: got the shape {_short(shape)} of {dtype} for {held:,} bytes")
+        raise ValueError(f"{name}: got the shape {short(shape)} of {dtype} for {held:,} bytes")
     body = file.read()
     if len(body) != held:
         raise ValueError(f"{name}: got {len(body):,} bytes, wanted {held:,}")
