@@ -22,8 +22,10 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "tutorials/*.rst", "tutorials/*.py", "**sg_execution_times.rst"]
 root_doc = "index"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -34,6 +36,30 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 autodoc_typehints = "none"  # the numpydoc sections say it, with shapes
 autodoc_member_order = "bysource"
+
+# docs/tutorials/plot_*.py run when the site is built, and become pages of docs/gallery.
+sphinx_gallery_conf = {
+    "examples_dirs": ["tutorials"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/_",  # what several of them import
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "copyfile_regex": "",
+    "download_all_examples": False,
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "min_reported_time": 0,
+    "nested_sections": False,
+    "plot_gallery": True,
+    "remove_config_comments": True,
+    "reset_modules": ("matplotlib",),
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "doc_module": (),
+    "backreferences_dir": None,
+}
 
 html_theme = "furo" if importlib.util.find_spec("furo") else "alabaster"
 html_title = f"refode {release}"
