@@ -7,7 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]
 
 import refode  # noqa: E402  needs the line above
 
@@ -20,10 +21,11 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "mathml",
+    "equation_links",
 ]
 exclude_patterns = ["_build", "tutorials/*.rst", "tutorials/*.py", "**sg_execution_times.rst"]
 root_doc = "index"
@@ -61,6 +63,11 @@ sphinx_gallery_conf = {
     "backreferences_dir": None,
 }
 
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["refode.css"]
+html_copy_source = False
+html_show_sourcelink = False
 html_theme = "furo" if importlib.util.find_spec("furo") else "alabaster"
 html_title = f"refode {release}"
 
