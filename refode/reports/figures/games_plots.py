@@ -15,6 +15,8 @@ STEPS = 64
 TIMES = (0.0, 0.5, 1.0)
 LIMITS = {"transport": ((-6.0, 6.0), (-6.0, 6.0)), "crowd": ((-3.5, 3.5), (-4.8, 4.8))}
 PATH, INK = "#3a3a3a", "#222222"
+#: Where the legends of panels b and c hide nothing.
+CORNERS = {"transport": ("lower left", "center"), "crowd": ("upper left", "lower left")}
 
 
 def draw(of: Any) -> Any:
@@ -69,12 +71,12 @@ def _agents(axes: Any, of: Any) -> None:
     if of.setup.game.energy:
         axes.plot([], [], color=PATH, lw=0.6, ls=":", label="$Q$")
     axes.set_title("agents and paths")
-    _legend(axes, markerscale=3)
+    _legend(axes, "lower left", markerscale=3)
 
 
-def _legend(axes: Any, **look: Any) -> None:
+def _legend(axes: Any, corner: str, **look: Any) -> None:
     axes.legend(
-        loc="lower left",
+        loc=corner,
         handlelength=1.3,
         handletextpad=0.4,
         borderpad=0.2,
@@ -88,17 +90,19 @@ def _densities(panels: list[Any], bar: Any, figure: Any, of: Any) -> None:
     """Each by its largest value, with contours of the density that it should be near."""
     game = of.setup.game
     points = grid_points(of.axes)
-    for axes, rho, near, name, title in (
-        (panels[0], of.pushed, game.target, r"\rho_Y", r"$\rho(1,\cdot)$, pushed forward"),
-        (panels[1], of.pulled, game.initial, r"\rho(0,\cdot)", r"$\rho_Y$ pulled back"),
-    ):
+    wanted = (
+        (of.pushed, game.target, r"\rho_Y", r"$\rho(1,\cdot)$, pushed forward"),
+        (of.pulled, game.initial, r"\rho(0,\cdot)", r"$\rho_Y$ pulled back"),
+    )
+    corners = CORNERS[of.setup.name]
+    for axes, corner, (rho, near, name, title) in zip(panels, corners, wanted, strict=True):
         _obstacle(axes, of, filled=False)
         image = _map(axes, of, rho / rho.max(), "Blues", 0.0, 1.0)
         _contours(axes, of, near, points)
         for share, dashes in (("2", "-"), ("20", "--")):
             label = rf"${name} = \max / {share}$"
             axes.plot([], [], color=plotting.VERMILION, lw=0.7, ls=dashes, label=label)
-        _legend(axes)
+        _legend(axes, corner)
         axes.set_title(title)
     figure.colorbar(image, cax=bar)
     bar.set_ylabel("density / its maximum", labelpad=3)
