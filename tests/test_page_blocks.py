@@ -1,9 +1,9 @@
 """Every block of Python in README.md and docs/*.md runs, in a namespace of its own.
 
 A comment before a block says otherwise: ``<!-- continues: ... -->`` goes on with the names of the
-blocks above, and says so to the reader in its text; ``<!-- not run: WHY -->`` is for what cannot run
-alone, with the test that runs it or the reason why none can. What the blocks train has converged.
-docs/adding_*.md have tests of their own.
+blocks above, and says so to the reader in its text; ``<!-- not run: WHY -->`` is for what cannot
+run alone, with the test that runs it or the reason why none can. What the blocks train has
+converged. docs/adding_*.md have tests of their own.
 """
 
 from __future__ import annotations
