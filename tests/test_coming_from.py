@@ -1,4 +1,4 @@
-"""docs/coming_from.md is true of the libraries that are installed, by the versions that it names."""
+"""docs/coming_from.md is true of the libraries that are installed, in the versions it names."""
 
 from __future__ import annotations
 

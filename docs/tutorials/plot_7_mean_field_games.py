@@ -142,8 +142,8 @@ assert np.median(residuals) < 0.2
 # Around an obstacle
 # ------------------
 # Now :math:`Q` is a bump in the middle of the way, a little off it. Nobody knows the optimum;
-# walking straight is a bound from above. Samples are redrawn now and then, so that the agents'
-# density, and not a few hundred of them, is what is learned.
+# walking straight is a bound from above. (``train_resampled`` would redraw the
+# samples now and then.)
 
 initial = refode.densities.Gaussian([0.0, 3.0], 0.3)
 target = refode.densities.Gaussian([0.0, -3.0], 0.3)
@@ -152,8 +152,12 @@ game = refode.games.crowd_motion(
     initial, target, alpha=1.0, obstacle=bump, entropy=0.01, terminal=5.0
 )
 potential = refode.fields.Potential(dim=2, width=16, quadratic="symmetric")
-problem = refode.MeanFieldGame(potential, game, hjb=1.0, hjb_terminal=0.1, n_steps=8)
-result = refode.train_resampled(problem, n_samples=512, every=25, max_iter=200, progress=False)
+problem = refode.MeanFieldGame(
+    potential, game, hjb=0.01, hjb_terminal=0.01, hjb_norm="squared", n_steps=8
+)
+x = initial.sample(1024)
+result = refode.train(problem, x, max_iter=500, tolerance=5e-2, progress=False)
+assert result.success
 
 x = initial.sample(2000, seed=99)
 costs = problem.costs(result.x, x, n_steps=64)
