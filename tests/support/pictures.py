@@ -10,27 +10,30 @@ from matplotlib.text import Text
 def texts(figure: Any) -> list[tuple[str, Any]]:
     """Every text that is drawn, with its box in pixels."""
     figure.canvas.draw()
+    hidden = beyond(figure)
     found = []
     for artist in figure.findobj(Text):
-        if artist.get_visible() and artist.get_text().strip():
+        if artist.get_visible() and artist.get_text().strip() and artist not in hidden:
             box = artist.get_window_extent()
-            if box.width and box.height and shown(artist):
+            if box.width and box.height:
                 found.append((artist.get_text(), box))
     return found
 
 
-def shown(artist: Any) -> bool:
-    """Whether the panel of a tick's label draws it: labels outside of the limits are kept."""
-    axes = artist.axes
-    if axes is None or hasattr(axes, "zaxis"):
-        return True
-    box, panel = artist.get_window_extent(), axes.bbox
-    x, y = 0.5 * (box.x0 + box.x1), 0.5 * (box.y0 + box.y1)
-    if any(artist in (t.label1, t.label2) for t in axes.xaxis.majorTicks + axes.xaxis.minorTicks):
-        return bool(panel.x0 - 1.0 <= x <= panel.x1 + 1.0)
-    if any(artist in (t.label1, t.label2) for t in axes.yaxis.majorTicks + axes.yaxis.minorTicks):
-        return bool(panel.y0 - 1.0 <= y <= panel.y1 + 1.0)
-    return True
+def beyond(figure: Any) -> set[Text]:
+    """Labels of ticks outside of their panel's limits: axes keep them, and do not draw them."""
+    found = set()
+    for axes in figure.axes:
+        for axis, low, high, side in (
+            (axes.xaxis, axes.bbox.x0, axes.bbox.x1, "x"),
+            (axes.yaxis, axes.bbox.y0, axes.bbox.y1, "y"),
+        ):
+            for tick in axis.majorTicks + axis.minorTicks:
+                box = tick.label1.get_window_extent()
+                middle = 0.5 * (getattr(box, side + "0") + getattr(box, side + "1"))
+                if not low - 1.0 <= middle <= high + 1.0:
+                    found |= {tick.label1, tick.label2}
+    return found
 
 
 def overlaps(figure: Any, slack: float = 1.0) -> list[tuple[str, str]]:
