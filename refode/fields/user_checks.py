@@ -85,7 +85,10 @@ def _check_adjoint(fn: Functions, points: Points, f_bar: Array, timed: bool) -> 
     def value(theta: Array, t: float, z: Array) -> float:
         return float(np.sum(f_bar * fn.value(theta, t, z)))
 
-    _check_sides("vjp", "f", value, lambda *at: fn.adjoint(*at, f_bar.copy()), points, timed)
+    def adjoint(theta: Array, t: float, z: Array) -> Any:
+        return fn.adjoint(theta, t, z, f_bar.copy())
+
+    _check_sides("vjp", "f", value, adjoint, points, timed)
 
 
 def _check_trace(fn: Functions, points: Points) -> None:
@@ -108,8 +111,8 @@ def _check_trace(fn: Functions, points: Points) -> None:
     def value(theta: Array, t: float, z: Array) -> float:
         return float(bar @ fn.trace(theta, t, z))
 
-    def adjoint(*at: Any) -> Any:
-        return fn.trace_adjoint(*at, bar.copy())
+    def adjoint(theta: Array, t: float, z: Array) -> Any:
+        return fn.trace_adjoint(theta, t, z, bar.copy())
 
     _check_sides("trace's vjp", "trace", value, adjoint, points, timed)
 

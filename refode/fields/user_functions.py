@@ -1,4 +1,4 @@
-"""A user's functions of a field, called with care: errors name the function and what it returned."""
+"""A user's functions of a field: errors name the function, and what it returned or raised."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Functions(NamedTuple):
             )
         if trace is not None and None in pair:
             raise TypeError("trace: got None in the pair, wanted both functions")
-        return cls(f, vjp, jacobian_vector, *pair, d, p)
+        return cls(f, vjp, jacobian_vector, pair[0], pair[1], d, p)
 
     def value(self, theta: Array, t: float, z: Array) -> Array:
         """F (N, d)."""
