@@ -18,11 +18,12 @@ import refode
 from refode import bases, closed_forms, densities, fields, games, packing, steps, tableaus
 from refode.costs import losses
 from refode.problems.scaling import Scaling
+from refode.reports.proofs.users_field import f, vjp
 from validation.fuzz.surface import Public, surface
 
 #: Methods that the package asks, with arguments it has checked, and subclasses supply.
 INSIDE = {
-    "fields.*": "block description initial named prepare prepare_adjoint rows",
+    "fields.*": "answer block check_times description initial named prepare prepare_adjoint rows",
     "NeuralODE": "stage_weights stage_weights_adjoint sweep",
     "losses": "check_outputs description targets",
     "games": "check_dim description",
@@ -243,6 +244,7 @@ def _functions() -> dict[str, dict[str, Any]]:
         "fields.Field": {**dim, "shapes": {"W": (2, 2)}},
         "fields.Potential": {**dim, "width": 3},
         "fields.Shallow": {**dim, "width": 3},
+        "fields.User": {**dim, "f": f, "vjp": vjp, "n_parameters": 6},
         **{f"ode.evaluate.{n}": at for n in ("value", "trace", "jacobian")},
         "ode.evaluate.tangent": {**at, "weights_dot": w, "z_dot": Y},
         "ode.evaluate.adjoint": {**at, "f_bar": Y, "trace_bar": np.ones(3)},
