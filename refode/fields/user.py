@@ -139,6 +139,7 @@ class User(Field):
     ) -> None:
         p = _validate.positive_int("n_parameters", n_parameters)
         super().__init__(dim, {"theta": (p,)} if names is None else _sized(names, p))
+        _validate.affordable("dim", dim, 64 * self.dim)
         self._functions = Functions.of(f, vjp, jacobian_vector, trace, self.dim, p)
         if initial is not None and not callable(initial):
             raise TypeError(f"initial: got {_validate.shown(initial)}, wanted a function or None")
@@ -200,7 +201,12 @@ class User(Field):
 
 def _sized(names: Any, p: int) -> Any:
     """The shapes by name; ValueError unless they are those of p numbers."""
-    size = Layout(names).size
+    if not isinstance(names, Mapping):
+        raise TypeError(f"names: got {_validate.shown(names)}, wanted a mapping of names to shapes")
+    try:
+        size = Layout(names).size
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("shapes", "names", 1)) from None
     if size != p:
         raise ValueError(f"names: got shapes of {size} numbers, wanted n_parameters={p} of them")
     return names

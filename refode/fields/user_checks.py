@@ -34,9 +34,9 @@ def check_points(check: Any, d: int, p: int) -> Points | None:
 
 
 def drawn_points(d: int, p: int) -> Points:
-    """Random points, the same every time; as many rows as tell (N, d) from (d, N)."""
+    """Random points, the same every time; of another number of rows than d."""
     rng = np.random.default_rng(SEED)
-    return rng.standard_normal(p) / np.sqrt(d), 0.3, rng.standard_normal((d + 1, d))
+    return rng.standard_normal(p) / np.sqrt(d), 0.3, rng.standard_normal((4 if d == 3 else 3, d))
 
 
 def check_functions(fn: Functions, points: Points, derivatives: bool) -> tuple[bool, bool]:

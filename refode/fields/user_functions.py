@@ -80,11 +80,11 @@ class Functions(NamedTuple):
 
     def _cotangents(self, name: str, function: Any, given: tuple[Any, ...]) -> Cotangents:
         bars, real = self.returned(name, given), given[2].dtype == np.float64
-        theta_bar = _numbers(f"theta_bar of {name}", bars[0], (self.p,), real)
-        z_bar = _numbers(f"z_bar of {name}", bars[1], given[2].shape, real)
+        theta_bar = _numbers(f"{name}: theta_bar", bars[0], (self.p,), real)
+        z_bar = _numbers(f"{name}: z_bar", bars[1], given[2].shape, real)
         if len(bars) == 2:
             return theta_bar, z_bar, 0.0
-        return theta_bar, z_bar, _numbers(f"t_bar of {name}", bars[2], (), real)[()]
+        return theta_bar, z_bar, _numbers(f"{name}: t_bar", bars[2], (), real)[()]
 
 
 def _no_function(value: Any) -> bool:
@@ -92,11 +92,11 @@ def _no_function(value: Any) -> bool:
 
 
 def _raw(name: str, function: Any, given: tuple[Any, ...]) -> Any:
-    """What a function returns; what it raises becomes a RuntimeError that names it."""
+    """What a function returns; what it raises becomes a ValueError that names it."""
     try:
         return function(*given)
     except Exception as error:
-        raise RuntimeError(
+        raise ValueError(
             f"{name}: raised {type(error).__name__}: {one_line(error)} (for z of shape "
             f"{given[2].shape} and dtype {given[2].dtype}, t={given[1]})"
         ) from error

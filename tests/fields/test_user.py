@@ -264,9 +264,12 @@ WRONG = {
     "one": ({"vjp": lambda *given: TIMED.vjp(*given)[0]}, r"^vjp: got ndarray of shape .*, wanted"),
     "bar": (
         {"vjp": lambda *given: (TIMED.vjp(*given)[0][1:], TIMED.vjp(*given)[1])},
-        r"^theta_bar of vjp: got shape \(25,\), wanted \(26,\)$",
+        r"^vjp: theta_bar: got shape \(25,\), wanted \(26,\)$",
     ),
     "names": ({"names": {"W": (3,)}}, r"^names: got shapes of 3 numbers, wanted n_parameters=26"),
+    "negative": ({"names": {"W": (-3,)}}, r"^names\['W'\]: got -3"),
+    "none": ({"names": {}}, r"^names: got shapes of 0 numbers"),
+    "raises": ({"f": lambda th, t, z: th[99] * z}, r"^f: raised IndexError: index 99 is out"),
     "points": ({"check": (1, 2)}, r"^check: got 2 values, wanted True, False or \(theta, t, z\)$"),
     "theta": ({"check": (X, 0.0, X)}, r"^check: theta: got an array of shape \(9, 2\), wanted"),
 }
@@ -306,6 +309,7 @@ NO_FUNCTIONS = {
     "tangent": ({"jacobian_vector": 1}, r"^jacobian_vector: got 1 \(int\), wanted a function$"),
     "trace": ({"trace": GIVEN.trace}, r"^trace: got .*, wanted a pair of functions"),
     "half": ({"trace": (GIVEN.trace, None)}, r"^trace: got None in the pair, wanted both"),
+    "list": ({"names": [3]}, r"^names: got \[3\] \(list\), wanted a mapping of names to shapes$"),
     "check": ({"check": "no"}, r"^check: got 'no'"),
     "complex": ({"f": lambda theta, t, z: z + 1j}, r"^f: got dtype complex128, wanted real"),
     "text": ({"f": lambda theta, t, z: "z"}, r"^f: got dtype <U1, wanted real numbers$"),
@@ -364,7 +368,7 @@ def test_what_a_function_raises_names_it(where, n):
     ode, x = moody.ode(), np.ones((n, 2))
     want = ode.adjoint(theta, x, x)
     moody.armed = True
-    with pytest.raises(RuntimeError, match=rf"^{where}: raised KeyError: 'odd' \(for z of") as e:
+    with pytest.raises(ValueError, match=rf"^{where}: raised KeyError: 'odd' \(for z of") as e:
         ode.adjoint(theta, x, x)
     assert e.value.__cause__ is moody.error
     moody.armed = False
@@ -428,7 +432,7 @@ def test_only_the_thread_that_failed_hears_of_it():
         for _ in range(20):
             try:
                 found.setdefault(i, set()).add(odes[i].solve(theta, X).tobytes())
-            except RuntimeError as error:
+            except ValueError as error:
                 found.setdefault(i, set()).add(str(error)[:9])
 
     threads = [threading.Thread(target=run, args=(i,)) for i in range(2)]
