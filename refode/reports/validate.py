@@ -18,7 +18,7 @@ from refode import _files
 from refode.check import mutants
 from refode.reports import outputs
 from refode.reports.proofs import flows, games_checks, gradients, invariants, mutations, orders
-from refode.reports.section import Section, as_json, table, verdict
+from refode.reports.section import Check, Section, as_json, table, verdict
 
 Part = Callable[[Path, bool], Section]
 COLUMNS = ("part", "checks passed", "seconds", "verdict")
@@ -44,7 +44,9 @@ def run(
         catches and names them.
     """
     folder = outputs.folder("validate", out)
-    rows, failed, record = [], [], {}
+    rows: list[tuple[str, ...]] = []
+    failed: list[tuple[str, Check]] = []
+    record: dict[str, Any] = {}
     if full and not mutants.there():
         print(f"mutations: skipped: {mutants.MISSING}")
     full = full and mutants.there()
