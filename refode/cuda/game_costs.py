@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import cuda
 
-from refode.costs.game import KULLBACK_LEIBLER
+from refode.costs.game import CROSS_ENTROPY, ENERGY, KULLBACK_LEIBLER
 from refode.costs.targets import rows as rows_of_target
 from refode.cuda.contract import CostBodies
 from refode.cuda.costs import nothing
@@ -30,6 +30,7 @@ def game_cost(ops: Ops, log_density: Any) -> CostBodies:
     derivatives, derivatives_adjoint = potential.derivatives, potential.derivatives_adjoint
     quadratures, divergences, residuals = _quadratures(ops), _divergences(ops), _residuals(ops)
     add_score, fill, total = _add_score(ops), linalg(ops).fill, linalg(ops).total
+    energies = _energies(ops)
 
     @ops.body
     def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
@@ -41,13 +42,15 @@ def game_cost(ops: Ops, log_density: Any) -> CostBodies:
         score, work = scratch[at + 5 : at + 5 + d], scratch[at + 5 + d :]
         tape, free = scratch[: cost.tape], scratch[cost.tape : at]
         fill(L, 0.0)
-        if cost.kind == KULLBACK_LEIBLER or cost.hjb_terminal > 0.0:
+        if cost.kind != CROSS_ENTROPY or cost.hjb_terminal > 0.0:
             log_density(cost.target, Z, first, m, log_Y, score, work)
         else:
             fill(score, 0.0)
         quadratures(values, cost.running, cost.hjb, cost.scale, Y, d, m, L)
         if cost.kind == KULLBACK_LEIBLER:
             divergences(values, cost.weight, cost.scale, log_rho, log_Y, m, L[d], a_bar)
+        elif cost.kind == ENERGY:
+            energies(values, cost.weight, cost.scale, log_Y, m, a_bar)
         else:
             fill(scratch[at + 2 : at + 3], 0.0)  # a_bar
         if cost.hjb_terminal > 0.0:
@@ -145,6 +148,19 @@ def _divergences(ops: Ops) -> Any:
     return divergences
 
 
+def _energies(ops: Ops) -> Any:
+    @ops.each
+    def energies(s, values, weight, scale, log_Y, m, a_bar):
+        """weight g, without the scale, log_Y being -g; a_bar is the cotangent of log_Y."""
+        if s < m:
+            values[s] -= weight * log_Y[s]
+            a_bar[s] = -scale * weight
+        else:
+            a_bar[s] = 0.0
+
+    return energies
+
+
 def _residuals(ops: Ops) -> Any:
     @ops.each
     def residuals(
@@ -170,6 +186,9 @@ def _residuals(ops: Ops) -> Any:
             if kind == KULLBACK_LEIBLER:  # G' = weight (1 + log rho - log rho_Y)
                 slope = weight
                 r = phi[s] - weight * (1.0 + log_rho[s] - log_Y[s])
+            elif kind == ENERGY:  # G' = weight g
+                slope = weight
+                r = phi[s] + weight * log_Y[s]
             else:  # G' = -weight rho_Y/rho
                 slope = weight * _exp(log_Y[s] - log_rho[s])
                 r = phi[s] + slope
@@ -177,7 +196,8 @@ def _residuals(ops: Ops) -> Any:
             r_bar = 2.0 * r if squared else sign(r) + 0.0 * r  # not finite where r is not
             r_bar *= scale * hjb_terminal
             phi_bar[s] = r_bar
-            log_rho_bar[s] -= r_bar * slope
+            if kind != ENERGY:
+                log_rho_bar[s] -= r_bar * slope
             a_bar[s] += r_bar * slope
 
     return residuals
