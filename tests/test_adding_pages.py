@@ -29,6 +29,7 @@ MISTAKES = {
     "adding_a_loss": ("V[i, s] = about.delta * q / root", "V[i, s] = -about.delta * q / root"),
     "adding_a_problem": ("-(r * a * x * e)", "(r * a * x * e)"),
     "adding_a_scheme": ("1/4    0  3/4", "1/4  1/4  1/2"),
+    "adding_a_terminal_cost": ("weight[s] * Q.a[i] * u /", "weight[s] * Q.a[i] * u *"),
     "adding_an_energy": ("(-2.0 * u", "(2.0 * u"),
 }
 every_page = pytest.mark.parametrize("name", PAGES)
@@ -84,7 +85,7 @@ def test_the_page_proves_what_it_adds(name, write, tmp_path):
     assert any("AssertionError" in done.stderr for done in runs)
 
 
-@pytest.mark.parametrize("name", ["adding_a_field", "adding_an_energy"])
+@pytest.mark.parametrize("name", ["adding_a_field", "adding_an_energy", "adding_a_terminal_cost"])
 def test_kernels_of_the_page_run_without_the_compiler(name, write, tmp_path):
     for script in write(name):
         done = run(tmp_path, script, NUMBA_DISABLE_JIT="1")

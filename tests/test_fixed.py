@@ -65,6 +65,7 @@ MADE = {
         GAME.interaction,
         GAME.terminal_cost,
         games.CrossEntropy(NORMAL),
+        games.TerminalEnergy(BUMP, 0.7),
     )
 }
 MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games, losses)

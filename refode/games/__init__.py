@@ -11,7 +11,7 @@ control              alpha/2 |v|^2 + Q(x)     entropy int rho log rho    E g(z(T
 ===================  =======================  =========================  ===================
 
 Each cost has its L2 derivative (F and G of (20)), the running cost its Hamiltonian (23) and
-feedback (22): docs/equations_games.md, (D80)-(D86). All quantities are dimensionless.
+feedback (22): docs/equations_games.md, (D80)-(D87). All quantities are dimensionless.
 """
 
 from refode.costs.energies import Energy

@@ -192,7 +192,8 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
     for density in (NORMAL, MIXTURE, densities.Empirical(X)):
         found[type(density).__name__] = (density, {"x": X, "n": 3})
     costs = {"x": X, "y": X, "log_rho": np.ones(3)}
-    for cost in (games.KullbackLeibler(TARGET), games.CrossEntropy(TARGET), games.Entropy(0.1)):
+    ends = games.KullbackLeibler(TARGET), games.CrossEntropy(TARGET), games.TerminalEnergy(BUMP)
+    for cost in (*ends, games.Entropy(0.1)):
         found[type(cost).__name__] = (cost, costs)
     for energy in (BUMP, games.Quadratic(0.5, 1.0), games.Nothing()):
         found[type(energy).__name__] = (energy, {"x": X})
@@ -276,6 +277,7 @@ def _functions() -> dict[str, dict[str, Any]]:
         "problems.scaling.Scaling": {"shift": np.zeros(2), "scale": np.ones(2)},
         "games.CrossEntropy": {"target": TARGET},
         "games.KullbackLeibler": {"target": TARGET},
+        "games.TerminalEnergy": {"energy": BUMP},
         "games.Entropy": {"weight": 0.1},
         "games.Game": {"initial": NORMAL, "terminal_cost": GAME.terminal_cost},
         "games.GaussianBump": {"height": 1.0, "mean": np.zeros(2), "covariance": 0.5},
