@@ -15,7 +15,11 @@ from refode.ode.plan import Plan
 from refode.problems.agents import Controlled
 
 Array = np.ndarray
-_KINDS = {KullbackLeibler: KULLBACK_LEIBLER, CrossEntropy: CROSS_ENTROPY, TerminalEnergy: ENERGY}
+_KINDS: dict[type, int] = {
+    KullbackLeibler: KULLBACK_LEIBLER,
+    CrossEntropy: CROSS_ENTROPY,
+    TerminalEnergy: ENERGY,
+}
 
 
 class Charged(Controlled):

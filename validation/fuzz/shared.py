@@ -314,6 +314,8 @@ def _functions() -> dict[str, dict[str, Any]]:
         "closed_forms.relaxed_transport": {
             **{"source": NORMAL, "target": TARGET, "alpha": 1.0, "beta": 2.0}
         },
+        "bridges.jax_function": {"computed": ODE},
+        "bridges.torch_function": {"computed": ODE},
         "verify.check_gradient": {**bowl, "n_directions": 1},
         "verify.taylor_test": bowl,
         "verify.complex_step": {"fun": lambda z: np.sum(z**2), "x": np.ones(3), "v": np.ones(3)},
