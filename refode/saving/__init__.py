@@ -6,6 +6,7 @@ may be read, is one table (``table.py``); docs/saving.md says what the files hol
 
 from __future__ import annotations
 
-from refode.saving.model import Model, ModelNotFoundError, load, save
+from refode.saving.content import ModelNotFoundError
+from refode.saving.model import Model, load, save
 
 __all__ = ["Model", "ModelNotFoundError", "load", "save"]

@@ -63,10 +63,11 @@ def described(problem: Any) -> Description:
             "refode": refode.__version__,
             "problem": writer.part(problem, "problem"),
             "layout": shapes_of(problem),
-            "outside": {name: told(value) for name, value in writer.outside.items()},
+            "outside": {
+                name: {**told(value), "place": writer.places[name]}
+                for name, value in writer.outside.items()
+            },
         }
-        for name, place in writer.places.items():
-            whole["outside"][name]["place"] = place
         made = Description(json.dumps(whole, allow_nan=False), writer.arrays)
         if len(made.text) > LONGEST:
             raise Unreadable(f"its description has {len(made.text)} characters, over {LONGEST}")

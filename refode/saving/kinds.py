@@ -58,7 +58,7 @@ class Plain(NamedTuple):
     def read(self, found: Any, by: Reading, place: str) -> Any:
         if type(found) is not self.of:
             raise _other(place, found, f"a {self.of.__name__}")
-        if self.of is float and not math.isfinite(found):
+        if isinstance(found, float) and not math.isfinite(found):
             raise _other(place, found, "a finite number")
         return found
 

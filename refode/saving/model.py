@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-import refode
 from refode import _files, _validate
 from refode._fixed import Fixed
-from refode._shown import one_line, short
+from refode._shown import short
 from refode.ode.placement import Placement
-from refode.saving import archive
-from refode.saving.build import LONGEST, built, check_whole
+from refode.saving.build import built
+from refode.saving.content import FORMAT, content, found, printable, read, refused
 from refode.saving.describe import described, told
 from refode.saving.kinds import Unreadable
 
 Array = np.ndarray
-#: What ``save`` writes, and ``load`` reads; docs/saving.md.
-FORMAT = "refode model 1"
-#: What ``train(checkpoint=)`` writes.
-TRAINING = "refode training 2"
-#: The same before checkpoints had a description of the problem.
-FORMER_TRAINING = "refode training 1"
-_MEMBERS = {FORMAT: ("theta",), TRAINING: ("best_theta",)}
-
-
-class ModelNotFoundError(FileNotFoundError, ValueError):
-    """There is no such file to load."""
 
 
 class Model(Fixed):
@@ -55,15 +42,6 @@ class Model(Fixed):
     def __repr__(self) -> str:
         shape = f"theta of shape {self.theta.shape}"
         return f"Model({self.problem!r}, {shape}, refode {self.version})"
-
-
-class Content(NamedTuple):
-    """A file's content, checked as far as that goes without what is from outside."""
-
-    format: str
-    whole: dict[str, Any]  # the description
-    theta: Array
-    members: dict[str, Array]
 
 
 def save(path: str | os.PathLike[str], problem: Any, theta: Array) -> None:
@@ -148,111 +126,16 @@ def load(
         The problem ran on a GPU, and here is none: give ``device="cpu"``.
     """
     place = found(_validate.path("path", path))
-    content = read(place)
-    given = _given(place, content.whole["outside"], fields)
+    whole, theta, members = content(place, *read(place))
+    given = _given(place, whole["outside"], fields)
     where = None if device is None else Placement.of(device, dtype)
     try:
-        problem = built(content.whole, content.members, content.theta.size, given, where)
+        problem = built(whole, members, theta.size, given, where)
     except Unreadable as error:
         raise refused(place, error) from error
     except RuntimeError as error:
         raise RuntimeError(f"{error}; load(..., device='cpu') runs it without") from error
-    return Model(problem, content.theta, content.whole["refode"], place)
-
-
-def found(path: Path) -> Path:
-    """The regular file that a path leads to; `ModelNotFoundError` where there is none."""
-    place = _files.readable("path", path)
-    if not place.exists():
-        raise ModelNotFoundError(f"path: got {str(path)!r}, but there is no such file")
-    return place
-
-
-def refused(path: Path, error: object) -> ValueError:
-    """The error of a file that cannot be read."""
-    return ValueError(
-        f"path: got {str(path)!r}, which cannot be read as a model of refode ({one_line(error)})"
-    )
-
-
-def read(path: Path) -> Content:
-    """A file's content.
-
-    Raises
-    ------
-    ValueError
-        The file cannot be read, is damaged, or is none of these.
-    """
-    try:
-        with open(path, "rb") as file:
-            members = archive.read(file)
-        return _content(members)
-    except Exception as error:  # what a damaged zip file raises is anyone's guess
-        raise refused(path, error) from error
-
-
-def text_of(members: Mapping[str, Array], name: str) -> str:
-    """A member that is one text."""
-    array = members.get(name)
-    if array is None or array.dtype.kind != "U" or array.ndim:
-        raise Unreadable(f"its {name} is missing, or no text")
-    if array.dtype.itemsize > 4 * LONGEST:
-        raise Unreadable(f"its {name} has more than {LONGEST} characters")
-    return str(array)
-
-
-def whole_of(members: Mapping[str, Array]) -> dict[str, Any]:
-    """The description in an archive, whose outermost parts are there."""
-    try:
-        whole = json.loads(
-            text_of(members, "description"),
-            object_pairs_hook=_once,
-            parse_constant=_not_finite,
-        )
-    except RecursionError:
-        raise Unreadable("its description is too deep in itself") from None
-    check_whole(whole)
-    return whole
-
-
-def _content(members: dict[str, Array]) -> Content:
-    made = text_of(members, "format")
-    if made == FORMER_TRAINING:
-        raise Unreadable(
-            "it is a checkpoint of a refode before 0.2.0, which did not write the problem into it; "
-            "refode.training.read_checkpoint gives its theta"
-        )
-    if made not in _MEMBERS:
-        raise Unreadable(
-            f"its format is {short(made)}, and refode {refode.__version__} reads "
-            f"{FORMAT!r} and {TRAINING!r}; a newer one may know it"
-        )
-    if made == TRAINING and not str(members.get("description", "-")):
-        raise Unreadable(
-            "it is a checkpoint of a problem of one's own, which nobody can write into a file; "
-            "refode.training.read_checkpoint gives its theta"
-        )
-    (name,) = _MEMBERS[made]
-    theta = members.get(name, np.empty((0, 0)))
-    if theta.dtype != np.float64 or theta.ndim != 1 or not np.isfinite(theta).all():
-        raise Unreadable(f"its {name} is no vector of finite float64 numbers")
-    if made == FORMAT:
-        names = {n for n in members if not n.startswith("array")}
-        if names != {"format", "theta", "description"}:
-            raise Unreadable("it has other members")
-    return Content(made, whole_of(members), theta, members)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping of JSON's, in which no name comes twice."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise Unreadable("its description says something twice")
-    return made
-
-
-def _not_finite(text: str) -> Any:
-    raise Unreadable(f"its description has the number {text}")
+    return Model(problem, theta, whole["refode"], place)
 
 
 def _given(path: Path, wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
@@ -278,21 +161,15 @@ def _given(path: Path, wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
         here = told(given[name])
         if (here["class"], here["repr"]) != (about["class"], about["repr"]):
             raise ValueError(
-                f"fields[{short(name)}]: got {_long(here['repr'])}, wanted one like the "
-                f"{_long(about['class'])} that was saved, {_long(about['repr'])}"
+                f"fields[{short(name)}]: got {printable(here['repr'])}, wanted one like the "
+                f"{printable(about['class'])} that was saved, {printable(about['repr'])}"
             )
     return {name: given[name] for name in wanted}
 
 
 def _asked(name: str, about: dict[str, str]) -> str:
-    return f"{short(name)}, which was {_long(about['repr'])} ({_long(about['place'])})"
+    return f"{short(name)}, which was {printable(about['repr'])} ({printable(about['place'])})"
 
 
 def _names(of: Mapping[str, Any]) -> str:
     return ", ".join(short(name) for name in of) or "nothing"
-
-
-def _long(text: str) -> str:
-    """Text of a file's in a message: on one line, of its printable characters."""
-    line = "".join(c if c.isprintable() else "?" for c in one_line(text))
-    return line if len(line) <= 200 else f"{line[:197]}..."
