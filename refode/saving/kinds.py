@@ -17,7 +17,7 @@ import numpy as np
 from refode._shown import short
 
 #: A fraction in a file, within the digits that float64 can need.
-_FRACTION = re.compile(r"-?[0-9]{1,1100}(/[0-9]{1,1100})?")
+_FRACTION = re.compile(r"-?[0-9]{1,1100}(/[1-9][0-9]{0,1099})?")
 
 
 class Unreadable(ValueError):

@@ -54,7 +54,6 @@ for name, (_, work) in every_kind().items():
 """
 
 
-@pytest.mark.nojit
 def test_compiled_kernels_have_the_same_bits_in_another_process(tmp_path):
     kinds = every_kind()
     for name, (problem, _) in kinds.items():

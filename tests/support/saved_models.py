@@ -286,3 +286,61 @@ def read_all(folder: str, names: list[str], needs: dict[str, list[str]]) -> None
         model = refode.load(f"{folder}/{name}.npz", {n: known[n] for n in needs[name]})
         of[name] = model.problem, model.theta
     json.dump(digests(of), sys.stdout)
+
+
+class Gpu:
+    """A stand-in for a GPU, of which one asks whether it is there."""
+
+    missing = False
+
+    @classmethod
+    def require(cls) -> None:
+        if cls.missing:
+            raise RuntimeError("no GPU")
+
+
+#: Cases whose files are kept from version to version; every class of the table is in them.
+GOLDEN = (
+    "affine time",
+    "antisymmetric",
+    "hamiltonian",
+    "leapfrog",
+    "mlp",
+    "parabolic",
+    "potential symmetric",
+    "shallow",
+    "ode constant",
+    "ode cells",
+    "ode linear",
+    "ode legendre",
+    "ode bspline",
+    "ode grid falling",
+    "ode own tableau",
+    "ode stormer_verlet",
+    "ode scheme tsit5",
+    "logistic",
+    "softmax",
+    "smooth",
+    "standardized",
+    "flow noise",
+    "flow standardized",
+    "game mixture",
+    "game sum within",
+    "game likelihood",
+    "game penalties",
+    "outside loss",
+    "outside game",
+)
+
+
+def compute(folder: str) -> None:
+    """Print what the models in a folder of golden files compute."""
+    with open(f"{folder}/expected.json", encoding="ascii") as file:
+        expected = json.load(file)
+    known, found = outside(), {}
+    for name, case in expected.items():
+        model = refode.load(f"{folder}/{name}", {n: known[n] for n in case["outside"]})
+        data = [np.array(array) for array in case["data"]]
+        computed = results(model.problem, model.theta, data)
+        found[name] = [np.asarray(result).tolist() for result in computed]
+    json.dump(found, sys.stdout)
