@@ -47,15 +47,14 @@ def found(path: Path) -> Path:
     """The regular file that a path leads to; `ModelNotFoundError` where there is none."""
     place = _files.readable("path", path)
     if not place.exists():
-        raise ModelNotFoundError(f"path: got {str(path)!r}, but there is no such file")
+        raise ModelNotFoundError(f"path: got {_files.shown(path)}, but there is no such file")
     return place
 
 
 def refused(path: Path, error: object) -> ValueError:
     """The error of a file that cannot be read."""
-    return ValueError(
-        f"path: got {str(path)!r}, which cannot be read as a model of refode ({one_line(error)})"
-    )
+    where, why = _files.shown(path), one_line(error)
+    return ValueError(f"path: got {where}, which cannot be read as a model of refode ({why})")
 
 
 def read(path: Path) -> tuple[str, Members]:
@@ -131,7 +130,7 @@ def _content(kind: str, members: Members) -> Content:
 
 def _check_depth(whole: Any) -> None:
     """Raise `Unreadable` where more is within one another than objects and their arrays are."""
-    level = [[whole]]
+    level: list[Any] = [[whole]]
     for _ in range(2 * DEPTH + 8):
         inner = (one.values() if type(one) is dict else one for one in level)
         level = [one for some in inner for one in some if type(one) in (dict, list)]

@@ -148,14 +148,14 @@ def _given(path: Path, wanted: dict[str, Any], fields: Any) -> dict[str, Any]:
     missing = [name for name in wanted if name not in given]
     if missing:
         raise ValueError(
-            f"fields: got {_names(given)}, wanted what {str(path)!r} has from outside: "
+            f"fields: got {_names(given)}, wanted what {_files.shown(path)} has from outside: "
             + "; ".join(_asked(name, wanted[name]) for name in missing)
         )
     for name in given:
         if name not in wanted:
             raise ValueError(
-                f"fields: got {short(name)}, which {str(path)!r} has not from outside, wanted "
-                f"{_names(wanted)}"
+                f"fields: got {short(name)}, which {_files.shown(path)} has not from outside, "
+                f"wanted {_names(wanted)}"
             )
     for name, about in wanted.items():
         here = told(given[name])

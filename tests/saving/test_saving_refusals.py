@@ -393,3 +393,19 @@ def test_control_characters_stay_out_of_messages(changed):
     with pytest.raises(ValueError, match="none of refode's") as info:
         refode.load(path)
     assert str(info.value).isprintable()
+
+
+def test_memory_is_in_proportion_to_the_file(tmp_path):
+    path = tmp_path / "large.npz"
+    start = densities.Gaussian([0.0] * 4, 1.0)
+    samples = densities.Empirical(np.ones((2**18, 4)))
+    game = games.normalizing_flow(start, samples)
+    problem = refode.MeanFieldGame(fields.Potential(4, 3), game)
+    refode.save(path, problem, problem.initial())
+    size = path.stat().st_size
+    assert size > 2**23
+    tracemalloc.start()
+    refode.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * size
