@@ -365,6 +365,13 @@ def test_descriptions_that_nothing_is_made_of(changed, edit, reason):
     refused(changed(edit), reason)
 
 
+def test_numbers_beyond_float64_are_seen(changed, good):
+    text = str(good[0]["description"])
+    assert text.count('"hjb": 0.0') == 1
+    path = described(changed, text.replace('"hjb": 0.0', '"hjb": 1e999'))
+    refused(path, "problem.hjb is inf, not a finite number")
+
+
 def test_a_newer_file_says_so(changed):
     def newer(whole):
         at("potential", "spin", to=1)(whole)
