@@ -12,7 +12,6 @@ from training_problems import Regression, same_history
 import refode
 from refode import training
 
-
 # --- history and x ---------------------------------------------------
 
 
@@ -225,7 +224,7 @@ def test_ctrl_c_while_the_compiler_works_is_raised():
 def test_resumed_to_the_same_bits(patience, terms, tmp_path):
     options = {"patience": patience, "terms": terms}
     whole = train(**options)
-    for k in range(2, whole.nfev, 4):
+    for k in range(2, whole.nfev, 9):
         path = tmp_path / f"{k}.npz"
         broken = Regression(noise=1.0, events={k: KeyboardInterrupt()})
         stored = train(broken, checkpoint=path, **options)
