@@ -128,6 +128,10 @@ class Problem(ABC):
             )
         return given
 
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments, as far as that is known here."""
+        self.data(data)
+
     @property
     def sampler(self) -> Sampler | None:
         """``sampler(n, seed)`` draws data, for ``train_resampled``; None where nothing does."""
@@ -183,6 +187,10 @@ class SecondOrder(Problem):
         step = TINY / size
         product = self._value_and_gradient(theta + 1j * step * v, *checked)[1].imag / step
         return restored(exponent, product)
+
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments."""
+        self._arguments(theta, *data, **named)
 
     @abstractmethod
     def _value_and_gradient(self, theta: Array, *data: Any) -> tuple[Any, Array]:

@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from refode import _validate
+from refode.training.batches import plan_of
 from refode.training.options import Callback, Options, start
+from refode.training.periods import Periods
 from refode.training.run import Run
 from refode.training.samples import samples_of
 from refode.training.validation import validation_of
@@ -35,6 +37,8 @@ def train(
     sample_weight: Any = None,
     validation: Any = None,
     patience: int | None = None,
+    batch: int | None = None,
+    every: int | None = None,
 ) -> OptimizeResult:
     """Minimise a problem's objective over theta on fixed samples, by SciPy.
 
@@ -49,7 +53,7 @@ def train(
     theta0 : (p,), optional
         Where to start; ``problem.initial(seed)`` by default.
     seed : int, optional
-        For ``problem.initial``; without effect where theta0 is given.
+        For ``problem.initial``, unless theta0 is given, and for batches.
     max_iter : int, optional
         The largest number of iterations.
     progress : bool, optional
@@ -94,6 +98,13 @@ def train(
         regularisers and transport cost; of other problems the value.
     patience : int, optional
         Enough after so many iterations without a better value on the validation samples.
+    batch : int, optional
+        Train on batches of at most so many samples. Each pass through all of them is shuffled
+        anew, and has as few batches as that allows, of equal sizes up to one. A batch of all
+        samples is plain training. Samples of weight zero are in no batch.
+    every : int, optional
+        Iterations on a batch before the next one; 10 by default. L-BFGS's line search wants a
+        fixed function, and the curvature that it has met goes along to the next batch.
 
     Returns
     -------
@@ -109,6 +120,12 @@ def train(
         ``validation`` (before any terms), and the result has ``validation``, the value there of
         ``x``, and ``best_iteration``, that of ``x``; None where no value was finite, and x is
         what it is without a validation.
+
+        With batches ``fun`` and ``jac`` are on the one on which ``x`` was evaluated, ``history``
+        has the columns of ``refode.training.RESAMPLED``: first ``period``, the number of the
+        batch from 0, whose first row is its start, the last iterate, with the same
+        ``iteration``. ``validation`` there is NaN if there is none. ``periods`` is the number
+        of batches so far. Converged means that a pass's batches have each nothing to gain.
 
         ``status`` and what ``x`` is then:
 
@@ -171,4 +188,7 @@ def train(
     begin, samples = start(problem, theta0, seed), samples_of(problem, x, y, sample_weight)
     held = validation_of(problem, validation, samples, options.patience)
     origin = None if theta0 is not None else seed
+    plan = plan_of(problem, samples, batch, every, begin, seed, options)
+    if plan is not None:
+        return Periods(problem, plan, begin, origin, options, held).run()
     return Run(problem, samples, begin, origin, options, validation=held).run()

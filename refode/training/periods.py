@@ -32,8 +32,15 @@ class Source(Protocol):
     def period(self, period: int) -> Samples:
         """Of a period, from 0: the same ones whenever it is asked."""
 
+    @property
+    def idle_periods(self) -> int:
+        """After so many periods in a row that had nothing to gain no other one has."""
+
+    def identity(self) -> Samples:
+        """The samples that a checkpoint knows it by."""
+
     def how(self) -> dict[str, Any]:
-        """What a checkpoint knows it by, as JSON scalars by name."""
+        """What else it knows it by, as JSON scalars by name."""
 
     def naming(self) -> contextlib.AbstractContextManager[None]:
         """Within it errors of its samples are said to be its own."""
@@ -75,13 +82,16 @@ class Periods(Run):
         pairs_named: str = "memory",
     ) -> None:
         self.plan, self.pairs_named = plan, pairs_named
-        self.period = self.began_at = 0
+        self.period = self.began_at = self.idle = 0
         self.pairs: deque[Pair] = deque(maxlen=options.memory)
         first = plan.source.period(0)
         super().__init__(problem, first, theta0, seed, options, "period 0  ", validation)
 
     def _naming(self) -> contextlib.AbstractContextManager[None]:
         return self.plan.source.naming()
+
+    def _identity(self) -> Samples:
+        return self.plan.source.identity()
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         how = {"every": self.plan.every, "curvature": self.plan.memory}
@@ -91,17 +101,34 @@ class Periods(Run):
     def _minimise(self) -> None:
         while True:
             try:
-                self._optimise(self._variables())
-            except PeriodOver:
-                pass
+                self._check_converged()
             except Stop as stop:
-                if stop.status not in (records.CONVERGED, records.LINE_SEARCH, records.STUCK):
-                    raise
-                if self.iteration <= self.began_at + 1:  # not one step, or one that gained nothing
-                    if not self.pairs:
-                        raise
-                    self.pairs.clear()
+                self._nothing_to_gain(stop)
+            else:
+                self._one_period()
             self._begin_period()
+
+    def _one_period(self) -> None:
+        kept = len(self.pairs)
+        try:
+            self._optimise(self._variables())
+        except PeriodOver:
+            self.idle = 0
+        except Stop as stop:
+            if stop.status not in (records.CONVERGED, records.LINE_SEARCH, records.STUCK):
+                raise
+            if self.iteration > self.began_at + 1:
+                self.idle = 0
+                return
+            self.pairs.clear()  # not one step, or one that gained nothing
+            if not kept:
+                self._nothing_to_gain(stop)
+
+    def _nothing_to_gain(self, stop: Stop) -> None:
+        """Take in such a period, and end the training unless another one may have something."""
+        self.idle += 1
+        if self.idle >= self.plan.source.idle_periods:
+            raise stop
 
     def _variables(self) -> Unscaled | Preconditioned:
         if not self.pairs:
@@ -116,7 +143,6 @@ class Periods(Run):
         self.period, self.began_at = self.period + 1, self.iteration
         self.progress.label = f"period {self.period}  "
         self._add_row(self.iterate, self.iteration)
-        self._check_converged()
         self._check_patience()
 
     def _iterate(self, xk: Float64) -> None:
@@ -135,17 +161,5 @@ class Periods(Run):
     def _besides(self, iteration: int, evaluation: Evaluation, known: Any) -> dict[str, Any]:
         return {"period": self.period} | super()._besides(iteration, evaluation, known)
 
-    def _is_validated(self) -> bool:
-        if self.validation is None:
-            return False
-        started = not self.rows or self._newest()["period"] < self.period
-        return self.validation.each or started
-
     def _more(self, chosen: Evaluation) -> dict[str, Any]:
-        more = super()._more(chosen)
-        held, history = self.validation, more["history"]
-        if len(history) and held is not None and not held.each:
-            last = held.known(self.iterate)
-            if last is not None:  # the end is validated too
-                history["validation"][-1] = last.value
-        return more | {"periods": self.period + 1}
+        return super()._more(chosen) | {"periods": self.period + 1}

@@ -12,9 +12,11 @@ import numpy as np
 
 from refode import _seeds, _validate
 from refode.problems.contract import Problem, Sampler
+from refode.training.ends import Stop
 from refode.training.options import Callback, Options, start
 from refode.training.periods import Periods, Plan
 from refode.training.records import Evaluation
+from refode.training.run import BROKEN_OFF
 from refode.training.samples import Samples
 from refode.training.validation import Validation, check_form
 
@@ -162,8 +164,17 @@ class Drawing:
         with self.naming():
             return Samples(self.problem.data(self._draw(self.n_samples, "period", period)))
 
+    @property
+    def idle_periods(self) -> int:
+        """The next period would be as good as this one."""
+        return 1
+
+    def identity(self) -> Samples:
+        """What a checkpoint knows the samples by: the first ones."""
+        return self.period(0)
+
     def how(self) -> dict[str, Any]:
-        """What a checkpoint knows it by."""
+        """What else it knows the drawing by."""
         return {"n_samples": self.n_samples, "seed_of_samples": self.seed}
 
     def naming(self) -> contextlib.AbstractContextManager[None]:
@@ -180,10 +191,29 @@ class Drawing:
 
 
 class Resampled(Periods):
-    """Periods whose samples are drawn; the result says which theta it has."""
+    """Periods whose samples are drawn, validated where they start, and at the end."""
+
+    def _is_validated(self) -> bool:
+        started = not self.rows or self._newest()["period"] < self.period
+        return started and super()._is_validated()
+
+    def _until_stopped(self) -> Stop:
+        ended, held = super()._until_stopped(), self.validation
+        if held is None or ended.status in BROKEN_OFF or held.known(self.iterate):
+            return ended
+
+        def finish() -> None:
+            self._validate(self.iteration)
+            raise ended
+
+        return self._stopped_by(finish)
 
     def _more(self, chosen: Evaluation) -> dict[str, Any]:
         more = {"validation": float("nan"), "best_iteration": None} | super()._more(chosen)
+        history = more["history"]
+        end = None if self.validation is None else self.validation.known(self.iterate)
+        if len(history) and end is not None:
+            history["validation"][-1] = end.value
         last = np.array_equal(chosen.theta, self.iterate.theta)
         return more | {"chosen": "last" if last else "best"}
 
@@ -228,9 +258,7 @@ def _validation(drawing: Drawing, given: Any, choose: Any, patience: Any) -> Val
         return None
     name = "validation_samples"
     samples = Samples(_given(drawing, name, given))
-    return Validation(
-        drawing.problem, samples, name, each=False, chooses=choose == "best", patience=patience
-    )
+    return Validation(drawing.problem, samples, name, chooses=choose == "best", patience=patience)
 
 
 def _given(drawing: Drawing, name: str, given: Any) -> Data:

@@ -83,7 +83,7 @@ class Run:
         self.saved, self.outdated = (0, 0), list[Path]()
         self.before, self.seen, calls = 0.0, np.empty(0, self.columns), []
         if options.path is not None:
-            self.settings = files.settings_of(problem, samples.arrays, self._how(seed))
+            self.settings = files.settings_of(problem, self._identity().arrays, self._how(seed))
             if options.resume:
                 stored = files.load(options.path)
                 files.compare(options.path, stored, self.settings, theta0)
@@ -97,11 +97,16 @@ class Run:
         how = {"method": self.options.method, "memory": pairs, "seed": seed}
         if self.options.terms:
             how["terms"] = True
-        if self.samples.weight is not None:
-            how["sample_weight"] = files.fingerprint("sample_weight", self.samples.weight)
+        weight = self._identity().weight
+        if weight is not None:
+            how["sample_weight"] = files.fingerprint("sample_weight", weight)
         if self.validation is not None:
             how |= self.validation.samples.fingerprints(self.validation.name)
         return how
+
+    def _identity(self) -> Samples:
+        """What a checkpoint knows the samples by."""
+        return self.samples
 
     def _naming(self) -> contextlib.AbstractContextManager[None]:
         """Within it errors of the first samples are said to be those of whoever gave them."""
@@ -136,21 +141,11 @@ class Run:
             self.dtype = records.with_columns(self.columns, self._terms_at(self.iterate))
 
     def _until_stopped(self) -> Stop:
-        ended = self._stopped_by(self._work)
-        held = self.validation
-        if held is None or held.each or ended.status in BROKEN_OFF or held.known(self.iterate):
-            return ended
-
-        def finish() -> None:
-            self._validate(self.iteration)
-            raise ended
-
-        return self._stopped_by(finish)
+        return self._stopped_by(self._work)
 
     def _work(self) -> None:
         self._add_row(self.iterate)
         self._save()
-        self._check_converged()
         self._minimise()
 
     def _stopped_by(self, work: Callable[[], None]) -> Stop:
@@ -169,13 +164,12 @@ class Run:
             return Stop(records.INTERRUPTED, "interrupted by Ctrl-C")
         except records.NonFinite as error:
             return Stop(records.NON_FINITE, f"not finite: {error}")
-        except records.Lost as error:  # trust-krylov, a few digits from the end
-            return Stop(records.STUCK, f"stuck: {error}")
         except Exception as error:  # hours of training are not thrown away for it
             return Stop(records.FAILED, f"{type(error).__name__}: {error}")
         raise AssertionError("work ends by an exception")
 
     def _minimise(self) -> None:
+        self._check_converged()
         self._optimise(Unscaled(self.theta0))
 
     def _optimise(self, variables: Variables) -> None:
@@ -186,7 +180,10 @@ class Run:
         """
         while True:
             self.variables = variables
-            end = minimise(self.recorder, variables, self.options, self._iterate)
+            try:
+                end = minimise(self.recorder, variables, self.options, self._iterate)
+            except records.Lost as error:  # trust-krylov, a few digits from the end
+                raise Stop(records.STUCK, f"stuck: {error}") from None
             self.iterate = self.recorder.evaluate(variables.theta(end.x))
             best = self.recorder.best
             if not self.recorder.shortened or best is None or best.value >= self.iterate.value:

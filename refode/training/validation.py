@@ -34,8 +34,6 @@ class Validation:
     samples : Samples
     name : str
         What the caller knows them by.
-    each : bool
-        Whether every iteration is validated; else a run says which ones are.
     chooses : bool
         Whether the best theta on these samples is what comes back.
     patience : int or None
@@ -53,12 +51,11 @@ class Validation:
         samples: Samples,
         name: str = "validation",
         *,
-        each: bool = True,
         chooses: bool = True,
         patience: int | None = None,
     ) -> None:
         self.problem, self.samples, self.name = problem, samples, name
-        self.each, self.chooses, self.patience = each, chooses, patience
+        self.chooses, self.patience = chooses, patience
         self.best: Validated | None = None
         self.newest: Validated | None = None
         self._improved_at = 0
