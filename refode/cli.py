@@ -7,12 +7,14 @@ went well, 1 where something failed, 2 where it was called wrongly, 130 on Ctrl-
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import math
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,10 +61,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        with compiler.shown(not getattr(args, "quiet", False)):
+        with _lines_at_once(), compiler.shown(not getattr(args, "quiet", False)):
             return _run(parser, args)
     except KeyboardInterrupt as error:
         return _interrupted(error)
+
+
+@contextlib.contextmanager
+def _lines_at_once() -> Iterator[None]:
+    """Within it every line that is printed leaves at once, into a file or a pipe too."""
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper) or out.line_buffering:
+        yield
+        return
+    out.reconfigure(line_buffering=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            out.reconfigure(line_buffering=False)
 
 
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
