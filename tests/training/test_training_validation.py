@@ -277,12 +277,14 @@ def test_patience_on_redrawn_samples_counts_what_is_validated():
     options = {"noise": 1.0}
     few = {"n_samples": 18, "every": 5, "max_iter": 400, "validation_samples": VALIDATION}
     result = train_resampled(Regression(**options), patience=30, **few)
-    starts = result.history[np.isfinite(result.history["validation"])]
-    best = int(starts["iteration"][np.argmin(starts["validation"])])
-    assert result.status == training.PATIENCE
-    assert result.best_iteration == best
-    assert starts["iteration"][-2 if result.nit > starts["iteration"][-1] else -1] >= best + 30 - 5
-    assert result.nit >= best + 30
-    assert result.chosen == "last"
-    whole = train_resampled(Regression(**options), **few)
-    assert same_history(result.history[:-1], whole.history[: len(result.history) - 1])
+    whole = train_resampled(Regression(**options), **few).history
+    best, least = 0, np.inf
+    for row in whole[np.isfinite(whole["validation"])]:
+        if row["validation"] < least:
+            best, least = row["iteration"], row["validation"]
+        elif row["iteration"] >= best + 30:
+            break
+    assert (result.status, result.best_iteration) == (training.PATIENCE, best)
+    assert same_history(result.history, whole[: len(result.history)])
+    assert result.history[-1]["period"] == row["period"]  # its start: nothing more is trained
+    assert (result.nit, result.chosen) == (row["iteration"], "last")
