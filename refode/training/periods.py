@@ -117,12 +117,17 @@ class Periods(Run):
         except Stop as stop:
             if stop.status not in (records.CONVERGED, records.LINE_SEARCH, records.STUCK):
                 raise
-            if self.iteration > self.began_at + 1:
+            if self._has_gained():
                 self.idle = 0
                 return
-            self.pairs.clear()  # not one step, or one that gained nothing
+            self.pairs.clear()
             if not kept:
                 self._nothing_to_gain(stop)
+
+    def _has_gained(self) -> bool:
+        """Whether the period, which is over early, came anywhere."""
+        steps = self.iteration - self.began_at
+        return steps > 1 or (steps == 1 and self._largest() <= self.options.tolerance)
 
     def _nothing_to_gain(self, stop: Stop) -> None:
         """Take in such a period, and end the training unless another one may have something."""

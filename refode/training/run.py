@@ -220,9 +220,13 @@ class Run:
         self.iterate = evaluation
 
     def _check_converged(self) -> None:
-        largest = np.abs(self.iterate.gradient).max()
+        largest = self._largest()
         if largest <= self.options.tolerance:
             raise Stop(records.CONVERGED, f"converged: no gradient entry above {largest:.2e}")
+
+    def _largest(self) -> float:
+        """The gradient's largest entry in magnitude."""
+        return float(np.abs(self.iterate.gradient).max())
 
     # --- what happens each time -----------------------------------------------------------
     @property

@@ -174,8 +174,8 @@ def test_it_ends_where_no_batch_of_a_pass_has_anything_to_gain():
     assert np.allclose(result.x, 1.0, atol=1e-3)
     gradient = Weighted().value_and_gradient(result.x, x)[1]
     assert np.abs(gradient).max() <= 1e-6
-    last = result.history["iteration"][-7:]
-    assert (last == result.nit).all()  # two passes but one, each a start alone
+    last = result.history["iteration"]
+    assert (last == result.nit).sum() == 1 + 7  # an end, and two passes but one of starts alone
 
 
 def test_a_batch_that_has_converged_is_not_the_end():
@@ -187,6 +187,38 @@ def test_a_batch_that_has_converged_is_not_the_end():
     assert result.nit == 100
     starts = result.history[result.history["iteration"] == 0]
     assert 1 < len(starts) <= 16
+
+
+def each_its_own(offsets):
+    """A sample for each entry of theta, that alone reads it: a batch of one concerns no other."""
+    x = np.eye(len(offsets), 13)
+    x[:, -1] = offsets
+    return x
+
+
+def test_batches_that_have_converged_between_others_are_not_the_end():
+
+    class Quartic(Regression):  # slow to converge
+        def value_and_gradient(self, theta, x):
+            residual = x[:, :-1] @ (theta - 1.0)
+            return 0.25 * (residual**4).mean(), residual**3 @ x[:, :-1] / len(x)
+
+    theta0 = np.ones(12)
+    theta0[5] = 30.0
+    options = {"theta0": theta0, "batch": 1, "every": 1, "max_iter": 400}
+    result = train(Quartic(), each_its_own(np.zeros(12)), **options)
+    assert result.success
+    assert result.periods > 12 * 4  # in each pass eleven have nothing to gain
+    assert abs(result.x[5] - 1.0) < 1e-2
+
+
+@pytest.mark.parametrize("memory", [1, 20])
+def test_batches_that_contradict_each_other_are_never_the_end(memory):
+    """Two samples want different values of one entry; the others are content."""
+    x = np.vstack([each_its_own(np.zeros(12)), each_its_own(np.full(12, 0.37))[3]])
+    options = {"theta0": np.ones(12), "batch": 1, "every": 50, "max_iter": 100, "memory": memory}
+    result = train(Weighted(), x, **options)
+    assert (result.nit, result.status) == (100, training.MAX_ITER)
 
 
 @pytest.mark.parametrize("method", METHODS)
