@@ -165,6 +165,16 @@ def test_curvature_goes_along(monkeypatch):
     assert reset.nit > 1.8 * kept.nit
 
 
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_newton_s_methods_take_theta_itself(method):
+    """Measured: 25 and 15 iterations; in other variables products would be of no use."""
+    x = np.copy(MANY)
+    x[:, -1] = 0.0
+    result = train(Weighted(bend=0.3), x, method=method, every=2, max_iter=500)
+    assert result.success
+    assert result.nit < 60
+
+
 def test_it_ends_where_no_batch_of_a_pass_has_anything_to_gain():
     """Noise-free samples have one minimum in common; one batch alone says nothing of the others."""
     x = np.copy(MANY)
