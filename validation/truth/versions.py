@@ -119,7 +119,7 @@ def tried(python: str, minor: int, end: str, parts: tuple[tuple[list[str], bool]
         lines = [f"{name}=={version}" for name, version in bounds(minor).items()]
         held.write_text("\n".join(lines if end == "oldest" else []) + "\n")
         subprocess.run(
-            [inside, "-m", "pip", "install", "--quiet", "-c", held, f"{ROOT}[test]"], check=True
+            [inside, "-m", "pip", "install", "-qq", "-c", held, f"{ROOT}[test]"], check=True
         )
         counts = {"passed": 0, "failed": 0, "skipped": 0}
         for arguments, jit in parts:
