@@ -167,6 +167,16 @@ def test_functions_may_keep_and_change_what_they_get():
     assert np.isnan(kept[-1][0]).all()
 
 
+def test_saved_models_ask_for_the_field_by_name(tmp_path):
+    field = User(bowl, dim=2, n_parameters=1, vjp=bowl_vjp)
+    ode, theta = refode.NeuralODE(field, n_steps=3), np.array([0.7])
+    refode.save(tmp_path / "bowl.npz", ode, theta)
+    with pytest.raises(ValueError, match=r"^fields: .*User"):
+        refode.load(tmp_path / "bowl.npz")
+    again = refode.load(tmp_path / "bowl.npz", fields={"User": field})
+    same(again.problem.solve(again.theta, X), ode.solve(theta, X))
+
+
 # --- what is missing -------------------------------------------------------------------------
 def test_what_is_not_given_is_asked_for_by_name():
     bare = refode.NeuralODE(GIVEN.field(trace=None, jacobian_vector=None))
