@@ -18,6 +18,7 @@ import numpy as np
 from refode import _validate
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
+from refode._weights import NAME
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.steps import Steps
@@ -47,6 +48,9 @@ class Problem(ABC):
         Whether there are ``value_and_gradient`` and ``hessian_vector``.
     has_costs : bool
         Whether ``costs`` has the terms of the value.
+    has_sample_weight : bool
+        Whether these methods take ``sample_weight``, by name: (N,) numbers >= 0, by which means
+        over samples become sum w l / sum w.
     scalings : dict
         By what the problem standardises its data, by argument; empty where it takes them as
         they are. Problems of other scalings mean other functions by one theta.
@@ -58,6 +62,7 @@ class Problem(ABC):
     has_gradient: bool = True
     has_hessian: bool = False
     has_costs: bool = False
+    has_sample_weight: bool = False
 
     @property
     def scalings(self) -> dict[str, Scaling]:
@@ -90,7 +95,7 @@ class Problem(ABC):
     # --- objective ---------------------------------------------------------------------
     @abstractmethod
     def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> tuple[float, Array]:
-        """Objective and its gradient (p,)."""
+        """Objective and its gradient (p,); with ``has_sample_weight`` it takes these by name."""
 
     def value(self, theta: Array, *data: Any, **named: Any) -> float:
         """Objective."""
@@ -116,6 +121,23 @@ class Problem(ABC):
             )
         return given
 
+    def weighted(self, sample_weight: Any) -> dict[str, Any]:
+        """What the methods take by name for weights of samples: nothing for None.
+
+        Raises
+        ------
+        TypeError
+            Weights for a problem that takes none.
+        """
+        if sample_weight is None:
+            return {}
+        if not self.has_sample_weight:
+            raise TypeError(
+                f"sample_weight: got weights with a {self.kind}, whose value_and_gradient takes no "
+                "sample_weight, wanted None"
+            )
+        return {NAME: sample_weight}
+
     @property
     def sampler(self) -> Sampler | None:
         """``sampler(n, seed)`` draws data, for ``train_resampled``; None where nothing does."""
@@ -124,6 +146,11 @@ class Problem(ABC):
     def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return data
+
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """``placed`` data with their weights, where sweeps run; None stays None."""
+        self.weighted(sample_weight)
+        return self.placed(data), sample_weight
 
     # --- who it is ---------------------------------------------------------------------
     @property
@@ -178,6 +205,7 @@ class SecondOrder(Problem):
 
     def _arguments(self, theta: Any, *data: Any, **named: Any) -> tuple[Any, ...]:
         """Theta and the data, checked, as ``_value_and_gradient`` takes them."""
+        self.weighted(named.pop(NAME, None))
         for name in named:  # nobody knows here in which order they are meant
             raise TypeError(f"{name}: got it by name, wanted the data by position")
         return (self._parameters(theta), *data)
@@ -218,6 +246,12 @@ class WithODE(SecondOrder):
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return placed_by(self, self.ode.placement, data)
 
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """``placed`` data with their weights; on a device, without those of weight 0."""
+        named = self.weighted(sample_weight)
+        there = placed_by(self, self.ode.placement, data, **named)
+        return (there[:-1], there[-1]) if named and there is not data else (there, sample_weight)
+
     def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
         """The ode with other steps, kept for the next call; the ode itself for None."""
         return kept_with(self._odes, self.ode, n_steps)
@@ -228,12 +262,12 @@ def with_total(terms: dict[str, float]) -> dict[str, float]:
     return {**terms, "total": sum(terms.values())}
 
 
-def placed_by(problem: Any, placement: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
+def placed_by(problem: Any, placement: Any, data: tuple[Any, ...], **named: Any) -> tuple[Any, ...]:
     """The data on the placement's device by the problem's ``to_device``, if they fit there."""
     if placement.device == "cpu":
         return data
     try:
-        there = problem.to_device(*data)
+        there = problem.to_device(*data, **named)
     except TooLarge:
         return data
     return there if isinstance(there, tuple) else (there,)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from refode._weights import NAME
 from refode.problems.contract import Problem, Sampler, fingerprint_of, placed_by
 
 Array = np.ndarray
 
 #: What tells a NeuralODE.
 _PARTS = ("basis", "field", "layout", "t_span")
+
+
+def takes(method: Any, name: str) -> bool:
+    """Whether a callable has an argument of this name, or takes any by name."""
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # none, or one that does not say
+        return False
+    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        p.kind is inspect.Parameter.VAR_KEYWORD or (p.name == name and p.kind in by_name)
+        for p in parameters
+    )
 
 
 def problem_of(of: Any) -> Problem:
@@ -58,6 +73,11 @@ class Wrapped(Problem):
         return self._method("costs") is not None
 
     @property
+    def has_sample_weight(self) -> bool:  # type: ignore[override]
+        """Whether its ``value_and_gradient`` has an argument of this name, or takes any names."""
+        return takes(self._method("value_and_gradient"), NAME)
+
+    @property
     def sampler(self) -> Sampler | None:
         """``game.initial.sample``, if there is one."""
         initial = getattr(getattr(self.of, "game", None), "initial", None)
@@ -96,27 +116,37 @@ class Wrapped(Problem):
     # --- objective -------------------------------------------------------------------------
     def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> Any:
         """The object's."""
-        return self.of.value_and_gradient(theta, *data, **named)
+        return self.of.value_and_gradient(theta, *data, **self._named(named))
 
     def value(self, theta: Array, *data: Any, **named: Any) -> float:
         """The object's, or by ``value_and_gradient``."""
         if self._method("value") is None:
             return super().value(theta, *data, **named)
-        return float(self.of.value(theta, *data, **named))
+        return float(self.of.value(theta, *data, **self._named(named)))
 
     def hessian_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Any:
         """The object's."""
-        return self.of.hessian_vector(theta, v, *data, **named)
+        return self.of.hessian_vector(theta, v, *data, **self._named(named))
 
     def costs(self, theta: Array, *data: Any, **named: Any) -> Any:
         """The object's."""
-        return self.of.costs(theta, *data, **named)
+        return self.of.costs(theta, *data, **self._named(named))
+
+    def _named(self, named: dict[str, Any]) -> dict[str, Any]:
+        """What goes by name; no ``sample_weight`` where that is None, TypeError where in vain."""
+        rest = {name: value for name, value in named.items() if name != NAME}
+        return rest | self.weighted(named.get(NAME))
 
     # --- data, and who it is ---------------------------------------------------------------
     def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """On the device of the object's ode, if it has one."""
         placement = getattr(getattr(self.of, "ode", None), "placement", None)
         return data if placement is None else placed_by(self.of, placement, data)
+
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """The same; weights stay where they are."""
+        self.weighted(sample_weight)
+        return self.placed(data), sample_weight
 
     @property
     def kind(self) -> str:
