@@ -28,16 +28,15 @@ class Weighing(NamedTuple):
         """1/n, or 1/sum w."""
         return 1.0 / self.total
 
+    def sum(self, values: Array) -> Any:
+        """sum w_i v_i of values (n,) or (n, k) over the samples."""
+        if self.weights is None:
+            return values.sum(axis=0)
+        return (self.weights * values.T).T.sum(axis=0)
+
     def mean(self, values: Array) -> Any:
-        """Mean of values (n,) or (n, k) over the samples."""
-        return mean(values, self.weights, self.total)
-
-
-def mean(values: Array, weights: Array | None, total: float) -> Any:
-    """sum w_i v_i / sum w_i over the first axis of values (n,) or (n, k)."""
-    if weights is None:
-        return values.mean(axis=0)
-    return (weights * values.T).T.sum(axis=0) / total
+        """sum w_i v_i / sum w_i of values (n,) or (n, k)."""
+        return values.mean(axis=0) if self.weights is None else self.sum(values) / self.total
 
 
 def equal(n: int) -> Weighing:

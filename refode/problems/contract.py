@@ -49,8 +49,7 @@ class Problem(ABC):
     has_costs : bool
         Whether ``costs`` has the terms of the value.
     has_sample_weight : bool
-        Whether these methods take ``sample_weight``, by name: (N,) numbers >= 0, by which means
-        over samples become sum w l / sum w.
+        Whether the methods take weights of the samples, by the name sample_weight.
     scalings : dict
         By what the problem standardises its data, by argument; empty where it takes them as
         they are. Problems of other scalings mean other functions by one theta.
@@ -95,7 +94,7 @@ class Problem(ABC):
     # --- objective ---------------------------------------------------------------------
     @abstractmethod
     def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> tuple[float, Array]:
-        """Objective and its gradient (p,); with ``has_sample_weight`` it takes these by name."""
+        """Objective and its gradient (p,)."""
 
     def value(self, theta: Array, *data: Any, **named: Any) -> float:
         """Objective."""
@@ -133,8 +132,8 @@ class Problem(ABC):
             return {}
         if not self.has_sample_weight:
             raise TypeError(
-                f"sample_weight: got weights with a {self.kind}, whose value_and_gradient takes no "
-                "sample_weight, wanted None"
+                f"sample_weight: got {_validate.shown(sample_weight)} with a {self.kind}, whose "
+                "methods take no sample_weight, wanted None"
             )
         return {NAME: sample_weight}
 

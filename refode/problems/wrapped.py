@@ -17,19 +17,6 @@ Array = np.ndarray
 _PARTS = ("basis", "field", "layout", "t_span")
 
 
-def takes(method: Any, name: str) -> bool:
-    """Whether a callable has an argument of this name, or takes any by name."""
-    try:
-        parameters = inspect.signature(method).parameters.values()
-    except (TypeError, ValueError):  # none, or one that does not say
-        return False
-    by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(
-        p.kind is inspect.Parameter.VAR_KEYWORD or (p.name == name and p.kind in by_name)
-        for p in parameters
-    )
-
-
 def problem_of(of: Any) -> Problem:
     """The object itself if it is a problem, or wrapped as one."""
     return of if isinstance(of, Problem) else Wrapped(of)
@@ -74,8 +61,10 @@ class Wrapped(Problem):
 
     @property
     def has_sample_weight(self) -> bool:  # type: ignore[override]
-        """Whether its ``value_and_gradient`` has an argument of this name, or takes any names."""
-        return takes(self._method("value_and_gradient"), NAME)
+        """Whether each of its methods takes ``sample_weight`` by name."""
+        names = ("value", "value_and_gradient", "hessian_vector", "costs")
+        methods = [method for name in names if (method := self._method(name)) is not None]
+        return all(_takes_weights(method) for method in methods)
 
     @property
     def sampler(self) -> Sampler | None:
@@ -159,3 +148,11 @@ class Wrapped(Problem):
 
     def __repr__(self) -> str:
         return repr(self.of)
+
+
+def _takes_weights(method: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # written in C, perhaps
+        return False
+    return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
