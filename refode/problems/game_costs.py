@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refode import _seeds
+from refode._weights import Weighing
 from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
 from refode.costs.targets import GivenTarget, rows, target_of
 from refode.densities import Empirical
@@ -32,7 +33,9 @@ class Charged(Controlled):
         free = game.alpha == 0.0 and game.entropy == 0.0 and not game.energy
         return not (free and isinstance(game.terminal_cost, CrossEntropy))
 
-    def _cost(self, theta: Array, E: Array, x: Array, plan: Plan) -> tuple[GameCost, int]:
+    def _cost(
+        self, theta: Array, E: Array, x: Array, plan: Plan, by: Weighing
+    ) -> tuple[GameCost, int]:
         game, field = self.game, self.potential
         crossed = isinstance(game.terminal_cost, CrossEntropy)
         tape, scratch = field.rows(False)
@@ -51,9 +54,10 @@ class Charged(Controlled):
             game.terminal,
             self.hjb_terminal,
             self.hjb_norm == "squared",
-            1.0 / len(x),
+            by.scale,
             tape,
             scratch,
+            by.weights,
         )
         return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
 
