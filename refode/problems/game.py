@@ -413,7 +413,8 @@ class MeanFieldGame(Charged):
 
     def _check_products(self, x: Array, y: Array | None, *_: Any) -> None:
         needed = [] if y is None else [self.game.initial]
-        needed += [self.game.target] if y is None or self.hjb_terminal else []
+        if self.game.target is not None and (y is None or self.hjb_terminal):
+            needed.append(self.game.target)
         for density in needed:
             if target_of(density) is None:
                 raise ValueError(
