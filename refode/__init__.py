@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"  # the one place; setup.cfg and docs/conf.py read it here
+__version__ = "0.2.0"  # the one place; setup.cfg and docs/conf.py read it here
 
 if TYPE_CHECKING:
     from refode import bases as bases

@@ -47,6 +47,10 @@ class Problem(ABC):
         Whether there are ``value_and_gradient`` and ``hessian_vector``.
     has_costs : bool
         Whether ``costs`` has the terms of the value.
+    has_sample_weight : bool
+        Whether the methods take weights of the samples, by the name sample_weight.
+    held_out_term : str
+        The term of ``costs`` that is compared on held-out samples; empty for the value itself.
     scalings : dict
         By what the problem standardises its data, by argument; empty where it takes them as
         they are. Problems of other scalings mean other functions by one theta.
@@ -58,6 +62,8 @@ class Problem(ABC):
     has_gradient: bool = True
     has_hessian: bool = False
     has_costs: bool = False
+    has_sample_weight: bool = False
+    held_out_term: ClassVar[str] = ""
 
     @property
     def scalings(self) -> dict[str, Scaling]:
@@ -100,6 +106,12 @@ class Problem(ABC):
         """Terms of the objective by name, and their sum, total; that alone by default."""
         return {"total": self.value(theta, *data, **named)}
 
+    def held_out(self, theta: Array, *data: Any, **named: Any) -> float:
+        """What training compares on samples that it does not see: without regularisers."""
+        if self.held_out_term:
+            return float(self.costs(theta, *data, **named)[self.held_out_term])
+        return self.value(theta, *data, **named)
+
     @property
     def shows_costs(self) -> bool:
         """Whether lines on the progress of training show ``costs``."""
@@ -115,6 +127,10 @@ class Problem(ABC):
                 f"y: got {len(given)} arrays of data, x included, wanted {wanted} for {self.kind}"
             )
         return given
+
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments, as far as that is known here."""
+        self.data(data)
 
     @property
     def sampler(self) -> Sampler | None:
@@ -171,6 +187,10 @@ class SecondOrder(Problem):
         step = TINY / size
         product = self._value_and_gradient(theta + 1j * step * v, *checked)[1].imag / step
         return restored(exponent, product)
+
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments."""
+        self._arguments(theta, *data, **named)
 
     @abstractmethod
     def _value_and_gradient(self, theta: Array, *data: Any) -> tuple[Any, Array]:

@@ -77,6 +77,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     """
 
     n_data = (1, 1)
+    held_out_term = "likelihood"
 
     @quietly()
     def __init__(

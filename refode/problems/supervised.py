@@ -76,6 +76,7 @@ class Supervised(Regularised, Predicting):
     """
 
     n_data = (2, 2)
+    held_out_term = "loss"
 
     @quietly()
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -56,6 +57,13 @@ class Wrapped(Problem):
     def has_costs(self) -> bool:  # type: ignore[override]
         """Whether it has ``costs``."""
         return self._method("costs") is not None
+
+    @property
+    def has_sample_weight(self) -> bool:  # type: ignore[override]
+        """Whether each of its methods takes ``sample_weight`` by name."""
+        names = ("value", "value_and_gradient", "hessian_vector", "costs")
+        methods = [method for name in names if (method := self._method(name)) is not None]
+        return all(_takes_weights(method) for method in methods)
 
     @property
     def sampler(self) -> Sampler | None:
@@ -129,3 +137,11 @@ class Wrapped(Problem):
 
     def __repr__(self) -> str:
         return repr(self.of)
+
+
+def _takes_weights(method: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(method).parameters.values()
+    except (TypeError, ValueError):  # written in C, perhaps
+        return False
+    return any(p.name == "sample_weight" or p.kind is p.VAR_KEYWORD for p in parameters)
