@@ -2,7 +2,8 @@
 
 The state at the end is (z, log rho, L, F, R). ``GameCost`` weighs the three quadratures, adds
 the terminal cost and the violation of the terminal condition Phi(z, T) = G'; ``InverseCost``
-is the cross-entropy of the density that the flow back from data gives them.
+is the cross-entropy of the density that the flow back from data gives them. A terminal cost that
+is an energy, E g(z(T)), comes as the target whose log-density is -g (``EnergyTarget``).
 
 Twin on the device: refode/cuda/game_costs.py.
 """
@@ -22,7 +23,7 @@ from refode.machine.compile import kernel
 from refode.machine.parts import Member, members
 from refode.machine.views import band, row
 
-KULLBACK_LEIBLER, CROSS_ENTROPY = range(2)
+KULLBACK_LEIBLER, CROSS_ENTROPY, ENERGY = range(3)
 
 
 class GameCost(NamedTuple):
@@ -70,7 +71,7 @@ def game_observe(cost, at, Y, L, cost_bar, scratch):
     a_bar, phi_bar = row(scratch, free_from + 2), row(scratch, free_from + 3)
     score, work = band(scratch, free_from + 4, d), scratch[free_from + 4 + d :]
     tape, free = band(scratch, 0, cost.tape), band(scratch, cost.tape, cost.scratch)
-    if cost.kind == KULLBACK_LEIBLER or cost.hjb_terminal > 0.0:
+    if cost.kind != CROSS_ENTROPY or cost.hjb_terminal > 0.0:
         log_density(cost.target, Z, first, m, log_Y, score, work)
     else:
         fill(score, 0.0)
@@ -82,6 +83,11 @@ def game_observe(cost, at, Y, L, cost_bar, scratch):
             scale = cost.scale * weight_of(cost.weights, n)
             L[d, s] += scale * cost.weight
             a_bar[s] = -scale * cost.weight
+    elif cost.kind == ENERGY:  # log_Y is -g
+        for s in range(m):
+            n = first + s
+            value += weighted(cost.weights, n, -cost.weight * log_Y[s])
+            a_bar[s] = -cost.scale * weight_of(cost.weights, n) * cost.weight
     else:
         for s in range(m):
             a_bar[s] = 0.0
@@ -134,6 +140,9 @@ def _residuals(cost, log_rho, log_Y, phi, first, m, log_rho_bar, a_bar, phi_bar)
         if cost.kind == KULLBACK_LEIBLER:  # G' = weight (1 + log rho - log rho_Y)
             slope = cost.weight + 0 * phi[s]
             r = phi[s] - cost.weight * (1.0 + log_rho[s] - log_Y[s])
+        elif cost.kind == ENERGY:  # G' = weight g
+            slope = cost.weight + 0 * phi[s]
+            r = phi[s] + cost.weight * log_Y[s]
         else:  # G' = -weight rho_Y/rho
             slope = cost.weight * np.exp(log_Y[s] - log_rho[s])
             r = phi[s] + slope
@@ -142,7 +151,8 @@ def _residuals(cost, log_rho, log_Y, phi, first, m, log_rho_bar, a_bar, phi_bar)
         scale = cost.scale * weight_of(cost.weights, first + s)
         r_bar = scale * cost.hjb_terminal * (2.0 * r if cost.squared else sign(r) + 0 * r)
         phi_bar[s] = r_bar
-        log_rho_bar[s] -= r_bar * slope
+        if cost.kind != ENERGY:
+            log_rho_bar[s] -= r_bar * slope
         a_bar[s] += r_bar * slope
     return value
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from numba import cuda
 
-from refode.costs.game import KULLBACK_LEIBLER
+from refode.costs.game import CROSS_ENTROPY, ENERGY, KULLBACK_LEIBLER
 from refode.costs.targets import rows as rows_of_target
 from refode.cuda import weights
 from refode.cuda.contract import CostBodies
@@ -33,6 +33,7 @@ def game_cost(ops: Ops, log_density: Any, weighted: bool = False) -> CostBodies:
     quadratures, divergences = _quadratures(ops, weight_of), _divergences(ops, weight_of)
     residuals = _residuals(ops, weight_of)
     add_score, fill, total = _add_score(ops), linalg(ops).fill, linalg(ops).total
+    energies = _energies(ops, weight_of)
 
     @ops.body
     def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
@@ -44,7 +45,7 @@ def game_cost(ops: Ops, log_density: Any, weighted: bool = False) -> CostBodies:
         score, work = scratch[at + 5 : at + 5 + d], scratch[at + 5 + d :]
         tape, free = scratch[: cost.tape], scratch[cost.tape : at]
         fill(L, 0.0)
-        if cost.kind == KULLBACK_LEIBLER or cost.hjb_terminal > 0.0:
+        if cost.kind != CROSS_ENTROPY or cost.hjb_terminal > 0.0:
             log_density(cost.target, Z, first, m, log_Y, score, work)
         else:
             fill(score, 0.0)
@@ -62,6 +63,8 @@ def game_cost(ops: Ops, log_density: Any, weighted: bool = False) -> CostBodies:
                 L[d],
                 a_bar,
             )
+        elif cost.kind == ENERGY:
+            energies(values, cost.weight, cost.scale, cost.weights, first, log_Y, m, a_bar)
         else:
             fill(scratch[at + 2 : at + 3], 0.0)  # a_bar
         if cost.hjb_terminal > 0.0:
@@ -165,6 +168,20 @@ def _divergences(ops: Ops, weight_of: Any) -> Any:
     return divergences
 
 
+def _energies(ops: Ops, weight_of: Any) -> Any:
+    @ops.each
+    def energies(s, values, weight, scale, weights, first, log_Y, m, a_bar):
+        """weight g, without the scale, log_Y being -g; a_bar is the cotangent of log_Y."""
+        if s < m:
+            share = weight_of(weights, first + s)
+            values[s] -= share * (weight * log_Y[s])
+            a_bar[s] = -scale * share * weight
+        else:
+            a_bar[s] = 0.0
+
+    return energies
+
+
 def _residuals(ops: Ops, weight_of: Any) -> Any:
     @ops.each
     def residuals(
@@ -193,6 +210,9 @@ def _residuals(ops: Ops, weight_of: Any) -> Any:
             if kind == KULLBACK_LEIBLER:  # G' = strength (1 + log rho - log rho_Y)
                 slope = strength
                 r = phi[s] - strength * (1.0 + log_rho[s] - log_Y[s])
+            elif kind == ENERGY:  # G' = strength g
+                slope = strength
+                r = phi[s] + strength * log_Y[s]
             else:  # G' = -strength rho_Y/rho
                 slope = strength * _exp(log_Y[s] - log_rho[s])
                 r = phi[s] + slope
@@ -200,7 +220,8 @@ def _residuals(ops: Ops, weight_of: Any) -> Any:
             r_bar = 2.0 * r if squared else sign(r) + 0.0 * r  # not finite where r is not
             r_bar *= scale * weight * hjb_terminal
             phi_bar[s] = r_bar
-            log_rho_bar[s] -= r_bar * slope
+            if kind != ENERGY:
+                log_rho_bar[s] -= r_bar * slope
             a_bar[s] += r_bar * slope
 
     return residuals

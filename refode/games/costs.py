@@ -1,4 +1,4 @@
-"""What agents pay on the way and at its end, with L2 derivatives: (D80)-(D83)."""
+"""What agents pay on the way and at its end, with L2 derivatives: (D80)-(D83), (D87)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Entropy(Fixed):
 
     @quietly()
     def functional(
-        self, x: ArrayLike, log_rho: ArrayLike, sample_weight: ArrayLike | None = None
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,), and their weights."""
         x, log_rho = _samples(x, log_rho)
@@ -115,7 +115,7 @@ class KullbackLeibler(Fixed):
 
     @quietly()
     def functional(
-        self, x: ArrayLike, log_rho: ArrayLike, sample_weight: ArrayLike | None = None
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,), and their weights.
 
@@ -152,7 +152,7 @@ class CrossEntropy(Fixed):
 
     @quietly()
     def functional(
-        self, y: ArrayLike, log_rho: ArrayLike, sample_weight: ArrayLike | None = None
+        self, y: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> float:
         """Its value from samples y (N, d) of *rho_Y* with log rho(y), (N,), and their weights."""
         y, log_rho = _samples(y, log_rho, "y")
@@ -166,6 +166,49 @@ class CrossEntropy(Fixed):
 
     def __repr__(self) -> str:
         return f"CrossEntropy({self.target!r}, weight={self.weight})"
+
+
+class TerminalEnergy(Fixed):
+    """The terminal cost weight * E g(z(T)): an energy g that agents pay for where they end.
+
+    Parameters
+    ----------
+    energy : Energy
+        g: a `GaussianBump`, a `Quadratic`, a sum, or one's own (docs/adding_a_terminal_cost.md).
+    weight : float
+        Positive.
+    """
+
+    def __init__(self, energy: Energy, weight: float = 1.0) -> None:
+        self.energy = _validate.instance("energy", energy, Energy)
+        self.weight = _validate.positive("weight", weight)
+
+    @quietly()
+    def functional(
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Its value from samples x (N, d) of rho, and their weights; log rho (N,) is not read."""
+        x, _ = _samples(x, log_rho)
+        return float(self.weight * _mean(self.energy.value(x), sample_weight))
+
+    @quietly()
+    def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
+        """G = weight g, (N,), whatever rho is, (D87)."""
+        x, _ = _samples(x, log_rho)
+        return self.weight * self.energy.value(x)
+
+    def check_dim(self, d: int) -> None:
+        """ValueError where g does not live on R^d."""
+        try:
+            self.energy.check_dim(d)
+        except ValueError as error:  # energies are obstacles to themselves
+            message = str(error)
+            if not message.startswith("obstacle:"):
+                raise
+            raise ValueError("terminal_cost:" + message.removeprefix("obstacle:")) from None
+
+    def __repr__(self) -> str:
+        return f"TerminalEnergy({self.energy!r}, weight={self.weight})"
 
 
 def _pair(x: ArrayLike, name: str, v: ArrayLike) -> tuple[Float64, Float64]:

@@ -50,6 +50,8 @@ class Problem(ABC):
         Whether ``costs`` has the terms of the value.
     has_sample_weight : bool
         Whether the methods take weights of the samples, by the name sample_weight.
+    held_out_term : str
+        The term of ``costs`` that is compared on held-out samples; empty for the value itself.
     scalings : dict
         By what the problem standardises its data, by argument; empty where it takes them as
         they are. Problems of other scalings mean other functions by one theta.
@@ -62,6 +64,7 @@ class Problem(ABC):
     has_hessian: bool = False
     has_costs: bool = False
     has_sample_weight: bool = False
+    held_out_term: ClassVar[str] = ""
 
     @property
     def scalings(self) -> dict[str, Scaling]:
@@ -104,6 +107,12 @@ class Problem(ABC):
         """Terms of the objective by name, and their sum, total; that alone by default."""
         return {"total": self.value(theta, *data, **named)}
 
+    def held_out(self, theta: Array, *data: Any, **named: Any) -> float:
+        """What training compares on samples that it does not see: without regularisers."""
+        if self.held_out_term:
+            return float(self.costs(theta, *data, **named)[self.held_out_term])
+        return self.value(theta, *data, **named)
+
     @property
     def shows_costs(self) -> bool:
         """Whether lines on the progress of training show ``costs``."""
@@ -119,6 +128,10 @@ class Problem(ABC):
                 f"y: got {len(given)} arrays of data, x included, wanted {wanted} for {self.kind}"
             )
         return given
+
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments, as far as that is known here."""
+        self.data(data)
 
     def weighted(self, sample_weight: Any) -> dict[str, Any]:
         """What the methods take by name for weights of samples: nothing for None.
@@ -197,6 +210,10 @@ class SecondOrder(Problem):
         step = TINY / size
         product = self._value_and_gradient(theta + 1j * step * v, *checked)[1].imag / step
         return restored(exponent, product)
+
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments."""
+        self._arguments(theta, *data, **named)
 
     @abstractmethod
     def _value_and_gradient(self, theta: Array, *data: Any) -> tuple[Any, Array]:
