@@ -341,7 +341,7 @@ class MeanFieldGame(Charged):
         return terms
 
     def _arguments(
-        self, theta: Array, x: Array, y: Array | None
+        self, theta: Array, x: Array, y: Array | None = None
     ) -> tuple[Array, Array, Array | None]:
         """theta, x, and y for the cross-entropy, None otherwise."""
         theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
