@@ -35,7 +35,7 @@ def run(
     out : path
         Folder for everything that is written, made where missing.
     quick : bool, optional
-        Eleven gradient cases, one flow, three games and the schemes alone, instead of every field
+        Twelve gradient cases, one flow, three games and the schemes alone, instead of every field
         with every basis and loss.
     parts : sequence of callables, optional
         ``part(folder, quick) -> Section``.

@@ -229,6 +229,7 @@ _add(
 )
 _add(games.KullbackLeibler, {"target": Part(), "weight": FLOAT})
 _add(games.CrossEntropy, {"target": Part(), "weight": FLOAT})
+_add(games.TerminalEnergy, {"energy": Part(), "weight": FLOAT})
 _add(games.Nothing)
 _add(
     games.GaussianBump,

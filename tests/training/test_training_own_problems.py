@@ -1,4 +1,4 @@
-"""refode's own problems trained with held-out samples and batches."""
+"""refode's own problems trained with weights, held-out samples and batches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import refode
 
 RNG = np.random.default_rng(0)
 X, LABELS = RNG.standard_normal((40, 2)), RNG.integers(0, 2, 40)
+COUNTS = RNG.integers(0, 4, 40)
 ODE = refode.NeuralODE(refode.fields.Affine(2), n_steps=2)
 ENDS = [refode.densities.Gaussian(np.full(2, m), np.eye(2)) for m in (0.0, 1.0)]
 PROBLEMS = {
@@ -25,11 +26,27 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("kind", PROBLEMS)
-def test_batches_resume_to_the_same_bits(kind, tmp_path):
+def test_integer_weights_are_repeated_samples(kind):
+    problem, data = PROBLEMS[kind]
+    repeated = tuple(np.repeat(array, COUNTS, axis=0) for array in data)
+    options = {"max_iter": 4, "progress": False, "validation": data}
+    weighted = refode.train(problem, *data, sample_weight=COUNTS, **options)
+    plain = refode.train(problem, *repeated, **options)
+    assert np.allclose(weighted.x, plain.x, rtol=1e-7, atol=1e-9)
+    held = {**options, "validation": (*data, COUNTS)}
+    with_weights = refode.train(problem, *data, **held)
+    without = refode.train(problem, *data, **{**options, "validation": repeated})
+    assert np.allclose(with_weights.history["validation"], without.history["validation"], rtol=1e-7)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_batches_resume_to_the_same_bits(kind, weighted, tmp_path):
     problem, data = PROBLEMS[kind]
     path = tmp_path / "run.npz"
-    options = {"batch": 12, "every": 2, "progress": False}
-    options |= {"validation": data}
+    weight = COUNTS if weighted else None
+    options = {"sample_weight": weight, "batch": 12, "every": 2, "progress": False}
+    options |= {"validation": (*data, weight)}
     whole = refode.train(problem, *data, max_iter=9, **options)
     refode.train(problem, *data, max_iter=3, checkpoint=path, **options)
     again = refode.train(problem, *data, max_iter=9, checkpoint=path, resume=True, **options)
