@@ -53,3 +53,22 @@ def test_batches_resume_to_the_same_bits(kind, weighted, tmp_path):
     assert whole.periods > 3
     assert whole.nit == 9
     assert same(again, whole)
+
+
+def test_weights_are_sent_with_their_samples(monkeypatch):
+    """Once for a batch, and once for what is held out."""
+    problem, data = PROBLEMS["Supervised"]
+    sent, send = [], type(problem).placed_with
+
+    def placed_with(self, arrays, weight):
+        sent.append((len(arrays[0]), weight))
+        return send(self, arrays, weight)
+
+    monkeypatch.setattr(type(problem), "placed_with", placed_with)
+    held = (data[0][:9], data[1][:9], COUNTS[:9])
+    options = {"batch": 20, "every": 2, "max_iter": 6, "progress": False}
+    result = refode.train(problem, *data, sample_weight=COUNTS, validation=held, **options)
+    assert result.periods == 3
+    assert [n for n, _ in sent].count(9) == 1
+    assert len(sent) == 4
+    assert all(len(weight) == n for n, weight in sent)
