@@ -396,7 +396,7 @@ class MeanFieldGame(Charged):
         return terms
 
     def _arguments(
-        self, theta: Array, x: Array, y: Array | None, sample_weight: Any = None
+        self, theta: Array, x: Array, y: Array | None = None, sample_weight: Any = None
     ) -> tuple[Array, Array, Array | None, Weighing]:
         """theta; x without samples of weight 0; y for the cross-entropy, else None; the weights."""
         theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
