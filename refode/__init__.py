@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from refode import cuda as cuda
     from refode import datasets as datasets
     from refode import densities as densities
+    from refode import distributed as distributed
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
@@ -46,6 +47,7 @@ _MODULES = {
     "cuda": "refode.cuda",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
+    "distributed": "refode.distributed",
     "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
@@ -80,6 +82,7 @@ __all__ = [
     "cuda",
     "datasets",
     "densities",
+    "distributed",
     "evaluate",
     "fields",
     "games",

@@ -18,6 +18,7 @@ from refode.ode import driver
 from refode.ode import steps as stepping
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import hosted, send
+from refode.ode.shares import Rows
 from refode.problems.agents import Started, constant, with_zero
 from refode.problems.contract import with_total
 from refode.problems.game_costs import Charged
@@ -311,34 +312,51 @@ class MeanFieldGame(Charged):
         self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
     ) -> dict[str, float]:
         """The weighted terms, by a forward sweep."""
-        terms, game, d = dict.fromkeys(TERMS, 0.0), self.game, self.dim
+        terms, game = dict.fromkeys(TERMS, 0.0), self.game
         if self._has_paths():
+            rows = self._rows(x)
             end = self._forward(theta, self._start(x), ode.plan())[0]
-            if finite:
-                all_finite("x", end)
-            elif not np.isfinite(end).all():
-                return dict.fromkeys(TERMS, np.nan)
-            z, log_rho = np.ascontiguousarray(end[:, :d]), end[:, d]
-            L, F, R = end[:, d + 1 :].mean(axis=0).tolist()
+            sums, *arrays = self._paid(theta, end, y is None, rows, finite)
+            L, F, R, G, H = (rows.sums(sums, *arrays) / rows.n).tolist()
             terms |= {"L": L if game.alpha else 0.0, "F": F, "hjb": self.hjb * R}
-            if y is None:
-                terms["G"] = float(game.terminal_cost.functional(z, log_rho))
-            if self.hjb_terminal:
-                r = self._derivatives(theta, self.t_span[1], z)[0]
-                r -= game.terminal_cost.derivative(z, log_rho)
-                size = r**2 if self.hjb_norm == "squared" else np.abs(r)
-                if finite:
-                    all_finite("x", size)
-                terms["hjb_terminal"] = self.hjb_terminal * float(size.mean())
+            terms |= {"G": G, "hjb_terminal": self.hjb_terminal * H}
         if y is not None:
+            rows = self._rows(y, "y")
             w, q = self._backward(theta, y, ode.plan(self.t_span[::-1]))
             if finite:
                 all_finite("y", np.column_stack([w, q]))
-            elif not np.isfinite(w).all():
-                return dict.fromkeys(TERMS, np.nan)
-            log_rho_y = game.initial.log_density(w) - q
-            terms["G"] = -game.terminal * float(np.mean(log_rho_y))
-        return terms
+            terms["G"] = -game.terminal * float(rows.sums(self._log_rho, w, q) / rows.n)
+        broken = np.isnan(terms["L"]) or np.isnan(terms["F"]) or np.isnan(terms["G"])
+        return dict.fromkeys(TERMS, np.nan) if broken else terms
+
+    def _paid(
+        self, theta: Array, end: Array, with_end: bool, rows: Rows, finite: bool
+    ) -> tuple[Any, ...]:
+        """What sums a chunk's L, F, R, G and violation up, and the arrays to give it."""
+        if finite:
+            all_finite("x", end)
+        elif not np.isfinite(end).all():  # elsewhere they may be: no process goes ways of its own
+            return lambda _: np.full(5, np.nan), end
+        cost, d = self.game.terminal_cost, self.dim
+        z, log_rho, size = np.ascontiguousarray(end[:, :d]), end[:, d], np.zeros(len(end))
+        if self.hjb_terminal:
+            phi = self._derivatives(theta, self.t_span[1], z)[0]
+            r = phi - rows.apply(cost.derivative, z, log_rho)
+            size = r**2 if self.hjb_norm == "squared" else np.abs(r)
+            if finite:
+                all_finite("x", size)
+
+        def sums(end: Array, z: Array, log_rho: Array, size: Array) -> list[float]:
+            paid = float(cost.functional(z, log_rho)) * len(z) if with_end else 0.0
+            return [*end[:, d + 1 :].sum(axis=0), paid, size.sum()]
+
+        return sums, end, z, log_rho, size
+
+    def _log_rho(self, w: Array, q: Array) -> float:
+        """Sum of log rho(T, y) over samples that came from w."""
+        if not np.isfinite(w).all():
+            return np.nan
+        return float((self.game.initial.log_density(w) - q).sum())
 
     def _arguments(
         self, theta: Array, x: Array, y: Array | None

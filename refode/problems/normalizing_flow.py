@@ -330,14 +330,15 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def _terms(self, theta: Array, y: Array) -> dict[str, float]:
         """The terms that read the data, by a forward sweep."""
         w, l, v = self._backward(theta, y, self.ode, None)  # noqa: E741
-        likelihood = (0.5 * np.sum(w**2, axis=1) - l).mean() + self._constant
-        return {"likelihood": float(likelihood), "transport": self.transport * float(v.mean())}
+        of_w, of_l, of_v = self._rows(y).mean(np.column_stack([np.sum(w**2, axis=1), l, v]))
+        likelihood = 0.5 * of_w - of_l + self._constant
+        return {"likelihood": float(likelihood), "transport": self.transport * float(of_v)}
 
     def _value_and_gradient(self, theta: Array, y: Array) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan(self.ode.t_span[::-1])
         weight = self.transport * self._direction(plan)
-        cost = FlowCost(self.dim, self._constant, weight, 1.0 / len(y))
+        cost = FlowCost(self.dim, self._constant, weight, 1.0 / self._rows(y).n)
         result, theta_bar = self._pull_back(theta, y, cost, plan)
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, theta_bar + penalty_bar
@@ -377,9 +378,13 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             return y
         y = hosted(y)
         rng = _seeds.generator("noise of the trace", self.noise_seed)
-        if self.trace == "gaussian":
-            return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
-        return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)
+
+        def draw(shape: tuple[int, int]) -> Array:
+            if self.trace == "gaussian":
+                return rng.standard_normal(shape)
+            return rng.choice([-1.0, 1.0], size=shape)
+
+        return np.concatenate([y, self._rows(y).drawn(draw, self.dim)], axis=1)
 
     def _finite(
         self, theta: Array, y: Array, n_steps: int | None, t: float | None = None

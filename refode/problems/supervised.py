@@ -283,7 +283,7 @@ class Supervised(Regularised, Predicting):
         ode, plan = self.ode, self.ode.plan()
         weights = ode.stage_weights(theta[: ode.n_parameters], plan)
         E = ode.field.prepare(weights, False)
-        cost = self._cost(theta, y, len(x))
+        cost = self._cost(theta, y, self._rows(x).n)
         sweep = ode.sweep(plan, Plain, E.dtype)
         n_cost = self._readout_layout.size
         result = driver.gradient(sweep, E, x, cost, n_cost, cost_rows=self.n_outputs)
@@ -293,8 +293,13 @@ class Supervised(Regularised, Predicting):
         return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
 
     def _mean_loss(self, theta: Array, x: Array, y: Any) -> float:
-        about = self._loss.description(hosted(y))
-        return float(one_by_one(about, self._outputs_at(theta, x))[0].mean())
+        y, z = hosted(y), self._ends_at(theta, x)
+
+        def losses(z: Array, y: Array) -> Any:
+            return one_by_one(self._loss.description(y), self._read(theta, z))[0].sum()
+
+        rows = self._rows(x)
+        return float(rows.sums(losses, z, y) / rows.n)
 
     def _cost(self, theta: Array, y: Any, n: int) -> SupervisedCost:
         W, b = self._readout(theta)
