@@ -208,6 +208,7 @@ def _leading(ranks: Ranks, work: Any, data: tuple[Any, ...], n: Any) -> Any:
     except BaseException as failure:
         what = f"{type(failure).__name__}: {failure}"
         error = RankError(f"rank 0 of {ranks.size} failed: {what}", 0)
+        failure.__dict__["told"] = True
         raise
     finally:
         threads._state.update(before)

@@ -62,7 +62,7 @@ def wire_of(comm: Any) -> tuple[MPIWire, list[int], list[Any]]:
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print an exception that ends this rank's program, and end the other ranks with it."""
     rank, size = MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
-    if isinstance(error, RankError):  # every rank has it: the first one says so
+    if isinstance(error, RankError) or "told" in error.__dict__:  # all know: rank 0 says so
         if rank == 0:
             _before(kind, error, trace)
         return

@@ -31,6 +31,8 @@ class Spread(Resident):
         All of them, where rank 0 has all; else digests by which checkpoints know them.
     """
 
+    where = "that is spread over ranks, wanted the Distributed"
+
     def __init__(self, key: int, n: int, host: Array) -> None:
         super().__init__(None, host)
         self.key, self.n = key, n

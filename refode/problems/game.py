@@ -301,7 +301,7 @@ class MeanFieldGame(Charged):
             back = self.ode.plan(self.t_span[::-1])
             inverse, n_rows = self._inverse_cost(theta, y, back)
             sweep = self._sweep(back, E.dtype)
-            result = driver.gradient(sweep, E, with_zero(y), inverse, 0, n_rows)
+            result = driver.gradient(sweep, E, with_zero(y), inverse, 0, n_rows, of="y")
             value = value + result.value
             E_bar += result.E_bar
         weights_bar = self.potential.prepare_adjoint(weights, True, E_bar)
