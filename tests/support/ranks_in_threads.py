@@ -42,7 +42,9 @@ def together(size: int, work: Any, given: Any, seconds: float = 300.0) -> list[A
         except BaseException as error:
             results[i] = error
 
-    threads = [threading.Thread(target=rank, args=(i,), daemon=True) for i in range(size)]
+    threads = [
+        threading.Thread(target=rank, args=(i,), name=f"rank {i}", daemon=True) for i in range(size)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
