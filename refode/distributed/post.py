@@ -57,6 +57,9 @@ class RankError(RuntimeError):
         return RankError, (str(self), self.rank)
 
 
+RankError.__module__ = "refode.distributed"  # where users find it
+
+
 class Abandoned(BaseException):
     """The request was given up, as some rank failed at it; no Exception, lest anybody keep it."""
 
