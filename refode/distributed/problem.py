@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refode import _validate
 from refode._numbers import as_array
+from refode._weights import NAME, Weighing, weighing
 from refode.distributed.post import RankError
 from refode.distributed.ranks import Ranks
 from refode.ode.placement import Resident
 from refode.ode.shares import Borders
 from refode.problems.contract import Problem, WithODE
+from refode.problems.game import MeanFieldGame
 
 Array = np.ndarray
 
@@ -44,8 +46,24 @@ class Spread(Resident):
     def __len__(self) -> int:
         return self.n
 
+    def whole(self) -> Array:
+        """All samples; ValueError where rank 0 has its own rows alone."""
+        if len(self.host) != self.n:
+            raise ValueError(
+                f"{NAME}: got weights of samples whose rows every rank has brought along, wanted "
+                "None"
+            )
+        return self.host
+
     def __repr__(self) -> str:
         return f"Spread({self.n} samples)"
+
+
+class Weights(NamedTuple):
+    """Weights of samples, spread as these are, and the sum of all."""
+
+    spread: Spread
+    total: float
 
 
 class Distributed(Problem):
@@ -66,6 +84,7 @@ class Distributed(Problem):
         self.problem, self._ranks = checked(problem), ranks
         self.layout, self.ode = problem.layout, problem.ode
         self.has_costs, self.has_hessian = problem.has_costs, problem.has_hessian
+        self.has_sample_weight = problem.has_sample_weight
         self._keys, self._outdated = 0, list[int]()
         self.failure: RankError | None = None  # the newest
 
@@ -129,26 +148,47 @@ class Distributed(Problem):
     # --- data ----------------------------------------------------------------------------
     def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """The data spread over the ranks: once, to be given in their place at every call."""
+        return self.placed_with(data, None)[0]
+
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """``placed`` data with their weights, without the samples of weight 0."""
         if data and all(isinstance(a, Spread) for a in data):
-            return data
-        arrays = self._arrays(data)
+            if sample_weight is None or isinstance(sample_weight, Weights):
+                return data, sample_weight
+            data = tuple(array.whole() for array in data)
+        arrays, by = self._arrays(data, sample_weight)
         for name, array in zip("xy", arrays, strict=False):
             check_chunks(name, len(array), self.problem, self._ranks.size)
-        return tuple(self._dealt(array) for array in arrays)
+        there = tuple(self._dealt(array) for array in arrays)
+        if by.weights is None:
+            return there, None
+        return there, Weights(self._dealt(by.weights), by.total)
 
     def own(self, n: int, digests: Array) -> Spread:
         """Samples whose rows every rank has brought with it."""
         self._keys += 1
         return Spread(self._keys, n, digests)
 
-    def _arrays(self, data: tuple[Any, ...]) -> tuple[Array, ...]:
-        """The data as arrays, checked by the problem, and what it draws where none are given."""
+    def _arrays(
+        self, data: tuple[Any, ...], sample_weight: Any
+    ) -> tuple[tuple[Array, ...], Weighing]:
+        """The data as arrays, checked by the problem, and what it draws where none are given.
+
+        Weights are those of the first array, and of all that have the problem's samples in them.
+        """
         data = self.problem.data(data)
         absent = (None,) * ((self.problem.n_data[1] or len(data)) - len(data))
-        _, *taken = self.problem._arguments(np.zeros(self.n_parameters), *data, *absent)
+        named = self.problem.weighted(sample_weight)
+        _, *taken, by = self.problem._arguments(
+            np.zeros(self.n_parameters), *data, *absent, **named
+        )
         given = [as_array(name, value) for name, value in zip("xy", data, strict=False)]
+        keep = weighing(sample_weight, len(given[0]))[1]
+        if keep is not None:
+            alike = 1 if isinstance(self.problem, MeanFieldGame) else len(given)
+            given[:alike] = [array[keep] for array in given[:alike]]
         drawn = [array for array in taken[len(given) :] if array is not None]
-        return (*given, *drawn)
+        return (*given, *drawn), by
 
     def _dealt(self, array: Array) -> Spread:
         self._keys += 1
@@ -164,11 +204,12 @@ class Distributed(Problem):
         return spread
 
     def _ask(self, method: str, before: tuple[Any, ...], data: Any, named: dict[str, Any]) -> Any:
-        spread = self.placed(data)
+        spread, weights = self.placed_with(data, named.pop(NAME, None))
         outdated = [self._outdated.pop() for _ in range(len(self._outdated))]
         keys = [one.key for one in spread]
+        by = None if weights is None else (weights.spread.key, weights.total)
         try:
-            return self._ranks.ask("call", method, before, keys, named, outdated)
+            return self._ranks.ask("call", method, before, keys, by, named, outdated)
         except RankError as error:
             self.failure = error
             raise

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from refode._weights import Weighing
 from refode.distributed.post import (
     CLOSED,
     DATA,
@@ -189,6 +190,7 @@ class Ranks:
         method: str,
         before: tuple[Any, ...],
         keys: list[int],
+        by: tuple[int, float] | None,
         named: dict[str, Any],
         outdated: list[int],
     ) -> Any:
@@ -197,6 +199,9 @@ class Ranks:
             self._samples.pop(key, None)
         data = [self._samples[key] for key in keys]
         shares = {name: share for name, (_, share) in zip("xy", data, strict=False)}
+        if by is not None:
+            weights = Weighing(self._samples[by[0]][0], by[1])
+            shares = {name: share._replace(by=weights) for name, share in shares.items()}
         self._sums = 0
         with sharing(shares):
             return getattr(self.problem, method)(*before, *(own for own, _ in data), **named)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from refode._weights import Weighing, equal
 from refode.machine.threads import block_size, chunks
 
 Array = np.ndarray
@@ -60,6 +61,7 @@ class Share(NamedTuple):
     cuts: list[int]  # the first chunk of each process, and how many there are
     mine: int  # this process
     exchange: Exchange | None
+    by: Weighing  # this process's weights, with the sum of all
 
     @classmethod
     def of(
@@ -68,12 +70,20 @@ class Share(NamedTuple):
         """Of n samples dealt to so many processes, of which none may come out empty."""
         borders = Borders.of(n, largest)
         k = len(borders.runs)
-        return cls(borders, [k * i // holders for i in range(holders + 1)], mine, exchange)
+        return cls(
+            borders, [k * i // holders for i in range(holders + 1)], mine, exchange, equal(n)
+        )
 
     def rows(self, holder: int | None = None) -> slice:
         """The samples of a process, this one by default."""
         i = self.mine if holder is None else holder
         return self.borders.rows(self.cuts[i], self.cuts[i + 1])
+
+    @property
+    def size(self) -> int:
+        """How many samples this process has."""
+        rows = self.rows()
+        return rows.stop - rows.start
 
     @property
     def runs(self) -> list[tuple[int, int]]:
@@ -84,8 +94,7 @@ class Share(NamedTuple):
 
     def pieces(self) -> list[slice]:
         """This process's samples, chunk by chunk, counted from its own first."""
-        S, rows = self.borders.S, self.rows()
-        n = rows.stop - rows.start
+        S, n = self.borders.S, self.size
         return [slice(a * S, min(z * S, n)) for a, z in self.runs]
 
     def total(self, parts: Parts) -> Parts:
@@ -154,11 +163,13 @@ def sharing(shares: dict[str, Share]) -> Iterator[None]:
 def share_of(name: str, n: int, largest: int) -> Share:
     """What n samples by that name are a share of: themselves, outside ``sharing``."""
     share = _held.shares.get(name)
-    if share is not None:
-        rows = share.rows()
-        if rows.stop - rows.start == n:
-            return share
-    return Share.of(n, largest)
+    return Share.of(n, largest) if share is None or share.size != n else share
+
+
+def weighing_of(name: str, n: int) -> Weighing | None:
+    """By what n samples by that name are weighed among all; None where they are no share."""
+    share = _held.shares.get(name)
+    return None if share is None or share.size != n else share.by
 
 
 class Rows:
@@ -198,9 +209,11 @@ class Rows:
         parts = [function(*(a[piece] for a in arrays)) for piece in self._share.pieces()]
         return self._share.total((np.array(parts, dtype=float),))[0]
 
-    def mean(self, values: Array) -> Any:
-        """Mean of values (N,) or (N, k) over all samples."""
-        return self.sums(lambda piece: piece.sum(axis=0), values) / self.n
+    def mean(self, by: Weighing, values: Array) -> Any:
+        """Weighed mean of values (N,) or (N, k) over all samples."""
+        if by.weights is None:
+            return self.sums(equal(0).sum, values) / by.total
+        return self.sums(lambda v, w: Weighing(w, 0.0).sum(v), values, by.weights) / by.total
 
     def drawn(self, draw: Callable[[tuple[int, int]], Array], columns: int) -> Array:
         """This process's rows of what draw((N, columns)) gives for all: the others' go by."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from ranks_in_threads import together
@@ -56,7 +58,9 @@ def game(kind):
     target = Own(2) if kind == "own" else Gaussian(np.ones(2), 0.5)
     if kind == "samples":
         target = Empirical(_rng(3).standard_normal((700, 2)))
-    if kind in ("transport", "own"):
+    if kind == "energy":
+        of = refode.games.Game(start, refode.games.Quadratic(2.0, np.ones(2)), 2.0, entropy=0.1)
+    elif kind in ("transport", "own"):
         of = refode.games.optimal_transport(start, target, alpha=2.0, terminal=5.0)
     else:
         of = refode.games.normalizing_flow(start, target, alpha=1.0, terminal=1.0)
@@ -73,22 +77,24 @@ KINDS = {
     "rademacher": lambda: flow("rademacher"),
     "gaussian": lambda: flow("gaussian"),
     "transport": lambda: game("transport"),
+    "energy": lambda: game("energy"),
     "own densities": lambda: game("own"),
     "cross-entropy": lambda: game("drawn"),
     "cross-entropy of samples": lambda: game("samples"),
 }
 
 
-def answers(problem, *data):
+def answers(problem, *data, weights=None):
     """Everything that is a sum over samples, as bytes."""
     theta = 0.3 * _rng(4).standard_normal(problem.n_parameters)
-    data = problem.placed(data)
-    value, gradient = problem.value_and_gradient(theta, *data)
-    found = [np.float64(value), gradient, np.float64(problem.value(theta, *data))]
-    found += [np.float64(v) for v in problem.costs(theta, *data).values()]
+    data, weights = problem.placed_with(data, weights)
+    named = {} if weights is None else {"sample_weight": weights}
+    value, gradient = problem.value_and_gradient(theta, *data, **named)
+    found = [np.float64(value), gradient, np.float64(problem.value(theta, *data, **named))]
+    found += [np.float64(v) for v in problem.costs(theta, *data, **named).values()]
     inner = getattr(problem, "problem", problem)
     if getattr(inner, "trace", "exact") == "exact" and "Own" not in repr(inner):
-        found.append(problem.hessian_vector(theta, gradient, *data))
+        found.append(problem.hessian_vector(theta, gradient, *data, **named))
     return [np.asarray(a).tobytes() for a in found]
 
 
@@ -105,6 +111,63 @@ def test_ranks_give_the_bits_of_one_process(kind):
             if isinstance(one, BaseException):
                 raise one
             assert one == wanted
+
+
+@pytest.mark.parametrize("kind", ["softmax", "flow", "rademacher", "transport", "energy"])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_weights_of_samples(kind, zeros):
+    problem, data = KINDS[kind]()
+    weights = _rng(5).uniform(1.0, 3.0, len(data[0]))
+    if zeros:
+        weights[::3] = 0.0
+    work = functools.partial(answers, weights=weights)
+    wanted = work(problem, *data)
+    assert wanted != answers(problem, *data)
+    for size in (1, 3):
+        assert together(size, work, lambda rank: (problem, data, None)) == [wanted] * size
+
+
+def test_weights_that_are_zero_or_all_alike():
+    problem, data = supervised("logistic")
+    weights = np.zeros(len(data[0]))
+    weights[:900] = 5.0
+    work = functools.partial(answers, weights=weights)
+    wanted = work(problem, *data)
+    assert wanted == answers(problem, *(array[:900] for array in data))
+    assert together(2, work, lambda rank: (problem, data, None)) == [wanted] * 2
+
+
+def test_training_by_all_that_train_can_do():
+    """Batches, validation, weights and redrawn samples: the bits of one process."""
+    problem, (x, y) = supervised("logistic", n=4000)
+    weights = _rng(6).uniform(0.5, 2.0, 2000)
+    ways = (
+        {"sample_weight": weights, "validation": (x[2000:], y[2000:], weights), "patience": 3},
+        {"batch": 800, "every": 3, "validation": (x[2000:], y[2000:])},
+        {"method": "newton-cg", "terms": True},
+    )
+
+    def work(of, *_):
+        found = []
+        for way in ways:
+            r = refode.train(of, x[:2000], y[:2000], max_iter=7, progress=False, **way)
+            found.append((r.message, r.x.tobytes(), r.fun, r.history["value"].tobytes()))
+        return found
+
+    wanted = work(problem)
+    assert together(3, work, lambda rank: (problem, (), None)) == [wanted] * 3
+
+
+def test_redrawn_samples():
+    problem, _ = game("transport")
+
+    def work(of, *_):
+        r = refode.training.train_resampled(
+            of, n_samples=512, every=3, max_iter=7, progress=False, validation_samples=256
+        )
+        return r.x.tobytes(), r.message, r.validation
+
+    assert together(2, work, lambda rank: (problem, (), None)) == [work(problem)] * 2
 
 
 def test_sixteen_ranks_give_the_bits_of_one_process():

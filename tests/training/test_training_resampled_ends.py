@@ -9,7 +9,7 @@ from training_problems import Regression, same_result
 
 import refode
 from refode import training
-from refode.training import resampled
+from refode.training import periods
 
 
 def always_the_same(n, seed):
@@ -43,7 +43,7 @@ def test_curvature_that_leads_nowhere_is_forgotten(monkeypatch):
     """One step that gains nothing, and the next period starts without what the pairs say."""
     made = []
 
-    class Wrong(resampled.ProductForm):
+    class Wrong(periods.ProductForm):
         def __init__(self, pairs):
             super().__init__(pairs)
             made.append(len(pairs))
@@ -51,7 +51,7 @@ def test_curvature_that_leads_nowhere_is_forgotten(monkeypatch):
         def transposed(self, g):
             return -super().transposed(g)  # uphill
 
-    monkeypatch.setattr(resampled, "ProductForm", Wrong)
+    monkeypatch.setattr(periods, "ProductForm", Wrong)
     result = train(max_iter=20)
     assert result.nit == 20
     steps = np.bincount(result.history["period"]) - 1
