@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from refode import cuda as cuda
     from refode import datasets as datasets
     from refode import densities as densities
+    from refode import distributed as distributed
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
@@ -50,6 +51,7 @@ _MODULES = {
     "cuda": "refode.cuda",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
+    "distributed": "refode.distributed",
     "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
@@ -87,6 +89,7 @@ __all__ = [
     "cuda",
     "datasets",
     "densities",
+    "distributed",
     "evaluate",
     "fields",
     "games",

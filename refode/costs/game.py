@@ -10,12 +10,13 @@ Twin on the device: refode/cuda/game_costs.py.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refode.costs.contract import observe
 from refode.costs.targets import log_density
+from refode.costs.weights import weight_of, weighted
 from refode.fields.potential.kernels import PHI, POTENTIAL, derivatives, derivatives_adjoint
 from refode.machine.blocks import fill, sign
 from refode.machine.compile import kernel
@@ -42,9 +43,10 @@ class GameCost(NamedTuple):
     weight: float  # of the terminal cost
     hjb_terminal: float
     squared: bool
-    scale: float  # 1/N
+    scale: float  # 1/N, or 1/sum w
     tape: int
     scratch: int
+    weights: Any = None  # (N,), of the samples; None for equal ones
 
 
 class InverseCost(NamedTuple):
@@ -73,22 +75,25 @@ def game_observe(cost, at, Y, L, cost_bar, scratch):
         log_density(cost.target, Z, first, m, log_Y, score, work)
     else:
         fill(score, 0.0)
-    value = _quadratures(cost, Y, d, m, L)
+    value = _quadratures(cost, Y, d, first, m, L)
     if cost.kind == KULLBACK_LEIBLER:
         for s in range(m):
-            value += cost.weight * (log_rho[s] - log_Y[s])
-            L[d, s] += cost.scale * cost.weight
-            a_bar[s] = -cost.scale * cost.weight
+            n = first + s
+            value += weighted(cost.weights, n, cost.weight * (log_rho[s] - log_Y[s]))
+            scale = cost.scale * weight_of(cost.weights, n)
+            L[d, s] += scale * cost.weight
+            a_bar[s] = -scale * cost.weight
     elif cost.kind == ENERGY:  # log_Y is -g
         for s in range(m):
-            value -= cost.weight * log_Y[s]
-            a_bar[s] = -cost.scale * cost.weight
+            n = first + s
+            value += weighted(cost.weights, n, -cost.weight * log_Y[s])
+            a_bar[s] = -cost.scale * weight_of(cost.weights, n) * cost.weight
     else:
         for s in range(m):
             a_bar[s] = 0.0
     if cost.hjb_terminal > 0.0:
         derivatives(cost.field, cost.e, cost.t, Z, PHI, phi, Z, phi, phi, tape)
-        value += _residuals(cost, log_rho, log_Y, phi, m, row(L, d), a_bar, phi_bar)
+        value += _residuals(cost, log_rho, log_Y, phi, first, m, row(L, d), a_bar, phi_bar)
         derivatives_adjoint(
             cost.field,
             cost.e,
@@ -111,19 +116,22 @@ def game_observe(cost, at, Y, L, cost_bar, scratch):
 
 
 @kernel(cache=False)
-def _quadratures(cost, Y, d, m, L):
+def _quadratures(cost, Y, d, first, m, L):
     """running L + F + hjb R, without the scale, and its cotangents, with it."""
     value = Y[0, 0] * 0
     for s in range(m):
-        value += cost.running * Y[d + 1, s] + Y[d + 2, s] + cost.hjb * Y[d + 3, s]
-        L[d + 1, s] += cost.scale * cost.running
-        L[d + 2, s] += cost.scale
-        L[d + 3, s] += cost.scale * cost.hjb
+        n = first + s
+        charged = cost.running * Y[d + 1, s] + Y[d + 2, s] + cost.hjb * Y[d + 3, s]
+        value += weighted(cost.weights, n, charged)
+        scale = cost.scale * weight_of(cost.weights, n)
+        L[d + 1, s] += scale * cost.running
+        L[d + 2, s] += scale
+        L[d + 3, s] += scale * cost.hjb
     return value
 
 
 @kernel(cache=False)
-def _residuals(cost, log_rho, log_Y, phi, m, log_rho_bar, a_bar, phi_bar):
+def _residuals(cost, log_rho, log_Y, phi, first, m, log_rho_bar, a_bar, phi_bar):
     """hjb_terminal |r| or r^2 with r = Phi - G', without the scale; adds to the cotangents."""
     value = phi[0] * 0
     for s in range(phi.shape[0]):
@@ -138,8 +146,10 @@ def _residuals(cost, log_rho, log_Y, phi, m, log_rho_bar, a_bar, phi_bar):
         else:  # G' = -weight rho_Y/rho
             slope = cost.weight * np.exp(log_Y[s] - log_rho[s])
             r = phi[s] + slope
-        value += cost.hjb_terminal * (r * r if cost.squared else r * sign(r))
-        r_bar = cost.scale * cost.hjb_terminal * (2.0 * r if cost.squared else sign(r) + 0 * r)
+        size = cost.hjb_terminal * (r * r if cost.squared else r * sign(r))
+        value += weighted(cost.weights, first + s, size)
+        scale = cost.scale * weight_of(cost.weights, first + s)
+        r_bar = scale * cost.hjb_terminal * (2.0 * r if cost.squared else sign(r) + 0 * r)
         phi_bar[s] = r_bar
         if cost.kind != ENERGY:
             log_rho_bar[s] -= r_bar * slope
