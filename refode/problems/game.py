@@ -162,7 +162,7 @@ class MeanFieldGame(Charged):
 
     @quietly()
     def to_device(
-        self, x: Array, y: Array | None = None, sample_weight: Array | None = None
+        self, x: Array, y: Array | None = None, *, sample_weight: Array | None = None
     ) -> Any:
         """Send samples once, for many calls: what these take in place of x, or of x and y.
 
@@ -206,6 +206,7 @@ class MeanFieldGame(Charged):
         theta: Array,
         x: Array,
         y: Array | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> float:
         """Objective (25); not finite where a path is not."""
@@ -217,6 +218,7 @@ class MeanFieldGame(Charged):
         theta: Array,
         x: Array,
         y: Array | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> tuple[float, Array]:
         """Objective (25) and its gradient (p,), by the discrete adjoint, (D98)-(D102).
@@ -245,6 +247,7 @@ class MeanFieldGame(Charged):
         v: Array,
         x: Array,
         y: Array | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
@@ -260,6 +263,7 @@ class MeanFieldGame(Charged):
         x: Array,
         y: Array | None = None,
         n_steps: int | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> dict[str, float]:
         """Weighted terms of the objective: L, F, G, hjb, hjb_terminal, and their sum, total.
@@ -371,7 +375,9 @@ class MeanFieldGame(Charged):
             L, F, R = by.mean(end[:, d + 1 :]).tolist()
             terms |= {"L": L if game.alpha else 0.0, "F": F, "hjb": self.hjb * R}
             if y is None:
-                terms["G"] = float(game.terminal_cost.functional(z, log_rho, by.weights))
+                terms["G"] = float(
+                    game.terminal_cost.functional(z, log_rho, sample_weight=by.weights)
+                )
             if self.hjb_terminal:
                 r = self._derivatives(theta, self.t_span[1], z)[0]
                 r -= game.terminal_cost.derivative(z, log_rho)
