@@ -10,15 +10,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"  # the one place; setup.cfg and docs/conf.py read it here
+__version__ = "0.2.0"  # the one place; setup.cfg and docs/conf.py read it here
 
 if TYPE_CHECKING:
     from refode import bases as bases
+    from refode import bridges as bridges
     from refode import check as check
     from refode import closed_forms as closed_forms
     from refode import cuda as cuda
     from refode import datasets as datasets
     from refode import densities as densities
+    from refode import distributed as distributed
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
@@ -35,17 +37,21 @@ if TYPE_CHECKING:
         ContinuousNormalizingFlow as ContinuousNormalizingFlow,
     )
     from refode.problems.supervised import Supervised as Supervised
+    from refode.saving import load as load
+    from refode.saving import save as save
     from refode.training import train as train
     from refode.training import train_multilevel as train_multilevel
     from refode.training import train_resampled as train_resampled
 
 _MODULES = {
     "bases": "refode.bases",
+    "bridges": "refode.bridges",
     "check": "refode.check",
     "closed_forms": "refode.closed_forms",
     "cuda": "refode.cuda",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
+    "distributed": "refode.distributed",
     "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
@@ -62,6 +68,8 @@ _HOMES = {
     "NeuralODE": "refode.ode.neural_ode",
     "Supervised": "refode.problems.supervised",
     "get_num_threads": "refode.machine.threads",
+    "load": "refode.saving",
+    "save": "refode.saving",
     "set_num_threads": "refode.machine.threads",
     "train": "refode.training",
     "train_multilevel": "refode.training",
@@ -75,16 +83,20 @@ __all__ = [
     "Supervised",
     "__version__",
     "bases",
+    "bridges",
     "check",
     "closed_forms",
     "cuda",
     "datasets",
     "densities",
+    "distributed",
     "evaluate",
     "fields",
     "games",
     "get_num_threads",
+    "load",
     "reference",
+    "save",
     "set_num_threads",
     "steps",
     "tableaus",
