@@ -225,7 +225,7 @@ def _legend(figure: Any) -> None:
     from matplotlib.patches import Patch
 
     dot: Any = {"ls": "", "marker": "o", "mew": 0.7}
-    ring = {"markerfacecolor": "none", "markeredgecolor": "black"}
+    ring: Any = {"markerfacecolor": "none", "markeredgecolor": "black"}
     disc, outer = plotting.CLASSES
     pale, pale_outer = plotting.PALE_CLASSES
     entries = [
