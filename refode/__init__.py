@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         ContinuousNormalizingFlow as ContinuousNormalizingFlow,
     )
     from refode.problems.supervised import Supervised as Supervised
+    from refode.saving import load as load
+    from refode.saving import save as save
     from refode.training import train as train
     from refode.training import train_multilevel as train_multilevel
     from refode.training import train_resampled as train_resampled
@@ -62,6 +64,8 @@ _HOMES = {
     "NeuralODE": "refode.ode.neural_ode",
     "Supervised": "refode.problems.supervised",
     "get_num_threads": "refode.machine.threads",
+    "load": "refode.saving",
+    "save": "refode.saving",
     "set_num_threads": "refode.machine.threads",
     "train": "refode.training",
     "train_multilevel": "refode.training",
@@ -84,7 +88,9 @@ __all__ = [
     "fields",
     "games",
     "get_num_threads",
+    "load",
     "reference",
+    "save",
     "set_num_threads",
     "steps",
     "tableaus",

@@ -30,7 +30,7 @@ class RefusedError(ValueError, OSError):
     """A name under which nothing can be written, or read."""
 
 
-def _shown(path: str | os.PathLike[str]) -> str:
+def shown(path: str | os.PathLike[str]) -> str:
     """A path in a message, of which nobody can read more than some lines."""
     text = repr(str(path))
     return text if len(text) <= 500 else f"{text[:497]}..."
@@ -52,11 +52,11 @@ def readable(name: str, path: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError) as error:  # links in a circle, a null character
         why = error.strerror if isinstance(error, OSError) else error
         raise RefusedError(
-            f"{name}: got {_shown(path)}, which cannot be followed ({why})"
+            f"{name}: got {shown(path)}, which cannot be followed ({why})"
         ) from error
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "special file")
-        raise RefusedError(f"{name}: got the {kind} {_shown(path)}, wanted a file's name")
+        raise RefusedError(f"{name}: got the {kind} {shown(path)}, wanted a file's name")
     return followed
 
 
@@ -83,10 +83,10 @@ def writable(name: str, path: str | os.PathLike[str]) -> Path:
     followed = readable(name, path)
     if not os.access(followed.parent, os.W_OK | os.X_OK):  # False too where it does not exist
         raise RefusedError(
-            f"{name}: got {_shown(path)}, wanted a name in a folder that can be written"
+            f"{name}: got {shown(path)}, wanted a name in a folder that can be written"
         )
     if followed.exists() and not os.access(followed, os.W_OK):
-        raise RefusedError(f"{name}: got {_shown(path)}, which may not be changed")
+        raise RefusedError(f"{name}: got {shown(path)}, which may not be changed")
     return followed
 
 

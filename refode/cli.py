@@ -7,12 +7,14 @@ went well, 1 where something failed, 2 where it was called wrongly, 130 on Ctrl-
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import math
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,15 +61,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        with compiler.shown(not getattr(args, "quiet", False)):
+        with _lines_at_once(), compiler.shown(not getattr(args, "quiet", False)):
             return _run(parser, args)
     except KeyboardInterrupt as error:
         return _interrupted(error)
 
 
+@contextlib.contextmanager
+def _lines_at_once() -> Iterator[None]:
+    """Within it every line that is printed leaves at once, into a file or a pipe too."""
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper) or out.line_buffering:
+        yield
+        return
+    out.reconfigure(line_buffering=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            out.reconfigure(line_buffering=False)
+
+
 def _run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.command == "info":
-        return _info()
+        return _info(args.file)
     if args.command == "export":
         return _export(parser, args.folder)
     new = _files.absent(args.out)
@@ -119,12 +136,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"refode {refode.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    commands.add_parser(
+    info = commands.add_parser(
         "info",
-        help="show versions, threads, BLAS, kernel cache and GPU",
+        help="show versions, threads, BLAS, kernel cache and GPU; or what is in a saved model",
         description="Show what this installation runs with: versions, cores and threads, BLAS "
-        "libraries, the cache of compiled kernels and whether it is current, and GPUs.",
+        "libraries, the cache of compiled kernels and whether it is current, and GPUs. With a "
+        "FILE: what is in a model that refode.save wrote, or in a checkpoint of refode.train.",
     )
+    info.add_argument("file", nargs="?", metavar="FILE", help="a saved model or a checkpoint")
 
     known = "\n".join(f"  {name:<10} {text}" for name, text in _known_targets().items())
     reproduce = commands.add_parser(
@@ -258,12 +277,21 @@ def _expanded(targets: Sequence[str]) -> list[str]:
     return [t for target in targets for t in (TARGETS if target == "all" else [target])]
 
 
-def _info() -> int:
+def _info(file: str | None) -> int:
     from rich.console import Console
 
-    from refode.reports import info
+    if file is None:
+        from refode.reports import info
 
-    return OK if info.run(Console()) else FAILED
+        return OK if info.run(Console()) else FAILED
+    from refode.reports import saved
+
+    try:
+        saved.run(Console(), file)
+    except (ValueError, OSError) as error:
+        print(f"refode: {error}", file=sys.stderr)
+        return FAILED
+    return OK
 
 
 def _export(parser: argparse.ArgumentParser, folder: Path) -> int:

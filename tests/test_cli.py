@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 
+import program
 import pytest
 
 import refode
@@ -106,6 +107,28 @@ def test_ctrl_c_anywhere_else(monkeypatch, capsys):
     monkeypatch.setattr(info, "run", interrupted)
     assert cli.main(["info"]) == 130
     assert capsys.readouterr().err == "refode: interrupted\n"
+
+
+def test_lines_reach_a_file_as_they_are_printed(tmp_path):
+    # the stand-in for a report reads what it has printed so far, where the output goes
+    seen = program.run(
+        """
+import sys, types
+from pathlib import Path
+from refode import cli
+
+def run(out, progress):
+    print("the first line")
+    return "the first line" in Path(sys.argv[1]).read_text()
+
+sys.modules["refode.reports.figures.figure1"] = types.SimpleNamespace(run=run)
+sys.stdout = open(sys.argv[1], "w")
+sys.exit(cli.main(["reproduce", "figure1", "--out", sys.argv[2]]))
+""",
+        str(tmp_path / "output.txt"),
+        str(tmp_path / "results"),
+    )
+    assert seen.returncode == 0, (tmp_path / "output.txt").read_text() + seen.stderr
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ FILES = {
 }
 
 
+def partial(report: str, place: Path) -> Path:
+    """Where the numbers of a report are kept that was stopped before its end."""
+    return place / f"{report}.partial.json"
+
+
 def folder(report: str, out: str | Path) -> Path:
     """Return the folder of a report below `out`, made where missing.
 
@@ -39,4 +44,4 @@ def folder(report: str, out: str | Path) -> Path:
         of the report's files goes.
     """
     place = Path(out) if report == "validate" else Path(out) / report
-    return _files.writable_in("out", place, FILES[report])
+    return _files.writable_in("out", place, (*FILES[report], partial(report, place).name))

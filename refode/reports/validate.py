@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy
@@ -17,9 +18,10 @@ from refode import _files
 from refode.check import mutants
 from refode.reports import outputs
 from refode.reports.proofs import flows, games_checks, gradients, invariants, mutations, orders
-from refode.reports.section import Section, as_json, table, verdict
+from refode.reports.section import Check, Section, as_json, table, verdict
 
 Part = Callable[[Path, bool], Section]
+COLUMNS = ("part", "checks passed", "seconds", "verdict")
 PARTS: tuple[Part, ...] = (gradients.run, orders.run, invariants.run, flows.run, games_checks.run)
 
 
@@ -42,13 +44,21 @@ def run(
         catches and names them.
     """
     folder = outputs.folder("validate", out)
-    rows, failed, record = [], [], {}
+    rows: list[tuple[str, ...]] = []
+    failed: list[tuple[str, Check]] = []
+    record: dict[str, Any] = {}
     if full and not mutants.there():
         print(f"mutations: skipped: {mutants.MISSING}")
     full = full and mutants.there()
-    for part in (*parts, *([mutations.run] if full else [])):
+    planned = (*parts, *([mutations.run] if full else []))
+    settings = {"quick": quick, "full": full, "versions": _versions()}
+    for part in planned:
         began = time.perf_counter()
-        section = part(folder, quick)
+        try:
+            section = part(folder, quick)
+        except BaseException:
+            _stopped(folder, rows, settings | {"complete": False, "passed": False} | record)
+            raise
         seconds = time.perf_counter() - began
         good = sum(check.passed for check in section.checks)
         rows.append(
@@ -68,15 +78,22 @@ def run(
     for title, check in failed:
         print(f"FAILED {title}: {check.name}: {check.measured}, wanted {check.wanted}")
     passed = not failed and all(entry["passed"] for entry in record.values())
-    settings = {"passed": passed, "quick": quick, "full": full, "versions": _versions()}
+    settings |= {"complete": True, "passed": passed}
     _files.write(folder / "validate.json", json.dumps(as_json(settings | record), indent=2) + "\n")
-    table(
-        f"Summary: {'all holds' if passed else 'FAILED'}",
-        ["part", "checks passed", "seconds", "verdict"],
-        rows,
-    )
+    outputs.partial("validate", folder).unlink(missing_ok=True)
+    table(f"Summary: {'all holds' if passed else 'FAILED'}", COLUMNS, rows)
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
     return passed
+
+
+def _stopped(folder: Path, rows: list[tuple[str, ...]], record: dict[str, Any]) -> None:
+    """Keep the parts that are done, and say which."""
+    if not rows:
+        return
+    file = outputs.partial("validate", folder)
+    _files.write(file, json.dumps(as_json(record), indent=2) + "\n")
+    table("Stopped; the parts that are done", COLUMNS, rows)
+    print(f"their numbers are in {file.resolve()}")
 
 
 def _versions() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 The file is a plain ``.npz`` that is never unpickled and never half written. It grows by 8 p
 bytes an evaluation or Hessian-vector product, p the number of parameters, since the whole
-run is played back on resuming (see ``refode.training.records``).
+run is played back on resuming (see ``refode.training.records``). It has the problem's description
+too, so that ``refode.load`` reads it as a model.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluati
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-FORMAT = "refode training 1"
+    from refode.saving.describe import Description
+
+# What files of models need is imported where it is used: it knows every class there is.
+FORMAT = "refode training 2"
+#: Without a description; read as well, though a run of another version is never resumed.
+FORMER = "refode training 1"
 
 # member: (kind of dtype, number of axes)
 _MEMBERS = {
@@ -63,6 +69,7 @@ class Checkpoint(NamedTuple):
     history: np.ndarray  # with HISTORY's columns
     elapsed: float
     best: Evaluation
+    model: Description | None = None  # the problem's, where it has one
 
 
 def name_of(checkpoint: Any) -> str:
@@ -108,6 +115,16 @@ def settings_of(problem: Problem, data: tuple[Any, ...], how: dict[str, Any]) ->
     }
 
 
+def description_of(problem: Problem) -> Description | None:
+    """What ``refode.load`` makes the problem of; None for those of classes of one's own."""
+    from refode.saving.describe import described
+
+    try:
+        return described(problem)
+    except (TypeError, ValueError):
+        return None
+
+
 def compare(path: Path, found: Checkpoint, settings: dict[str, Any], theta0: Float64) -> None:
     """Raise `Refusal`, naming what differs, unless the file is of this very run."""
     names = sorted({*found.settings, *settings})
@@ -142,7 +159,10 @@ def save(path: Path, state: Checkpoint) -> None:
         "best_theta": state.best.theta,
         "best_value": np.array(state.best.value),
         "best_gradient": state.best.gradient,
+        "description": np.array(""),
     }
+    if state.model is not None:
+        members |= state.model.members()
     with _files.replacing(path, durable=True) as file:
         np.savez(file, **members)
 
@@ -211,17 +231,19 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
 
 
 def _members(path: Path) -> dict[str, np.ndarray]:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("it is no .npz archive")
-        if set(archive.files) != set(_MEMBERS):
-            raise ValueError("it has other members")
-        members = {name: archive[name] for name in _MEMBERS}
-    for name, (kind, ndim) in _MEMBERS.items():
+    from refode.saving import archive
+
+    with open(path, "rb") as file:
+        members = archive.read(file)
+    former = str(members.get("format")) == FORMER
+    wanted = _MEMBERS if former else {**_MEMBERS, "description": ("U", 0)}
+    if {name for name in members if former or not name.startswith("array")} != set(wanted):
+        raise ValueError("it has other members")
+    for name, (kind, ndim) in wanted.items():
         array = members[name]
         if array.dtype.kind != kind or array.ndim != ndim:
             raise ValueError(f"its {name} is an array of dtype {array.dtype}, shape {array.shape}")
-    if str(members["format"]) != FORMAT:
+    if str(members["format"]) not in (FORMAT, FORMER):
         raise ValueError(f"its format is {str(members['format'])!r}, not {FORMAT!r}")
     return members
 

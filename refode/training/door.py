@@ -68,6 +68,7 @@ def train(
         Where to save the run (``.npz``), after the first evaluation, every
         ``checkpoint_every`` iterations and at the end, an interrupted one too. An existing
         file is overwritten unless ``resume``. It grows by 8 p bytes an evaluation or product.
+        ``refode.load`` reads it as a model: the problem, and the best theta.
     checkpoint_every : int, optional
     resume : bool, optional
         Go on with the run in ``checkpoint``, to the same bits as without the interruption.

@@ -73,12 +73,14 @@ class Run:
         self.progress = Progress(options.progress, options.max_iter, label)
         self.rows: list[tuple[Any, ...]] = []
         self.settings: dict[str, Any] = {}
+        self.model: Any = None  # the problem's description, for the checkpoint
         self.promise = Promise()
         self.enough = False  # for the callback
         self.saved, self.outdated = (0, 0), list[Path]()
         self.before, self.seen, calls = 0.0, np.empty(0, self.columns), []
         if options.path is not None:
             self.settings = files.settings_of(problem, data, self._how(seed))
+            self.model = files.description_of(problem)
             if options.resume:
                 stored = files.load(options.path)
                 files.compare(options.path, stored, self.settings, theta0)
@@ -309,6 +311,7 @@ class Run:
                     self.history(),
                     self._elapsed(),
                     best,
+                    self.model,
                 ),
             )
             self.saved = state

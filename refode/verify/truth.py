@@ -11,11 +11,22 @@ from refode._scaling import length
 from refode.verify._calls import Array, VectorFunction
 from refode.verify.directional import EPS, extrapolate, nudged
 from refode.verify.reports import DirectionReport, HessianReport
-from refode.verify.taylor import Point, Sweep, curvature, fit_window, is_flat
+from refode.verify.taylor import (
+    CLEAR,
+    MIN_POINTS,
+    Point,
+    Sweep,
+    curvature,
+    fit_window,
+    is_flat,
+)
 
 STEP = 1e-200  # of the complex step: its square is zero in float64
 SAFETY = 3.0  # times the estimated error of the truth
 ROUNDING = 16.0  # times eps |g|.|v|: the rounding of the gradient's entries and of g . v
+
+UNKNOWN_SCALE = 1.0  # the longest step believed where nothing shows on what scale fun bends
+ROWS_TO_EXTRAPOLATE = 3
 
 _NUDGES = 4
 
@@ -46,8 +57,10 @@ def compare(
         Why the complex step was not believed, if so.
     """
     gv = float(point.g @ v)
-    near = s.h <= _reach(point, s)
-    off, off_error = extrapolate(s.odd[near], s.odd_noise[near])
+    near = s.h <= _reach(point, v, s)
+    off, off_error = 0.0, math.inf  # where too few steps can be believed, all is possible
+    if np.count_nonzero(near) >= ROWS_TO_EXTRAPOLATE:
+        off, off_error = extrapolate(s.odd[near], s.odd_noise[near])
     method, truth, truth_error, error = "Richardson", gv + off, off_error, abs(off)
     remark = None
     if complex_step is not False:
@@ -87,13 +100,25 @@ def compare(
     return report, remark
 
 
-def _reach(point: Point, s: Sweep) -> float:
-    # Rows beyond the size of x were added to see the function bend. Differences that long are
-    # trusted where the even part, which g has no share in, falls as a power: one row that stands
-    # clear of rounding says nothing of that, and far rows agree on any bounded function's mean.
+def _reach(point: Point, v: Array, s: Sweep) -> float:
+    # Differences are trusted where the even part, which g has no share in, falls as a power: one
+    # row that stands clear of rounding says nothing of that, and far rows agree on any bounded
+    # function's mean. Where there is no such run, fun is a line, or bends on a scale of which
+    # nothing is known: it may vary by less than its values are rounded by.
     window = fit_window(s.h, s.even, 2.0 * s.noise, 2)
-    fitted = window.sound and window.n_points > 0
-    return max(point.first_step, float(s.h[window.first]) if fitted else 0.0)
+    if window.sound and window.n_points > 0:
+        return float(s.h[window.first])
+    straight = _is_line(s.odd + float(point.g @ v), s.odd_noise)
+    return point.first_step if straight else min(point.first_step, UNKNOWN_SCALE)
+
+
+def _is_line(quotients: Array, noise: Array) -> bool:
+    """Whether the difference quotients that stand clear of rounding agree to rounding."""
+    clear = np.abs(quotients) > CLEAR * noise
+    if np.count_nonzero(clear) < MIN_POINTS:
+        return False
+    q, allowed = quotients[clear], SAFETY * noise[clear]
+    return bool(np.all(np.abs(q - q[0]) <= allowed + allowed[0]))
 
 
 def _moved_by_rounding(point: Point, v: Array, s: Sweep) -> float:

@@ -53,7 +53,8 @@ def test_value_function_of_the_control_problem(kappa, S):
         close(slope, gradient[:, i], LQ_DIFFERENCE, 1.0)
 
     def rates(r, y):  # the path that the gradient steers, and its cost
-        v = -phi(r, y[None, :2])[1][0] / alpha
+        # where nothing accelerates, SciPy before 1.13 tries a first step far beyond the end
+        v = -phi(min(r, T), y[None, :2])[1][0] / alpha
         return [*v, alpha / 2 * v @ v + kappa / 2 * y[:2] @ y[:2]]
 
     end = solve_ivp(rates, (t, T), [*x[0], 0.0], method="DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
@@ -100,7 +101,10 @@ def test_the_monotone_map_carries_one_density_to_the_other(pair):
     gap = p.log_density(x) - q.log_density(y) - np.log(slope)
     good = (slope < 20.0) & (slope > 0.05)
     assert good.sum() > 50
-    assert np.abs(gap[good]).max() < LINE_MAP
+    # two masses of tails, at most 1/2, are rounded: the map by as much over the density; its
+    # extrapolated differences have 3 times that over the step
+    noise = 2.0 * np.finfo(float).eps * 0.5 / np.exp(q.log_density(y))
+    assert np.all(np.abs(gap[good]) < LINE_MAP + 3.0 * noise[good] / LINE_STEP)
     back = monotone_map(q, p, y)[:, 0]
     assert np.abs((back - x[:, 0]) * np.minimum(slope, 1.0)).max() < LQ_GAME
     far = np.array([[-300.0], [-40.0], [40.0], [300.0]])

@@ -10,7 +10,7 @@ import pytest
 from refode import fields, tableaus
 from refode.bases import Constant
 from refode.problems.supervised import Supervised
-from refode.reports import validate
+from refode.reports import tables, validate
 from refode.reports.proofs import gradient_cases, gradients, invariants, orders
 from refode.reports.section import Section
 
@@ -90,3 +90,51 @@ def test_one_failed_check_fails_the_whole(tmp_path, capsys):
 
 def test_a_part_without_checks_fails(tmp_path):
     assert not validate.run(tmp_path, parts=[lambda out, quick: Section("empty")])
+
+
+def test_a_validation_that_is_stopped_keeps_what_is_done(tmp_path, capsys):
+    def done(out, quick):
+        section = Section("done")
+        section.add("a check", True, "1", "1")
+        return section
+
+    def stopped(out, quick):
+        raise KeyboardInterrupt
+
+    (tmp_path / "validate.json").write_text("of an earlier run")
+    with pytest.raises(KeyboardInterrupt):
+        validate.run(tmp_path, parts=[done, stopped])
+    partial = tmp_path / "validate.partial.json"
+    kept = json.loads(partial.read_text())
+    assert (kept["complete"], kept["passed"]) == (False, False)
+    assert [check["name"] for check in kept["done"]["checks"]] == ["a check"]
+    assert "Stopped" in capsys.readouterr().out
+    assert (tmp_path / "validate.json").read_text() == "of an earlier run"
+    assert validate.run(tmp_path, parts=[done])
+    assert not partial.exists()
+    assert json.loads((tmp_path / "validate.json").read_text())["complete"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_a_figure_that_is_stopped_keeps_what_is_done(error, tmp_path, capsys):
+    def report():
+        with tables.keeping("figure1", tmp_path) as kept:
+            kept.add("first", {"theta": np.arange(2.0), "value": np.float64(1.0)})
+            raise error
+
+    with pytest.raises(error):
+        report()
+    partial = tmp_path / "figure1.partial.json"
+    assert json.loads(partial.read_text()) == {
+        "complete": False,
+        "parts": {"first": {"theta": [0.0, 1.0], "value": 1.0}},
+    }
+    assert str(partial) in capsys.readouterr().out
+    assert tables.finish("figure1", tmp_path, [("all", True)], {})
+    assert not partial.exists()
+
+
+def test_a_figure_that_is_stopped_before_anything_is_done_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt), tables.keeping("figure1", tmp_path):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())

@@ -83,6 +83,38 @@ def test_a_right_gradient_never_fails_by_luck_close_to_rounding(slope):
     assert {verdict.split(":")[0] for verdict in verdicts} == {"inconclusive"}
 
 
+@pytest.mark.parametrize("slope", [1e-5, 1e-7, 1e-8, 1e-9])
+@pytest.mark.parametrize("away", [3.0, 30.0, 300.0])
+def test_a_right_gradient_far_from_0_never_fails_for_what_rounding_hides(slope, away):
+    # the first steps are as long as x0: far longer than the sine's waves
+    verdicts = [
+        check(
+            lambda x: float(1e6 + slope * np.sum(np.sin(x))),
+            lambda x: slope * np.cos(x),
+            away + np.random.default_rng(seed).standard_normal(6),
+            seed=seed,
+        ).verdict
+        for seed in range(15)
+    ]
+    assert "failed" not in {verdict.split(":")[0] for verdict in verdicts}
+
+
+@pytest.mark.parametrize("size", [1e-5, 1.0])
+def test_a_gradient_that_a_constant_function_has_not_fails_far_from_0(size):
+    x0 = 300.0 + np.arange(6.0)
+    assert check(lambda x: 1e6, lambda x: size * np.cos(x), x0).verdict.startswith("failed")
+
+
+@pytest.mark.parametrize("slope", [1e-3, 1.0])
+@pytest.mark.parametrize("away", [0.0, 30.0, 300.0])
+def test_a_gradient_that_is_off_fails_far_from_0_too(slope, away):
+    x0 = away + np.random.default_rng(0).standard_normal(6)
+    report = check(
+        lambda x: float(1e6 + slope * np.sum(np.sin(x))), lambda x: 1.02 * slope * np.cos(x), x0
+    )
+    assert report.verdict.startswith("failed: g.v is wrong along 5 of 5")
+
+
 def test_a_block_in_which_nothing_could_be_seen_is_inconclusive():
     def f(x):
         return float(1e3 + np.sum(np.sin(x[:2])) + 1e-15 * np.sum(np.sin(x[2:])))

@@ -47,6 +47,7 @@ RECORDS = [
     "Row",
     "Finding",
     "Resident",
+    "Model",
     "LinearQuadraticGame",
 ]
 #: What needs a GPU to do anything at all; the door stands before it in ``device``.
@@ -210,11 +211,23 @@ def _cost() -> Any:
     return problem._cost(problem.initial(), Y, len(Y))
 
 
-def _checkpoint() -> str:
-    """A file that training has saved, in a folder that goes with the process."""
+def _file(name: str) -> str:
+    """Where to write a file, in a folder that goes with the process."""
     folder = tempfile.mkdtemp(prefix="refode-fuzz-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    file = os.path.join(folder, "run.npz")
+    return os.path.join(folder, name)
+
+
+def _model() -> str:
+    """A file that a model was saved in."""
+    file = _file("model.npz")
+    refode.save(file, MFG, MFG.initial())
+    return file
+
+
+def _checkpoint() -> str:
+    """A file that training has saved."""
+    file = _file("run.npz")
     refode.train(Bowl(), [0.0], max_iter=1, progress=False, checkpoint=file)
     return file
 
@@ -281,6 +294,8 @@ def _functions() -> dict[str, dict[str, Any]]:
         "games.Quadratic": {"k": 0.5},
         "games.RunningCost": {"alpha": 1.0},
         **{f"games.{n}": pair for n in ["crowd_motion", "normalizing_flow", "optimal_transport"]},
+        "saving.load": {"path": _model()},
+        "saving.save": {"path": "model.npz", "problem": FLOW, "theta": FLOW.initial()},
         "training.prolong": {"theta": ODE.initial(), "coarse": ODE, "fine": ODE.with_steps(4)},
         "training.read_checkpoint": {"checkpoint": _checkpoint()},
         "training.train": {"problem": fitted, **data, **quiet},

@@ -146,20 +146,24 @@ def peer_rows(parts: Split) -> list[DensityRow]:
 def run(out: str | Path, progress: bool = True, max_iter: int = 300) -> bool:
     """Fit all models, print the tables, draw the training, save the numbers."""
     folder, numbers, checks, curves = outputs.folder("densities", out), {}, [], {}
-    for task in TASKS:
-        parts = task.load()
-        flow, curves[task.name] = flow_row(task, parts, max_iter, progress)
-        rows = [flow, *peer_rows(parts)]
-        tables.show(
-            f"{task.name}: d = {parts[0].shape[1]}, {' / '.join(str(len(p)) for p in parts)} "
-            "samples, mean negative log-likelihood in nats",
-            ["model", "train", "validation", "test", "seconds"],
-            [[r.model, *(f"{v:.2f}" for v in r[1:4]), f"{r.seconds:.1f}"] for r in rows],
-        )
-        checks.append((f"{task.name}: flow better than the Gaussian", flow.test < rows[1].test))
-        better = sum(flow.test < r.test for r in rows[1:])
-        print(f"{task.name}: the flow is better than {better} of {len(rows) - 1} on the test part")
-        numbers[task.name] = [r._asdict() for r in rows]
+    with tables.keeping("densities", folder) as kept:
+        for task in TASKS:
+            parts = task.load()
+            flow, curves[task.name] = flow_row(task, parts, max_iter, progress)
+            rows = [flow, *peer_rows(parts)]
+            tables.show(
+                f"{task.name}: d = {parts[0].shape[1]}, {' / '.join(str(len(p)) for p in parts)} "
+                "samples, mean negative log-likelihood in nats",
+                ["model", "train", "validation", "test", "seconds"],
+                [[r.model, *(f"{v:.2f}" for v in r[1:4]), f"{r.seconds:.1f}"] for r in rows],
+            )
+            checks.append((f"{task.name}: flow better than the Gaussian", flow.test < rows[1].test))
+            better = sum(flow.test < r.test for r in rows[1:])
+            print(
+                f"{task.name}: the flow is better than {better} of {len(rows) - 1} on the test part"
+            )
+            numbers[task.name] = [r._asdict() for r in rows]
+            kept.add(task.name, numbers[task.name])
     plotting.save(draw(curves, numbers), folder, "densities")
     return tables.finish("densities", folder, checks, numbers)
 

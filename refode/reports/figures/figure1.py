@@ -104,23 +104,35 @@ def one_dimensional(augment: int, max_iter: int) -> Proof:
     ode = NeuralODE(Shallow(1 + augment, 16), scheme="rk4", n_steps=40)
     problem = Supervised(ode, "regression", n_outputs=1 + augment, augment=augment, readout=False)
     result = train(problem, x, target, max_iter=max_iter, progress=False)
+    if result.status == INTERRUPTED:
+        raise KeyboardInterrupt
     fan = np.pad(np.linspace(-2.0, 2.0, 17)[:, None], ((0, 0), (0, augment)))
     padded = np.pad(x, ((0, 0), (0, augment)))
     path = ode.trajectory(result.x, padded)
     return Proof(augment, float(result.fun), path[-1], path, ode.trajectory(result.x, fan))
 
 
+def _trained(
+    augment: int, x: Array, y: Array, max_iter: int, progress: bool, kept: tables.Kept
+) -> list[AugmentedRow]:
+    rows = []
+    for seed in STARTS:
+        row = train_row(augment, x, y, max_iter, progress, seed)
+        numbers = {"accuracy": row.accuracy, "objective": row.value, "theta": row.theta}
+        kept.add(f"R^{2 + augment}, seed {seed}", numbers)
+        rows.append(row)
+    return rows
+
+
 def run(out: str | Path, progress: bool = True, max_iter: int = 200) -> bool:
     """Train both rows, print the numbers, save figures and numbers; False where one fails."""
     folder = outputs.folder("figure1", out)
     x, y = datasets.ellipses(N_SAMPLES, gap=GAP)
-    runs = [
-        [train_row(augment, x, y, max_iter, progress, seed) for seed in STARTS]
-        for augment in (0, 1)
-    ]
+    with tables.keeping("figure1", folder) as kept:
+        runs = [_trained(augment, x, y, max_iter, progress, kept) for augment in (0, 1)]
+        proofs = [one_dimensional(augment, 200) for augment in (0, 1)]
     rows = [max(same, key=lambda row: (row.accuracy, -row.value)) for same in runs]
     errors = [[region_error(row) for row in same] for same in runs]
-    proofs = [one_dimensional(augment, 200) for augment in (0, 1)]
     plotting.save(draw(x, y, rows), folder, "figure1")
     plotting.save(draw_proofs(proofs), folder, "figure1_anode_1d")
     checks = [

@@ -174,7 +174,11 @@ def run(
 ) -> bool:
     """Train, print the table, save figures and numbers; False where a check fails."""
     folder = outputs.folder("figure2", out)
-    pairs = [(fit(n, 0.0, max_iter, progress), fit(n, ALPHA, max_iter, progress)) for n in names]
+    pairs = []
+    with tables.keeping("figure2", folder) as kept:
+        for n in names:
+            pairs.append((fit(n, 0.0, max_iter, progress), fit(n, ALPHA, max_iter, progress)))
+            kept.add(n, [_numbers(f) | {"theta": f.theta} for f in pairs[-1]])
     fits = [f for pair in pairs for f in pair]
     data = {n: datasets.toy_density(n, N_TEST, seed=1) for n in names}
     plotting.save(figure2_plots.figure2(pairs[0][1], data[names[0]]), folder, "figure2")
@@ -199,11 +203,13 @@ def run(
         "entropy": {n: entropy(n) for n in names},
         "gaussian": {n: gaussian_likelihood(n) for n in names},
         "mmd_of_two_draws": floor,
-        "fits": [
-            {k: v for k, v in f._asdict().items() if k not in ("flow", "theta")} for f in fits
-        ],
+        "fits": [_numbers(f) for f in fits],
     }
     return tables.finish("figure2", folder, checks, numbers)
+
+
+def _numbers(of: Fit) -> dict[str, Any]:
+    return {k: v for k, v in of._asdict().items() if k not in ("flow", "theta")}
 
 
 def show(fits: list[Fit]) -> None:

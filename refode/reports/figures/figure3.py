@@ -245,10 +245,10 @@ def checks_of(transport: Fit, crowd: Fit) -> list[tuple[str, bool]]:
 def run(out: str | Path, progress: bool = True, max_iter: int = MAX_ITER) -> bool:
     """Train both games, print the table, save figure and numbers; False where a check fails."""
     folder = outputs.folder("figure3", out)
-    fits = (
-        fit("transport", transport_game(), max_iter, progress),
-        fit("crowd", crowd_game(), max_iter, progress),
-    )
+    with tables.keeping("figure3", folder) as kept:
+        straight = fit("transport", transport_game(), max_iter, progress)
+        kept.add(straight.name, _numbers(straight) | {"theta": straight.theta})
+        fits = (straight, fit("crowd", crowd_game(), max_iter, progress))
     views = [figure3_plots.view(f.problem, f.theta) for f in fits]
     plotting.save(figure3_plots.draw(views, target(), obstacle()), folder, "figure3")
     show(fits)
@@ -280,11 +280,13 @@ def run(out: str | Path, progress: bool = True, max_iter: int = MAX_ITER) -> boo
         "seconds": seconds,
         "transport_bound": transport_bound(fits[0]),
         "maps_apart": distance(*fits),
-        "fits": [
-            {k: v for k, v in f._asdict().items() if k not in ("problem", "theta")} for f in fits
-        ],
+        "fits": [_numbers(f) for f in fits],
     }
     return tables.finish("figure3", folder, checks, numbers)
+
+
+def _numbers(of: Fit) -> dict[str, Any]:
+    return {k: v for k, v in of._asdict().items() if k not in ("problem", "theta")}
 
 
 def show(fits: tuple[Fit, Fit]) -> None:

@@ -298,7 +298,12 @@ def _crowd_checks(of: Solved) -> list[Check]:
 def run(out: str | Path, progress: bool = True, max_iter: int = 1000) -> bool:
     """Solve both games, print their tables, save pictures and numbers; False where one fails."""
     folder = outputs.folder("games", out)
-    solved = [solve(setup, max_iter, progress) for setup in (transport(), crowd())]
+    solved = []
+    with tables.keeping("games", folder) as kept:
+        for setup in (transport(), crowd()):
+            of = solve(setup, max_iter, progress)
+            kept.add(setup.name, _numbers(of) | {"theta": of.theta})
+            solved.append(of)
     for of in solved:
         plotting.save(games_plots.draw(of), folder, of.setup.name)
     show(solved)

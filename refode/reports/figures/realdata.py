@@ -117,7 +117,11 @@ def _peers(split: datasets.Split) -> list[Score]:
 def run(out: str | Path, progress: bool = True, max_iter: int = 100) -> bool:
     """Train and score all tasks, print the table, save figure and numbers."""
     folder = outputs.folder("realdata", out)
-    outcomes = [evaluate(task, max_iter, progress) for task in TASKS]
+    outcomes = []
+    with tables.keeping("realdata", folder) as kept:
+        for task in TASKS:
+            outcomes.append(evaluate(task, max_iter, progress))
+            kept.add(task.name, _numbers(outcomes[-1]))
     rows, checks = [], []
     for outcome in outcomes:
         task, own = outcome.task, outcome.scores[0]
@@ -147,19 +151,20 @@ def run(out: str | Path, progress: bool = True, max_iter: int = 100) -> bool:
         rows,
     )
     plotting.save(draw(outcomes), folder, "realdata")
-    numbers = {
-        o.task.name: [
-            {
-                "model": s.model,
-                "train": float(s.train),
-                "test": float(s.test),
-                "seconds": round(s.seconds, 2),
-            }
-            for s in o.scores
-        ]
-        for o in outcomes
-    }
+    numbers = {o.task.name: _numbers(o) for o in outcomes}
     return tables.finish("realdata", folder, checks, numbers)
+
+
+def _numbers(outcome: Outcome) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": s.model,
+            "train": float(s.train),
+            "test": float(s.test),
+            "seconds": round(s.seconds, 2),
+        }
+        for s in outcome.scores
+    ]
 
 
 def draw(outcomes: list[Outcome]) -> Any:
