@@ -64,7 +64,9 @@ def pages() -> list[Path]:
 def tagged() -> dict[str, str]:
     """The page of every equation: its name within docs, without the suffix."""
     names = {page: page.relative_to(DOCS).with_suffix("").as_posix() for page in pages()}
-    found = {number: n for page, n in names.items() for number in TAG.findall(page.read_text("utf-8"))}
+    found = {
+        number: n for page, n in names.items() for number in TAG.findall(page.read_text("utf-8"))
+    }
     return {number: found[number] for number in sorted(found, key=order)}
 
 

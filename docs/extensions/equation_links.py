@@ -10,7 +10,17 @@ import posixpath
 import re
 
 from docutils import nodes
-from equation_index import MENTION, TAG, Place, anchor, code_of, equations_of, located, modules, tagged
+from equation_index import (
+    MENTION,
+    TAG,
+    Place,
+    anchor,
+    code_of,
+    equations_of,
+    located,
+    modules,
+    tagged,
+)
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.transforms import SphinxTransform
 
