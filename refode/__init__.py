@@ -10,15 +10,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"  # the one place; setup.cfg and docs/conf.py read it here
+__version__ = "0.2.0"  # the one place; setup.cfg and docs/conf.py read it here
 
 if TYPE_CHECKING:
     from refode import bases as bases
+    from refode import bridges as bridges
     from refode import check as check
     from refode import closed_forms as closed_forms
     from refode import cuda as cuda
     from refode import datasets as datasets
     from refode import densities as densities
+    from refode import distributed as distributed
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
@@ -43,11 +45,13 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "bases": "refode.bases",
+    "bridges": "refode.bridges",
     "check": "refode.check",
     "closed_forms": "refode.closed_forms",
     "cuda": "refode.cuda",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
+    "distributed": "refode.distributed",
     "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
@@ -79,11 +83,13 @@ __all__ = [
     "Supervised",
     "__version__",
     "bases",
+    "bridges",
     "check",
     "closed_forms",
     "cuda",
     "datasets",
     "densities",
+    "distributed",
     "evaluate",
     "fields",
     "games",

@@ -18,8 +18,10 @@ import numpy as np
 from refode import _validate
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
+from refode._weights import NAME
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import TooLarge
+from refode.ode.shares import Rows
 from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.paths import kept_with
@@ -47,6 +49,10 @@ class Problem(ABC):
         Whether there are ``value_and_gradient`` and ``hessian_vector``.
     has_costs : bool
         Whether ``costs`` has the terms of the value.
+    has_sample_weight : bool
+        Whether the methods take weights of the samples, by the name sample_weight.
+    held_out_term : str
+        The term of ``costs`` that is compared on held-out samples; empty for the value itself.
     scalings : dict
         By what the problem standardises its data, by argument; empty where it takes them as
         they are. Problems of other scalings mean other functions by one theta.
@@ -58,6 +64,8 @@ class Problem(ABC):
     has_gradient: bool = True
     has_hessian: bool = False
     has_costs: bool = False
+    has_sample_weight: bool = False
+    held_out_term: ClassVar[str] = ""
 
     @property
     def scalings(self) -> dict[str, Scaling]:
@@ -100,6 +108,12 @@ class Problem(ABC):
         """Terms of the objective by name, and their sum, total; that alone by default."""
         return {"total": self.value(theta, *data, **named)}
 
+    def held_out(self, theta: Array, *data: Any, **named: Any) -> float:
+        """What training compares on samples that it does not see: without regularisers."""
+        if self.held_out_term:
+            return float(self.costs(theta, *data, **named)[self.held_out_term])
+        return self.value(theta, *data, **named)
+
     @property
     def shows_costs(self) -> bool:
         """Whether lines on the progress of training show ``costs``."""
@@ -116,6 +130,27 @@ class Problem(ABC):
             )
         return given
 
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments, as far as that is known here."""
+        self.data(data)
+
+    def weighted(self, sample_weight: Any) -> dict[str, Any]:
+        """What the methods take by name for weights of samples: nothing for None.
+
+        Raises
+        ------
+        TypeError
+            Weights for a problem that takes none.
+        """
+        if sample_weight is None:
+            return {}
+        if not self.has_sample_weight:
+            raise TypeError(
+                f"sample_weight: got {_validate.shown(sample_weight)} with a {self.kind}, whose "
+                "methods take no sample_weight, wanted None"
+            )
+        return {NAME: sample_weight}
+
     @property
     def sampler(self) -> Sampler | None:
         """``sampler(n, seed)`` draws data, for ``train_resampled``; None where nothing does."""
@@ -124,6 +159,11 @@ class Problem(ABC):
     def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return data
+
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """``placed`` data with their weights, where sweeps run; None stays None."""
+        self.weighted(sample_weight)
+        return self.placed(data), sample_weight
 
     # --- who it is ---------------------------------------------------------------------
     @property
@@ -172,12 +212,17 @@ class SecondOrder(Problem):
         product = self._value_and_gradient(theta + 1j * step * v, *checked)[1].imag / step
         return restored(exponent, product)
 
+    def check(self, theta: Array, *data: Any, **named: Any) -> None:
+        """Raise what the methods would of such arguments."""
+        self._arguments(theta, *data, **named)
+
     @abstractmethod
     def _value_and_gradient(self, theta: Array, *data: Any) -> tuple[Any, Array]:
         """Objective and gradient of checked arguments, theta real or complex."""
 
     def _arguments(self, theta: Any, *data: Any, **named: Any) -> tuple[Any, ...]:
         """Theta and the data, checked, as ``_value_and_gradient`` takes them."""
+        self.weighted(named.pop(NAME, None))
         for name in named:  # nobody knows here in which order they are meant
             raise TypeError(f"{name}: got it by name, wanted the data by position")
         return (self._parameters(theta), *data)
@@ -218,6 +263,16 @@ class WithODE(SecondOrder):
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return placed_by(self, self.ode.placement, data)
 
+    def _rows(self, x: Any, name: str = "x") -> Rows:
+        """Samples by chunks, for sums and means over all of which x may be a share."""
+        return Rows(len(x), self.ode.field.block(), name)
+
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """``placed`` data with their weights; on a device, without those of weight 0."""
+        named = self.weighted(sample_weight)
+        there = placed_by(self, self.ode.placement, data, **named)
+        return (there[:-1], there[-1]) if named and there is not data else (there, sample_weight)
+
     def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
         """The ode with other steps, kept for the next call; the ode itself for None."""
         return kept_with(self._odes, self.ode, n_steps)
@@ -228,12 +283,12 @@ def with_total(terms: dict[str, float]) -> dict[str, float]:
     return {**terms, "total": sum(terms.values())}
 
 
-def placed_by(problem: Any, placement: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
+def placed_by(problem: Any, placement: Any, data: tuple[Any, ...], **named: Any) -> tuple[Any, ...]:
     """The data on the placement's device by the problem's ``to_device``, if they fit there."""
     if placement.device == "cpu":
         return data
     try:
-        there = problem.to_device(*data)
+        there = problem.to_device(*data, **named)
     except TooLarge:
         return data
     return there if isinstance(there, tuple) else (there,)

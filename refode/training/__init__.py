@@ -1,8 +1,8 @@
 """Training: SciPy's optimisers on fixed samples, with history, checkpoints and progress.
 
-``train`` runs one optimisation, ``train_multilevel`` a row of them on ever finer weights in
-time, steps or samples, ``train_resampled`` one with samples redrawn now and then, and
-``read_checkpoint`` reads what any of them saved. A problem is a
+``train`` runs one optimisation, on all samples or on batches of them, ``train_multilevel`` a row
+of them on ever finer weights in time, steps or samples, ``train_resampled`` one with samples
+redrawn now and then, and ``read_checkpoint`` reads what any of them saved. A problem is a
 ``refode.problems.contract.Problem``, or any object with ``value_and_gradient(theta, x, y)``, or
 ``value_and_gradient(theta, x)`` for problems without targets; ``refode.Supervised`` is one.
 """
@@ -21,6 +21,7 @@ from refode.training.records import (
     LINE_SEARCH,
     MAX_ITER,
     NON_FINITE,
+    PATIENCE,
     RESAMPLED,
     STOPPED,
     STUCK,
@@ -36,6 +37,7 @@ __all__ = [
     "MAX_ITER",
     "METHODS",
     "NON_FINITE",
+    "PATIENCE",
     "RESAMPLED",
     "STOPPED",
     "STUCK",

@@ -6,8 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from refode import _validate
-from refode.training.options import Callback, Options, data_of, start
+from refode.training.batches import plan_of
+from refode.training.options import Callback, Options, start
+from refode.training.periods import Periods
 from refode.training.run import Run
+from refode.training.samples import samples_of
+from refode.training.validation import validation_of
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -30,6 +34,11 @@ def train(
     checkpoint_every: int = 10,
     resume: bool = False,
     terms: bool = False,
+    sample_weight: Any = None,
+    validation: Any = None,
+    patience: int | None = None,
+    batch: int | None = None,
+    every: int | None = None,
 ) -> OptimizeResult:
     """Minimise a problem's objective over theta on fixed samples, by SciPy.
 
@@ -44,7 +53,7 @@ def train(
     theta0 : (p,), optional
         Where to start; ``problem.initial(seed)`` by default.
     seed : int, optional
-        For ``problem.initial``; without effect where theta0 is given.
+        For ``problem.initial``, unless theta0 is given, and for batches.
     max_iter : int, optional
         The largest number of iterations.
     progress : bool, optional
@@ -56,8 +65,9 @@ def train(
     callback : callable, optional
         ``callback(intermediate)`` after each iteration, with an OptimizeResult of ``x`` and
         ``jac`` (copies), ``fun``, ``gradient_norm``, ``iteration``, ``evaluations``,
-        ``products``, ``seconds``. It ends the training by returning True or raising
-        StopIteration. On resuming it is not called again for stored iterations.
+        ``products``, ``seconds``, and ``validation`` where there is one. It ends the training
+        by returning True or raising StopIteration. On resuming it is not called again for
+        stored iterations.
     method : {"lbfgs", "newton-cg", "trust-krylov"}, optional
         SciPy's L-BFGS-B, or one of its Newton methods with exact Hessian-vector products.
     tolerance : float, optional
@@ -73,12 +83,29 @@ def train(
     resume : bool, optional
         Go on with the run in ``checkpoint``, to the same bits as without the interruption.
         Its calls are played back, and the first and last ones made again to see that they
-        still give the same bits. Everything must be as it was, but for ``max_iter`` and
-        ``tolerance``, which only say when to stop, ``progress``, ``callback`` and
-        ``checkpoint_every``.
+        still give the same bits. Everything must be as it was, but for ``max_iter``,
+        ``tolerance`` and ``patience``, which only say when to stop, ``progress``, ``callback``
+        and ``checkpoint_every``.
     terms : bool, optional
         Whether the history has the terms of ``problem.costs`` for every iteration, in columns
         of their names. It costs a call an iteration.
+    sample_weight : (N,), optional
+        What each sample counts, at least 0: goes to the problem's methods by this name.
+    validation : tuple, optional
+        Samples that are not trained on: ``(x, y)`` or ``(x, y, sample_weight)``; without
+        targets ``x``, ``(x,)`` or ``(x, sample_weight)``. The value on them is computed after
+        each iteration, a column of the history, and ``x`` of the result is the theta with the
+        least one. Of a ``Supervised`` that is the mean loss and of a flow the likelihood, without
+        regularisers and transport cost; of other problems the value.
+    patience : int, optional
+        Enough after so many iterations without a better value on the validation samples.
+    batch : int, optional
+        Train on batches of at most so many samples. Each pass through all of them is shuffled
+        anew, and has as few batches as that allows, of equal sizes up to one. A batch of all
+        samples is plain training. Samples of weight zero are in no batch.
+    every : int, optional
+        Iterations on a batch before the next one; 10 by default. L-BFGS's line search wants a
+        fixed function, and the curvature that it has met goes along to the next batch.
 
     Returns
     -------
@@ -90,7 +117,16 @@ def train(
         ``history`` is a structured array of ``refode.training.HISTORY``: a row an iteration,
         row 0 for the start, with ``iteration``, ``value``, ``gradient_norm`` (Euclidean),
         ``seconds``, ``evaluations``, ``products``; the last three count from the start, and the
-        compiler's time is none of the seconds.
+        compiler's time is none of the seconds. With a validation there is a column
+        ``validation`` (before any terms), and the result has ``validation``, the value there of
+        ``x``, and ``best_iteration``, that of ``x``; None where no value was finite, and x is
+        what it is without a validation.
+
+        With batches ``fun`` and ``jac`` are on the one on which ``x`` was evaluated, ``history``
+        has the columns of ``refode.training.RESAMPLED``: first ``period``, the number of the
+        batch from 0, whose first row is its start, the last iterate, with the same
+        ``iteration``. ``validation`` there is NaN if there is none. ``periods`` is the number
+        of batches so far. Converged means that a pass's batches have each nothing to gain.
 
         ``status`` and what ``x`` is then:
 
@@ -104,9 +140,11 @@ def train(
         11      Ctrl-C: x is the best theta of all evaluations, as for 12 and 13
         12      a product was NaN or infinite, or value or gradient however short the step
         13      the problem or the callback raised an exception (RuntimeWarning besides)
+        14      ``patience`` iterations brought no better value on the validation samples
         ======  =====================================================================
 
-        ``success`` is True for status 0 alone. The names of the statuses are in
+        With a validation x is the best theta on it, whatever the status. ``success`` is True
+        for status 0 alone. The names of the statuses are in
         ``refode.training``.
 
     Raises
@@ -133,6 +171,16 @@ def train(
     >>> problem = refode.Supervised(ode, loss="logistic")
     >>> result = refode.train(problem, x, y, checkpoint="run.npz")  # doctest: +SKIP
     >>> result = refode.train(problem, x, y, checkpoint="run.npz", resume=True)  # doctest: +SKIP
+
+    Stopped early, on batches of a thousand samples:
+
+    >>> x, y = refode.datasets.two_moons(4000, seed=0, noise=0.3)
+    >>> held_out = refode.datasets.two_moons(500, seed=1, noise=0.3)
+    >>> result = refode.train(
+    ...     problem, x, y, validation=held_out, patience=30, batch=1000, progress=False
+    ... )
+    >>> result.validation == result.history["validation"].min()
+    True
     """
     options = Options(
         max_iter=max_iter,
@@ -145,7 +193,13 @@ def train(
         checkpoint_every=checkpoint_every,
         resume=resume,
         terms=terms,
+        patience=patience,
     )
     problem, seed = options.admit(problem), _validate.nonnegative_int("seed", seed)
-    begin, data = start(problem, theta0, seed), data_of(problem, x, y)
-    return Run(problem, data, begin, None if theta0 is not None else seed, options).run()
+    begin, samples = start(problem, theta0, seed), samples_of(problem, x, y, sample_weight)
+    held = validation_of(problem, validation, samples, options.patience)
+    origin = None if theta0 is not None else seed
+    plan = plan_of(problem, samples, batch, every, begin, seed, options)
+    if plan is not None:
+        return Periods(problem, plan, begin, origin, options, held).run()
+    return Run(problem, samples, begin, origin, options, validation=held).run()

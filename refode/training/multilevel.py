@@ -16,9 +16,11 @@ from refode.problems.contract import Problem
 from refode.problems.wrapped import problem_of
 from refode.training import records
 from refode.training.checkpoint import Refusal, name_of, path_of
-from refode.training.options import Callback, Options, data_of, start
+from refode.training.options import Callback, Options, start
 from refode.training.records import Float64
 from refode.training.run import Run
+from refode.training.samples import Samples, samples_of
+from refode.training.validation import validation_of
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -87,6 +89,9 @@ def train_multilevel(
     checkpoint_every: int = 10,
     resume: bool = False,
     terms: bool = False,
+    sample_weight: Any = None,
+    validation: Any = None,
+    patience: int | None = None,
 ) -> OptimizeResult:
     """Train one problem after another, each from the prolonged result of the one before.
 
@@ -100,6 +105,8 @@ def train_multilevel(
         Samples for all levels, or a list of one array (N, d) a level, as a rule ever more.
     y : array_like, or list
         Targets for all levels, or where x is a list one a level.
+    sample_weight : (N,) or list, optional
+        Weights for all levels, or where x is a list one array a level.
     theta0 : (p,), optional
         Of the first problem.
     max_iter : int or sequence of int, optional
@@ -111,6 +118,9 @@ def train_multilevel(
         those of an older run removed unless ``resume``.
     seed, progress, method, tolerance, memory, checkpoint_every, resume, terms
         As in ``train``.
+    validation, patience
+        As in ``train``, the same for every level, which begins with the theta that was the best
+        one on the level before.
 
     Returns
     -------
@@ -149,10 +159,15 @@ def train_multilevel(
         checkpoint_every=checkpoint_every,
         resume=False,
         terms=terms,
+        patience=patience,
     )
     problems = _checked(problems, options)
     options.admit_size("memory", max(problem.n_parameters or 0 for problem in problems))
-    data = _data(problems, x, y)
+    samples = _samples(problems, x, y, sample_weight)
+    held = [
+        validation_of(problem, validation, own, options.patience)
+        for problem, own in zip(problems, samples, strict=True)
+    ]
     limits = _limits(max_iter, len(problems))
     resume = _validate.boolean("resume", resume)
     files = _files_of(checkpoint, len(problems), resume)
@@ -169,7 +184,7 @@ def train_multilevel(
         )
         label = f"level {level + 1}/{len(problems)}  "
         origin = seed if theta0 is None else None
-        run = Run(problem, data[level], theta, origin, own, label)
+        run = Run(problem, samples[level], theta, origin, own, label, held[level])
         if level == 0 and not resume:  # an older run's, which this one's first level outdates
             run.outdated = [file for file in files[1:] if file is not None]
         broken_off = _level(run, results)
@@ -209,7 +224,7 @@ def _level(run: Run, results: list[OptimizeResult]) -> bool:
 def _joined(results: list[OptimizeResult]) -> OptimizeResult:
     from scipy.optimize import OptimizeResult
 
-    columns = results[0].history.dtype  # HISTORY's, and perhaps terms
+    columns = results[0].history.dtype  # HISTORY's, and perhaps validation and terms
     dtype = np.dtype([("level", np.int64), *((n, columns[n]) for n in columns.names or ())])
     parts, seconds = [], 0.0
     for level, result in enumerate(results):
@@ -287,25 +302,27 @@ def _check_parameters(coarse: Problem, fine: Problem) -> None:
         )
 
 
-def _data(problems: list[Problem], x: Any, y: Any) -> list[tuple[Any, ...]]:
-    """Each level's samples and targets; x is by level where it is a list of matrices."""
+def _samples(problems: list[Problem], x: Any, y: Any, weight: Any) -> list[Samples]:
+    """Each level's samples; x is by level where it is a list of matrices."""
     n = len(problems)
-    xs, ys = _by_level(x, y, n)
-    return [data_of(*of) for of in zip(problems, xs, ys, strict=True)]
-
-
-def _by_level(x: Any, y: Any, n: int) -> tuple[list[Any], list[Any]]:
     if not (isinstance(x, list | tuple) and x and all(_validate.n_axes(e) >= 2 for e in x)):
-        return [x] * n, [y] * n
+        return [samples_of(problem, x, y, weight) for problem in problems]
     if len(x) != n:
         raise ValueError(f"x: got a list of {len(x)} arrays, wanted one for {n} problems")
     d = np.shape(x[0])[1]
     x = [_validate.real_array(f"x[{i}]", samples, ("N", d)) for i, samples in enumerate(x)]
-    if not isinstance(y, list | tuple):
-        return x, [y] * n
-    if len(y) != n:
-        raise ValueError(f"y: got a list of {len(y)}, wanted one for {n} problems, as x is")
-    return x, list(y)
+    ys, weights = _by_level("y", y, n), _by_level("sample_weight", weight, n)
+    return [samples_of(*of) for of in zip(problems, x, ys, weights, strict=True)]
+
+
+def _by_level(name: str, given: Any, n: int) -> list[Any]:
+    if not isinstance(given, list | tuple):
+        return [given] * n
+    if len(given) != n:
+        raise ValueError(
+            f"{name}: got a list of {len(given)}, wanted one for {n} problems, as x is"
+        )
+    return list(given)
 
 
 def _limits(max_iter: Any, n: int) -> list[int]:

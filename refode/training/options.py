@@ -40,10 +40,14 @@ class Options:
     checkpoint_every: int
     resume: bool
     terms: bool = False
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         counts = {"max_iter": self.max_iter, "memory": self.memory}
-        for name, count in (counts | {"checkpoint_every": self.checkpoint_every}).items():
+        counts["checkpoint_every"] = self.checkpoint_every
+        if self.patience is not None:
+            counts["patience"] = self.patience
+        for name, count in counts.items():
             self._set(name, _validate.positive_int(name, count))
         flags = {"progress": self.progress, "resume": self.resume, "terms": self.terms}
         for name, flag in flags.items():
@@ -110,8 +114,3 @@ def start(problem: Problem, theta0: Any, seed: int) -> Float64:
     size: int | None = problem.n_parameters
     wanted = "p" if size is None else _validate.positive_int("problem.n_parameters", size)
     return np.array(_validate.real_array(name, theta0, (wanted,)))
-
-
-def data_of(problem: Problem, x: Any, y: Any) -> tuple[Any, ...]:
-    """What the problem's methods take after theta: x, and y where there is one."""
-    return problem.data((x,) if y is None else (x, y))

@@ -9,7 +9,8 @@ gives the logged answers until they are used up, and the problem's own from then
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 from refode import _products as products
 from refode.problems.contract import SecondOrder
 from refode.problems.wrapped import problem_of
+
+if TYPE_CHECKING:
+    from refode.training.samples import Samples
 
 Float64 = NDArray[np.float64]
 
@@ -44,7 +48,7 @@ RESAMPLED = np.dtype(
 # 0 to 3 as SciPy has them: 2 and 3 are its failures, 2 that no step lessens the value, and ours
 # to see it fail is 3
 CONVERGED, MAX_ITER, LINE_SEARCH, STUCK = 0, 1, 2, 3
-STOPPED, INTERRUPTED, NON_FINITE, FAILED = 10, 11, 12, 13
+STOPPED, INTERRUPTED, NON_FINITE, FAILED, PATIENCE = 10, 11, 12, 13, 14
 
 EVALUATION, PRODUCT = 0, 1
 
@@ -88,17 +92,17 @@ class Recorder:
     ----------
     problem : Problem, or object with ``value_and_gradient``
         With ``hessian_vector`` where products are asked for.
-    data : tuple
-        What these take after theta: ``(x, y)`` or ``(x,)``.
+    samples : Samples
+        What these take besides theta.
     stored : list of Call
         Answers to play back first.
     keep : bool
         Whether to log new answers; without it only their number is kept.
     """
 
-    def __init__(self, problem: Any, data: tuple[Any, ...], stored: list[Call], keep: bool) -> None:
+    def __init__(self, problem: Any, samples: Samples, stored: list[Call], keep: bool) -> None:
         self.problem = problem_of(problem)
-        self.data = self.problem.placed(data)
+        self.samples = samples.placed(self.problem)
         self.calls, self.keep = stored, keep
         self.n_stored, self.played = len(stored), 0
         self.evaluations = self.products = 0
@@ -127,7 +131,7 @@ class Recorder:
             if call is None or self._is_asked_again(EVALUATION):
                 try:  # with copies, since it may write into them
                     with np.errstate(**self.errors):
-                        answer = self.problem.value_and_gradient(theta.copy(), *self.data)
+                        answer = self._asked(self.problem.value_and_gradient, theta.copy())
                     fresh = self._short(_evaluated(digest, answer, theta.shape))
                 except (NonFinite, FloatingPointError, OverflowError) as error:
                     fresh = self._too_long(digest, error)
@@ -158,7 +162,7 @@ class Recorder:
         if call is None or self._is_asked_again(PRODUCT):
             problem = cast(SecondOrder, self.problem)  # by the options' check
             with np.errstate(**self.errors):
-                answer = problem.hessian_vector(theta.copy(), v.copy(), *self.data)
+                answer = self._asked(problem.hessian_vector, theta.copy(), v.copy())
             vector = _copied(answer, theta.shape)
             _check_finite(vector, "a Hessian-vector product")
             call = self._logged(Call(PRODUCT, digest, 0.0, vector), call)
@@ -170,12 +174,20 @@ class Recorder:
         """Start an iteration: keep one evaluation, the iterate's."""
         self.recent, self.base, self.shortened = {_digest(kept.theta): kept}, kept, False
 
-    def redraw(self, data: tuple[Any, ...], theta: Float64) -> Evaluation:
+    def terms(self, theta: Float64) -> Mapping[str, float]:
+        """The problem's costs at theta, which no log has."""
+        with np.errstate(**self.errors):
+            return self._asked(self.problem.costs, theta.copy())
+
+    def redraw(self, samples: Samples, theta: Float64) -> Evaluation:
         """Go on with other samples, from theta; what is best counts anew, as values changed."""
-        self.data, self.recent, self.base = self.problem.placed(data), {}, None
+        self.samples, self.recent, self.base = samples.placed(self.problem), {}, None
         self.best = self.evaluate(theta)
         self.forget_all_but(self.best)
         return self.best
+
+    def _asked(self, method: Callable[..., Any], *vectors: Float64) -> Any:
+        return method(*vectors, *self.samples.arrays, **self.samples.named)
 
     # --- playing back ------------------------------------------------------------------
     def _stored(self, kind: int, digest: bytes) -> Call | None:
@@ -256,8 +268,8 @@ def _is_too_long(call: Call, base: Evaluation | None) -> bool:
     return np.array_equal(call.vector, -base.gradient)
 
 
-def with_terms(columns: np.dtype, names: Any) -> np.dtype:
-    """History's dtype with a column for each of the named terms."""
+def with_columns(columns: np.dtype, names: Any) -> np.dtype:
+    """History's dtype with further columns of numbers, such as terms."""
     old = [(name, columns[name]) for name in columns.names or ()]
     return np.dtype(old + [(str(name), np.float64) for name in names])
 

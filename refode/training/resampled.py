@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refode import _seeds, _validate
-from refode.ode.placement import hosted
 from refode.problems.contract import Problem, Sampler
-from refode.training import checkpoint as files
-from refode.training import records
-from refode.training.ends import Stop, Unfit
+from refode.training.ends import Stop
 from refode.training.options import Callback, Options, start
-from refode.training.records import RESAMPLED, Evaluation, Float64
-from refode.training.run import BROKEN_OFF, Run
-from refode.training.variables import Pair, Preconditioned, ProductForm, Unscaled, curved
+from refode.training.periods import Periods, Plan
+from refode.training.records import Evaluation
+from refode.training.run import BROKEN_OFF
+from refode.training.samples import Samples
+from refode.training.validation import Validation, check_form
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-#: What ``memory`` may be.
-MEMORIES = ("kept", "reset")
 #: What ``choose`` may be.
 CHOICES = ("last", "best")
 
@@ -48,6 +44,7 @@ def train_resampled(
     memory_pairs: int = 20,
     validation_samples: Any = None,
     choose: str = "last",
+    patience: int | None = None,
     terms: bool = False,
     tolerance: float = 1e-6,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -81,10 +78,14 @@ def train_resampled(
         Pairs that L-BFGS keeps, and that are carried over.
     validation_samples : int, array_like or tuple, optional
         Samples of their own, the same throughout: how many to draw, or x, or ``(x, y)``. The
-        value on them is computed at the start of each period and at the end.
+        value on them is computed at the start of each period and at the end, without
+        regularisers as for ``train``'s validation.
     choose : {"last", "best"}, optional
         Which theta comes back: the last one, or the best on the validation samples of those
         at which that was computed.
+    patience : int, optional
+        Enough after so many iterations without a better value on the validation samples; seen
+        to where periods start.
     checkpoint, checkpoint_every, resume
         As in ``train``: one file for all periods.
 
@@ -101,6 +102,8 @@ def train_resampled(
             How many there were.
         validation : float
             Of ``x``; NaN where not known.
+        best_iteration : int or None
+            Of the best value on the validation samples; None where none was finite.
         chosen : {"last", "best"}
             Whether ``x`` is the last iterate, or the best one: by ``choose``, or the best of
             the last period's evaluations where training was broken off.
@@ -131,34 +134,52 @@ def train_resampled(
         checkpoint_every=checkpoint_every,
         resume=resume,
         terms=terms,
+        patience=patience,
     )
     problem = options.admit(problem)
     seed = _validate.nonnegative_int("seed", seed)
     n_samples = _validate.positive_int("n_samples", n_samples)
     _validate.affordable("n_samples", n_samples, 16 * n_samples)
-    drawing = Drawing(_sampler(problem, sampler), n_samples, seed)
-    plan = Plan(
-        drawing=drawing,
-        every=_validate.positive_int("every", every),
-        memory=memory,
-        choose=choose,
-        validation=_validation(problem, drawing, validation_samples),
-    )
-    begin = start(problem, theta0, seed)
-    return Periods(problem, plan, begin, None if theta0 is not None else seed, options).run()
+    drawing = Drawing(problem, _sampler(problem, sampler), n_samples, seed)
+    plan = Plan(source=drawing, every=_validate.positive_int("every", every), memory=memory)
+    validation = _validation(drawing, validation_samples, choose, options.patience)
+    begin, origin = start(problem, theta0, seed), None if theta0 is not None else seed
+    run = Resampled(problem, plan, begin, origin, options, validation, pairs_named="memory_pairs")
+    if validation is not None:
+        check_form(validation.name, validation.samples, run.samples)
+    return run.run()
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Where samples come from."""
+    """A `Source` that draws."""
 
+    problem: Problem
     sampler: Sampler
     n_samples: int
     seed: int
 
-    def period(self, period: int) -> Data:
+    def period(self, period: int) -> Samples:
         """A period's samples."""
-        return self._draw(self.n_samples, "period", period)
+        with self.naming():
+            return Samples(self.problem.data(self._draw(self.n_samples, "period", period)))
+
+    @property
+    def idle_periods(self) -> int:
+        """The next period would be as good as this one."""
+        return 1
+
+    def identity(self) -> Samples:
+        """What a checkpoint knows the samples by: the first ones."""
+        return self.period(0)
+
+    def how(self) -> dict[str, Any]:
+        """What else it knows the drawing by."""
+        return {"n_samples": self.n_samples, "seed_of_samples": self.seed}
+
+    def naming(self) -> contextlib.AbstractContextManager[None]:
+        """Errors about x or y, which nobody gave, are the sampler's."""
+        return _named_for_sampler()
 
     def validation(self, n: int) -> Data:
         """Samples that no period has."""
@@ -169,178 +190,32 @@ class Drawing:
         return drawn if isinstance(drawn, tuple) else (drawn,)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """See ``train_resampled``, which documents and defaults these."""
+class Resampled(Periods):
+    """Periods whose samples are drawn, validated where they start, and at the end."""
 
-    drawing: Drawing
-    every: int
-    memory: str
-    choose: str
-    validation: Data | None
-
-    def __post_init__(self) -> None:
-        _validate.choice("memory", self.memory, MEMORIES)
-        _validate.choice("choose", self.choose, CHOICES)
-        if self.choose == "best" and self.validation is None:
-            raise ValueError("choose: got 'best' without validation_samples, wanted these too")
-
-
-class PeriodOver(Exception):
-    """As many iterations as a period has."""
-
-
-class Validated(NamedTuple):
-    """A theta with its value on the validation samples."""
-
-    value: float
-    evaluation: Evaluation
-    iteration: int
-
-
-class Periods(Run):
-    """Runs of L-BFGS one after another, each on its own samples; one history, one checkpoint."""
-
-    columns = RESAMPLED
-    pairs_named = "memory_pairs"
-
-    def __init__(
-        self, problem: Problem, plan: Plan, theta0: Float64, seed: int | None, options: Options
-    ) -> None:
-        self.plan = plan
-        self.period = self.began_at = 0
-        self.pairs: deque[Pair] = deque(maxlen=options.memory)
-        self.validated: list[Validated] = []  # the best one and the last one
-        with _named_for_sampler():
-            first = problem.data(plan.drawing.period(0))
-        _check_validation(plan.validation, first)
-        super().__init__(problem, first, theta0, seed, options, "period 0  ")
-
-    def _naming(self) -> contextlib.AbstractContextManager[None]:
-        return _named_for_sampler()
-
-    def _how(self, seed: int | None) -> dict[str, Any]:
-        plan = self.plan
-        how = {"n_samples": plan.drawing.n_samples, "every": plan.every, "curvature": plan.memory}
-        how |= {"seed_of_samples": plan.drawing.seed}
-        for i, array in enumerate(plan.validation or ()):
-            how[f"validation_samples[{i}]"] = files.fingerprint("validation_samples", array)
-        return super()._how(seed) | how
-
-    # --- periods -------------------------------------------------------------------------
-    def _minimise(self) -> None:
-        while True:
-            try:
-                self._optimise(self._variables())
-            except PeriodOver:
-                pass
-            except Stop as stop:
-                if stop.status not in (records.CONVERGED, records.LINE_SEARCH, records.STUCK):
-                    raise
-                if self.iteration <= self.began_at + 1:  # not one step, or one that gained nothing
-                    if not self.pairs:
-                        raise
-                    self.pairs.clear()
-            self._begin_period()
-
-    def _variables(self) -> Unscaled | Preconditioned:
-        if not self.pairs:
-            return Unscaled(self.iterate.theta)
-        return Preconditioned.at(self.iterate.theta, self.iterate.gradient, ProductForm(self.pairs))
-
-    def _begin_period(self) -> None:
-        self._check_enough()  # where the period has converged in its very last iteration
-        with np.errstate(**self.recorder.errors):
-            data = self.plan.drawing.period(self.period + 1)
-        self.iterate = self.recorder.redraw(data, self.iterate.theta)
-        self.period, self.began_at = self.period + 1, self.iteration
-        self.progress.label = f"period {self.period}  "
-        self._add_row(self.iterate, self.iteration)
-        self._check_converged()
-
-    def _iterate(self, xk: Float64) -> None:
-        super()._iterate(xk)
-        if self.iteration >= self.began_at + self.plan.every:
-            raise PeriodOver
-
-    def _go_to(self, evaluation: Evaluation) -> None:
-        before = self.iterate
-        super()._go_to(evaluation)
-        s, y = evaluation.theta - before.theta, evaluation.gradient - before.gradient
-        if self.plan.memory == "kept" and curved(s, y):
-            self.pairs.append((s, y))
-
-    # --- validation ------------------------------------------------------------------------
-    def _besides(self, evaluation: Evaluation, known: Any) -> dict[str, Any]:
-        value = float("nan")
-        if not self.rows or self._newest()["period"] < self.period:
-            value = self._validate(None if known is None else float(known["validation"]))
-        row = {"period": self.period, "validation": value}
-        return row | super()._besides(evaluation, known)
-
-    def _validate(self, known: float | None = None) -> float:
-        """The iterate's value on the validation samples, NaN where there are none."""
-        if self.plan.validation is None:
-            return float("nan")
-        if known is None:
-            known = self._value_there(self.plan.validation)
-        iteration = self.iteration if self.rows else 0
-        newest = Validated(known, self.iterate, iteration)
-        best = self.validated[0] if self.validated else newest
-        better = newest.value < best.value or not np.isfinite(best.value)
-        self.validated = [newest if better else best, newest]
-        return known
-
-    def _value_there(self, samples: Data) -> float:
-        try:
-            with np.errstate(**self.recorder.errors):
-                return float(self.problem.value(self.iterate.theta.copy(), *samples))
-        except Exception as error:
-            if self.rows:
-                raise
-            why = f"validation_samples: the problem's value refuses them ({error})"
-            raise Unfit(why) from error
+    def _is_validated(self) -> bool:
+        started = not self.rows or self._newest()["period"] < self.period
+        return started and super()._is_validated()
 
     def _until_stopped(self) -> Stop:
-        ended = super()._until_stopped()
-        if ended.status in BROKEN_OFF or self._known(self.iterate):
+        ended, held = super()._until_stopped(), self.validation
+        if held is None or ended.status in BROKEN_OFF or held.known(self.iterate):
             return ended
 
         def finish() -> None:
-            self._validate()
+            self._validate(self.iteration)
             raise ended
 
         return self._stopped_by(finish)
 
-    # --- what there is in the end ----------------------------------------------------------
-    def _show(self, row: dict[str, Any], evaluation: Evaluation) -> None:
-        last = self.validated[-1].value if self.validated else float("nan")
-        super()._show(row | {"validation": last}, evaluation)
-
-    def _chosen(self, ended: Stop) -> tuple[Evaluation, str]:
-        if self.plan.choose == "last" or not self.validated:
-            return super()._chosen(ended)
-        best = self.validated[0]
-        which = f"; x is the best on the validation samples, of iteration {best.iteration}"
-        return best.evaluation, which
-
-    def _known(self, evaluation: Evaluation) -> Validated | None:
-        """The evaluation's value on the validation samples, if it is at hand."""
-        for found in self.validated:
-            if np.array_equal(found.evaluation.theta, evaluation.theta):
-                return found
-        return None
-
     def _more(self, chosen: Evaluation) -> dict[str, Any]:
-        history, last, known = self.history(), self._known(self.iterate), self._known(chosen)
-        if len(history) and last is not None:
-            history["validation"][-1] = last.value
-        return {
-            "history": history,
-            "periods": self.period + 1,
-            "validation": float("nan") if known is None else known.value,
-            "chosen": "last" if np.array_equal(chosen.theta, self.iterate.theta) else "best",
-        }
+        more = {"validation": float("nan"), "best_iteration": None} | super()._more(chosen)
+        history = more["history"]
+        end = None if self.validation is None else self.validation.known(self.iterate)
+        if len(history) and end is not None:
+            history["validation"][-1] = end.value
+        last = np.array_equal(chosen.theta, self.iterate.theta)
+        return more | {"chosen": "last" if last else "best"}
 
 
 @contextlib.contextmanager
@@ -369,21 +244,31 @@ def _sampler(problem: Problem, sampler: Any) -> Sampler:
     return sampler
 
 
-def _validation(problem: Problem, drawing: Drawing, given: Any) -> Data | None:
+def _validation(drawing: Drawing, given: Any, choose: Any, patience: Any) -> Validation | None:
+    choose = _validate.choice("choose", choose, CHOICES)
     if given is None:
+        for name, value, needs in (
+            ("choose", choose, choose == "best"),
+            ("patience", patience, patience is not None),
+        ):
+            if needs:
+                raise ValueError(
+                    f"{name}: got {value!r} without validation_samples, wanted these too"
+                )
         return None
+    name = "validation_samples"
+    samples = Samples(_given(drawing, name, given))
+    return Validation(drawing.problem, samples, name, chooses=choose == "best", patience=patience)
+
+
+def _given(drawing: Drawing, name: str, given: Any) -> Data:
+    if not isinstance(given, tuple) and (_validate.n_axes(given) or isinstance(given, list)):
+        given = (given,)
     if isinstance(given, tuple):
-        return problem.data(given)
-    if _validate.n_axes(given) or isinstance(given, list):
-        return problem.data((given,))
-    n = _validate.positive_int("validation_samples", given)
-    _validate.affordable("validation_samples", given, 16 * n)
+        try:
+            return drawing.problem.data(given)
+        except TypeError as error:  # too many, or too few
+            raise TypeError(f"{name}: {error}") from None
+    n = _validate.positive_int(name, given)
+    _validate.affordable(name, given, 16 * n)
     return drawing.validation(n)
-
-
-def _check_validation(given: Data | None, drawn: Data) -> None:
-    """See that each array has the form of the drawn ones; how many samples there are is free."""
-    for i, (array, like) in enumerate(zip(given or (), drawn, strict=False)):
-        if isinstance(like, np.ndarray) and like.dtype.kind == "f" and like.ndim > 1:
-            name = f"validation_samples[{i}]" if len(drawn) > 1 else "validation_samples"
-            _validate.real_array(name, hosted(array), ("N", *like.shape[1:]))

@@ -20,19 +20,18 @@ from refode.problems.scales import warn_of_scales
 from refode.training import checkpoint as files
 from refode.training import records
 from refode.training.ends import Promise, Stop, Unfit, given_up
-from refode.training.options import METHODS, Options
+from refode.training.minimising import minimise
+from refode.training.options import Options
 from refode.training.progress import Progress
 from refode.training.records import HISTORY, Evaluation, Float64, Recorder, norm
+from refode.training.samples import Samples
+from refode.training.validation import Validation
 from refode.training.variables import Unscaled, Variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scipy.optimize import OptimizeResult
-
-#: L-BFGS has converged where the value falls by less than this, relative to max(1, |value|):
-#: some fifty units in the last place, as much as a mean over samples rounds by.
-STALLED = 1e-14
 
 #: After these the optimiser's iterate need not be the best theta.
 BROKEN_OFF = (records.INTERRUPTED, records.NON_FINITE, records.FAILED)
@@ -44,30 +43,36 @@ class Run:
     Parameters
     ----------
     problem : Problem
-    data : tuple
-        What the problem's methods take after theta.
+    samples : Samples
+        What the problem's methods take besides theta.
     theta0 : (p,)
     seed : int or None
         Where theta0 came from, if from a seed.
     options : Options
     label : str
         First on each progress line.
+    validation : Validation, optional
+        Held-out samples.
     """
 
-    columns = HISTORY  # without terms
+    columns = HISTORY  # without terms; with a validation's, if there is one
     pairs_named = "memory"  # how the caller knows L-BFGS's pairs
     variables: Variables  # that SciPy sees
 
     def __init__(
         self,
         problem: Problem,
-        data: tuple[Any, ...],
+        samples: Samples,
         theta0: Float64,
         seed: int | None,
         options: Options,
         label: str = "",
+        validation: Validation | None = None,
     ) -> None:
         self.problem, self.theta0, self.options = problem, theta0, options
+        self.samples, self.validation = samples, validation
+        if validation is not None and "validation" not in (self.columns.names or ()):
+            self.columns = records.with_columns(self.columns, ["validation"])
         options.admit_size(self.pairs_named, theta0.size)
         self.dtype = self.columns
         self.progress = Progress(options.progress, options.max_iter, label)
@@ -79,20 +84,31 @@ class Run:
         self.saved, self.outdated = (0, 0), list[Path]()
         self.before, self.seen, calls = 0.0, np.empty(0, self.columns), []
         if options.path is not None:
-            self.settings = files.settings_of(problem, data, self._how(seed))
             self.model = files.description_of(problem)
+            self.settings = files.settings_of(problem, self._identity().arrays, self._how(seed))
             if options.resume:
                 stored = files.load(options.path)
                 files.compare(options.path, stored, self.settings, theta0)
                 self.before, self.seen, calls = stored.elapsed, stored.history, stored.calls
-        self.recorder = Recorder(problem, data, calls, keep=options.path is not None)
+        self.recorder = Recorder(problem, samples, calls, keep=options.path is not None)
         self.began = time.perf_counter() - compiler.seconds()
 
     def _how(self, seed: int | None) -> dict[str, Any]:
         """What the problem and its data do not say about this run, for the checkpoint."""
         pairs = self.options.memory if self.options.method == "lbfgs" else None
         how = {"method": self.options.method, "memory": pairs, "seed": seed}
-        return how | ({"terms": True} if self.options.terms else {})
+        if self.options.terms:
+            how["terms"] = True
+        weight = self._identity().weight
+        if weight is not None:
+            how["sample_weight"] = files.fingerprint("sample_weight", weight)
+        if self.validation is not None:
+            how |= self.validation.samples.fingerprints(self.validation.name)
+        return how
+
+    def _identity(self) -> Samples:
+        """What a checkpoint knows the samples by."""
+        return self.samples
 
     def _naming(self) -> contextlib.AbstractContextManager[None]:
         """Within it errors of the first samples are said to be those of whoever gave them."""
@@ -107,7 +123,7 @@ class Run:
                 with self._naming():
                     self.iterate = self.recorder.evaluate(self.theta0)
                 self.recorder.forget_all_but(self.iterate)
-                warn_of_scales(self.problem, self.recorder.data[:1])
+                warn_of_scales(self.problem, self.recorder.samples.arrays[:1])
                 self._name_terms()
                 ended = Hold().around(self._until_stopped)  # SciPy's sums are BLAS's
             except records.NonFinite as error:  # later ones only end the training
@@ -124,7 +140,7 @@ class Run:
     # --- from the start to the end ------------------------------------------------------
     def _name_terms(self) -> None:
         if self.options.terms:
-            self.dtype = records.with_terms(self.columns, self._terms_at(self.iterate))
+            self.dtype = records.with_columns(self.columns, self._terms_at(self.iterate))
 
     def _until_stopped(self) -> Stop:
         return self._stopped_by(self._work)
@@ -132,7 +148,6 @@ class Run:
     def _work(self) -> None:
         self._add_row(self.iterate)
         self._save()
-        self._check_converged()
         self._minimise()
 
     def _stopped_by(self, work: Callable[[], None]) -> Stop:
@@ -151,13 +166,12 @@ class Run:
             return Stop(records.INTERRUPTED, "interrupted by Ctrl-C")
         except records.NonFinite as error:
             return Stop(records.NON_FINITE, f"not finite: {error}")
-        except records.Lost as error:  # trust-krylov, a few digits from the end
-            return Stop(records.STUCK, f"stuck: {error}")
         except Exception as error:  # hours of training are not thrown away for it
             return Stop(records.FAILED, f"{type(error).__name__}: {error}")
         raise AssertionError("work ends by an exception")
 
     def _minimise(self) -> None:
+        self._check_converged()
         self._optimise(Unscaled(self.theta0))
 
     def _optimise(self, variables: Variables) -> None:
@@ -167,40 +181,17 @@ class Run:
         lower one and yet no point that meets all its conditions. It begins anew from there.
         """
         while True:
-            end = self._scipy(variables)
+            self.variables = variables
+            try:
+                end = minimise(self.recorder, variables, self.options, self._iterate)
+            except records.Lost as error:  # trust-krylov, a few digits from the end
+                raise Stop(records.STUCK, f"stuck: {error}") from None
             self.iterate = self.recorder.evaluate(variables.theta(end.x))
             best = self.recorder.best
             if not self.recorder.shortened or best is None or best.value >= self.iterate.value:
                 raise given_up(end, self.iterate, self.promise, self.recorder.broken)
             variables = self.variables = Unscaled(best.theta)
             self._iterate(best.theta)
-
-    def _scipy(self, variables: Variables) -> OptimizeResult:
-        from scipy.optimize import minimize
-
-        recorder, method = self.recorder, self.options.method
-        self.variables = variables
-        # SciPy's own tests are switched off but for the stalled value: `_iterate` has them
-        never = 10**9
-        settings: dict[str, Any] = {"maxiter": never}
-        if method == "lbfgs":
-            settings |= {"maxcor": self.options.memory, "maxfun": never, "maxls": 40}
-            settings |= {"ftol": STALLED, "gtol": 0.0}
-        else:
-            settings |= {"xtol": np.finfo(float).eps} if method == "newton-cg" else {"gtol": 0.0}
-        hessp = {"hessp": recorder.product} if self.options.with_products else {}
-        with warnings.catch_warnings():
-            # SciPy's words on its own rounding: what comes of it is in the message
-            warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"scipy\.optimize")
-            return minimize(
-                lambda xi: recorder.value(variables.theta(xi)),
-                variables.start,
-                jac=lambda xi: variables.pull_back(recorder.gradient(variables.theta(xi))),
-                method=METHODS[method],
-                callback=self._iterate,
-                options=settings,
-                **hessp,
-            )
 
     def _iterate(self, xk: Float64) -> None:
         """After an iteration: history, checkpoint, callback, and our own reasons to stop."""
@@ -218,17 +209,26 @@ class Run:
     def _check_enough(self) -> None:
         if self.enough:
             raise Stop(records.STOPPED, "stopped by the callback")
+        self._check_patience()
         if self.iteration >= self.options.max_iter:
             raise Stop(records.MAX_ITER, "max_iter reached")
+
+    def _check_patience(self) -> None:
+        if self.validation is not None:
+            self.validation.check_patience()
 
     def _go_to(self, evaluation: Evaluation) -> None:
         self.promise.moved(self.iterate, evaluation)
         self.iterate = evaluation
 
     def _check_converged(self) -> None:
-        largest = np.abs(self.iterate.gradient).max()
+        largest = self._largest()
         if largest <= self.options.tolerance:
             raise Stop(records.CONVERGED, f"converged: no gradient entry above {largest:.2e}")
+
+    def _largest(self) -> float:
+        """The gradient's largest entry in magnitude."""
+        return float(np.abs(self.iterate.gradient).max())
 
     # --- what happens each time -----------------------------------------------------------
     @property
@@ -247,17 +247,37 @@ class Run:
             "evaluations": recorder.evaluations,
             "products": recorder.products,
         }
-        row |= self._besides(evaluation, self.seen[i] if known else None)
+        row |= self._besides(iteration, evaluation, self.seen[i] if known else None)
         self.rows.append(tuple(row[name] for name in self.dtype.names or ()))
         if i >= len(self.seen) - 1:  # the last one known, then the new ones
             self._show(row, evaluation)
 
-    def _besides(self, evaluation: Evaluation, known: Any) -> dict[str, Any]:
+    def _besides(self, iteration: int, evaluation: Evaluation, known: Any) -> dict[str, Any]:
         """A row's other columns; `known` is the stored row, where there is one."""
-        if not self.options.terms:
-            return {}
-        terms = self._terms_at(evaluation) if known is None else known
-        return {name: float(terms[name]) for name in self._names_of_terms()}
+        row = {}
+        if "validation" in (self.columns.names or ()):
+            row["validation"] = float("nan")
+            if self._is_validated():
+                row["validation"] = self._validate(iteration, known)
+        if self.options.terms:
+            terms = self._terms_at(evaluation) if known is None else known
+            row |= {name: float(terms[name]) for name in self._names_of_terms()}
+        return row
+
+    def _is_validated(self) -> bool:
+        """Whether the row that is being added has a value on the validation samples."""
+        return self.validation is not None
+
+    def _validate(self, iteration: int, known: Any = None) -> float:
+        """The iterate's value on the validation samples, from the stored row where there is one."""
+        held = self.validation
+        assert held is not None
+        if known is None:
+            value = held.value_at(self.iterate, self.recorder.errors)
+        else:
+            value = float(known["validation"])
+        held.take(value, self.iterate, iteration)
+        return value
 
     def _names_of_terms(self) -> tuple[str, ...]:
         return (self.dtype.names or ())[len(self.columns.names or ()) :]
@@ -268,11 +288,12 @@ class Run:
             terms = functools.partial(dict, {name: row[name] for name in self._names_of_terms()})
         elif self.problem.shows_costs:
             terms = functools.partial(self._terms_at, evaluation)
+        if self.validation is not None and self.validation.newest is not None:
+            row = row | {"validation": self.validation.newest.value}
         self.progress.update(row, terms)
 
     def _terms_at(self, evaluation: Evaluation) -> Mapping[str, float]:
-        with np.errstate(**self.recorder.errors):
-            return self.problem.costs(evaluation.theta.copy(), *self.recorder.data)
+        return self.recorder.terms(evaluation.theta)
 
     def _newest(self) -> dict[str, Any]:
         return dict(zip(self.dtype.names or (), self.rows[-1], strict=True))
@@ -295,7 +316,7 @@ class Run:
 
     def _save(self) -> None:
         """Write the checkpoint, unless it is up to date or still being played back."""
-        path, best = self.options.path, self.recorder.best
+        path, best = self.options.path, self._best()
         state = (len(self.recorder.calls), len(self.rows))
         if path is None or best is None or not self.rows:
             return
@@ -359,12 +380,22 @@ class Run:
             **self._more(chosen),
         )
 
+    def _best(self) -> Evaluation | None:
+        """The best one so far, by the validation samples where these choose."""
+        chosen = None if self.validation is None else self.validation.chosen
+        return self.recorder.best if chosen is None else chosen.evaluation
+
     def _chosen(self, ended: Stop) -> tuple[Evaluation, str]:
         """What is given back, and how the message says so where it is not the iterate."""
+        chosen = None if self.validation is None else self.validation.chosen
+        if chosen is not None:
+            which = f"; x is the best on the validation samples, of iteration {chosen.iteration}"
+            return chosen.evaluation, which
         if ended.status in BROKEN_OFF and self.recorder.best:
             return self.recorder.best, "; x is the best theta so far"
         return self.iterate, ""
 
     def _more(self, chosen: Evaluation) -> dict[str, Any]:
         """What the result has besides."""
-        return {"history": self.history()}
+        more = {} if self.validation is None else self.validation.more(chosen)
+        return {"history": self.history(), **more}

@@ -15,6 +15,7 @@ from training_problems import METHODS, ONES, Valley, X, Y, same_result
 import refode
 from refode import training
 from refode.training.records import Recorder
+from refode.training.samples import Samples
 
 QUIET = {"progress": False}
 NEWTON = ("newton-cg", "trust-krylov")
@@ -135,7 +136,7 @@ def test_no_theta_is_evaluated_twice(method):
 
 
 def test_a_recorder_keeps_one_iteration_and_gives_copies():
-    recorder = Recorder(Valley(), (X, Y), [], keep=False)
+    recorder = Recorder(Valley(), Samples((X, Y)), [], keep=False)
     first, second = np.zeros(4), np.ones(4)
     for theta in (first, second):
         recorder.gradient(theta)[:] = 99.0

@@ -10,7 +10,7 @@ from training_problems import Regression, WithGame, bfgs, same_history, same_res
 
 import refode
 from refode import training
-from refode.training import resampled
+from refode.training import periods
 
 # --- samples and history ------------------------------------------------------------------------
 
@@ -210,12 +210,12 @@ def test_a_period_starts_from_the_inverse_hessian_of_the_pairs_so_far(monkeypatc
     """Dense BFGS by the pairs within periods, the newest twenty of them, across the periods."""
     made = []
 
-    class Kept(resampled.ProductForm):
+    class Kept(periods.ProductForm):
         def __init__(self, pairs):
             super().__init__(pairs)
             made.append(self)
 
-    monkeypatch.setattr(resampled, "ProductForm", Kept)
+    monkeypatch.setattr(periods, "ProductForm", Kept)
     seen, asked = Watching(), []
 
     class Asked(Regression):

@@ -14,6 +14,7 @@ from refode import training
 from refode.training import records
 from refode.training.ends import Promise
 from refode.training.records import Evaluation, Recorder
+from refode.training.samples import Samples
 
 QUIET = {"progress": False}
 NOTHING = np.ones((3, 1))
@@ -156,7 +157,7 @@ def test_the_start_must_be_finite_all_the_same():
 
 
 def test_what_a_line_search_is_told_is_never_the_best_nor_accepted():
-    recorder = Recorder(Growth(), (NOTHING,), [], keep=True)
+    recorder = Recorder(Growth(), Samples((NOTHING,)), [], keep=True)
     start = recorder.evaluate(np.array([-0.01]))
     recorder.forget_all_but(start)
     there = recorder.evaluate(np.array([0.9]))
@@ -248,5 +249,6 @@ def test_every_status_has_a_row_in_the_docs():
     table = re.split(r"={6,}  =+", refode.train.__doc__)[1]
     known = {records.CONVERGED, records.MAX_ITER, records.LINE_SEARCH, records.STUCK}
     known |= {records.STOPPED, records.INTERRUPTED, records.NON_FINITE, records.FAILED}
+    known |= {records.PATIENCE}
     rows = {int(n) for n in re.findall(r"^ +(\d+)  ", table, re.MULTILINE)}
     assert rows == known
