@@ -179,7 +179,7 @@ def train(
     >>> result = refode.train(
     ...     problem, x, y, validation=held_out, patience=30, batch=1000, progress=False
     ... )
-    >>> result.validation == result.history["validation"].min()
+    >>> bool(result.validation == result.history["validation"].min())
     True
     """
     options = Options(
