@@ -95,6 +95,11 @@ class Distributed(Problem):
         return self.problem.n_data
 
     @property
+    def held_out_term(self) -> str:  # type: ignore[override]
+        """The term of costs that is compared on samples that are not trained on."""
+        return self.problem.held_out_term
+
+    @property
     def scalings(self) -> dict[str, Any]:
         """By what data are standardised."""
         return self.problem.scalings

@@ -1,7 +1,7 @@
 """Samples by chunks: sums over all of them by a fixed tree, whoever holds which chunk.
 
 A chunk is a run of blocks (machine/threads.py), and where it begins depends on the number of all
-samples alone. What a chunk adds up is a leaf of a tree, (D140): partial sums meet in pairs, those
+samples alone. What a chunk adds up is a leaf of a tree, (D127): partial sums meet in pairs, those
 ``stride`` apart at strides 1, 2, 4, ... So the bits of a sum depend neither on the number of
 threads nor on how many processes the chunks are dealt to. Whoever holds all samples adds in
 memory; whoever holds a share of them (``sharing``) sends partial sums to where they are wanted.
