@@ -75,6 +75,8 @@ html_title = f"refode {release}"
 def escape_mathematics(app, what, name, obj, options, lines):
     """Docstrings write |z| and a * b as they are; reStructuredText would read marks in them."""
     for i, line in enumerate(lines):
+        if line.lstrip().startswith((">>> ", "... ")):
+            continue  # an example, as it is
         parts = re.split(r"(``.*?``|`.*?`)", line)  # quoted code stays as it is
         parts[::2] = [re.sub(r"([|*])", r"\\\1", text) for text in parts[::2]]
         lines[i] = "".join(parts)

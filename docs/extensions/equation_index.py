@@ -1,7 +1,7 @@
 """Which equation lies on which page, and which code computes it: read from the texts alone.
 
-An equation is a ``\\tag{D21}`` in a page. Code belongs to it where a comment or a docstring says its
-number, where its page says "Computed by" after it, or, for want of either, by the table of
+An equation is a ``\\tag{D21}`` in a page. Code belongs to it where a comment or a docstring says
+its number, where its page says "Computed by" after it, or, for want of either, by the table of
 docs/equations.md. Nothing here imports refode, so code for devices is read as any other.
 """
 
@@ -24,7 +24,8 @@ NUMBER = r"D\d+[a-z]?"
 TAG = re.compile(rf"\\tag\{{({NUMBER}|\d+)\}}")
 #: (D21), or (13) after a space or a dash: f(2) is a call, and (1) alone a label of data or a shape.
 MENTION = re.compile(
-    rf"\(({NUMBER})\)|(?:(?<=eq\. )|(?<=eqs\. ))\((1)\)|(?<![^\s\-–,*;])\(([2-9]|1\d|2[0-5])\)"
+    rf"\(({NUMBER})\)|(?:(?<=eq\. )|(?<=eqs\. ))\((1)\)|\((1)\)(?=[-–]\()"
+    r"|(?<![^\s\-–,*;])\(([2-9]|1\d|2[0-5])\)"
 )
 RANGE = re.compile(rf"\(({NUMBER}|\d+)\)\s*[-–]\s*\(({NUMBER}|\d+)\)")
 CLAIM = re.compile(r"[Cc]omputed\s+by\b(.*?)(?:\.\s|\.?\s*\Z|;)", re.S)
@@ -132,9 +133,9 @@ def comments(source: str):
 def docstrings(module: ast.Module):
     """(line, text) of every string that stands by itself."""
     for node in ast.walk(module):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                yield node.lineno, node.value.value
+        value = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield node.lineno, value.value
 
 
 def mentions() -> dict[str, set[Place]]:
@@ -161,7 +162,7 @@ def mentions() -> dict[str, set[Place]]:
 
 def _source_of(module: str, name: str) -> str | None:
     """Where ``from X import name`` in a module takes a name from, as a dotted name."""
-    for node in tree(module).body:
+    for node in ast.walk(tree(module)):  # also what only checkers of types import
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
                 if (alias.asname or alias.name) == name:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 
 from docutils import nodes
 from equation_index import (
@@ -204,6 +205,9 @@ def take_links_back(app):
     for module, entry in getattr(app.env, "_viewcode_modules", {}).items():
         if entry:
             code, tags, used, name = entry
+            # a page is written anew only where its module has changed, and the equations may have
+            page = Path(app.outdir, "_modules", *module.split(".")).with_suffix(".html")
+            page.unlink(missing_ok=True)
             app.refode_documented[module] = tags, used, name
             app.env._viewcode_modules[module] = code, tags, {}, name
     return ()

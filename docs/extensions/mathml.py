@@ -8,12 +8,18 @@ from __future__ import annotations
 import re
 from html import escape
 
+from docutils.nodes import SkipNode
 from equation_index import TAG, anchor
 from math_core import LatexToMathML
 from sphinx.errors import ExtensionError
 
-#: What the pages write otherwise than the converter reads.
-DIALECT = [(re.compile(r"\\cr(?![A-Za-z])"), r"\\\\"), (re.compile(r"\\tag\{.*?\}"), "")]
+#: What the pages write otherwise than the converter reads. A large bracket with an index of its own
+#: would stay small in Chromium: the index goes to an empty group after it.
+DIALECT = [
+    (re.compile(r"\\cr(?![A-Za-z])"), r"\\\\"),
+    (re.compile(r"\\tag\{.*?\}"), ""),
+    (re.compile(r"(\\[Bb]igg?[lr]?\s*[)\]])(?=[_^])"), r"\1{}"),
+]
 CONVERTER = LatexToMathML(annotation=True, fancy_error=False)
 
 
@@ -29,24 +35,19 @@ def converted(latex: str, displaystyle: bool) -> str:
 
 def visit_inline(translator, node):
     translator.body.append(converted(node.astext(), displaystyle=False))
-    raise_skip()
+    raise SkipNode
 
 
 def visit_block(translator, node):
     numbers = TAG.findall(node.astext())
-    attributes = "".join(f' id="{escape(i)}"' for i in node["ids"][:1])
+    given = node["ids"][:1] if node["ids"] != node.parent.get("ids") else []  # Furo wraps, ids too
+    attributes = "".join(f' id="{escape(i)}"' for i in given)
     translator.body.append(f'<div class="equation"{attributes}><div class="formula">')
     translator.body.append(converted(node.astext(), displaystyle=True))
     translator.body.append("</div>")
     for number in numbers:
         translator.body.append(f'<a class="eqno" href="#{anchor(number)}">({number})</a>')
     translator.body.append("</div>\n")
-    raise_skip()
-
-
-def raise_skip():
-    from docutils.nodes import SkipNode
-
     raise SkipNode
 
 
