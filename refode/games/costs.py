@@ -77,7 +77,7 @@ class Entropy(Fixed):
 
     @quietly()
     def functional(
-        self, x: ArrayLike, log_rho: ArrayLike, sample_weight: ArrayLike | None = None
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,), and their weights."""
         x, log_rho = _samples(x, log_rho)
@@ -115,7 +115,7 @@ class KullbackLeibler(Fixed):
 
     @quietly()
     def functional(
-        self, x: ArrayLike, log_rho: ArrayLike, sample_weight: ArrayLike | None = None
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> float:
         """Its value from samples x (N, d) of rho with log rho(x), (N,), and their weights.
 
@@ -152,7 +152,7 @@ class CrossEntropy(Fixed):
 
     @quietly()
     def functional(
-        self, y: ArrayLike, log_rho: ArrayLike, sample_weight: ArrayLike | None = None
+        self, y: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> float:
         """Its value from samples y (N, d) of *rho_Y* with log rho(y), (N,), and their weights."""
         y, log_rho = _samples(y, log_rho, "y")
@@ -185,9 +185,9 @@ class TerminalEnergy(Fixed):
 
     @quietly()
     def functional(
-        self, x: ArrayLike, log_rho: ArrayLike, sample_weight: ArrayLike | None = None
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
     ) -> float:
-        """Its value from samples x (N, d) of rho and their weights; log rho(x) is not read."""
+        """Its value from samples x (N, d) of rho, and their weights; log rho (N,) is not read."""
         x, _ = _samples(x, log_rho)
         return float(self.weight * _mean(self.energy.value(x), sample_weight))
 

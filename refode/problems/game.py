@@ -163,7 +163,7 @@ class MeanFieldGame(Charged):
 
     @quietly()
     def to_device(
-        self, x: Array, y: Array | None = None, sample_weight: Array | None = None
+        self, x: Array, y: Array | None = None, *, sample_weight: Array | None = None
     ) -> Any:
         """Send samples once, for many calls: what these take in place of x, or of x and y.
 
@@ -207,6 +207,7 @@ class MeanFieldGame(Charged):
         theta: Array,
         x: Array,
         y: Array | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> float:
         """Objective (25); not finite where a path is not."""
@@ -218,6 +219,7 @@ class MeanFieldGame(Charged):
         theta: Array,
         x: Array,
         y: Array | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> tuple[float, Array]:
         """Objective (25) and its gradient (p,), by the discrete adjoint, (D98)-(D102).
@@ -246,6 +248,7 @@ class MeanFieldGame(Charged):
         v: Array,
         x: Array,
         y: Array | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
@@ -261,6 +264,7 @@ class MeanFieldGame(Charged):
         x: Array,
         y: Array | None = None,
         n_steps: int | None = None,
+        *,
         sample_weight: Array | None = None,
     ) -> dict[str, float]:
         """Weighted terms of the objective: L, F, G, hjb, hjb_terminal, and their sum, total.
@@ -396,8 +400,8 @@ class MeanFieldGame(Charged):
 
         def sums(end: Array, z: Array, log_rho: Array, size: Array, *w: Array) -> list[float]:
             of = Weighing(w[0], float(w[0].sum())) if w else equal(len(z))
-            paid = float(cost.functional(z, log_rho, of.weights)) * of.total if with_end else 0.0
-            return [*of.sum(end[:, d + 1 :]), paid, of.sum(size)]
+            paid = cost.functional(z, log_rho, sample_weight=of.weights) if with_end else 0.0
+            return [*of.sum(end[:, d + 1 :]), float(paid) * of.total, of.sum(size)]
 
         weights = () if by.weights is None else (by.weights,)
         return sums, end, z, log_rho, size, *weights
@@ -409,7 +413,7 @@ class MeanFieldGame(Charged):
         return float((self.game.initial.log_density(w) - q).sum())
 
     def _arguments(
-        self, theta: Array, x: Array, y: Array | None, sample_weight: Any = None
+        self, theta: Array, x: Array, y: Array | None = None, sample_weight: Any = None
     ) -> tuple[Array, Array, Array | None, Weighing]:
         """theta; x without samples of weight 0; y for the cross-entropy, else None; the weights."""
         theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)

@@ -161,7 +161,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     # --- objective ---------------------------------------------------------------------
     @quietly()
-    def to_device(self, y: Array, sample_weight: Array | None = None) -> Any:
+    def to_device(self, y: Array, *, sample_weight: Array | None = None) -> Any:
         """y on the device, to be given in its place as often as wanted.
 
         With ``sample_weight`` (N,) that too, both without the samples of weight 0.
@@ -177,14 +177,14 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         return there if sample_weight is None else (there, sent(place, by, len(y)))
 
     @quietly()
-    def value(self, theta: Array, y: Array, sample_weight: Array | None = None) -> float:
+    def value(self, theta: Array, y: Array, *, sample_weight: Array | None = None) -> float:
         """Objective for data y (N, d), in nats; not finite where a path is not."""
         theta, y, by = self._arguments(theta, y, sample_weight)
         return sum(self._terms(theta, y, by).values()) + float(self._regulariser(theta)[0])
 
     @quietly()
     def value_and_gradient(
-        self, theta: Array, y: Array, sample_weight: Array | None = None
+        self, theta: Array, y: Array, *, sample_weight: Array | None = None
     ) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint, eqs. (D43), (D44).
 
@@ -203,7 +203,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         return float(value), gradient
 
     def hessian_vector(
-        self, theta: Array, v: Array, y: Array, sample_weight: Array | None = None
+        self, theta: Array, v: Array, y: Array, *, sample_weight: Array | None = None
     ) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
@@ -212,7 +212,9 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         return super().hessian_vector(theta, v, y, sample_weight=sample_weight)
 
     @quietly()
-    def costs(self, theta: Array, y: Array, sample_weight: Array | None = None) -> dict[str, float]:
+    def costs(
+        self, theta: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> dict[str, float]:
         """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total.
 
         Not finite where a path is not, as the value.

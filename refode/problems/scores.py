@@ -45,7 +45,9 @@ class Scored:
         return residuals[:, 0] if _validate.n_axes(y) == 1 else residuals
 
     @quietly()
-    def score(self, theta: Array, x: Array, y: Array, sample_weight: Array | None = None) -> float:
+    def score(
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> float:
         """R^2 = 1 - |F(x) - y|^2 / |y - mean y|^2, mean over the outputs.
 
         1 for exact predictions, 0 for those by the mean of y, less for worse ones, down to -inf

@@ -206,7 +206,7 @@ class Supervised(Regularised, Predicting):
     # --- objective ---------------------------------------------------------------------
     @quietly()
     def to_device(
-        self, x: Array, y: Array, sample_weight: Array | None = None
+        self, x: Array, y: Array, *, sample_weight: Array | None = None
     ) -> tuple[Resident, ...]:
         """x and y on the device, to be given in their place as often as wanted.
 
@@ -226,14 +226,16 @@ class Supervised(Regularised, Predicting):
         return tuple(there) if sample_weight is None else (*there, sent(place, by, len(x)))
 
     @quietly()
-    def value(self, theta: Array, x: Array, y: Array, sample_weight: Array | None = None) -> float:
+    def value(
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> float:
         """Objective (8), regularisers included; not finite where a path is not."""
         theta, x, targets, by = self._arguments(theta, x, y, sample_weight)
         return self._mean_loss(theta, x, targets, by) + float(self._regulariser(theta)[0])
 
     @quietly()
     def value_and_gradient(
-        self, theta: Array, x: Array, y: Array, sample_weight: Array | None = None
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
     ) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint; not finite where a path is not.
 
@@ -250,7 +252,7 @@ class Supervised(Regularised, Predicting):
         return float(value), gradient
 
     def hessian_vector(
-        self, theta: Array, v: Array, x: Array, y: Array, sample_weight: Array | None = None
+        self, theta: Array, v: Array, x: Array, y: Array, *, sample_weight: Array | None = None
     ) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
@@ -260,7 +262,7 @@ class Supervised(Regularised, Predicting):
 
     @quietly()
     def costs(
-        self, theta: Array, x: Array, y: Array, sample_weight: Array | None = None
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
     ) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
 
@@ -278,7 +280,7 @@ class Supervised(Regularised, Predicting):
 
     @quietly()
     def gauss_newton_vector(
-        self, theta: Array, v: Array, x: Array, y: Array, sample_weight: Array | None = None
+        self, theta: Array, v: Array, x: Array, y: Array, *, sample_weight: Array | None = None
     ) -> Array:
         """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
 

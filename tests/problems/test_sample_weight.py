@@ -85,6 +85,10 @@ MADE = {
     "transport": lambda: (game(KL(BEYOND, 1.3)), X),
     "squared": lambda: (game(KL(BEYOND, 1.3), norm="squared", memory="steps"), X),
     "cross-entropy": lambda: (game(CROSS(BEYOND, 1.3)), X, X[:7] + 0.5),
+    "terminal energy": lambda: (
+        game(refode.games.TerminalEnergy(refode.games.Quadratic(0.8, 0.3), 0.7)),
+        X,
+    ),
     "by methods": lambda: (game(KL(ByMethods(), 1.3)), X),
 }
 KINDS = pytest.mark.parametrize("kind", MADE)

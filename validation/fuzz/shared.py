@@ -16,6 +16,7 @@ import numpy as np
 
 import refode
 from refode import bases, closed_forms, densities, fields, games, packing, steps, tableaus
+from refode._weights import equal
 from refode.costs import losses
 from refode.problems.scaling import Scaling
 from refode.reports.proofs.users_field import f, vjp
@@ -210,7 +211,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
 def _cost() -> Any:
     """A cost as one gives it by hand: the mean of |z|^2/2, by the losses' own class."""
     problem = refode.Supervised(ODE, "regression", readout=False)
-    return problem._cost(problem.initial(), Y, len(Y))
+    return problem._cost(problem.initial(), Y, equal(len(Y)))
 
 
 def _file(name: str) -> str:

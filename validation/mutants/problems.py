@@ -85,7 +85,7 @@ SUPERVISED: tuple[Mutant, ...] = (
         "the Hessian-vector product lacks the curvature of the network",
         "problems.supervised",
         "super().hessian_vector(theta, v, x, y, sample_weight=sample_weight)",
-        "self.gauss_newton_vector(theta, v, x, y, sample_weight)",
+        "self.gauss_newton_vector(theta, v, x, y, sample_weight=sample_weight)",
         (("gauss-newton", ""),),
         "hessian_vector",
     ),

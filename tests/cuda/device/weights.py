@@ -12,6 +12,8 @@ from games import drawn as game
 from supervised import CASES
 from supervised import drawn as supervised
 
+import refode
+
 WEIGHTS = np.array([0.5, 0.0, 3.0, 1.0, 2.0, 0.25, 1.5, 0.0, 4.0, 1.0, 1.0, 2.5, 0.75, 0.1])
 
 
@@ -73,6 +75,15 @@ def test_equal_weights_are_none(kind):
         both = there.value_and_gradient(theta, *sent, sample_weight=weights)
     assert both[0] == plain[0]
     assert np.array_equal(both[1], plain[1])
+
+
+def test_training_sends_them_once():
+    here, there, theta, x, y = supervised(*CASES[1])
+    how = {"sample_weight": WEIGHTS[: len(x)], "theta0": theta, "max_iter": 2, "progress": False}
+    wanted = refode.train(here, x, y, **how)
+    with laid_out():
+        got = refode.train(there, x, y, **how)
+    close((got.fun, got.x), (wanted.fun, wanted.x))
 
 
 def test_weights_of_others_are_refused():
