@@ -28,7 +28,7 @@ INSIDE = {
     "NeuralODE": "stage_weights stage_weights_adjoint sweep",
     "losses": "check_outputs description targets",
     "games": "check_dim description",
-    "problems": "data placed placed_with weighted fingerprint",
+    "problems": "check data fingerprint held_out placed placed_with weighted",
 }
 _INSIDE = frozenset(" ".join(INSIDE.values()).split())
 #: Records that calls answer with: nothing is asked of who makes one by hand.
