@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from refode import cuda as cuda
     from refode import datasets as datasets
     from refode import densities as densities
+    from refode import estimators as estimators
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
@@ -48,6 +49,7 @@ _MODULES = {
     "cuda": "refode.cuda",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
+    "estimators": "refode.estimators",
     "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
@@ -84,6 +86,7 @@ __all__ = [
     "cuda",
     "datasets",
     "densities",
+    "estimators",
     "evaluate",
     "fields",
     "games",
