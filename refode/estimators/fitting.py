@@ -24,6 +24,11 @@ class Data(NamedTuple):
     y: Array | None
     weight: Array | None
 
+    def at(self, rows: Array) -> Data:
+        """Some of the samples."""
+        y, weight = (None if a is None else a[rows] for a in (self.y, self.weight))
+        return Data(self.x[rows], y, weight)
+
 
 class Fitting:
     """An estimator with ``problem_`` and ``theta_``, and parameters that say how to train.
@@ -96,15 +101,13 @@ class Fitting:
 
     def _split(self, data: Data, seed: int, stratify: Any) -> tuple[Data, Data]:
         """Samples to train on and samples to hold out."""
-        there = [part for part in data if part is not None]
-        halves = train_test_split(
-            *there, test_size=self.validation_fraction, random_state=seed, stratify=stratify
+        kept, held = train_test_split(
+            np.arange(len(data.x)),
+            test_size=self.validation_fraction,
+            random_state=seed,
+            stratify=stratify,
         )
-        kept, held = iter(halves[::2]), iter(halves[1::2])
-        return (
-            Data(*(None if part is None else next(kept) for part in data)),
-            Data(*(None if part is None else next(held) for part in data)),
-        )
+        return data.at(kept), data.at(held)
 
     def _say_how_it_ended(self, result: Any) -> None:
         """Warn of, or raise, what is not a usual end."""

@@ -22,7 +22,7 @@ FIELDS: dict[str, Maker] = {
 }
 HALVES = ("hamiltonian", "leapfrog")  # whose state has two halves
 
-BASES = {
+BASES: dict[str, Callable[[int], bases.Basis]] = {
     "piecewise_constant": bases.PiecewiseConstant,
     "piecewise_linear": bases.PiecewiseLinear,
     "legendre": bases.Legendre,

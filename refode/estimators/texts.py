@@ -40,9 +40,9 @@ smoothness : float, optional
 
 STANDARDIZE = """\
 standardize : bool, optional
-    Whether columns of X are shifted by their mean and divided by their deviation. With
-    one whose entries lie further away than 4 deviations it is a quarter of the largest distance:
-    a column that is constant but for a few samples would else have numbers that drown all others."""
+    Whether columns of X are shifted by their mean and divided by their deviation; by a quarter
+    of the largest distance where entries lie further away than 4 deviations. (A column that is
+    constant but for a few samples would else have numbers that drown all others.)"""
 
 STANDARDIZE_FLOW = """\
 standardize : bool, optional

@@ -63,7 +63,7 @@ def set_num_threads(n: int) -> None:
 
 @contextlib.contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """Context in which the sweeps that this thread asks for use n threads; others' are as before."""
+    """Context: n threads for the sweeps that this thread asks for, and nobody else's."""
     before = getattr(_here, "threads", None)
     try:
         _here.threads = n
