@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from refode import _validate, training
-from refode.estimators import threads
+from refode.estimators import state, threads
 from refode.machine.threads import num_threads
 
 Array = np.ndarray
@@ -53,6 +53,12 @@ class Fitting:
 
     problem_: Any
     theta_: Array
+
+    def __getstate__(self) -> Any:
+        return state.frozen(super().__getstate__())  # type: ignore[arg-type]
+
+    def __setstate__(self, attributes: Any) -> None:
+        super().__setstate__(state.thawed(attributes))  # type: ignore[misc]
 
     def _threads(self) -> Any:
         """Context with the threads that this estimator may use."""
