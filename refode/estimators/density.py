@@ -34,6 +34,9 @@ class FlowDensity(
 ):
     """Density as the push-forward of a standard normal by a neural ODE, eqs. (10)-(16).
 
+    By default a part of the samples says when to stop: with no end to it, maximum likelihood puts
+    all of the density on the samples.
+
     Parameters
     ----------
     {parameters}
@@ -60,7 +63,7 @@ class FlowDensity(
     def __init__(
         self,
         field: Any = "shallow",
-        width: int = 32,
+        width: int = 16,
         *,
         time: bool = False,
         scheme: Any = "rk4",
@@ -68,8 +71,8 @@ class FlowDensity(
         t_span: tuple[float, float] = (0.0, 1.0),
         basis: Any = "constant",
         n_coefficients: int = 4,
-        transport: float = 0.01,
-        tikhonov: float = 1e-3,
+        transport: float = 0.1,
+        tikhonov: float = 1e-2,
         smoothness: float = 0.0,
         standardize: bool = True,
         method: str = "lbfgs",
@@ -78,7 +81,7 @@ class FlowDensity(
         memory: int = 20,
         batch_size: int | None = None,
         iterations_per_batch: int = 10,
-        early_stopping: bool = False,
+        early_stopping: bool = True,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         warm_start: bool = False,
