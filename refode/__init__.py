@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"  # the one place; setup.cfg and docs/conf.py read it here
+__version__ = "0.2.0"  # the one place; setup.cfg and docs/conf.py read it here
 
 if TYPE_CHECKING:
     from refode import bases as bases
+    from refode import bridges as bridges
     from refode import check as check
     from refode import closed_forms as closed_forms
     from refode import cuda as cuda
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "bases": "refode.bases",
+    "bridges": "refode.bridges",
     "check": "refode.check",
     "closed_forms": "refode.closed_forms",
     "cuda": "refode.cuda",
@@ -81,6 +83,7 @@ __all__ = [
     "Supervised",
     "__version__",
     "bases",
+    "bridges",
     "check",
     "closed_forms",
     "cuda",

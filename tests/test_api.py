@@ -94,8 +94,9 @@ def test_signatures():
     }
     for method in ("value", "value_and_gradient"):
         names = list(parameters(getattr(refode.Supervised, method)))
-        assert names == ["self", "theta", "x", "y"]
-    assert list(parameters(refode.Supervised.hessian_vector)) == ["self", "theta", "v", "x", "y"]
+        assert names == ["self", "theta", "x", "y", "sample_weight"]
+    names = list(parameters(refode.Supervised.hessian_vector))
+    assert names == ["self", "theta", "v", "x", "y", "sample_weight"]
     train = parameters(refode.train)
     assert list(train)[:3] == ["problem", "x", "y"]
     assert train["theta0"] is None

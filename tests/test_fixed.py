@@ -15,6 +15,7 @@ import refode
 from refode import bases, closed_forms, densities, fields, games, packing, steps, tableaus
 from refode._fixed import Fixed
 from refode.costs import losses
+from refode.reports.proofs.users_field import f, vjp
 
 NORMAL = densities.Gaussian([0.0, 0.0], 1.0)
 BUMP = games.GaussianBump(1.0, [0.0, 0.0], 0.5)
@@ -39,6 +40,7 @@ MADE = {
         fields.Parabolic(2, 3),
         fields.Potential(2, 3),
         fields.Shallow(2, 3),
+        fields.User(f, dim=2, n_parameters=6, vjp=vjp),
         bases.Constant(),
         bases.PiecewiseConstant(3),
         bases.PiecewiseLinear(2),
@@ -63,6 +65,7 @@ MADE = {
         GAME.interaction,
         GAME.terminal_cost,
         games.CrossEntropy(NORMAL),
+        games.TerminalEnergy(BUMP, 0.7),
     )
 }
 MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games, losses)
@@ -167,7 +170,8 @@ def test_reprs_are_the_calls_that_make_them(kind):
     """Whatever was given is there: what is read again shows as the same."""
     names = {name: getattr(module, name) for module in MODULES for name in module.__all__}
     made = MADE[kind]
-    assert repr(eval(repr(made), {**names, "Fraction": Fraction})) == repr(made)
+    names |= {"Fraction": Fraction, "f": f, "vjp": vjp}
+    assert repr(eval(repr(made), names)) == repr(made)
     assert "\n" not in repr(made)
 
 

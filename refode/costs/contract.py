@@ -13,6 +13,7 @@ refode/cuda/costs.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,20 +65,28 @@ def check_cost(name: str, cost: Any) -> None:
 
 
 def check_samples(name: str, cost: Any, n: int) -> None:
-    """ValueError where targets, labels or z_bar of a class of ours are of other samples.
+    """ValueError where targets, labels, weights or z_bar of a class of ours are of other samples.
 
     Kernels read them by the samples' indices, beyond an array's end if they are told to. What
     axes mean in classes of others only these know.
     """
-    for part in (cost, *(value for value in cost if isinstance(value, tuple))):
+    for part in _parts(cost):
         if not type(part).__module__.startswith("refode."):
             continue
-        for field, axis in (("targets", 0), ("labels", 0), ("z_bar", 1)):
+        for field, axis in (("targets", 0), ("labels", 0), ("weights", 0), ("z_bar", 1)):
             array = getattr(part, field, None)
             if isinstance(array, np.ndarray) and array.ndim > axis and array.shape[axis] != n:
                 raise ValueError(
                     f"{name}: got {field} of {array.shape[axis]} samples, wanted {n}, as many as x"
                 )
+
+
+def _parts(description: Any) -> Iterator[Any]:
+    """A description and those within it."""
+    yield description
+    for value in description:
+        if isinstance(value, tuple):
+            yield from _parts(value)
 
 
 class Cotangent(NamedTuple):

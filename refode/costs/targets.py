@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode._blas import one_thread
+from refode.costs.energies import energy, energy_gradient
 from refode.densities import Density, Gaussian, GaussianMixture
 from refode.machine.blas import multiply, multiply_transposed
 from refode.machine.blocks import fill
@@ -60,6 +61,12 @@ class GivenTarget(NamedTuple):
     score: Array
 
 
+class EnergyTarget(NamedTuple):
+    """-g in place of a log-density, g an energy: what a terminal cost E g(z(T)) reads."""
+
+    energy: tuple
+
+
 def target_of(density: Density, dtype: Any = np.float64) -> Any:
     """A Gaussian's or a mixture's form for kernels of a number type; None for other densities."""
     if type(density) not in (Gaussian, GaussianMixture):
@@ -93,7 +100,7 @@ def _form(density: Any) -> Any:
 
 def rows(target: Any, d: int) -> int:
     """Rows of work space that a target needs."""
-    if isinstance(target, GivenTarget):
+    if isinstance(target, GivenTarget | EnergyTarget):
         return 1
     return len(target.peaks) * (d + 1) + d
 
@@ -179,3 +186,16 @@ def given_log_density(target, Z, first, m, value, score, work):
         value[s] = target.log_density[first + s]
         for i in range(Z.shape[0]):
             score[i, s] = target.score[first + s, i]
+
+
+@log_density.register(EnergyTarget)
+def energy_log_density(target, Z, first, m, value, score, work):
+    """-g and -grad g, (D87)."""
+    fill(score, 0.0)
+    for s in range(value.shape[0]):
+        value[s] = 0.0
+        work[0, s] = -1.0
+    energy(target.energy, Z, value)
+    energy_gradient(target.energy, Z, work[0], score)
+    for s in range(value.shape[0]):
+        value[s] = -value[s]

@@ -13,6 +13,7 @@ from refode.costs.flow import FlowCost
 from refode.costs.game import GameCost, InverseCost
 from refode.costs.supervised import SupervisedCost
 from refode.costs.targets import DenseTarget, GivenTarget
+from refode.costs.weights import WeightedLoss
 from refode.cuda import costs, dynamics, game_costs, game_dynamics
 from refode.cuda import losses as losses  # which registers its bodies
 from refode.cuda.contract import CostBodies, DynamicsBodies, FieldBodies
@@ -23,6 +24,7 @@ from refode.cuda.potential import potential
 from refode.cuda.registry import BY_SAMPLE, class_name, found, register
 from refode.cuda.shallow import shallow
 from refode.cuda.targets import DenseOnDevice, target_bodies
+from refode.cuda.weights import weighted_loss
 from refode.fields.mlp import MLPSpec
 from refode.fields.potential.layout import PotentialSpec
 from refode.fields.shallow import NarrowShallowSpec, ShallowSpec
@@ -40,6 +42,7 @@ register("dynamics", Flow)(dynamics.flow)
 register("dynamics", Hutchinson)(dynamics.hutchinson)
 register("cost", FlowCost)(costs.flow)
 register("cost", Cotangent, by_sample={"z_bar": 1})(costs.cotangent)
+BY_SAMPLE.update({(cls, "weights"): 0 for cls in (FlowCost, GameCost, WeightedLoss)})
 
 
 class SupervisedOnDevice(NamedTuple):
@@ -106,13 +109,22 @@ def dynamics_bodies(ops: Ops, description: Any) -> DynamicsBodies:
 
 def cost_bodies(ops: Ops, cost: Any) -> CostBodies:
     """Bodies of a cost."""
+    if isinstance(cost, FlowCost):
+        return costs.flow(ops, cost.weights is not None)
     if isinstance(cost, GameCost):
-        return game_costs.game_cost(ops, target_bodies(ops, cost.target))
+        weighted = cost.weights is not None
+        return game_costs.game_cost(ops, target_bodies(ops, cost.target), weighted)
     if isinstance(cost, InverseCost):
         return game_costs.inverse_cost(ops, target_bodies(ops, cost.initial))
     if isinstance(cost, SupervisedCost):
-        return costs.supervised(ops, found("loss", cost.loss)(ops))
+        return costs.supervised(ops, _loss_body(ops, cost.loss))
     return found("cost", cost)(ops)
+
+
+def _loss_body(ops: Ops, about: Any) -> Any:
+    if isinstance(about, WeightedLoss):
+        return weighted_loss(_loss_body(ops, about.loss))
+    return found("loss", about)(ops)
 
 
 def on_device(description: Any, send: Any) -> Any:
@@ -121,6 +133,8 @@ def on_device(description: Any, send: Any) -> Any:
         c = description
         readout = np.concatenate([c.W.ravel(), c.b]) if len(c.W) else np.zeros(1)
         return SupervisedOnDevice(on_device(c.loss, send), len(c.W), send(readout), float(c.scale))
+    if isinstance(description, FlowCost | GameCost) and description.weights is None:
+        description = description._replace(weights=np.ones(1))  # which nobody reads
     if isinstance(description, GivenTarget):
         return GivenTarget(*(send(_some(part)) for part in description))
     if isinstance(description, DenseTarget):
@@ -150,7 +164,7 @@ def of_samples(description: Any, start: int, stop: int) -> Any:
     parts = []
     for name, part in zip(description._fields, description, strict=True):
         axis = BY_SAMPLE.get((type(description), name))
-        if axis is None:
+        if axis is None or part is None:
             parts.append(of_samples(part, start, stop))
         elif axis == 0:
             parts.append(part[start:stop])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from refode.cuda import weights
 from refode.cuda.contract import CostBodies
 from refode.cuda.linalg import linalg
 from refode.cuda.ops import Ops
@@ -48,28 +49,41 @@ def cotangent(ops: Ops) -> CostBodies:
 
 
 @functools.cache
-def flow(ops: Ops) -> CostBodies:
+def flow(ops: Ops, weighted: bool = False) -> CostBodies:
     """The negative log-likelihood, (D43)."""
-    total, fill = linalg(ops).total, linalg(ops).fill
+    total, fill, weight_of = linalg(ops).total, linalg(ops).fill, weights.weight_of(weighted)
 
     @ops.body
     def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
         """scale (|w|^2/2 + constant - l + transport v)."""
         fill(L, 0.0)
-        likelihood(Y, cost.d, cost.constant, cost.transport, cost.scale, m, L, scratch[0])
+        likelihood(
+            Y,
+            cost.d,
+            cost.constant,
+            cost.transport,
+            cost.scale,
+            cost.weights,
+            first,
+            m,
+            L,
+            scratch[0],
+        )
         total(cost_bar, value_at, scratch[0], cost.scale)
 
     @ops.each
-    def likelihood(s, Y, d, constant, transport, scale, m, L, values):
+    def likelihood(s, Y, d, constant, transport, scale, weights, first, m, L, values):
         l, v = Y.shape[0] - 2, Y.shape[0] - 1  # noqa: E741
         value = 0.0
         if s < m:
+            weight = weight_of(weights, first + s)
             value = constant - Y[l, s] + transport * Y[v, s]
-            L[l, s] = -scale
-            L[v, s] = scale * transport
+            L[l, s] = -scale * weight
+            L[v, s] = scale * weight * transport
             for i in range(d):
                 value += 0.5 * Y[i, s] * Y[i, s]
-                L[i, s] = scale * Y[i, s]
+                L[i, s] = scale * weight * Y[i, s]
+            value *= weight
         values[s] = value
 
     return CostBodies(terminal, nothing(ops), lambda cost: 1)

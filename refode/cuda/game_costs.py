@@ -12,8 +12,9 @@ from typing import Any
 
 from numba import cuda
 
-from refode.costs.game import KULLBACK_LEIBLER
+from refode.costs.game import CROSS_ENTROPY, ENERGY, KULLBACK_LEIBLER
 from refode.costs.targets import rows as rows_of_target
+from refode.cuda import weights
 from refode.cuda.contract import CostBodies
 from refode.cuda.costs import nothing
 from refode.cuda.linalg import linalg
@@ -24,12 +25,15 @@ LARGEST = 709.78  # e^v is finite in float64 up to here
 
 
 @functools.cache
-def game_cost(ops: Ops, log_density: Any) -> CostBodies:
+def game_cost(ops: Ops, log_density: Any, weighted: bool = False) -> CostBodies:
     """The quadratures, the terminal cost, and the violation of the terminal condition."""
     potential = potential_bodies(ops)
     derivatives, derivatives_adjoint = potential.derivatives, potential.derivatives_adjoint
-    quadratures, divergences, residuals = _quadratures(ops), _divergences(ops), _residuals(ops)
+    weight_of = weights.weight_of(weighted)
+    quadratures, divergences = _quadratures(ops, weight_of), _divergences(ops, weight_of)
+    residuals = _residuals(ops, weight_of)
     add_score, fill, total = _add_score(ops), linalg(ops).fill, linalg(ops).total
+    energies = _energies(ops, weight_of)
 
     @ops.body
     def terminal(cost, Y, first, m, L, cost_bar, value_at, scratch):
@@ -41,13 +45,26 @@ def game_cost(ops: Ops, log_density: Any) -> CostBodies:
         score, work = scratch[at + 5 : at + 5 + d], scratch[at + 5 + d :]
         tape, free = scratch[: cost.tape], scratch[cost.tape : at]
         fill(L, 0.0)
-        if cost.kind == KULLBACK_LEIBLER or cost.hjb_terminal > 0.0:
+        if cost.kind != CROSS_ENTROPY or cost.hjb_terminal > 0.0:
             log_density(cost.target, Z, first, m, log_Y, score, work)
         else:
             fill(score, 0.0)
-        quadratures(values, cost.running, cost.hjb, cost.scale, Y, d, m, L)
+        quadratures(values, cost.running, cost.hjb, cost.scale, cost.weights, first, Y, d, m, L)
         if cost.kind == KULLBACK_LEIBLER:
-            divergences(values, cost.weight, cost.scale, log_rho, log_Y, m, L[d], a_bar)
+            divergences(
+                values,
+                cost.weight,
+                cost.scale,
+                cost.weights,
+                first,
+                log_rho,
+                log_Y,
+                m,
+                L[d],
+                a_bar,
+            )
+        elif cost.kind == ENERGY:
+            energies(values, cost.weight, cost.scale, cost.weights, first, log_Y, m, a_bar)
         else:
             fill(scratch[at + 2 : at + 3], 0.0)  # a_bar
         if cost.hjb_terminal > 0.0:
@@ -59,6 +76,8 @@ def game_cost(ops: Ops, log_density: Any) -> CostBodies:
                 cost.hjb_terminal,
                 cost.squared,
                 cost.scale,
+                cost.weights,
+                first,
                 log_rho,
                 log_Y,
                 m,
@@ -116,45 +135,65 @@ def inverse_cost(ops: Ops, log_density: Any) -> CostBodies:
     )
 
 
-def _quadratures(ops: Ops) -> Any:
+def _quadratures(ops: Ops, weight_of: Any) -> Any:
     @ops.each
-    def quadratures(s, values, running, hjb, scale, Y, d, m, L):
+    def quadratures(s, values, running, hjb, scale, weights, first, Y, d, m, L):
         """running L + F + hjb R, without the scale, and its cotangents, with it."""
         value = 0.0
         if s < m:
-            value = running * Y[d + 1, s] + Y[d + 2, s] + hjb * Y[d + 3, s]
-            L[d + 1, s] = scale * running
-            L[d + 2, s] = scale
-            L[d + 3, s] = scale * hjb
+            weight = weight_of(weights, first + s)
+            value = weight * (running * Y[d + 1, s] + Y[d + 2, s] + hjb * Y[d + 3, s])
+            L[d + 1, s] = scale * weight * running
+            L[d + 2, s] = scale * weight
+            L[d + 3, s] = scale * weight * hjb
         values[s] = value
 
     return quadratures
 
 
-def _divergences(ops: Ops) -> Any:
+def _divergences(ops: Ops, weight_of: Any) -> Any:
     @ops.each
-    def divergences(s, values, weight, scale, log_rho, log_Y, m, log_rho_bar, a_bar):
-        """weight (log rho - log rho_Y), without the scale; a_bar is the cotangent of log rho_Y."""
+    def divergences(
+        s, values, strength, scale, weights, first, log_rho, log_Y, m, log_rho_bar, a_bar
+    ):
+        """strength (log rho - log rho_Y), without the scale; a_bar: log rho_Y's cotangent."""
         if s < m:
-            values[s] += weight * (log_rho[s] - log_Y[s])
-            log_rho_bar[s] += scale * weight
-            a_bar[s] = -scale * weight
+            weight = weight_of(weights, first + s)
+            values[s] += weight * (strength * (log_rho[s] - log_Y[s]))
+            log_rho_bar[s] += scale * weight * strength
+            a_bar[s] = -scale * weight * strength
         else:
             a_bar[s] = 0.0
 
     return divergences
 
 
-def _residuals(ops: Ops) -> Any:
+def _energies(ops: Ops, weight_of: Any) -> Any:
+    @ops.each
+    def energies(s, values, weight, scale, weights, first, log_Y, m, a_bar):
+        """weight g, without the scale, log_Y being -g; a_bar is the cotangent of log_Y."""
+        if s < m:
+            share = weight_of(weights, first + s)
+            values[s] -= share * (weight * log_Y[s])
+            a_bar[s] = -scale * share * weight
+        else:
+            a_bar[s] = 0.0
+
+    return energies
+
+
+def _residuals(ops: Ops, weight_of: Any) -> Any:
     @ops.each
     def residuals(
         s,
         phi,
         kind,
-        weight,
+        strength,
         hjb_terminal,
         squared,
         scale,
+        weights,
+        first,
         log_rho,
         log_Y,
         m,
@@ -167,17 +206,22 @@ def _residuals(ops: Ops) -> Any:
         if s >= m:
             phi_bar[s] = 0.0
         else:
-            if kind == KULLBACK_LEIBLER:  # G' = weight (1 + log rho - log rho_Y)
-                slope = weight
-                r = phi[s] - weight * (1.0 + log_rho[s] - log_Y[s])
-            else:  # G' = -weight rho_Y/rho
-                slope = weight * _exp(log_Y[s] - log_rho[s])
+            weight = weight_of(weights, first + s)
+            if kind == KULLBACK_LEIBLER:  # G' = strength (1 + log rho - log rho_Y)
+                slope = strength
+                r = phi[s] - strength * (1.0 + log_rho[s] - log_Y[s])
+            elif kind == ENERGY:  # G' = strength g
+                slope = strength
+                r = phi[s] + strength * log_Y[s]
+            else:  # G' = -strength rho_Y/rho
+                slope = strength * _exp(log_Y[s] - log_rho[s])
                 r = phi[s] + slope
-            values[s] += hjb_terminal * (r * r if squared else r * sign(r))
+            values[s] += weight * (hjb_terminal * (r * r if squared else r * sign(r)))
             r_bar = 2.0 * r if squared else sign(r) + 0.0 * r  # not finite where r is not
-            r_bar *= scale * hjb_terminal
+            r_bar *= scale * weight * hjb_terminal
             phi_bar[s] = r_bar
-            log_rho_bar[s] -= r_bar * slope
+            if kind != ENERGY:
+                log_rho_bar[s] -= r_bar * slope
             a_bar[s] += r_bar * slope
 
     return residuals

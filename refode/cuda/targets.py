@@ -11,7 +11,8 @@ import functools
 import math
 from typing import Any, NamedTuple
 
-from refode.costs.targets import DenseTarget, DiagonalTarget, GivenTarget
+from refode.costs.targets import DenseTarget, DiagonalTarget, EnergyTarget, GivenTarget
+from refode.cuda.energies import EnergyBodies, energy_bodies
 from refode.cuda.linalg import linalg
 from refode.cuda.ops import Ops
 from refode.cuda.registry import found, register
@@ -27,6 +28,8 @@ class DenseOnDevice(NamedTuple):
 
 def target_bodies(ops: Ops, target: Any) -> Any:
     """``log_density`` for a target's class."""
+    if isinstance(target, EnergyTarget):
+        return of_energy(ops, energy_bodies(ops, target.energy))
     return found("target", target)(ops)
 
 
@@ -143,6 +146,35 @@ def given(ops: Ops) -> Any:
         value[s] = log_densities[first + s] if s < m else 0.0
         for i in range(score.shape[0]):
             score[i, s] = scores[first + s, i] if s < m else 0.0
+
+    return log_density
+
+
+@functools.cache
+def of_energy(ops: Ops, of: EnergyBodies) -> Any:
+    """Energies that agents pay for where they end."""
+    energy, energy_gradient = of
+    fill = linalg(ops).fill
+
+    @ops.body
+    def log_density(target, Z, first, m, value, score, work):
+        """-g and -grad g, (D87)."""
+        clear(value)
+        energy(target.energy, Z, value)
+        turn(value)
+        fill(score, 0.0)
+        fill(work[:1], -1.0)
+        energy_gradient(target.energy, Z, work[0], score)
+
+    @ops.each
+    def clear(s, value):
+        """Energies add."""
+        value[s] = 0.0
+
+    @ops.each
+    def turn(s, value):
+        """-g."""
+        value[s] = -value[s]
 
     return log_density
 

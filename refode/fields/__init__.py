@@ -8,6 +8,7 @@ from refode.fields.mlp import MLP
 from refode.fields.parabolic import Parabolic
 from refode.fields.potential import Potential
 from refode.fields.shallow import Shallow
+from refode.fields.user import User
 
 __all__ = [
     "MLP",
@@ -19,4 +20,5 @@ __all__ = [
     "Parabolic",
     "Potential",
     "Shallow",
+    "User",
 ]

@@ -119,6 +119,9 @@ class Field(Fixed):
         """Cotangents of the weights from those of the effective weights."""
         return e_bar
 
+    def check_times(self) -> None:  # noqa: B027  fields of ours all return the cotangent of t
+        """Raise a ValueError where the adjoint may not return the cotangent of t."""
+
     def initial(self, rng: np.random.Generator) -> dict[str, Array]:
         """One random weight set: matrices ~ N(0, 1/columns), vectors zero."""
         drawn = {}

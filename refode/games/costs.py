@@ -1,4 +1,4 @@
-"""What agents pay on the way and at its end, with L2 derivatives: (D80)-(D83)."""
+"""What agents pay on the way and at its end, with L2 derivatives: (D80)-(D83), (D87)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from refode import _validate
 from refode._fixed import Fixed
 from refode._quiet import quietly
+from refode._weights import weighing
 from refode.costs.energies import Energy
 from refode.densities import Density, Empirical
 from refode.games.energies import Nothing
@@ -75,10 +76,12 @@ class Entropy(Fixed):
         self.weight = _validate.nonnegative("weight", weight)
 
     @quietly()
-    def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
-        """Its value from samples x (N, d) of rho with log rho(x), (N,)."""
+    def functional(
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Its value from samples x (N, d) of rho with log rho(x), (N,), and their weights."""
         x, log_rho = _samples(x, log_rho)
-        return float(self.weight * np.mean(log_rho))
+        return float(self.weight * _mean(log_rho, sample_weight))
 
     @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
@@ -111,13 +114,16 @@ class KullbackLeibler(Fixed):
         self.weight = _validate.positive("weight", weight)
 
     @quietly()
-    def functional(self, x: ArrayLike, log_rho: ArrayLike) -> float:
-        """Its value from samples x (N, d) of rho with log rho(x), (N,).
+    def functional(
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Its value from samples x (N, d) of rho with log rho(x), (N,), and their weights.
 
         It is inf where log rho_Y is -inf at a sample.
         """
         x, log_rho = _samples(x, log_rho)
-        return float(self.weight * np.mean(log_rho - _log_density("target", self.target, x)))
+        excess = log_rho - _log_density("target", self.target, x)
+        return float(self.weight * _mean(excess, sample_weight))
 
     @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
@@ -145,10 +151,12 @@ class CrossEntropy(Fixed):
         self.weight = _validate.positive("weight", weight)
 
     @quietly()
-    def functional(self, y: ArrayLike, log_rho: ArrayLike) -> float:
-        """Its value from samples y (N, d) of *rho_Y* with log rho(y), (N,)."""
+    def functional(
+        self, y: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Its value from samples y (N, d) of *rho_Y* with log rho(y), (N,), and their weights."""
         y, log_rho = _samples(y, log_rho, "y")
-        return float(-self.weight * np.mean(log_rho))
+        return float(-self.weight * _mean(log_rho, sample_weight))
 
     @quietly()
     def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
@@ -160,6 +168,49 @@ class CrossEntropy(Fixed):
         return f"CrossEntropy({self.target!r}, weight={self.weight})"
 
 
+class TerminalEnergy(Fixed):
+    """The terminal cost weight * E g(z(T)): an energy g that agents pay for where they end.
+
+    Parameters
+    ----------
+    energy : Energy
+        g: a `GaussianBump`, a `Quadratic`, a sum, or one's own (docs/adding_a_terminal_cost.md).
+    weight : float
+        Positive.
+    """
+
+    def __init__(self, energy: Energy, weight: float = 1.0) -> None:
+        self.energy = _validate.instance("energy", energy, Energy)
+        self.weight = _validate.positive("weight", weight)
+
+    @quietly()
+    def functional(
+        self, x: ArrayLike, log_rho: ArrayLike, *, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Its value from samples x (N, d) of rho, and their weights; log rho (N,) is not read."""
+        x, _ = _samples(x, log_rho)
+        return float(self.weight * _mean(self.energy.value(x), sample_weight))
+
+    @quietly()
+    def derivative(self, x: ArrayLike, log_rho: ArrayLike) -> Float64:
+        """G = weight g, (N,), whatever rho is, (D87)."""
+        x, _ = _samples(x, log_rho)
+        return self.weight * self.energy.value(x)
+
+    def check_dim(self, d: int) -> None:
+        """ValueError where g does not live on R^d."""
+        try:
+            self.energy.check_dim(d)
+        except ValueError as error:  # energies are obstacles to themselves
+            message = str(error)
+            if not message.startswith("obstacle:"):
+                raise
+            raise ValueError("terminal_cost:" + message.removeprefix("obstacle:")) from None
+
+    def __repr__(self) -> str:
+        return f"TerminalEnergy({self.energy!r}, weight={self.weight})"
+
+
 def _pair(x: ArrayLike, name: str, v: ArrayLike) -> tuple[Float64, Float64]:
     x = _validate.real_array("x", x, ("N", "d"))
     return x, _validate.real_array(name, v, x.shape)
@@ -168,6 +219,12 @@ def _pair(x: ArrayLike, name: str, v: ArrayLike) -> tuple[Float64, Float64]:
 def _samples(x: Any, log_rho: Any, name: str = "x") -> tuple[Float64, Float64]:
     x = _validate.real_array(name, x, ("N", "d"))
     return x, _validate.real_vector("log_rho", log_rho, len(x))
+
+
+def _mean(values: Float64, sample_weight: Any) -> Any:
+    """Mean over the samples, those of weight 0 left out."""
+    by, keep = weighing(sample_weight, len(values))
+    return by.mean(values if keep is None else values[keep])
 
 
 def _log_density(name: str, density: Density, x: Float64) -> Float64:

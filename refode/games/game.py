@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,7 @@ from refode.games.costs import (
     Entropy,
     KullbackLeibler,
     RunningCost,
+    TerminalEnergy,
     _answer,
     _log_density,
 )
@@ -28,7 +31,8 @@ class Game(Fixed):
     ----------
     initial : Density
         Where agents start, with samples and a log-density.
-    terminal_cost : KullbackLeibler or CrossEntropy
+    terminal_cost : KullbackLeibler, CrossEntropy, TerminalEnergy or Energy
+        An energy g by itself stands for ``TerminalEnergy(g)``, E g(z(T)).
     alpha : float, optional
         Weight of |v|^2/2; 0 for a cross-entropy alone.
     obstacle : Energy, optional
@@ -38,10 +42,12 @@ class Game(Fixed):
 
     Attributes
     ----------
-    initial, target : Density
+    initial : Density
+    target : Density or None
+        None where the terminal cost is an energy.
     running_cost : RunningCost
     interaction : Entropy
-    terminal_cost : KullbackLeibler or CrossEntropy
+    terminal_cost : KullbackLeibler, CrossEntropy or TerminalEnergy
     alpha, entropy, terminal : float
     energy : Energy
     dim : int
@@ -55,7 +61,7 @@ class Game(Fixed):
     def __init__(
         self,
         initial: Density,
-        terminal_cost: KullbackLeibler | CrossEntropy,
+        terminal_cost: KullbackLeibler | CrossEntropy | TerminalEnergy | Energy,
         alpha: float = 1.0,
         obstacle: Energy | None = None,
         entropy: float = 0.0,
@@ -63,24 +69,18 @@ class Game(Fixed):
         self.initial = _validate.instance("initial", initial, Density)
         if isinstance(initial, Empirical):
             raise ValueError("initial: got an Empirical density, wanted one with a log-density")
-        self.terminal_cost = _validate.instance(
-            "terminal_cost", terminal_cost, (KullbackLeibler, CrossEntropy)
-        )
         self.dim = _dimension("initial", initial)
-        self.target = terminal_cost.target
-        if _dimension("target", self.target) != self.dim:
-            raise ValueError(
-                f"target: got dim {self.target.dim}, wanted the initial density's {self.dim}"
-            )
+        self.terminal_cost = _terminal(terminal_cost, self.dim)
+        self.target: Density | None = getattr(self.terminal_cost, "target", None)
         if obstacle is not None:
             _validate.instance("obstacle", obstacle, Energy)
         self.running_cost = RunningCost(alpha, obstacle)
         self.alpha, self.energy = self.running_cost.alpha, self.running_cost.energy
-        if self.alpha == 0.0 and not isinstance(terminal_cost, CrossEntropy):
+        if self.alpha == 0.0 and not isinstance(self.terminal_cost, CrossEntropy):
             raise ValueError(f"alpha: got {alpha}, wanted a positive number")
         self.energy.check_dim(self.dim)
         self.interaction = Entropy(_validate.nonnegative("entropy", entropy))
-        self.entropy, self.terminal = self.interaction.weight, terminal_cost.weight
+        self.entropy, self.terminal = self.interaction.weight, self.terminal_cost.weight
         self._ask_densities()
 
     def _ask_densities(self) -> None:
@@ -89,8 +89,8 @@ class Game(Fixed):
         x = _answer("initial", "sample", self.initial.sample(n, seed=0), (n, self.dim))
         crossed = isinstance(self.terminal_cost, CrossEntropy)
         asked = [("initial", self.initial, crossed)]  # the flow from y ends in its score
-        if not crossed:
-            asked.append(("target", self.target, True))
+        if isinstance(self.terminal_cost, KullbackLeibler):
+            asked.append(("target", self.terminal_cost.target, True))
         for name, density, score in asked:
             _log_density(name, density, x)
             if score:
@@ -178,6 +178,20 @@ def normalizing_flow(
     Game
     """
     return Game(initial, CrossEntropy(target, _validate.positive("terminal", terminal)), alpha)
+
+
+def _terminal(cost: Any, d: int) -> KullbackLeibler | CrossEntropy | TerminalEnergy:
+    """A terminal cost on R^d; an energy by itself is one."""
+    if isinstance(cost, Energy):
+        cost = TerminalEnergy(cost)
+    known = (KullbackLeibler, CrossEntropy, TerminalEnergy)
+    if not isinstance(cost, known):  # says that an energy would do too
+        _validate.instance("terminal_cost", cost, (*known, Energy))
+    if isinstance(cost, TerminalEnergy):
+        cost.check_dim(d)
+    elif _dimension("target", cost.target) != d:
+        raise ValueError(f"target: got dim {cost.target.dim}, wanted the initial density's {d}")
+    return cost
 
 
 def _dimension(name: str, density: Density) -> int:

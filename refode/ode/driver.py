@@ -5,6 +5,7 @@ Twin on the device: refode/cuda/launching.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from refode.costs.contract import COST, everywhere, observe
 from refode.fields.contract import rows_of
+from refode.machine.callbacks import heard
 from refode.machine.parts import link
 from refode.machine.threads import Team, block_size, chunks
 from refode.ode import placement
@@ -140,7 +142,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     solve, grid = forward_chunks.of(E.dtype), sweep.grid
     counter = np.zeros(1, dtype=np.int64)
 
-    work = partial(  # without a frame or a call of its own
+    work: Callable[[], Any] = partial(  # without a frame or a call of its own
         solve,
         dynamics,
         scheme,
@@ -157,6 +159,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
         out,
     )
 
+    work = heard(sweep.dynamics.field, work)
     Team(work, len(runs)).around(work)
     return out
 
@@ -189,7 +192,7 @@ def gradient(
     time_bars = np.zeros((n, len(sweep.grid.t), 2), E.dtype)
     X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
 
-    work = partial(  # without a frame or a call of its own
+    work: Callable[[], Any] = partial(  # without a frame or a call of its own
         solve,
         dynamics,
         scheme,
@@ -214,6 +217,7 @@ def gradient(
         time_bars,
     )
 
+    work = heard(sweep.dynamics.field, work)
     Team(work, n).around(work)
     value = sum(values.tolist())  # in order, as all sums over chunks
     total = np.add.reduce  # over the first axis

@@ -119,6 +119,8 @@ class Swept(Fixed):
         self, theta: Array, x: Array, cost: Any, plan: Plan, trace: bool, times: bool = False
     ) -> tuple[driver.Gradient, Array]:
         """Value and cotangents of a cost, and the cotangent of the stage weights."""
+        if times:
+            self.field.check_times()
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, trace)
         sweep = self.sweep(plan, LogDet if trace else Plain, E.dtype)

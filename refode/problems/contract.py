@@ -18,6 +18,7 @@ import numpy as np
 from refode import _validate
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
+from refode._weights import NAME
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.steps import Steps
@@ -132,6 +133,23 @@ class Problem(ABC):
         """Raise what the methods would of such arguments, as far as that is known here."""
         self.data(data)
 
+    def weighted(self, sample_weight: Any) -> dict[str, Any]:
+        """What the methods take by name for weights of samples: nothing for None.
+
+        Raises
+        ------
+        TypeError
+            Weights for a problem that takes none.
+        """
+        if sample_weight is None:
+            return {}
+        if not self.has_sample_weight:
+            raise TypeError(
+                f"sample_weight: got {_validate.shown(sample_weight)} with a {self.kind}, whose "
+                "methods take no sample_weight, wanted None"
+            )
+        return {NAME: sample_weight}
+
     @property
     def sampler(self) -> Sampler | None:
         """``sampler(n, seed)`` draws data, for ``train_resampled``; None where nothing does."""
@@ -140,6 +158,11 @@ class Problem(ABC):
     def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return data
+
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """``placed`` data with their weights, where sweeps run; None stays None."""
+        self.weighted(sample_weight)
+        return self.placed(data), sample_weight
 
     # --- who it is ---------------------------------------------------------------------
     @property
@@ -198,6 +221,7 @@ class SecondOrder(Problem):
 
     def _arguments(self, theta: Any, *data: Any, **named: Any) -> tuple[Any, ...]:
         """Theta and the data, checked, as ``_value_and_gradient`` takes them."""
+        self.weighted(named.pop(NAME, None))
         for name in named:  # nobody knows here in which order they are meant
             raise TypeError(f"{name}: got it by name, wanted the data by position")
         return (self._parameters(theta), *data)
@@ -238,6 +262,12 @@ class WithODE(SecondOrder):
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return placed_by(self, self.ode.placement, data)
 
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """``placed`` data with their weights; on a device, without those of weight 0."""
+        named = self.weighted(sample_weight)
+        there = placed_by(self, self.ode.placement, data, **named)
+        return (there[:-1], there[-1]) if named and there is not data else (there, sample_weight)
+
     def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
         """The ode with other steps, kept for the next call; the ode itself for None."""
         return kept_with(self._odes, self.ode, n_steps)
@@ -248,12 +278,12 @@ def with_total(terms: dict[str, float]) -> dict[str, float]:
     return {**terms, "total": sum(terms.values())}
 
 
-def placed_by(problem: Any, placement: Any, data: tuple[Any, ...]) -> tuple[Any, ...]:
+def placed_by(problem: Any, placement: Any, data: tuple[Any, ...], **named: Any) -> tuple[Any, ...]:
     """The data on the placement's device by the problem's ``to_device``, if they fit there."""
     if placement.device == "cpu":
         return data
     try:
-        there = problem.to_device(*data)
+        there = problem.to_device(*data, **named)
     except TooLarge:
         return data
     return there if isinstance(there, tuple) else (there,)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from refode import _validate
 from refode._fixed import Kept
 from refode._quiet import quietly
+from refode._weights import Weighing, equal
 from refode.costs.targets import target_of
 from refode.densities import Empirical
 from refode.fields.potential import Potential
@@ -22,6 +23,7 @@ from refode.problems.agents import Started, constant, with_zero
 from refode.problems.contract import with_total
 from refode.problems.game_costs import Charged
 from refode.problems.paths import all_finite
+from refode.problems.weights import sent, weighed
 
 Array = np.ndarray
 NORMS = ("absolute", "squared")
@@ -83,6 +85,7 @@ class MeanFieldGame(Charged):
     """
 
     n_data = (1, 2)
+    has_sample_weight = True
 
     @quietly()
     def __init__(
@@ -158,7 +161,9 @@ class MeanFieldGame(Charged):
         )
 
     @quietly()
-    def to_device(self, x: Array, y: Array | None = None) -> Any:
+    def to_device(
+        self, x: Array, y: Array | None = None, *, sample_weight: Array | None = None
+    ) -> Any:
         """Send samples once, for many calls: what these take in place of x, or of x and y.
 
         Parameters
@@ -167,10 +172,12 @@ class MeanFieldGame(Charged):
             Samples of ``game.initial``; its log-density at x goes with them.
         y : (M, d), optional
             Samples of the target, for the cross-entropy alone.
+        sample_weight : (N,), optional
+            Weights of x; samples of weight 0 are left out.
 
         Returns
         -------
-        x, or x and y
+        x, or x and y, and the weights if there are some
             For ``value``, ``value_and_gradient``, ``hessian_vector``, ``costs``, ``generate``,
             ``trajectory`` and ``states``; y for ``inverse`` and ``log_density`` too.
 
@@ -181,23 +188,38 @@ class MeanFieldGame(Charged):
             memory on the device; and as for ``value_and_gradient``.
         """
         self._reads(y)
-        x, place = _validate.samples("x", x, self.dim), self.ode.placement
+        place = self.ode.placement
+        x, by = self._weighed(_validate.samples("x", x, self.dim), sample_weight)
         start = np.column_stack([x, self.game.initial.log_density(x)])
-        sent = Started(send(place, start).there, start, self.game.initial)
-        if y is None:
-            return sent
-        start = with_zero(_validate.samples("y", y, self.dim))
-        return sent, Started(send(place, start).there, start)
+        there = [Started(send(place, start).there, start, self.game.initial)]
+        if y is not None:
+            start = with_zero(_validate.samples("y", y, self.dim))
+            there.append(Started(send(place, start).there, start))
+        if sample_weight is not None:
+            there.append(sent(place, by, len(x)))
+        return there[0] if len(there) == 1 else tuple(there)
 
     # --- objective ---------------------------------------------------------------------
     @quietly()
-    def value(self, theta: Array, x: Array, y: Array | None = None) -> float:
+    def value(
+        self,
+        theta: Array,
+        x: Array,
+        y: Array | None = None,
+        *,
+        sample_weight: Array | None = None,
+    ) -> float:
         """Objective (25); not finite where a path is not."""
-        theta, x, y = self._arguments(theta, x, y)
-        return sum(self._terms(theta, x, y, self.ode).values())
+        theta, x, y, by = self._arguments(theta, x, y, sample_weight)
+        return sum(self._terms(theta, x, y, self.ode, by).values())
 
     def value_and_gradient(
-        self, theta: Array, x: Array, y: Array | None = None
+        self,
+        theta: Array,
+        x: Array,
+        y: Array | None = None,
+        *,
+        sample_weight: Array | None = None,
     ) -> tuple[float, Array]:
         """Objective (25) and its gradient (p,), by the discrete adjoint, (D98)-(D102).
 
@@ -211,20 +233,38 @@ class MeanFieldGame(Charged):
         y : (M, d), optional
             Samples of the target, for the cross-entropy alone: an ``Empirical`` target's own
             by default, else N draws, the same each time, by a key of their own.
+        sample_weight : (N,), optional
+            Weights of x, not of y: numbers >= 0, not all 0. Every mean over x becomes
+            sum w l / sum w, (D126). Samples of weight 0 are left out: what becomes of their
+            paths does not count, nor do they among the N draws.
         """
-        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y, sample_weight))
         return float(value), gradient
 
-    def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array | None = None) -> Array:
+    def hessian_vector(
+        self,
+        theta: Array,
+        v: Array,
+        x: Array,
+        y: Array | None = None,
+        *,
+        sample_weight: Array | None = None,
+    ) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
         Not finite where a path is not.
         """
-        return super().hessian_vector(theta, v, x, y)
+        return super().hessian_vector(theta, v, x, y, sample_weight=sample_weight)
 
     @quietly()
     def costs(
-        self, theta: Array, x: Array, y: Array | None = None, n_steps: int | None = None
+        self,
+        theta: Array,
+        x: Array,
+        y: Array | None = None,
+        n_steps: int | None = None,
+        *,
+        sample_weight: Array | None = None,
     ) -> dict[str, float]:
         """Weighted terms of the objective: L, F, G, hjb, hjb_terminal, and their sum, total.
 
@@ -236,14 +276,17 @@ class MeanFieldGame(Charged):
             As in ``value_and_gradient``.
         n_steps : int, optional
             Steps of this evaluation; the problem's own by default.
+        sample_weight : (N,), optional
+            As in ``value_and_gradient``.
 
         Raises
         ------
         ValueError
-            Also where a path leaves the finite range, with the sample's index.
+            Also where a path leaves the finite range, with the sample's index; of weighed
+            samples that among those whose weight is not 0.
         """
-        theta, x, y = self._arguments(theta, x, y)
-        terms = self._terms(theta, x, y, self._ode(n_steps), finite=True)
+        theta, x, y, by = self._arguments(theta, x, y, sample_weight)
+        terms = self._terms(theta, x, y, self._ode(n_steps), by, finite=True)
         return with_total(terms)
 
     @quietly()
@@ -283,14 +326,17 @@ class MeanFieldGame(Charged):
 
     # --- insides -----------------------------------------------------------------------
     @quietly()
-    def _value_and_gradient(self, theta: Array, x: Array, y: Array | None) -> tuple[Any, Array]:
+    def _value_and_gradient(
+        self, theta: Array, x: Array, y: Array | None, by: Weighing | None = None
+    ) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
+        by = equal(len(x)) if by is None else by
         plan = self.ode.plan()
         weights = self.ode.stage_weights(theta, plan)
         E = self.potential.prepare(weights, True)
         E_bar, value = np.zeros_like(E), 0.0
         if self._has_paths():
-            cost, n_rows = self._cost(theta, E, x, plan)
+            cost, n_rows = self._cost(theta, E, x, plan, by)
             sweep = self._sweep(plan, E.dtype)
             result = driver.gradient(sweep, E, self._start(x), cost, E.shape[1], n_rows)
             value = result.value
@@ -308,7 +354,13 @@ class MeanFieldGame(Charged):
 
     @quietly()
     def _terms(
-        self, theta: Array, x: Array, y: Array | None, ode: NeuralODE, finite: bool = False
+        self,
+        theta: Array,
+        x: Array,
+        y: Array | None,
+        ode: NeuralODE,
+        by: Weighing,
+        finite: bool = False,
     ) -> dict[str, float]:
         """The weighted terms, by a forward sweep."""
         terms, game, d = dict.fromkeys(TERMS, 0.0), self.game, self.dim
@@ -319,17 +371,20 @@ class MeanFieldGame(Charged):
             elif not np.isfinite(end).all():
                 return dict.fromkeys(TERMS, np.nan)
             z, log_rho = np.ascontiguousarray(end[:, :d]), end[:, d]
-            L, F, R = end[:, d + 1 :].mean(axis=0).tolist()
+            by = hosted(by)
+            L, F, R = by.mean(end[:, d + 1 :]).tolist()
             terms |= {"L": L if game.alpha else 0.0, "F": F, "hjb": self.hjb * R}
             if y is None:
-                terms["G"] = float(game.terminal_cost.functional(z, log_rho))
+                terms["G"] = float(
+                    game.terminal_cost.functional(z, log_rho, sample_weight=by.weights)
+                )
             if self.hjb_terminal:
                 r = self._derivatives(theta, self.t_span[1], z)[0]
                 r -= game.terminal_cost.derivative(z, log_rho)
                 size = r**2 if self.hjb_norm == "squared" else np.abs(r)
                 if finite:
                     all_finite("x", size)
-                terms["hjb_terminal"] = self.hjb_terminal * float(size.mean())
+                terms["hjb_terminal"] = self.hjb_terminal * float(by.mean(size))
         if y is not None:
             w, q = self._backward(theta, y, ode.plan(self.t_span[::-1]))
             if finite:
@@ -341,19 +396,31 @@ class MeanFieldGame(Charged):
         return terms
 
     def _arguments(
-        self, theta: Array, x: Array, y: Array | None
-    ) -> tuple[Array, Array, Array | None]:
-        """theta, x, and y for the cross-entropy, None otherwise."""
+        self, theta: Array, x: Array, y: Array | None = None, sample_weight: Any = None
+    ) -> tuple[Array, Array, Array | None, Weighing]:
+        """theta; x without samples of weight 0; y for the cross-entropy, else None; the weights."""
         theta, x = self._parameters(theta), self._samples("x", x, self.game.initial)
+        x, by = self._weighed(x, sample_weight)
         if not self._reads(y):
-            return theta, x, None
+            return theta, x, None, by
         if y is None:
-            return theta, x, self._drawn(len(x))
-        return theta, x, self._samples("y", y)
+            return theta, x, self._drawn(len(x)), by
+        return theta, x, self._samples("y", y), by
 
-    def _check_products(self, x: Array, y: Array | None) -> None:
+    def _weighed(self, x: Any, sample_weight: Any) -> tuple[Any, Weighing]:
+        """x without samples of weight 0; and the weights."""
+        by, (x,) = weighed(self.ode.placement, sample_weight, (x,))
+        if sample_weight is not None and not self._has_paths():
+            raise ValueError(
+                "sample_weight: got weights of x with a game that charges the cross-entropy "
+                "alone, wanted None (it reads y)"
+            )
+        return x, by
+
+    def _check_products(self, x: Array, y: Array | None, *_: Any) -> None:
         needed = [] if y is None else [self.game.initial]
-        needed += [self.game.target] if y is None or self.hjb_terminal else []
+        if self.game.target is not None and (y is None or self.hjb_terminal):
+            needed.append(self.game.target)
         for density in needed:
             if target_of(density) is None:
                 raise ValueError(

@@ -7,14 +7,20 @@ from typing import Any
 import numpy as np
 
 from refode import _seeds
-from refode.costs.game import CROSS_ENTROPY, KULLBACK_LEIBLER, GameCost, InverseCost
-from refode.costs.targets import GivenTarget, rows, target_of
+from refode._weights import Weighing
+from refode.costs.game import CROSS_ENTROPY, ENERGY, KULLBACK_LEIBLER, GameCost, InverseCost
+from refode.costs.targets import EnergyTarget, GivenTarget, rows, target_of
 from refode.densities import Empirical
-from refode.games import CrossEntropy
+from refode.games import CrossEntropy, KullbackLeibler, TerminalEnergy
 from refode.ode.plan import Plan
 from refode.problems.agents import Controlled
 
 Array = np.ndarray
+_KINDS: dict[type, int] = {
+    KullbackLeibler: KULLBACK_LEIBLER,
+    CrossEntropy: CROSS_ENTROPY,
+    TerminalEnergy: ENERGY,
+}
 
 
 class Charged(Controlled):
@@ -32,12 +38,17 @@ class Charged(Controlled):
         free = game.alpha == 0.0 and game.entropy == 0.0 and not game.energy
         return not (free and isinstance(game.terminal_cost, CrossEntropy))
 
-    def _cost(self, theta: Array, E: Array, x: Array, plan: Plan) -> tuple[GameCost, int]:
+    def _cost(
+        self, theta: Array, E: Array, x: Array, plan: Plan, by: Weighing
+    ) -> tuple[GameCost, int]:
         game, field = self.game, self.potential
-        crossed = isinstance(game.terminal_cost, CrossEntropy)
+        terminal = game.terminal_cost
+        crossed = isinstance(terminal, CrossEntropy)
         tape, scratch = field.rows(False)
-        if crossed and self.hjb_terminal == 0.0:  # nobody asks for the target's density
-            target: Any = GivenTarget(np.zeros(1), np.zeros((1, self.dim)))
+        if isinstance(terminal, TerminalEnergy):
+            target: Any = EnergyTarget(terminal.energy.description())
+        elif crossed and self.hjb_terminal == 0.0:  # nobody asks for the target's density
+            target = GivenTarget(np.zeros(1), np.zeros((1, self.dim)))
         else:
             target = self._in_kernel(game.target, E.dtype, lambda: self._ends(theta, x, plan))
         cost = GameCost(
@@ -45,15 +56,16 @@ class Charged(Controlled):
             E[0],
             self.t_span[1],
             target,
-            CROSS_ENTROPY if crossed else KULLBACK_LEIBLER,
+            _KINDS[type(terminal)],
             1.0 if game.alpha else 0.0,
             self.hjb,
             game.terminal,
             self.hjb_terminal,
             self.hjb_norm == "squared",
-            1.0 / len(x),
+            by.scale,
             tape,
             scratch,
+            by.weights,
         )
         return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
 

@@ -13,6 +13,7 @@ from refode import _seeds, _validate
 from refode._blas import one_thread
 from refode._fixed import Kept
 from refode._quiet import quietly
+from refode._weights import Weighing, equal
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
@@ -24,6 +25,7 @@ from refode.problems.contract import WithODE, with_total
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.problems.scaling import Scaling, checked, described, standardised, with_units
+from refode.problems.weights import sent, weighed
 from refode.sweeps.dynamics import Flow, Hutchinson
 from refode.sweeps.symplectic import Partitioned
 
@@ -78,6 +80,7 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     n_data = (1, 1)
     held_out_term = "likelihood"
+    has_sample_weight = True
 
     @quietly()
     def __init__(
@@ -157,25 +160,31 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
 
     # --- objective ---------------------------------------------------------------------
     @quietly()
-    def to_device(self, y: Array) -> Resident:
+    def to_device(self, y: Array, *, sample_weight: Array | None = None) -> Any:
         """y on the device, to be given in its place as often as wanted.
+
+        With ``sample_weight`` (N,) that too, both without the samples of weight 0.
 
         Raises
         ------
         TypeError, ValueError
             As of ``value_and_gradient``; also device="cpu", or too little free memory.
         """
-        y = self._data(y)
-        return y if isinstance(y, Resident) else send(self.ode.placement, y, self.y_scaling)
+        place = self.ode.placement
+        y, by = self._weighed(y, sample_weight)
+        there = y if isinstance(y, Resident) else send(place, y, self.y_scaling)
+        return there if sample_weight is None else (there, sent(place, by, len(y)))
 
     @quietly()
-    def value(self, theta: Array, y: Array) -> float:
+    def value(self, theta: Array, y: Array, *, sample_weight: Array | None = None) -> float:
         """Objective for data y (N, d), in nats; not finite where a path is not."""
-        theta, y = self._arguments(theta, y)
-        return sum(self._terms(theta, y).values()) + float(self._regulariser(theta)[0])
+        theta, y, by = self._arguments(theta, y, sample_weight)
+        return sum(self._terms(theta, y, by).values()) + float(self._regulariser(theta)[0])
 
     @quietly()
-    def value_and_gradient(self, theta: Array, y: Array) -> tuple[float, Array]:
+    def value_and_gradient(
+        self, theta: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint, eqs. (D43), (D44).
 
         Not finite where a path is not, as the value.
@@ -184,25 +193,33 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         ----------
         theta : (p,)
         y : (N, d)
+        sample_weight : (N,), optional
+            Numbers >= 0, not all 0: the mean over samples becomes sum w l / sum w, (D126).
+            Samples of weight 0 are left out: what becomes of their paths does not count.
+            Noise of an estimated trace is drawn for those that are left.
         """
-        value, gradient = self._value_and_gradient(*self._arguments(theta, y))
+        value, gradient = self._value_and_gradient(*self._arguments(theta, y, sample_weight))
         return float(value), gradient
 
-    def hessian_vector(self, theta: Array, v: Array, y: Array) -> Array:
+    def hessian_vector(
+        self, theta: Array, v: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
         Not finite where a path is not.
         """
-        return super().hessian_vector(theta, v, y)
+        return super().hessian_vector(theta, v, y, sample_weight=sample_weight)
 
     @quietly()
-    def costs(self, theta: Array, y: Array) -> dict[str, float]:
+    def costs(
+        self, theta: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> dict[str, float]:
         """Weighted terms: likelihood, transport, tikhonov, smoothness, and their sum, total.
 
         Not finite where a path is not, as the value.
         """
-        theta, y = self._arguments(theta, y)
-        terms = self._terms(theta, y)
+        theta, y, by = self._arguments(theta, y, sample_weight)
+        terms = self._terms(theta, y, by)
         return with_total({**terms, **self._regulariser.terms(theta)})
 
     @property
@@ -328,17 +345,21 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         """log|det| of what takes the sweeps' states to data."""
         return 0.0 if self.y_scaling is None else self.y_scaling.log_scale
 
-    def _terms(self, theta: Array, y: Array) -> dict[str, float]:
+    def _terms(self, theta: Array, y: Array, by: Weighing) -> dict[str, float]:
         """The terms that read the data, by a forward sweep."""
         w, l, v = self._backward(theta, y, self.ode, None)  # noqa: E741
-        likelihood = (0.5 * np.sum(w**2, axis=1) - l).mean() + self._constant
-        return {"likelihood": float(likelihood), "transport": self.transport * float(v.mean())}
+        by = hosted(by)
+        likelihood = by.mean(0.5 * np.sum(w**2, axis=1) - l) + self._constant
+        return {"likelihood": float(likelihood), "transport": self.transport * float(by.mean(v))}
 
-    def _value_and_gradient(self, theta: Array, y: Array) -> tuple[Any, Array]:
+    def _value_and_gradient(
+        self, theta: Array, y: Array, by: Weighing | None = None
+    ) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan(self.ode.t_span[::-1])
         weight = self.transport * self._direction(plan)
-        cost = FlowCost(self.dim, self._constant, weight, 1.0 / len(y))
+        by = equal(len(y)) if by is None else by
+        cost = FlowCost(self.dim, self._constant, weight, by.scale, by.weights)
         result, theta_bar = self._pull_back(theta, y, cost, plan)
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, theta_bar + penalty_bar
@@ -398,10 +419,17 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
         all_finite("y", np.column_stack([w, l, v]))
         return w, l, v
 
-    def _arguments(self, theta: Any, y: Any) -> tuple[Array, Any]:
-        return self._parameters(theta), self._data(y)
+    def _arguments(
+        self, theta: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[Array, Any, Weighing]:
+        return self._parameters(theta), *self._weighed(y, sample_weight)
 
-    def _check_products(self, y: Any) -> None:
+    def _weighed(self, y: Any, sample_weight: Any) -> tuple[Any, Weighing]:
+        """Data as sweeps take them, without samples of weight 0; and the weights."""
+        by, (y,) = weighed(self.ode.placement, sample_weight, (self._data(y),))
+        return y, by
+
+    def _check_products(self, *data: Any) -> None:
         if self.trace != "exact":
             raise ValueError(f"trace: got {self.trace!r}, wanted 'exact' for second derivatives")
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from refode import _validate
 from refode._quiet import quietly
+from refode._weights import Weighing, weighing
 from refode.costs.losses import Loss
 from refode.ode.placement import Resident, hosted
 from refode.problems.scaling import Scaling, with_units
@@ -44,7 +45,9 @@ class Scored:
         return residuals[:, 0] if _validate.n_axes(y) == 1 else residuals
 
     @quietly()
-    def score(self, theta: Array, x: Array, y: Array) -> float:
+    def score(
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> float:
         """R^2 = 1 - |F(x) - y|^2 / |y - mean y|^2, mean over the outputs.
 
         1 for exact predictions, 0 for those by the mean of y, less for worse ones, down to -inf
@@ -55,13 +58,19 @@ class Scored:
         theta : (p,)
         x : (N, d - augment)
         y : (N, m), or (N,) for m = 1
+        sample_weight : (N,), optional
+            Numbers >= 0, not all 0, by which both sums and the mean of y weigh the samples.
 
         Raises
         ------
         TypeError, ValueError
             As of ``residuals``; also where an output's targets are all the same.
         """
-        return r_squared(*self._residuals(theta, x, y))
+        residuals, targets = self._residuals(theta, x, y)
+        by, keep = weighing(hosted(sample_weight), len(targets))
+        if keep is not None:
+            residuals, targets = residuals[keep], targets[keep]
+        return r_squared(residuals, targets, by)
 
     def _residuals(self, theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
         """F(x) - y and y, both (N, m)."""
@@ -74,7 +83,7 @@ class Scored:
         return outputs - targets, targets
 
 
-def r_squared(residuals: Array, targets: Array) -> float:
+def r_squared(residuals: Array, targets: Array, by: Weighing) -> float:
     """R^2 of each output (N, m), and their mean; ValueError where an output's targets agree."""
     constant = targets.min(axis=0) == targets.max(axis=0)
     if constant.any():
@@ -82,7 +91,7 @@ def r_squared(residuals: Array, targets: Array) -> float:
             f"y: got {targets[0, constant][0]} in all of output {int(constant.argmax())}, wanted "
             "targets that differ (R^2 compares with their variance)"
         )
-    away = targets - targets.mean(axis=0)
+    away = targets - by.mean(targets)
     unit = np.abs(away).max(axis=0)  # so that no square overflows
-    total = ((away / unit) ** 2).sum(axis=0)
-    return float((1.0 - ((residuals / unit) ** 2).sum(axis=0) / total).mean())
+    total = by.sum((away / unit) ** 2)
+    return float((1.0 - by.sum((residuals / unit) ** 2) / total).mean())

@@ -9,8 +9,10 @@ import numpy as np
 from refode import _validate
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
+from refode._weights import Weighing, equal
 from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
+from refode.costs.weights import WeightedLoss
 from refode.ode import driver
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import Resident, hosted, moved, resident, send
@@ -21,6 +23,7 @@ from refode.problems.paths import all_finite
 from refode.problems.predictions import Predicting
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.problems.scaling import Scaling, checked, described, standardised
+from refode.problems.weights import sent, weighed
 from refode.sweeps.dynamics import Plain
 
 Array = np.ndarray
@@ -77,6 +80,7 @@ class Supervised(Regularised, Predicting):
 
     n_data = (2, 2)
     held_out_term = "loss"
+    has_sample_weight = True
 
     @quietly()
     def __init__(
@@ -201,30 +205,38 @@ class Supervised(Regularised, Predicting):
 
     # --- objective ---------------------------------------------------------------------
     @quietly()
-    def to_device(self, x: Array, y: Array) -> tuple[Resident, Resident]:
+    def to_device(
+        self, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> tuple[Resident, ...]:
         """x and y on the device, to be given in their place as often as wanted.
+
+        With ``sample_weight`` (N,) that too, all three without the samples of weight 0.
 
         Raises
         ------
         TypeError, ValueError
             As of ``value_and_gradient``; also device="cpu", or too little free memory.
         """
-        x = self._inputs(x)
-        targets, place = self._targets(y, len(x)), self.ode.placement
-        pair = [
+        place = self.ode.placement
+        x, targets, by = self._data(x, y, sample_weight)
+        there = [
             a if isinstance(a, Resident) else send(place, a, scaling)
             for a, scaling in ((x, self.x_scaling), (targets, self.y_scaling))
         ]
-        return pair[0], pair[1]
+        return tuple(there) if sample_weight is None else (*there, sent(place, by, len(x)))
 
     @quietly()
-    def value(self, theta: Array, x: Array, y: Array) -> float:
+    def value(
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> float:
         """Objective (8), regularisers included; not finite where a path is not."""
-        theta, x, targets = self._arguments(theta, x, y)
-        return self._mean_loss(theta, x, targets) + float(self._regulariser(theta)[0])
+        theta, x, targets, by = self._arguments(theta, x, y, sample_weight)
+        return self._mean_loss(theta, x, targets, by) + float(self._regulariser(theta)[0])
 
     @quietly()
-    def value_and_gradient(self, theta: Array, x: Array, y: Array) -> tuple[float, Array]:
+    def value_and_gradient(
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> tuple[float, Array]:
         """Objective and its gradient (p,), by the discrete adjoint; not finite where a path is not.
 
         Parameters
@@ -232,26 +244,33 @@ class Supervised(Regularised, Predicting):
         theta : (p,)
         x : (N, d - augment)
         y : (N, m) for regression ((N,) will do for m = 1), (N,) labels for the classifiers
+        sample_weight : (N,), optional
+            Numbers >= 0, not all 0: the mean over samples becomes sum w l / sum w, (D126).
+            Samples of weight 0 are left out: what becomes of their paths does not count.
         """
-        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y, sample_weight))
         return float(value), gradient
 
-    def hessian_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
+    def hessian_vector(
+        self, theta: Array, v: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
         Not finite where a path is not.
         """
-        return super().hessian_vector(theta, v, x, y)
+        return super().hessian_vector(theta, v, x, y, sample_weight=sample_weight)
 
     @quietly()
-    def costs(self, theta: Array, x: Array, y: Array) -> dict[str, float]:
+    def costs(
+        self, theta: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
 
         Not finite where a path is not, as the value.
         """
-        theta, x, targets = self._arguments(theta, x, y)
+        theta, x, targets, by = self._arguments(theta, x, y, sample_weight)
         return with_total(
-            {"loss": self._mean_loss(theta, x, targets), **self._regulariser.terms(theta)}
+            {"loss": self._mean_loss(theta, x, targets, by), **self._regulariser.terms(theta)}
         )
 
     @property
@@ -260,14 +279,16 @@ class Supervised(Regularised, Predicting):
         return bool(self.tikhonov or self.smoothness)
 
     @quietly()
-    def gauss_newton_vector(self, theta: Array, v: Array, x: Array, y: Array) -> Array:
+    def gauss_newton_vector(
+        self, theta: Array, v: Array, x: Array, y: Array, *, sample_weight: Array | None = None
+    ) -> Array:
         """Gauss-Newton product J^T H_l J v (p,), regularisers included, eq. (D34).
 
         H_l is the loss's Hessian in the outputs, by the complex step through the loss's
         derivative; J the outputs' derivative in theta. Linear in v of every size. A path that
         leaves the finite range is an error that names x.
         """
-        theta, x, targets = self._arguments(theta, x, y)
+        theta, x, targets, by = self._arguments(theta, x, y, sample_weight)
         exponent, (v,) = scaled(_validate.real_vector("v", v, self.n_parameters))
         F = all_finite("x", self._outputs_at(theta, x))
         size = np.abs(v).max()
@@ -275,16 +296,20 @@ class Supervised(Regularised, Predicting):
             return np.zeros_like(v)
         step = TINY / size
         F_dot = self._outputs_at(theta + 1j * step * v, x).imag / step
-        F_bar = hessian_products(self._loss.description(hosted(targets)), F, F_dot) / len(x)
+        F_bar = hessian_products(self._loss.description(hosted(targets)), F, F_dot) / by.total
+        if by.weights is not None:
+            F_bar *= hosted(by.weights)[:, None]
         product = self._outputs_adjoint(theta, x, F_bar) + self._regulariser(v)[1]
         return restored(exponent, product)
 
     # --- insides -----------------------------------------------------------------------
-    def _value_and_gradient(self, theta: Array, x: Array, y: Any) -> tuple[Any, Array]:
+    def _value_and_gradient(
+        self, theta: Array, x: Array, y: Any, by: Weighing | None = None
+    ) -> tuple[Any, Array]:
         ode, plan = self.ode, self.ode.plan()
         weights = ode.stage_weights(theta[: ode.n_parameters], plan)
         E = ode.field.prepare(weights, False)
-        cost = self._cost(theta, y, len(x))
+        cost = self._cost(theta, y, equal(len(x)) if by is None else by)
         sweep = ode.sweep(plan, Plain, E.dtype)
         n_cost = self._readout_layout.size
         result = driver.gradient(sweep, E, x, cost, n_cost, cost_rows=self.n_outputs)
@@ -293,17 +318,28 @@ class Supervised(Regularised, Predicting):
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
 
-    def _mean_loss(self, theta: Array, x: Array, y: Any) -> float:
+    def _mean_loss(self, theta: Array, x: Array, y: Any, by: Weighing) -> float:
         about = self._loss.description(hosted(y))
-        return float(one_by_one(about, self._outputs_at(theta, x))[0].mean())
+        return float(hosted(by).mean(one_by_one(about, self._outputs_at(theta, x))[0]))
 
-    def _cost(self, theta: Array, y: Any, n: int) -> SupervisedCost:
+    def _cost(self, theta: Array, y: Any, by: Weighing) -> SupervisedCost:
         W, b = self._readout(theta)
-        return SupervisedCost(self._loss.description(y), W, b, 1.0 / n)
+        about = self._loss.description(y)
+        if by.weights is not None:
+            about = WeightedLoss(about, by.weights)
+        return SupervisedCost(about, W, b, by.scale)
 
-    def _arguments(self, theta: Any, x: Any, y: Any) -> tuple[Array, Any, Any]:
-        theta, x = self._parameters(theta), self._inputs(x)
-        return theta, x, self._targets(y, len(x))
+    def _arguments(
+        self, theta: Any, x: Any, y: Any, sample_weight: Any = None
+    ) -> tuple[Array, Any, Any, Weighing]:
+        return self._parameters(theta), *self._data(x, y, sample_weight)
+
+    def _data(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Weighing]:
+        """x and targets as sweeps take them, without samples of weight 0; and the weights."""
+        x = self._inputs(x)
+        data = x, self._targets(y, len(x))
+        by, (x, targets) = weighed(self.ode.placement, sample_weight, data)
+        return x, targets, by
 
     def _targets(self, y: Any, n: int) -> Any:
         """Targets as the loss's description takes them, checked; a ``Resident`` on a device."""

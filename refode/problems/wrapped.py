@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from refode._weights import NAME
 from refode.problems.contract import Problem, Sampler, fingerprint_of, placed_by
 
 Array = np.ndarray
@@ -104,27 +105,37 @@ class Wrapped(Problem):
     # --- objective -------------------------------------------------------------------------
     def value_and_gradient(self, theta: Array, *data: Any, **named: Any) -> Any:
         """The object's."""
-        return self.of.value_and_gradient(theta, *data, **named)
+        return self.of.value_and_gradient(theta, *data, **self._named(named))
 
     def value(self, theta: Array, *data: Any, **named: Any) -> float:
         """The object's, or by ``value_and_gradient``."""
         if self._method("value") is None:
             return super().value(theta, *data, **named)
-        return float(self.of.value(theta, *data, **named))
+        return float(self.of.value(theta, *data, **self._named(named)))
 
     def hessian_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Any:
         """The object's."""
-        return self.of.hessian_vector(theta, v, *data, **named)
+        return self.of.hessian_vector(theta, v, *data, **self._named(named))
 
     def costs(self, theta: Array, *data: Any, **named: Any) -> Any:
         """The object's."""
-        return self.of.costs(theta, *data, **named)
+        return self.of.costs(theta, *data, **self._named(named))
+
+    def _named(self, named: dict[str, Any]) -> dict[str, Any]:
+        """What goes by name; no ``sample_weight`` where that is None, TypeError where in vain."""
+        rest = {name: value for name, value in named.items() if name != NAME}
+        return rest | self.weighted(named.get(NAME))
 
     # --- data, and who it is ---------------------------------------------------------------
     def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """On the device of the object's ode, if it has one."""
         placement = getattr(getattr(self.of, "ode", None), "placement", None)
         return data if placement is None else placed_by(self.of, placement, data)
+
+    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
+        """The same; weights stay where they are."""
+        self.weighted(sample_weight)
+        return self.placed(data), sample_weight
 
     @property
     def kind(self) -> str:

@@ -55,6 +55,6 @@ def finish(
     record = {"passed": passed, "checks": {w: bool(g) for w, g in checks}, **numbers}
     made = _files.writable_in("folder", folder)
     _files.write(made / f"{name}.json", json.dumps(record, indent=2) + "\n")
-    outputs.partial(name, made).unlink(missing_ok=True)
+    _files.remove("out", outputs.partial(name, made))
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
     return passed

@@ -35,7 +35,7 @@ def run(
     out : path
         Folder for everything that is written, made where missing.
     quick : bool, optional
-        Eleven gradient cases, one flow, three games and the schemes alone, instead of every field
+        Twelve gradient cases, one flow, three games and the schemes alone, instead of every field
         with every basis and loss.
     parts : sequence of callables, optional
         ``part(folder, quick) -> Section``.
@@ -80,7 +80,7 @@ def run(
     passed = not failed and all(entry["passed"] for entry in record.values())
     settings |= {"complete": True, "passed": passed}
     _files.write(folder / "validate.json", json.dumps(as_json(settings | record), indent=2) + "\n")
-    outputs.partial("validate", folder).unlink(missing_ok=True)
+    _files.remove("out", outputs.partial("validate", folder))
     table(f"Summary: {'all holds' if passed else 'FAILED'}", COLUMNS, rows)
     print(f"files in {folder.resolve()}: {', '.join(sorted(f.name for f in folder.iterdir()))}")
     return passed

@@ -2,8 +2,8 @@
 
 One line a class, and the only classes that a file can name. An argument that is new in a
 constructor gets a default there and a line here: files that lack it mean the default. Names and
-meanings of arguments that have been in a released version stay. tests/saving/test_saving_table.py holds
-the table to the constructors.
+meanings of arguments that have been in a released version stay. tests/saving/test_saving_table.py
+holds the table to the constructors.
 """
 
 from __future__ import annotations
@@ -229,6 +229,7 @@ _add(
 )
 _add(games.KullbackLeibler, {"target": Part(), "weight": FLOAT})
 _add(games.CrossEntropy, {"target": Part(), "weight": FLOAT})
+_add(games.TerminalEnergy, {"energy": Part(), "weight": FLOAT})
 _add(games.Nothing)
 _add(
     games.GaussianBump,

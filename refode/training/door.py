@@ -171,6 +171,16 @@ def train(
     >>> problem = refode.Supervised(ode, loss="logistic")
     >>> result = refode.train(problem, x, y, checkpoint="run.npz")  # doctest: +SKIP
     >>> result = refode.train(problem, x, y, checkpoint="run.npz", resume=True)  # doctest: +SKIP
+
+    Stopped early, on batches of a thousand samples:
+
+    >>> x, y = refode.datasets.two_moons(4000, seed=0, noise=0.3)
+    >>> held_out = refode.datasets.two_moons(500, seed=1, noise=0.3)
+    >>> result = refode.train(
+    ...     problem, x, y, validation=held_out, patience=30, batch=1000, progress=False
+    ... )
+    >>> result.validation == result.history["validation"].min()
+    True
     """
     options = Options(
         max_iter=max_iter,

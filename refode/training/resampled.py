@@ -262,10 +262,13 @@ def _validation(drawing: Drawing, given: Any, choose: Any, patience: Any) -> Val
 
 
 def _given(drawing: Drawing, name: str, given: Any) -> Data:
+    if not isinstance(given, tuple) and (_validate.n_axes(given) or isinstance(given, list)):
+        given = (given,)
     if isinstance(given, tuple):
-        return drawing.problem.data(given)
-    if _validate.n_axes(given) or isinstance(given, list):
-        return drawing.problem.data((given,))
+        try:
+            return drawing.problem.data(given)
+        except TypeError as error:  # too many, or too few
+            raise TypeError(f"{name}: {error}") from None
     n = _validate.positive_int(name, given)
     _validate.affordable(name, given, 16 * n)
     return drawing.validation(n)

@@ -38,7 +38,7 @@ class Samples:
 
     def placed(self, problem: Problem) -> Samples:
         """The same where the problem's sweeps run."""
-        return Samples(problem.placed(self.arrays), self.weight)
+        return Samples(*problem.placed_with(self.arrays, self.weight))
 
     def fingerprints(self, name: str) -> dict[str, str | None]:
         """What a checkpoint knows them by: each array's, as an item of `name`."""

@@ -98,8 +98,9 @@ TARGET = GaussianMixture([0.4, 0.6], [[-1.0], [1.5]], [0.6, 0.9])
         games.Entropy(0.7),
         games.KullbackLeibler(TARGET, 1.3),
         games.CrossEntropy(TARGET, 0.8),
+        games.TerminalEnergy(games.Quadratic(0.7, 0.2), 1.3),
     ],
-    ids=["entropy", "kl", "cross-entropy"],
+    ids=["entropy", "kl", "cross-entropy", "energy"],
 )
 def test_derivative_of_the_functional(cost):
     """d/de of the functional at rho + e delta, on a grid, against int F delta.
@@ -115,6 +116,8 @@ def test_derivative_of_the_functional(cost):
         p = rho + e * delta
         if isinstance(cost, games.Entropy):
             return cost.weight * h * np.sum(p * np.log(p))
+        if isinstance(cost, games.TerminalEnergy):
+            return cost.weight * h * np.sum(p * 0.35 * (GRID - 0.2) ** 2)
         if isinstance(cost, games.KullbackLeibler):
             return cost.weight * h * np.sum(p * np.log(p / rho_y))
         return -cost.weight * h * np.sum(rho_y * np.log(p))
@@ -143,6 +146,9 @@ def test_functionals_are_expectations():
     cross = -0.8 * h * np.sum(rho_y * np.log(p))
     got = games.CrossEntropy(TARGET, 0.8).functional(y, rho.log_density(y))
     assert abs(got - cross) <= tol.MONTE_CARLO
+    ending = games.TerminalEnergy(games.Quadratic(0.7, 0.2), 1.3)
+    paid = 1.3 * h * np.sum(p * 0.35 * (GRID - 0.2) ** 2)
+    assert abs(ending.functional(x, log_rho) - paid) <= tol.MONTE_CARLO
 
 
 # --- target densities inside kernels -----------------------------------------------------------
@@ -376,7 +382,8 @@ def test_costs_ask_for_shapes(n, m, d, e):
         else:
             with pytest.raises(ValueError, match=rf"^{wrong}: got .* wanted \({n}, {d}\)"):
                 call(x, other)
-    for cost in (games.Entropy(1.0), games.KullbackLeibler(rho), games.CrossEntropy(rho)):
+    ending = games.TerminalEnergy(games.Quadratic(1.0))
+    for cost in (games.Entropy(1.0), games.KullbackLeibler(rho), games.CrossEntropy(rho), ending):
         if n == m:
             assert cost.derivative(x, np.zeros(m)).shape == (n,)
             assert np.ndim(cost.functional(x, np.zeros(m))) == 0
@@ -384,6 +391,50 @@ def test_costs_ask_for_shapes(n, m, d, e):
             for call in (cost.derivative, cost.functional):
                 with pytest.raises(ValueError, match=rf"^log_rho: got .* wanted \({n},\)"):
                     call(x, np.zeros(m))
+
+
+class Nowhere(games.Energy):
+    """An energy that lives on no space, and says so in its own words."""
+
+    def description(self):
+        return games.Quadratic(1.0).description()
+
+    def check_dim(self, d):
+        raise ValueError("mine: got no space")
+
+
+@pytest.mark.parametrize(
+    ("cost", "error", "message"),
+    [
+        (games.Quadratic(1.0, [0.0] * 3), ValueError, r"^terminal_cost: got a Quadratic with q of"),
+        (games.TerminalEnergy(games.Quadratic(1.0, [0.0])), ValueError, r"^terminal_cost: got a Q"),
+        (Nowhere(), ValueError, r"^mine: got no space$"),
+        (lambda x: x, TypeError, r"^terminal_cost: got .* TerminalEnergy.* Energy"),
+        (TWO, TypeError, r"^terminal_cost: got Gaussian"),
+        (None, TypeError, r"^terminal_cost: got None"),
+    ],
+)
+def test_terminal_costs_that_are_none(cost, error, message):
+    with pytest.raises(error, match=message):
+        games.Game(TWO, cost)
+
+
+def test_an_energy_is_a_terminal_cost():
+    game = games.Game(TWO, BUMP, 1.5, entropy=0.1)
+    assert isinstance(game.terminal_cost, games.TerminalEnergy)
+    assert (game.target, game.terminal, game.alpha) == (None, 1.0, 1.5)
+    assert repr(games.Game(TWO, games.TerminalEnergy(BUMP), 1.5, entropy=0.1)) == repr(game)
+    with pytest.raises(ValueError, match=r"^alpha: got 0.0, wanted a positive number"):
+        games.Game(TWO, BUMP, 0.0)
+    for wrong in (0.0, -1.0):
+        with pytest.raises(ValueError, match=r"^weight: got"):
+            games.TerminalEnergy(BUMP, wrong)
+    with pytest.raises(TypeError, match=r"^energy: got"):
+        games.TerminalEnergy(TWO)
+    problem = refode.MeanFieldGame(refode.fields.Potential(2, 3), game)
+    x = TWO.sample(4, seed=0)
+    with pytest.raises(ValueError, match=r"^y: got samples, wanted None"):
+        problem.value(problem.initial(), x, x)
 
 
 def test_what_games_say_of_themselves():

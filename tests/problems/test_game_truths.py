@@ -118,6 +118,38 @@ def test_stationary_value_function():
     assert np.abs(phi - theta[-1] - truth[0]).max() <= tol.EXACT_GAME
 
 
+def control(alpha, stiffness, S, initial):
+    """Linear-quadratic control: S/2 |z(T)|^2 at the end, no target anywhere."""
+    running = NO_BUMP + games.Quadratic(stiffness)
+    return games.Game(initial, NO_BUMP + games.Quadratic(S), alpha, running)
+
+
+def test_stationary_control():
+    """With S = alpha omega the value function is alpha omega |x|^2/2 at all times, (D74), (D87)."""
+    alpha, stiffness = 1.3, 0.9
+    omega = np.sqrt(stiffness / alpha)
+    P = alpha * omega
+    game = control(alpha, stiffness, P, Gaussian([0.4, -0.3], 0.5))
+    field, theta = quadratic_potential(2, np.diag([P, P, 0.0]), np.zeros(3), 0.0)
+    x = game.initial.sample(30, seed=2)
+    size, errors = np.mean(np.sum(x**2, axis=1)), []
+    for n_steps in (8, 16, 32, 64):
+        terms = refode.MeanFieldGame(field, game, 2.0, 3.0, n_steps=n_steps).costs(theta, x)
+        assert terms["hjb"] <= tol.EXACT_GAME
+        assert terms["hjb_terminal"] <= tol.EXACT_GAME
+        errors.append(abs(terms["G"] - 0.5 * P * np.exp(-2.0 * omega) * size))
+    assert np.abs(np.log2(np.array(errors[:-1]) / errors[1:]) - 4.0).max() <= tol.GAME_ORDER
+    problem = refode.MeanFieldGame(field, game, n_steps=128)
+    for t in (0.0, 0.3, 1.0):
+        phi, gradient, by_time = closed_forms.lq_value_function(alpha, stiffness, P, t, x)
+        agent = problem.single_agent_cost(theta, x, t)
+        assert np.abs(agent - phi).max() <= tol.FINE_STEPS
+        for got, want in zip(
+            problem.value_function(theta, t, x), (phi, gradient, by_time), strict=True
+        ):
+            assert np.abs(got - want).max() <= tol.EXACT_GAME
+
+
 def test_paths_and_momentum():
     """z(t) in closed form, and p = grad Phi(t, z(t)) obeys p' = -grad Q along it."""
     alpha, stiffness, n, a = 1.3, 0.9, 50, 0.7
@@ -178,6 +210,21 @@ def test_lq_game_with_entropy():
     assert abs(phi.mean() / (truth.total + entropy + beta) - 1) <= tol.TRAINED_VALUE
     off = phi - exact
     assert np.abs(off - off.mean()).max() <= tol.TRAINED_VALUE * np.ptp(exact)
+
+
+def test_trained_control():
+    """Any S: the cost and the value function in closed form, within a percent, (D74)."""
+    alpha, stiffness, S = 1.0, 0.8, 2.5
+    game = control(alpha, stiffness, S, Gaussian([0.5], 0.64))
+    field = refode.fields.Potential(1, 12, 2, quadratic="symmetric")
+    problem = refode.MeanFieldGame(field, game, 1.0, 1.0, "squared", n_steps=8)
+    x = quantiles(200, game.initial)
+    theta = trained(problem, x, 400)
+    fine = problem.costs(theta, x, n_steps=64)
+    exact = closed_forms.lq_value_function(alpha, stiffness, S, 0.0, x)[0]
+    assert abs((fine["L"] + fine["F"] + fine["G"]) / exact.mean() - 1) <= tol.TRAINED_COST
+    phi = problem.value_function(theta, 0.0, x)[0]
+    assert np.abs(phi - exact).max() <= tol.TRAINED_VALUE * np.ptp(exact)
 
 
 def test_gaussian_transport():

@@ -80,7 +80,7 @@ def test_taylor(case):
     assert report, report
 
 
-@over([c for c in CASES if c.name in ("crowd-squared", "transport", "flow-transport")])
+@over([c for c in CASES if c.name in ("crowd-squared", "transport", "flow-transport", "control")])
 def test_hessian_vector_product(case):
     problem, theta, x = case.problem(), case.theta(), case.samples()
     rng = np.random.default_rng(3)
@@ -119,7 +119,7 @@ def test_paths_densities_and_inverse_against_the_oracle(case):
     close(problem.log_density(theta, x), log_rho, tol.GAME_VALUE)
 
 
-@over([c for c in CASES if c.twin.target is not None])
+@over([c for c in CASES if c.twin.target is not None or c.twin.goal])
 def test_what_a_single_agent_pays(case):
     problem, theta, x = case.problem(), case.theta(), case.samples()
     t0, T = problem.t_span
@@ -136,9 +136,8 @@ def test_what_a_single_agent_pays(case):
     close(problem.single_agent_cost(theta, x, t), want, tol.GAME_VALUE)
     end = problem.single_agent_cost(theta, x, T)
     log_rho = problem.log_density(theta, x)
-    gap = log_rho - case.twin.target.log_density(x)
-    weight = case.twin.terminal
-    close(end, weight * (1 + gap if case.twin.kind == "kl" else -np.exp(-gap)), tol.GAME_VALUE)
+    want = og.terminal_derivative(case.twin, og.begin(x, log_rho))
+    close(end, want, tol.GAME_VALUE)
 
 
 @over([named("crowd")])
@@ -155,7 +154,7 @@ def test_value_function_and_laplacian(case):
         close(mine, theirs, tol.GAME_VALUE)
 
 
-@over([named("crowd"), named("flow-transport")])
+@over([named("crowd"), named("flow-transport"), named("control")])
 def test_same_bits_on_any_number_of_threads(case):
     problem, theta = case.problem(), case.theta()
     x = case.game.initial.sample(300, seed=4)

@@ -75,7 +75,9 @@ def test_the_complex_step_through_a_gradient_is_written_once():
 def test_every_problem_has_costs_and_other_steps():
     theirs = (refode.Supervised(ODE), refode.ContinuousNormalizingFlow(ODE), games())
     for problem, data in zip(theirs, ((POINTS, LABELS), (POINTS,), (POINTS,)), strict=True):
-        names = list(inspect.signature(problem.costs).parameters)
+        *names, last = inspect.signature(problem.costs).parameters.values()
+        assert (last.name, last.kind) == ("sample_weight", last.KEYWORD_ONLY)
+        names = [parameter.name for parameter in names]
         assert names[: 1 + len(data)] == ["theta", *"xy"[: len(data)]] or names == ["theta", "y"]
         finer = problem.with_steps(5)
         assert type(finer) is type(problem)

@@ -128,6 +128,7 @@ def test_arguments_that_files_may_lack_have_defaults():
         "Sum": "first second",
         "Supervised": "ode",
         "Tableau": "name A b c order reference",
+        "TerminalEnergy": "energy",
     }
     for name, entry in BY_NAME.items():
         parameters = inspect.signature(entry.make).parameters.values()

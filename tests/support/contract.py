@@ -16,6 +16,7 @@ import numpy as np
 import oracle
 import oracle_games
 import pytest
+from users_field import ShallowFunctions
 
 import refode
 from refode.fields.contract import Field
@@ -187,6 +188,14 @@ def _potential() -> Iterator[FieldCase]:
     yield FieldCase("d3-one-unit", F(3, 1, 2), low, n=1)
 
 
+def _user() -> Iterator[FieldCase]:
+    yield FieldCase("d1", ShallowFunctions(1, 3).field(), oracle.shallow(), n=1)
+    yield FieldCase("d3", ShallowFunctions(3, 4).field(), oracle.shallow(), n=9)
+    timed = ShallowFunctions(2, 3, time=True).field()
+    yield FieldCase("d2-timed", timed, oracle.shallow(time=True), n=4)
+    yield FieldCase("d2-blocks", timed, oracle.shallow(time=True), n=timed.block() + 3)
+
+
 FACTORIES: dict[str, Callable[[], Iterator[FieldCase]]] = {
     "Affine": _affine,
     "Shallow": _shallow,
@@ -196,6 +205,7 @@ FACTORIES: dict[str, Callable[[], Iterator[FieldCase]]] = {
     "Hamiltonian": _hamiltonian,
     "Leapfrog": _leapfrog,
     "Potential": _potential,
+    "User": _user,
 }
 
 CASES = [case for factory in FACTORIES.values() for case in factory()]

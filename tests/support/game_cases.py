@@ -72,6 +72,43 @@ class GameCase:
         return og.costs(theta, self.shape, self.twin, x, self.y, tableau=self.tableau(), **how)
 
 
+def _control(both: dict[str, float]) -> list[GameCase]:
+    """Games whose terminal cost is an energy: a sum of two, or one with a weight of its own."""
+    games, Shape = refode.games, og.Shape
+    (g2, o2), (m2, p2) = _gaussian(2, 5), _mixture(2, 9)
+    mean, S = np.array([0.4, 0.3]), np.array([[0.8, -0.1], [-0.1, 0.6]])
+    obstacle = games.GaussianBump(3.0, mean, S) + games.Quadratic(0.8, 0.3)
+    goal = games.GaussianBump(-2.0, mean, S) + games.Quadratic(1.4, -0.2)
+    avoided = og.Bump(3.0, mean, S), og.Quadratic(0.8, np.full(2, 0.3))
+    sought = og.Bump(-2.0, mean, S), og.Quadratic(1.4, np.full(2, -0.2))
+    weighted = games.TerminalEnergy(goal, 0.7)
+    return [
+        GameCase(
+            "control",
+            Shape(2, 3, 2, 2),
+            games.Game(m2, goal, 1.3, obstacle, 0.2),
+            og.OracleGame(p2, None, 1.3, 1.0, "energy", avoided, 0.2, sought),
+            n=4,
+            how=both | {"n_steps": 2},
+        ),
+        GameCase(
+            "control-squared",
+            Shape(2, 2, 2, None, "symmetric"),
+            games.Game(g2, weighted, 0.9),
+            og.OracleGame(o2, None, 0.9, 0.7, "energy", goal=sought),
+            how=both | {"n_steps": 2, "norm": "squared", "scheme": "heun"},
+        ),
+        GameCase(
+            "control-no-penalty",
+            Shape(2, 3, 1, 1),
+            games.Game(g2, weighted, 1.1, obstacle),
+            og.OracleGame(o2, None, 1.1, 0.7, "energy", avoided, goal=sought),
+            n=1,
+            how={"n_steps": 3},
+        ),
+    ]
+
+
 def cases() -> list[GameCase]:
     """All kinds of games, norms, quadratics, depths and ways to know the target."""
     games, Shape = refode.games, og.Shape
@@ -134,6 +171,7 @@ def cases() -> list[GameCase]:
             how=both | {"n_steps": 2, "t_span": (0.5, 2.0), "norm": "squared"},
         )
     )
+    found += _control(both)
     y = np.random.default_rng(2).standard_normal((5, 2))
     found.append(
         GameCase(

@@ -231,9 +231,14 @@ class OracleGame(NamedTuple):
     target: Mixture | None  # None: samples y alone
     alpha: float = 1.0
     terminal: float = 1.0
-    kind: str = "kl"  # or "cross_entropy"
+    kind: str = "kl"  # or "cross_entropy", "energy"
     energy: tuple[Callable[[Array], Array], ...] = ()
     entropy: float = 0.0
+    goal: tuple[Callable[[Array], Array], ...] = ()  # of the kind "energy": E g(z(T))
+
+    def g(self, x: Array) -> Array:
+        """The sum of the energies at the end, (N,)."""
+        return sum((part(x) for part in self.goal), np.zeros(len(x)))
 
     def Q(self, x: Array) -> Array:
         """The sum of the energies, (N,)."""
@@ -352,6 +357,8 @@ def costs(
     if game.kind == "kl":
         gap = end.log_rho - game.target.log_density(end.z)
         G = game.terminal * np.mean(gap)
+    elif game.kind == "energy":
+        G = game.terminal * np.mean(game.g(end.z))
     else:
         G = -game.terminal * np.mean(inverse(theta, p, game, y, t_span, n_steps, tableau)[1])
     terms = {"L": np.mean(end.L), "F": np.mean(end.F), "G": G, "hjb": hjb * np.mean(end.R)}
@@ -363,7 +370,9 @@ def costs(
 
 
 def terminal_derivative(game: OracleGame, end: State) -> Array:
-    """G' of (20) at the ends of the paths: terminal (1 + log rho - log rho_Y), or -rho_Y/rho."""
+    """G' of (20) at the paths' ends: terminal (1 + log rho - log rho_Y), -rho_Y/rho, or g."""
+    if game.kind == "energy":
+        return game.terminal * game.g(end.z)
     gap = end.log_rho - game.target.log_density(end.z)
     return game.terminal * (1.0 + gap if game.kind == "kl" else -np.exp(-gap))
 

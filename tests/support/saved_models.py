@@ -187,6 +187,7 @@ def _game_cases() -> dict[str, Case]:
         "sum": games.crowd_motion(start, mixture, obstacle=bump + bowl + low),
         "sum within": games.crowd_motion(start, tilted, obstacle=low + (well + bump)),
         "likelihood": games.normalizing_flow(start, samples, terminal=2.0),
+        "control": games.Game(start, games.TerminalEnergy(bump + bowl, 0.7), 1.2, low, 0.1),
         "likelihood alpha": games.normalizing_flow(start, tilted, alpha=1.0),
     }
     potential = fields.Potential(2, 3)
@@ -328,6 +329,7 @@ GOLDEN = (
     "game sum within",
     "game likelihood",
     "game penalties",
+    "game control",
     "outside loss",
     "outside game",
 )

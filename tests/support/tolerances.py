@@ -388,3 +388,9 @@ LOSS_GAUSS_NEWTON = 1e-8
 # a value that is flat to rounding, eps (1 + value), within sqrt(2 eps (1 + value)) of the minimum,
 # and line searches end a little before
 TRAINING_STOPPED = 1e-6
+
+# --- tests/problems/test_sample_weight.py --------------------------------------------------------
+# the same sums of a few hundred terms in another order, relative to the largest entry
+SAMPLE_WEIGHT = 1e-12
+# central differences of gradients, h = 1e-5: h^2 times third derivatives, and eps/h
+SAMPLE_WEIGHT_DIFFERENCES = 1e-7

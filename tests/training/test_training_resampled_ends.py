@@ -218,6 +218,7 @@ def test_progress_shows_period_terms_and_validation(capfd, monkeypatch):
 
 
 BARE = Regression()
+FLOW = refode.ContinuousNormalizingFlow(refode.NeuralODE(refode.fields.Affine(2), n_steps=1))
 
 
 @pytest.mark.parametrize(
@@ -237,6 +238,11 @@ BARE = Regression()
         ({"memory_pairs": 0}, ValueError, "memory_pairs: got 0"),
         ({"validation_samples": 0}, ValueError, "validation_samples: got 0"),
         ({"validation_samples": 1.5}, TypeError, "validation_samples: got 1.5"),
+        (
+            {"problem": FLOW, "validation_samples": ()},
+            TypeError,
+            "validation_samples: y: got 0 arrays of data",
+        ),
         ({"choose": "first"}, ValueError, "choose: got 'first', wanted one of 'last', 'best'"),
         ({"choose": "best"}, ValueError, "choose: got 'best' without validation_samples"),
         ({"tolerance": -1.0}, ValueError, "tolerance: got -1.0"),
@@ -267,6 +273,5 @@ def test_bad_input_is_named(change, error, message):
     ids=["shape", "nan", "None", "two arrays"],
 )
 def test_errors_of_what_a_sampler_returns_name_it(drawn, said):
-    flow = refode.ContinuousNormalizingFlow(refode.NeuralODE(refode.fields.Affine(2), n_steps=1))
     with pytest.raises((ValueError, TypeError), match="^sampler: returned data of the .*, " + said):
-        refode.train_resampled(flow, lambda *_: drawn, n_samples=4, progress=False)
+        refode.train_resampled(FLOW, lambda *_: drawn, n_samples=4, progress=False)

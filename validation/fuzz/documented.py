@@ -13,6 +13,7 @@ UNLIKE = re.compile(r" at 0x[0-9a-f]+|\d+\.\d+ s\b|seconds=[\d.e-]+")
 #: Exceptions by the name of what is called, with the place that says so.
 RAISES: dict[str, tuple[tuple[str, str], ...]] = {
     "*": (("RuntimeError", "device|CUDA|cuda"),),  # docs of device="cuda": no package or driver
+    "refode.bridges.*": (("ImportError", "needs the package"),),  # "PyTorch is missing"
 }
 #: Answers that may be infinite or NaN for finite numbers below 1e100.
 INFINITE: tuple[str, ...] = (

@@ -16,13 +16,15 @@ import numpy as np
 
 import refode
 from refode import bases, closed_forms, densities, fields, games, packing, steps, tableaus
+from refode._weights import equal
 from refode.costs import losses
 from refode.problems.scaling import Scaling
+from refode.reports.proofs.users_field import f, vjp
 from validation.fuzz.surface import Public, surface
 
 #: Methods that the package asks, with arguments it has checked, and subclasses supply.
 INSIDE = {
-    "fields.*": "block description initial named prepare prepare_adjoint rows",
+    "fields.*": "answer block check_times description initial named prepare prepare_adjoint rows",
     "NeuralODE": "stage_weights stage_weights_adjoint sweep",
     "losses": "check_outputs description targets",
     "games": "check_dim description",
@@ -192,7 +194,8 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
     for density in (NORMAL, MIXTURE, densities.Empirical(X)):
         found[type(density).__name__] = (density, {"x": X, "n": 3})
     costs = {"x": X, "y": X, "log_rho": np.ones(3)}
-    for cost in (games.KullbackLeibler(TARGET), games.CrossEntropy(TARGET), games.Entropy(0.1)):
+    ends = games.KullbackLeibler(TARGET), games.CrossEntropy(TARGET), games.TerminalEnergy(BUMP)
+    for cost in (*ends, games.Entropy(0.1)):
         found[type(cost).__name__] = (cost, costs)
     for energy in (BUMP, games.Quadratic(0.5, 1.0), games.Nothing()):
         found[type(energy).__name__] = (energy, {"x": X})
@@ -208,7 +211,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
 def _cost() -> Any:
     """A cost as one gives it by hand: the mean of |z|^2/2, by the losses' own class."""
     problem = refode.Supervised(ODE, "regression", readout=False)
-    return problem._cost(problem.initial(), Y, len(Y))
+    return problem._cost(problem.initial(), Y, equal(len(Y)))
 
 
 def _file(name: str) -> str:
@@ -256,6 +259,7 @@ def _functions() -> dict[str, dict[str, Any]]:
         "fields.Field": {**dim, "shapes": {"W": (2, 2)}},
         "fields.Potential": {**dim, "width": 3},
         "fields.Shallow": {**dim, "width": 3},
+        "fields.User": {**dim, "f": f, "vjp": vjp, "n_parameters": 6},
         **{f"ode.evaluate.{n}": at for n in ("value", "trace", "jacobian")},
         "ode.evaluate.tangent": {**at, "weights_dot": w, "z_dot": Y},
         "ode.evaluate.adjoint": {**at, "f_bar": Y, "trace_bar": np.ones(3)},
@@ -287,6 +291,7 @@ def _functions() -> dict[str, dict[str, Any]]:
         "problems.scaling.Scaling": {"shift": np.zeros(2), "scale": np.ones(2)},
         "games.CrossEntropy": {"target": TARGET},
         "games.KullbackLeibler": {"target": TARGET},
+        "games.TerminalEnergy": {"energy": BUMP},
         "games.Entropy": {"weight": 0.1},
         "games.Game": {"initial": NORMAL, "terminal_cost": GAME.terminal_cost},
         "games.GaussianBump": {"height": 1.0, "mean": np.zeros(2), "covariance": 0.5},
@@ -325,6 +330,8 @@ def _functions() -> dict[str, dict[str, Any]]:
         "closed_forms.relaxed_transport": {
             **{"source": NORMAL, "target": TARGET, "alpha": 1.0, "beta": 2.0}
         },
+        "bridges.jax_function": {"computed": ODE},
+        "bridges.torch_function": {"computed": ODE},
         "verify.check_gradient": {**bowl, "n_directions": 1},
         "verify.taylor_test": bowl,
         "verify.complex_step": {"fun": lambda z: np.sum(z**2), "x": np.ones(3), "v": np.ones(3)},

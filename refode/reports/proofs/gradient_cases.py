@@ -12,6 +12,7 @@ from refode import bases, fields, tableaus
 from refode.fields import Field
 from refode.ode.neural_ode import SYMPLECTIC, NeuralODE
 from refode.problems.supervised import Supervised
+from refode.reports.proofs import users_field
 from refode.verify import DotReport, GradientReport
 
 Array = np.ndarray
@@ -65,6 +66,7 @@ KINDS: dict[str, tuple[Callable[[], Field], ...]] = {
         lambda: fields.Potential(5, 2, 2, 2),
         lambda: fields.Potential(3, 4, 3, quadratic="symmetric"),
     ),
+    "User": (lambda: users_field.field(3),),
 }
 
 
@@ -162,11 +164,12 @@ QUICK = (
     ("Hamiltonian", 2, "butcher6", 0, "softmax"),
     ("Leapfrog", 0, "stormer_verlet", 2, "logistic"),
     ("Potential", 1, "kutta3", 3, "softmax"),
+    ("User", 0, "rk4", 2, "regression"),
 )
 
 
 def cases(quick: bool) -> list[GradientCase]:
-    """Quick: eleven; full: each kind of field with every basis and loss.
+    """Quick: twelve; full: each kind of field with every basis and loss.
 
     Schemes and variants of the field take turns: in the full list every kind of field meets
     every one of its schemes, too.

@@ -147,7 +147,7 @@ def run(out: Path, quick: bool, chosen: Sequence[GradientCase] | None = None) ->
     out : Path
         Folder for the pictures.
     quick : bool
-        Eleven cases instead of all fields with all bases and losses.
+        Twelve cases instead of all fields with all bases and losses.
     chosen : sequence of GradientCase, optional
         Cases to examine instead.
     """

@@ -144,11 +144,11 @@ def test_estimated_traces(name, mode):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mode", ["tile", "staged"])
-@pytest.mark.parametrize("kind", ["kl", "cross_entropy"])
+@pytest.mark.parametrize("kind", ["kl", "cross_entropy", "energy"])
 def test_games(kind, mode, dtype):
     one, two = Gaussian(np.zeros(2), np.eye(2)), Gaussian(np.ones(2), [[1.0, 0.5], [0.5, 1.0]])
-    cost = KullbackLeibler(two) if kind == "kl" else CrossEntropy(two)
     energy = GaussianBump(1.0, [0.0, 0.0], 0.5) + Quadratic(1.0)
+    cost = {"kl": KullbackLeibler(two), "cross_entropy": CrossEntropy(two)}.get(kind, energy)
     game = Game(one, cost, 1.0, energy, 0.1)
     problem = refode.MeanFieldGame(
         fields.Potential(2, 3), game, 0.1, 0.1, scheme="euler", device="cuda", dtype=dtype

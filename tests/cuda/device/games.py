@@ -14,7 +14,14 @@ from refode import reference
 from refode.costs.energies import Energy
 from refode.densities import Density, Empirical, Gaussian, GaussianMixture
 from refode.fields import Potential
-from refode.games import CrossEntropy, Game, GaussianBump, KullbackLeibler, Quadratic
+from refode.games import (
+    CrossEntropy,
+    Game,
+    GaussianBump,
+    KullbackLeibler,
+    Quadratic,
+    TerminalEnergy,
+)
 from refode.reference import kernels
 
 SPD = np.array([[1.0, 0.3, 0.1], [0.3, 0.8, -0.2], [0.1, -0.2, 1.2]])
@@ -69,6 +76,9 @@ GAMES = {
     ),
     "kl-methods": (Game(INITIAL, KullbackLeibler(ByMethods(), 1.1)), 0.4, 0.3, "absolute"),
     "kl-plain": (Game(INITIAL, KullbackLeibler(DIAGONAL, 1.1)), 0.0, 0.0, "absolute"),
+    "energy-sum": (Game(INITIAL, BUMP + QUADRATIC, 1.2, BUMP, 0.2), 0.4, 0.3, "squared"),
+    "energy-bump": (Game(MIXTURE, TerminalEnergy(BUMP, 0.7), 1.1), 0.4, 0.3, "absolute"),
+    "energy-plain": (Game(INITIAL, TerminalEnergy(QUADRATIC, 1.3)), 0.0, 0.0, "absolute"),
     "cross-dense": (Game(MIXTURE, CrossEntropy(DENSE, 1.1), 1.2, BUMP, 0.2), 0.4, 0.3, "absolute"),
     "cross-squared": (Game(MIXTURE, CrossEntropy(DENSE, 1.1), 1.2, BUMP, 0.2), 0.4, 0.3, "squared"),
     "cross-methods": (
@@ -227,12 +237,20 @@ def test_bad_input():
         Game(INITIAL, KullbackLeibler(DIAGONAL), 1.0, BUMP + Wall()),
         device="cuda",
     )
+    ending = refode.MeanFieldGame(
+        Potential(3, 4, rank=2), Game(INITIAL, QUADRATIC + Wall()), device="cuda"
+    )
     _, other, _, _ = drawn("kl-dense-nested")
     for error, words, call in [
         (
             ValueError,
             "no body for the energy WallSpec",
             lambda: walled.value_and_gradient(theta, x),
+        ),
+        (
+            ValueError,
+            "no body for the energy WallSpec",
+            lambda: ending.value_and_gradient(theta, x),
         ),
         (ValueError, "device: got 'cpu'", lambda: drawn("kl-plain")[0].to_device(x)),
         (

@@ -13,6 +13,7 @@ from supervised import CASES, drawn
 
 import refode
 from refode import bases, fields
+from refode._weights import equal
 from refode.cuda import buffers, device, launching, layout
 from refode.cuda.sweeps import Placed
 from refode.ode import placement
@@ -89,7 +90,7 @@ def swept(problem, theta, x, y):
     return (
         ode.sweep(plan, Plain, E.dtype),
         E,
-        problem._cost(theta, problem._targets(y, len(x)), len(x)),
+        problem._cost(theta, problem._targets(y, len(x)), equal(len(x))),
     )
 
 
