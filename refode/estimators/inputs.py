@@ -17,7 +17,7 @@ FURTHEST = 4.0
 
 
 def weight_of(sample_weight: Any, X: Array) -> Array | None:
-    """Weights (N,), or None for equal ones.
+    """Weights (N,), or None for equal ones, given or not: these are to be the same bits.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def weight_of(sample_weight: Any, X: Array) -> Array | None:
         raise ValueError(f"sample_weight: got {weight.min()}, wanted numbers >= 0")
     if not weight.max() > 0.0:
         raise ValueError("sample_weight: got zeros alone, wanted a weight > 0 among them")
-    return weight
+    return None if weight.min() == weight.max() else weight
 
 
 def counted(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
@@ -45,6 +45,16 @@ def counted(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
         return (*arrays, weight)
     kept = weight > 0.0
     return (*(array[kept] for array in arrays), weight[kept])
+
+
+def common_scaling_of(name: str, x: Array, weight: Array | None) -> Scaling:
+    """Each column's mean, and one scale for all: the root of the mean variance."""
+    scaling = scaling_of(name, x, weight)
+    varying = x.min(axis=0) < x.max(axis=0)
+    largest = scaling.scale.max(where=varying, initial=0.0) or 1.0
+    shares = np.where(varying, scaling.scale / largest, 0.0)  # whose squares do not overflow
+    one = largest * (np.sqrt((shares**2).mean()) or 1.0)
+    return Scaling(scaling.shift, np.full(x.shape[1], one))
 
 
 def scaling_of(name: str, x: Array, weight: Array | None, bounded: bool = False) -> Scaling:

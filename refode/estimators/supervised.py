@@ -73,7 +73,10 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _scalings(self, data: Data, loss: str) -> tuple[Scaling | None, Scaling | None]:
         x_scaling = y_scaling = None
-        if _validate.boolean("standardize", self.standardize):
+        if _validate.is_text(self.standardize):
+            _validate.choice("standardize", self.standardize, ("common",))
+            x_scaling = inputs.common_scaling_of("X", data.x, data.weight)
+        elif _validate.boolean("standardize", self.standardize):
             x_scaling = inputs.scaling_of("X", data.x, data.weight, bounded=True)
         if loss == "regression":
             y_scaling = inputs.scaling_of("y", np.asarray(data.y), data.weight)
@@ -159,7 +162,7 @@ class NeuralODEClassifier(ClassifierMixin, _NeuralODE):
         augment: int = 0,
         tikhonov: float = 1e-3,
         smoothness: float = 0.0,
-        standardize: bool = True,
+        standardize: bool | str = True,
         method: str = "lbfgs",
         max_iter: int = 200,
         tolerance: float = 1e-3,
@@ -311,7 +314,7 @@ class NeuralODERegressor(RegressorMixin, _NeuralODE):
         augment: int = 0,
         tikhonov: float = 1e-3,
         smoothness: float = 0.0,
-        standardize: bool = True,
+        standardize: bool | str = True,
         method: str = "lbfgs",
         max_iter: int = 200,
         tolerance: float = 1e-3,

@@ -39,10 +39,11 @@ smoothness : float, optional
     Charges smoothness/2 int |theta'(t)|^2 dt."""
 
 STANDARDIZE = """\
-standardize : bool, optional
+standardize : bool or "common", optional
     Whether columns of X are shifted by their mean and divided by their deviation; by a quarter
     of the largest distance where entries lie further away than 4 deviations. (A column that is
-    constant but for a few samples would else have numbers that drown all others.)"""
+    constant but for a few samples would else have numbers that drown all others.) "common"
+    divides all by one number, the root of their mean variance: for data of one unit, as pixels."""
 
 STANDARDIZE_FLOW = """\
 standardize : bool, optional
