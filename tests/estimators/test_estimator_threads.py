@@ -82,7 +82,8 @@ def test_a_fit_uses_its_own_number(monkeypatch):
     before = real()
     model = NeuralODERegressor(width=3, max_iter=2, n_threads=3).fit(x, x[:, 0])
     model.predict(x)
-    assert seen == {3} and real() == before
+    assert seen == {3}
+    assert real() == before
 
 
 def test_numbers_of_one_thread_do_not_reach_another(four):
@@ -93,4 +94,5 @@ def test_numbers_of_one_thread_do_not_reach_another(four):
         found = Parallel(n_jobs=2, backend="threading")(
             delayed(parallel.get_num_threads)() for _ in range(2)
         )
-    assert found == [4, 4] and parallel.get_num_threads() == 4
+    assert found == [4, 4]
+    assert parallel.get_num_threads() == 4

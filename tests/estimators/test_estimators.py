@@ -107,7 +107,8 @@ def test_whole_weights_are_repeated_samples(kind):
 def test_targets_of_either_shape():
     y = X @ [1.0, 2.0, 3.0, 4.0] * 1e3
     flat, column = (NeuralODERegressor(**SMALL).fit(X, t) for t in (y, y[:, None]))
-    assert flat.predict(X).shape == (150,) and column.predict(X).shape == (150, 1)
+    assert flat.predict(X).shape == (150,)
+    assert column.predict(X).shape == (150, 1)
     np.testing.assert_array_equal(flat.predict(X), column.predict(X)[:, 0])
     assert flat.score(X, y) > 0.99
     both = NeuralODERegressor(**SMALL).fit(X, np.stack([y, -y], axis=1))
@@ -199,7 +200,8 @@ def test_fields_by_name(field):
 
 def test_a_field_of_ones_own_says_how_many_zeros():
     model = NeuralODEClassifier(refode.fields.Shallow(6, 5), max_iter=3, random_state=0).fit(X, Y)
-    assert model.problem_.augment == 2 and model.transform(X).shape == (150, 6)
+    assert model.problem_.augment == 2
+    assert model.transform(X).shape == (150, 6)
 
 
 @pytest.mark.parametrize(
