@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -107,11 +108,19 @@ class Fitting:
 
     def _split(self, data: Data, seed: int, stratify: Any) -> tuple[Data, Data]:
         """Samples to train on and samples to hold out."""
+        fraction = _validate.real_number("validation_fraction", self.validation_fraction)
+        n = len(data.x)
+        size = math.ceil(fraction * n)
+        if not 0.0 < fraction < 1.0 or size >= n:
+            raise ValueError(
+                f"validation_fraction: got {fraction} with {n} samples, wanted a number between 0 "
+                "and 1 that leaves samples to train on"
+            )
+        if stratify is not None:  # classes of few samples cannot be in both parts
+            _, counts = np.unique(stratify, return_counts=True)
+            stratify = stratify if counts.min() > 1 and len(counts) <= min(size, n - size) else None
         kept, held = train_test_split(
-            np.arange(len(data.x)),
-            test_size=self.validation_fraction,
-            random_state=seed,
-            stratify=stratify,
+            np.arange(n), test_size=size, random_state=seed, stratify=stratify
         )
         return data.at(kept), data.at(held)
 

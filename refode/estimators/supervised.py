@@ -247,8 +247,8 @@ class NeuralODEClassifier(ClassifierMixin, _NeuralODE):
             new = np.setdiff1d(classes, self.classes_)
             if len(new):
                 raise ValueError(
-                    f"y: got the class {new[0]!r} with warm_start=True, wanted those of the last "
-                    f"fit, {self.classes_.tolist()}"
+                    f"y: got the class {new.tolist()[0]!r} with warm_start=True, wanted those of "
+                    f"the last fit, {self.classes_.tolist()}"
                 )
             classes, labels = self.classes_, np.searchsorted(self.classes_, y)
         return classes, labels.astype(np.int64)

@@ -215,6 +215,7 @@ def test_a_field_of_ones_own_says_how_many_zeros():
         ({"tikhonov": -1.0}, "tikhonov: got -1"),
         ({"scheme": "rk5"}, "scheme: got 'rk5'"),
         ({"batch_size": 0}, "batch_size: got 0"),
+        ({"validation_fraction": 1.0, "early_stopping": True}, "validation_fraction: got 1.0"),
         ({"n_iter_no_change": 0, "early_stopping": True}, "n_iter_no_change: got 0"),
     ],
 )

@@ -9,8 +9,9 @@ CODE = """
 import sys
 sys.modules["sklearn"] = None
 import refode
+from refode import *
 try:
-    refode.estimators
+    refode.estimators.NeuralODEClassifier
 except ImportError as error:
     assert "pip install 'refode[sklearn]'" in str(error), error
 else:
