@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from refode import cuda as cuda
     from refode import datasets as datasets
     from refode import densities as densities
+    from refode import distributed as distributed
     from refode import estimators as estimators
     from refode import fields as fields
     from refode import games as games
@@ -51,6 +52,7 @@ _MODULES = {
     "cuda": "refode.cuda",
     "datasets": "refode.datasets",
     "densities": "refode.densities",
+    "distributed": "refode.distributed",
     "estimators": "refode.estimators",
     "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
@@ -89,6 +91,7 @@ __all__ = [
     "cuda",
     "datasets",
     "densities",
+    "distributed",
     "estimators",
     "evaluate",
     "fields",

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "examples"
 PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
 ADAPTERS = {"mymodel"}  # what own_implementation loads, and the page shows beside it
-EXAMPLES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ADAPTERS)
+ELSEWHERE = {"train_mpi"}  # on ranks of MPI, by tests/distributed
+EXAMPLES = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in ADAPTERS | ELSEWHERE)
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?")
 
 

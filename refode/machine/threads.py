@@ -56,6 +56,12 @@ def _usable_processors() -> int:
     return os.cpu_count() or 1
 
 
+def is_set() -> bool:
+    """Whether somebody has set the number of threads, in this program or its environment."""
+    chosen = _state["threads"] not in (None, _usable_processors())
+    return chosen or "REFODE_NUM_THREADS" in os.environ
+
+
 def set_num_threads(n: int) -> None:
     """Set the number of threads of the sweeps; results do not depend on it."""
     _state["threads"] = _validate.positive_int("n", n)

@@ -1,4 +1,4 @@
-"""From arrays to kernels and back: buffers, chunks, sums in fixed order.
+"""From arrays to kernels and back: buffers, chunks, sums by a fixed tree.
 
 Twin on the device: refode/cuda/launching.py.
 """
@@ -15,8 +15,9 @@ from refode.costs.contract import COST, everywhere, observe
 from refode.fields.contract import rows_of
 from refode.machine.callbacks import heard
 from refode.machine.parts import link
-from refode.machine.threads import Team, block_size, chunks
+from refode.machine.threads import Team
 from refode.ode import placement
+from refode.ode.shares import Share, share_of
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -115,10 +116,10 @@ def _parts(sweep: Sweep, dtype: Any, back: bool) -> tuple[Any, Any]:
     )
 
 
-def _blocks(sweep: Sweep, n_samples: int) -> tuple[int, Array]:
-    """Samples a block, and the chunks of blocks."""
-    S = block_size(n_samples, sweep.block)
-    return S, np.array(chunks(-(-n_samples // S)))
+def _blocks(sweep: Sweep, n_samples: int, of: str = "x") -> tuple[int, Array, Share]:
+    """Samples a block, the chunks of blocks, and what the samples are a share of."""
+    share = share_of(of, n_samples, sweep.block)
+    return share.borders.S, np.array(share.runs), share
 
 
 def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
@@ -128,8 +129,11 @@ def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
     return STEPS if sweep.memory == STORE and stored > STORED_AT_MOST else sweep.memory
 
 
-def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
-    """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows)."""
+def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x") -> Array:
+    """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows).
+
+    ``of`` says which samples x are where they may be a share of more, ode/shares.py.
+    """
     if sweep.runs_on_device(E):
         return placement.gpu_module("launching").forward(sweep, E, x, whole)
     if sweep.device != "cpu":  # a complex step
@@ -137,7 +141,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False) -> Array:
     X = np.ascontiguousarray(x, dtype=E.dtype)
     n_points = len(sweep.grid.t) + 1 if whole else 1
     out = np.empty((n_points, len(X), sweep.rows), E.dtype)
-    S, runs = _blocks(sweep, len(X))
+    S, runs, _ = _blocks(sweep, len(X), of)
     dynamics, scheme = _parts(sweep, E.dtype, back=False)
     solve, grid = forward_chunks.of(E.dtype), sweep.grid
     counter = np.zeros(1, dtype=np.int64)
@@ -172,15 +176,20 @@ def gradient(
     n_cost: int = 0,
     cost_rows: int = 0,
     want_x: bool = False,
+    of: str = "x",
 ) -> Gradient:
-    """Value of a cost and its cotangents, by one forward and one adjoint sweep a block."""
+    """Value of a cost and its cotangents, by one forward and one adjoint sweep a block.
+
+    ``of`` as for ``forward``; where x are a share of more, all but x_bar are sums over all
+    samples, in the process that holds the first ones.
+    """
     if sweep.runs_on_device(E):
         twin = placement.gpu_module("launching")
         return twin.gradient(sweep, E, x, cost, n_cost, cost_rows, want_x)
     if sweep.device != "cpu":  # a complex step
         x, cost = placement.hosted(x), placement.hosted(cost)
     X = np.ascontiguousarray(x, dtype=E.dtype)
-    S, runs = _blocks(sweep, len(X))
+    S, runs, share = _blocks(sweep, len(X), of)
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE)
     solve, grid = gradient_chunks.of(E.dtype), sweep.grid
@@ -219,6 +228,5 @@ def gradient(
 
     work = heard(sweep.dynamics.field, work)
     Team(work, n).around(work)
-    value = sum(values.tolist())  # in order, as all sums over chunks
-    total = np.add.reduce  # over the first axis
-    return Gradient(value, total(E_bars), total(cost_bars), X_bar, total(time_bars))
+    value, E_bar, cost_bar, time_bar = share.total((values, E_bars, cost_bars, time_bars))
+    return Gradient(value.item(), E_bar, cost_bar, X_bar, time_bar)

@@ -76,6 +76,8 @@ class Resident:
         By what a problem had standardised the numbers before it sent them.
     """
 
+    where = "on a device, wanted device='cuda'"
+
     def __init__(self, there: Any, host: Array | None = None, scaling: Any = None) -> None:
         self.there, self._host, self.scaling = there, host, scaling
 
@@ -128,7 +130,7 @@ def resident(placement: Placement, name: str, x: Any, shape: tuple[Any, ...], dt
     if not foreign and not isinstance(x, Resident):
         return None
     if placement.device == "cpu":
-        raise TypeError(f"{name}: got an array on a device, wanted device='cuda' for it")
+        raise TypeError(f"{name}: got an array {getattr(x, 'where', Resident.where)} for it")
     if isinstance(x, Resident):
         gpu_module("device").taken(name, x.there, np.dtype(dtype), shape)
         return x

@@ -154,9 +154,11 @@ class Controlled(Fixed, WithODE):
 
     # --- insides -----------------------------------------------------------------------
     @quietly()
-    def _forward(self, theta: Array, start: Array, plan: Plan, whole: bool = False) -> Array:
+    def _forward(
+        self, theta: Array, start: Array, plan: Plan, whole: bool = False, of: str = "x"
+    ) -> Array:
         E = self.potential.prepare(self.ode.stage_weights(theta, plan), True)
-        return driver.forward(self._sweep(plan, E.dtype), E, start, whole)
+        return driver.forward(self._sweep(plan, E.dtype), E, start, whole, of)
 
     def _inverse(
         self, name: str, theta: Array, y: Array, n_steps: int | None, t: float
@@ -171,7 +173,7 @@ class Controlled(Fixed, WithODE):
 
     def _backward(self, theta: Array, y: Array, plan: Plan) -> tuple[Array, Array]:
         """Where paths to y come from, and what log rho gathered on the way back."""
-        end = self._forward(theta, with_zero(y), plan)[0]
+        end = self._forward(theta, with_zero(y), plan, of="y")[0]
         return np.ascontiguousarray(end[:, : self.dim]), np.ascontiguousarray(end[:, self.dim])
 
     def _sweep(self, plan: Plan, dtype: Any) -> driver.Sweep:
@@ -220,7 +222,8 @@ class Controlled(Fixed, WithODE):
             return x.start
         kept = self._starts.get("start")
         if kept is None or not np.array_equal(kept[0], x):
-            kept = x.copy(), np.column_stack([x, self.game.initial.log_density(x)])
+            log_rho = self._rows(x).apply(self.game.initial.log_density, x)
+            kept = x.copy(), np.column_stack([x, log_rho])
             self._starts["start"] = kept
         return kept[1]
 

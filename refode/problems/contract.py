@@ -21,6 +21,7 @@ from refode._scaling import TINY, restored, scaled
 from refode._weights import NAME
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import TooLarge
+from refode.ode.shares import Rows
 from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.paths import kept_with
@@ -261,6 +262,10 @@ class WithODE(SecondOrder):
     def placed(self, data: tuple[Any, ...]) -> tuple[Any, ...]:
         """The data where sweeps run: sent once, not at every call, if they fit."""
         return placed_by(self, self.ode.placement, data)
+
+    def _rows(self, x: Any, name: str = "x") -> Rows:
+        """Samples by chunks, for sums and means over all of which x may be a share."""
+        return Rows(len(x), self.ode.field.block(), name)
 
     def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
         """``placed`` data with their weights; on a device, without those of weight 0."""

@@ -13,6 +13,7 @@ from refode.costs.targets import EnergyTarget, GivenTarget, rows, target_of
 from refode.densities import Empirical
 from refode.games import CrossEntropy, KullbackLeibler, TerminalEnergy
 from refode.ode.plan import Plan
+from refode.ode.shares import Rows
 from refode.problems.agents import Controlled
 
 Array = np.ndarray
@@ -50,7 +51,9 @@ class Charged(Controlled):
         elif crossed and self.hjb_terminal == 0.0:  # nobody asks for the target's density
             target = GivenTarget(np.zeros(1), np.zeros((1, self.dim)))
         else:
-            target = self._in_kernel(game.target, E.dtype, lambda: self._ends(theta, x, plan))
+            target = self._in_kernel(
+                game.target, E.dtype, lambda: self._ends(theta, x, plan), self._rows(x)
+            )
         cost = GameCost(
             self._sweep(plan, E.dtype).dynamics.field,
             E[0],
@@ -70,13 +73,14 @@ class Charged(Controlled):
         return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
 
     def _inverse_cost(self, theta: Array, y: Array, plan: Plan) -> tuple[InverseCost, int]:
+        those = self._rows(y, "y")
         initial = self._in_kernel(
-            self.game.initial, theta.dtype, lambda: self._backward(theta.real, y, plan)[0]
+            self.game.initial, theta.dtype, lambda: self._backward(theta.real, y, plan)[0], those
         )
-        cost = InverseCost(self.dim, initial, self.game.terminal, 1.0 / len(y))
+        cost = InverseCost(self.dim, initial, self.game.terminal, 1.0 / those.n)
         return cost, 1 + self.dim + rows(initial, self.dim)
 
-    def _in_kernel(self, density: Any, dtype: Any, ends: Any) -> Any:
+    def _in_kernel(self, density: Any, dtype: Any, ends: Any, those: Rows) -> Any:
         """The density's form for kernels; or its values where the paths end, by its methods."""
         known = target_of(density, dtype)
         if known is not None:
@@ -84,7 +88,8 @@ class Charged(Controlled):
         points = ends()
         if not np.isfinite(points).all():
             return GivenTarget(np.full(len(points), np.nan), np.full(points.shape, np.nan))
-        return GivenTarget(density.log_density(points), density.log_density_gradient(points))
+        values = those.apply(density.log_density, points)
+        return GivenTarget(values, those.apply(density.log_density_gradient, points))
 
     def _ends(self, theta: Array, x: Array, plan: Plan) -> Array:
         end = self._forward(theta.real, self._start(x), plan)[0]

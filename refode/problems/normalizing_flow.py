@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -348,9 +349,9 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
     def _terms(self, theta: Array, y: Array, by: Weighing) -> dict[str, float]:
         """The terms that read the data, by a forward sweep."""
         w, l, v = self._backward(theta, y, self.ode, None)  # noqa: E741
-        by = hosted(by)
-        likelihood = by.mean(0.5 * np.sum(w**2, axis=1) - l) + self._constant
-        return {"likelihood": float(likelihood), "transport": self.transport * float(by.mean(v))}
+        mean = functools.partial(self._rows(y).mean, hosted(by))
+        likelihood = mean(0.5 * np.sum(w**2, axis=1) - l) + self._constant
+        return {"likelihood": float(likelihood), "transport": self.transport * float(mean(v))}
 
     def _value_and_gradient(
         self, theta: Array, y: Array, by: Weighing | None = None
@@ -399,9 +400,13 @@ class ContinuousNormalizingFlow(Regularised, WithODE):
             return y
         y = hosted(y)
         rng = _seeds.generator("noise of the trace", self.noise_seed)
-        if self.trace == "gaussian":
-            return np.concatenate([y, rng.standard_normal(y.shape)], axis=1)
-        return np.concatenate([y, rng.choice([-1.0, 1.0], size=y.shape)], axis=1)
+
+        def draw(shape: tuple[int, int]) -> Array:
+            if self.trace == "gaussian":
+                return rng.standard_normal(shape)
+            return rng.choice([-1.0, 1.0], size=shape)
+
+        return np.concatenate([y, self._rows(y).drawn(draw, self.dim)], axis=1)
 
     def _finite(
         self, theta: Array, y: Array, n_steps: int | None, t: float | None = None

@@ -103,9 +103,11 @@ class Predicting(Scored, WithODE):
             return product(z, W.T) + b if self.readout else z
 
     def _outputs_at(self, theta: Array, x: Array) -> Array:
+        return self._read(theta, self._ends_at(theta, x))
+
+    def _ends_at(self, theta: Array, x: Array) -> Array:
         theta_ode = theta[: self.ode.n_parameters]
-        z = self.ode._forward(theta_ode, self._padded(x), self.ode.plan())[0]
-        return self._read(theta, z)
+        return self.ode._forward(theta_ode, self._padded(x), self.ode.plan())[0]
 
     def _outputs_adjoint(self, theta: Array, x: Array, F_bar: Array) -> Array:
         ode, W = self.ode, self._readout(theta)[0]

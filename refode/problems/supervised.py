@@ -319,8 +319,12 @@ class Supervised(Regularised, Predicting):
         return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
 
     def _mean_loss(self, theta: Array, x: Array, y: Any, by: Weighing) -> float:
-        about = self._loss.description(hosted(y))
-        return float(hosted(by).mean(one_by_one(about, self._outputs_at(theta, x))[0]))
+        rows, y, z = self._rows(x), hosted(y), self._ends_at(theta, x)
+
+        def losses(z: Array, y: Array) -> Array:
+            return one_by_one(self._loss.description(y), self._read(theta, z))[0]
+
+        return float(rows.mean(hosted(by), rows.apply(losses, z, y)))
 
     def _cost(self, theta: Array, y: Any, by: Weighing) -> SupervisedCost:
         W, b = self._readout(theta)

@@ -8,6 +8,7 @@ import numpy as np
 
 from refode._weights import NAME, Weighing, weighing
 from refode.ode.placement import Placement, hosted, resident, send
+from refode.ode.shares import weighing_of
 
 Array = np.ndarray
 
@@ -25,9 +26,9 @@ def weighed(
     TypeError, ValueError
         Naming ``sample_weight``.
     """
-    if sample_weight is None:
-        return weighing(None, len(data[0]))[0], data
     n = len(data[0])
+    if sample_weight is None:
+        return weighing_of("x", n) or weighing(None, n)[0], data
     there = resident(placement, NAME, sample_weight, (n,), placement.dtype)
     by, keep = weighing(sample_weight if there is None else there.host, n)
     if keep is not None:

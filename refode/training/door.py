@@ -179,8 +179,8 @@ def train(
     >>> result = refode.train(
     ...     problem, x, y, validation=held_out, patience=30, batch=1000, progress=False
     ... )
-    >>> result.validation == result.history["validation"].min()
-    True
+    >>> result.status == refode.training.PATIENCE, result.best_iteration < result.nit
+    (True, True)
     """
     options = Options(
         max_iter=max_iter,

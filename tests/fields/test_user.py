@@ -164,6 +164,8 @@ def test_functions_may_keep_and_change_what_they_get():
     want = refode.NeuralODE(User(bowl, dim=2, n_parameters=1, vjp=bowl_vjp))
     theta = np.array([0.7])
     same(ode.solve(theta, X), want.solve(theta, X))
+    for a, b in zip(ode.adjoint(theta, X, Z_BAR), want.adjoint(theta, X, Z_BAR), strict=True):
+        same(a, b)
     assert np.isnan(kept[-1][0]).all()
 
 
@@ -429,6 +431,19 @@ def test_an_exception_on_the_way_to_an_answer_is_not_lost():
     with pytest.raises(KeyboardInterrupt):
         callbacks.heard(spec, lambda: callbacks._answer(frame.ctypes.data))()
     assert frame[callbacks.DONE] == 1
+
+
+def test_a_handler_may_compute_in_the_middle_of_what_has_failed():
+    ode, theta, found = Moody(None).ode(), np.ones(1), []
+    want = ode.solve(theta, X)
+
+    def work():
+        callbacks._raised.error = KeyError("outer")
+        found.append(ode.solve(theta, X))
+
+    with pytest.raises(KeyError, match="outer"):
+        callbacks.heard(ode.field.description(), work)()
+    same(found[0], want)
 
 
 def test_only_the_thread_that_failed_hears_of_it():

@@ -231,7 +231,7 @@ def test_a_path_kept_and_one_computed_once_more_give_the_same_bits(case, monkeyp
     monkeypatch.setattr(
         refode.ode.driver,
         "gradient",
-        lambda sweep, *rest: asked.append(sweep.memory) or gradient(sweep, *rest),
+        lambda sweep, *rest, **named: asked.append(sweep.memory) or gradient(sweep, *rest, **named),
     )
     got, want = (p.value_and_gradient(theta, x) for p in (steps, stored))
     assert set(asked) == {MEMORY["steps"], MEMORY["store"]}

@@ -6,7 +6,7 @@ from validation.mutants.mutant import Mutant
 
 _R = "        r[s] = F[d + 1, s] - Phi_t[s] - Q - entropy * (log_rho[s] + 1.0)\n"
 _NORM = "r[s] * r[s] if squared else r[s] * sign(r[s])"
-_ENDS = "            z, log_rho = np.ascontiguousarray(end[:, :d]), end[:, d]\n"
+_PAID = "            sums, *arrays = self._paid("
 _PEAK = "        self._log_peak = -log_root_det - 0.5 * self.dim * math.log(2.0 * math.pi)\n"
 
 RESIDUAL: tuple[Mutant, ...] = (
@@ -95,8 +95,8 @@ COSTS: tuple[Mutant, ...] = (
         "rows-of-the-state",
         "L and F are read from each other's rows",
         "problems.game",
-        "            L, F, R = by.mean(end[:, d + 1 :])",
-        "            F, L, R = by.mean(end[:, d + 1 :])",
+        "            L, F, R, G, H = (rows.sums(",
+        "            F, L, R, G, H = (rows.sums(",
         (("rows-swapped", ""), ("exchanged", "terms/")),
         "terms",
     ),
@@ -122,8 +122,8 @@ COSTS: tuple[Mutant, ...] = (
         "stale-density",
         "the terminal cost reads log rho at the paths' start",
         "problems.game",
-        _ENDS,
-        _ENDS.replace("end[:, d]\n", "self._start(x)[:, d]\n"),
+        _PAID,
+        "            end[:, self.dim] = self._start(x)[:, self.dim]\n" + _PAID,
         (("stale-density-terminal", ""), ("stale-density-in-G", "")),
         "terms",
     ),

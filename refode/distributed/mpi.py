@@ -1,0 +1,89 @@
+"""MPI as a wire, and what becomes of a program of which one rank fails outside of it all."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from refode.distributed.post import GONE, RankError
+
+try:
+    from mpi4py import MPI
+except ImportError as error:
+    raise ImportError(
+        f"refode.distributed: got no mpi4py ({error}), wanted it and an MPI: "
+        "pip install 'refode[mpi]', or mpi4py for the machine's own MPI"
+    ) from error
+
+Array = np.ndarray
+TAG = 23017  # of all messages: below 32767, as MPI promises
+
+
+class MPIWire:
+    """Messages by MPI, as bytes with one tag."""
+
+    def __init__(self, comm: Any) -> None:
+        self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
+        self._status = MPI.Status()
+
+    def put(self, to: int, message: Array) -> Callable[[], bool]:
+        """Begin to send; what tells whether the message may be overwritten."""
+        test: Callable[[], bool] = self.comm.Isend([message, MPI.BYTE], to, TAG).Test
+        return test
+
+    def take(self) -> tuple[int, Array] | None:
+        """The next message and who sent it, if there is one."""
+        if not self.comm.Iprobe(MPI.ANY_SOURCE, TAG, self._status):
+            return None
+        message = np.empty(self._status.Get_count(MPI.BYTE), dtype=np.uint8)
+        source = self._status.Get_source()
+        self.comm.Recv([message, MPI.BYTE], source, TAG)
+        return source, message
+
+
+_wires: dict[int, tuple[MPIWire, list[int], list[Any]]] = {}
+
+
+def wire_of(comm: Any) -> tuple[MPIWire, list[int], list[Any]]:
+    """The communicator's wire, its number of sessions so far and messages that came early."""
+    comm = MPI.COMM_WORLD if comm is None else comm
+    if not isinstance(comm, MPI.Intracomm):
+        raise TypeError(f"comm: got {type(comm).__name__}, wanted a communicator of mpi4py or None")
+    return _wires.setdefault(comm.py2f(), (MPIWire(comm), [0], []))
+
+
+# --- ranks that fail outside of a session ---------------------------------------------------
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an exception that ends this rank's program, and end the other ranks with it."""
+    rank, size = MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
+    if isinstance(error, RankError) or "told" in error.__dict__:  # all know: rank 0 says so
+        if rank == 0:
+            _before(kind, error, trace)
+        return
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print(f"rank {rank} of {size} failed:\n{text}", file=sys.stderr, end="", flush=True)
+    MPI.COMM_WORLD.Abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
+
+
+def _leave() -> None:
+    """Tell rank 0 that this rank will answer no more; or all of them, where it is rank 0."""
+    world = MPI.COMM_WORLD
+    rank, size = world.Get_rank(), world.Get_size()
+    message = np.array([0, 0, GONE, 0], dtype=np.int64).view(np.uint8)
+    sent = [MPIWire(world).put(to, message) for to in (range(1, size) if rank == 0 else [0])]
+    for done in sent:
+        for _ in range(1000):
+            if done():
+                break
+
+
+_before = sys.excepthook
+if MPI.COMM_WORLD.Get_size() > 1:
+    sys.excepthook = _hook
+    atexit.register(_leave)
