@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from refode import datasets as datasets
     from refode import densities as densities
     from refode import distributed as distributed
+    from refode import estimators as estimators
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
@@ -52,6 +53,7 @@ _MODULES = {
     "datasets": "refode.datasets",
     "densities": "refode.densities",
     "distributed": "refode.distributed",
+    "estimators": "refode.estimators",
     "evaluate": "refode.ode.evaluate",
     "fields": "refode.fields",
     "games": "refode.games",
@@ -90,6 +92,7 @@ __all__ = [
     "datasets",
     "densities",
     "distributed",
+    "estimators",
     "evaluate",
     "fields",
     "games",

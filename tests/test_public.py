@@ -21,7 +21,7 @@ def test_every_public_name_loads(name):
     assert name in dir(refode)
 
 
-@pytest.mark.parametrize("module", ["refode", "refode.check", "refode.cuda"])
+@pytest.mark.parametrize("module", ["refode", "refode.check", "refode.cuda", "refode.estimators"])
 def test_dir_shows_public_names_alone(module):
     found = importlib.import_module(module)
     assert [name for name in dir(found) if not name.startswith("__")] == sorted(

@@ -10,12 +10,13 @@ handler may compute in the middle of a sweep: it finds the helpers at work, and 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
 import threading
 from _thread import start_new_thread
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from refode import _validate
@@ -23,6 +24,7 @@ from refode._blas import Hold, limit_this_thread
 
 MOST_CHUNKS = 16
 _state: dict[str, Any] = {"threads": None}
+_here = threading.local()  # the number of one thread's own sweeps, where it has one
 
 
 def get_num_threads() -> int:
@@ -30,6 +32,9 @@ def get_num_threads() -> int:
 
     ``REFODE_NUM_THREADS`` where set, else the number of usable processors.
     """
+    own = getattr(_here, "threads", None)
+    if own is not None:
+        return own
     if _state["threads"] is None:
         named = os.environ.get("REFODE_NUM_THREADS")
         _state["threads"] = _usable_processors() if named is None else _number(named)
@@ -60,6 +65,17 @@ def is_set() -> bool:
 def set_num_threads(n: int) -> None:
     """Set the number of threads of the sweeps; results do not depend on it."""
     _state["threads"] = _validate.positive_int("n", n)
+
+
+@contextlib.contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Context: n threads for the sweeps that this thread asks for, and nobody else's."""
+    before = getattr(_here, "threads", None)
+    try:
+        _here.threads = n
+        yield
+    finally:
+        _here.threads = before
 
 
 class _Job:

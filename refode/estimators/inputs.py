@@ -1,0 +1,86 @@
+"""What users give an estimator, as arrays: weights of samples, and how columns are scaled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length
+
+from refode._quiet import quietly
+from refode.problems.scaling import Scaling
+
+Array = np.ndarray
+
+#: A standardised column has no entry further from 0 than this.
+FURTHEST = 4.0
+
+
+def weight_of(sample_weight: Any, X: Array) -> Array | None:
+    """Weights (N,), or None for equal ones, given or not: these are to be the same bits.
+
+    Raises
+    ------
+    ValueError
+        Another length than X's, a number that is negative or not finite, nothing but zeros.
+    """
+    if sample_weight is None:
+        return None
+    weight = check_array(
+        sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
+    )
+    if weight.ndim != 1:
+        raise ValueError(f"sample_weight: got shape {weight.shape}, wanted ({len(X)},)")
+    check_consistent_length(X, weight)
+    if weight.min() < 0.0:
+        raise ValueError(f"sample_weight: got {weight.min()}, wanted numbers >= 0")
+    if not weight.max() > 0.0:
+        raise ValueError("sample_weight: got zeros alone, wanted a weight > 0 among them")
+    return None if weight.min() == weight.max() else weight
+
+
+def counted(weight: Array | None, *arrays: Any) -> tuple[Any, ...]:
+    """The samples of positive weight, and their weights: what has weight 0 is as good as absent."""
+    if weight is None or weight.min() > 0.0:
+        return (*arrays, weight)
+    kept = weight > 0.0
+    return (*(array[kept] for array in arrays), weight[kept])
+
+
+def common_scaling_of(name: str, x: Array, weight: Array | None) -> Scaling:
+    """Each column's mean, and one scale for all: the root of the mean variance."""
+    scaling = scaling_of(name, x, weight)
+    varying = x.min(axis=0) < x.max(axis=0)
+    largest = scaling.scale.max(where=varying, initial=0.0) or 1.0
+    shares = np.where(varying, scaling.scale / largest, 0.0)  # whose squares do not overflow
+    one = largest * (np.sqrt((shares**2).mean()) or 1.0)
+    return Scaling(scaling.shift, np.full(x.shape[1], one))
+
+
+def scaling_of(name: str, x: Array, weight: Array | None, bounded: bool = False) -> Scaling:
+    """By weighted means and deviations of the columns; with repeated samples to rounding the same.
+
+    With `bounded`, a column that has entries more than ``FURTHEST`` deviations away is divided by
+    a quarter of the largest distance instead: one that is constant but for a few samples would
+    else have numbers in it that drown all others.
+    """
+    scaling = Scaling.of(name, x) if weight is None else _weighted(x, weight)
+    if not bounded:
+        return scaling
+    with quietly():
+        reach = np.abs(x - scaling.shift).max(axis=0) / FURTHEST
+    return Scaling(scaling.shift, np.maximum(scaling.scale, np.where(np.isfinite(reach), reach, 0)))
+
+
+def _weighted(x: Array, weight: Array) -> Scaling:
+    power = np.frexp(np.abs(x).max(axis=0))[1]  # so that no square overflows or vanishes
+    share = (weight / weight.max()) / (weight / weight.max()).sum()
+    with quietly():
+        u = np.ldexp(x, -power)
+        mean = share @ u
+        mean += share @ (u - mean)
+        constant = u.min(axis=0) == u.max(axis=0)
+        mean = np.where(constant, u[0], mean)
+        deviation = np.where(constant, 0.0, np.sqrt(share @ (u - mean) ** 2))
+        shift, scale = np.ldexp(mean, power), np.ldexp(deviation, power)
+    return Scaling(shift, np.where(scale == 0.0, 1.0, scale))
