@@ -30,7 +30,7 @@ UNSET = (
 )
 WIDTHS = (50, 100, 150)  # of MLPClassifier
 ALPHAS = (1e-4, 1e-3, 1e-2, 1e-1)
-TIKHONOV = (3e-4, 1e-3, 3e-3, 1e-2)
+TIKHONOV = (1e-3, 3e-3, 1e-2, 3e-2)
 SLOWER, LOST, FASTER = 2.0, 0.005, 10.0
 
 
