@@ -7,7 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]
 
 import refode  # noqa: E402  needs the line above
 
@@ -20,10 +21,13 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "mathml",
+    "equation_links",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "tutorials/*.rst", "tutorials/*.py", "**sg_execution_times.rst"]
 root_doc = "index"
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
@@ -35,6 +39,35 @@ napoleon_use_ivar = True
 autodoc_typehints = "none"  # the numpydoc sections say it, with shapes
 autodoc_member_order = "bysource"
 
+# docs/tutorials/plot_*.py run when the site is built, and become pages of docs/gallery.
+sphinx_gallery_conf = {
+    "examples_dirs": ["tutorials"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/_",  # what several of them import
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "copyfile_regex": "",
+    "download_all_examples": False,
+    "image_scrapers": ("matplotlib",),
+    "matplotlib_animations": False,
+    "min_reported_time": 0,
+    "nested_sections": False,
+    "plot_gallery": True,
+    "remove_config_comments": True,
+    "reset_modules": ("matplotlib",),
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "doc_module": (),
+    "backreferences_dir": None,
+}
+
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["refode.css"]
+html_copy_source = False
+html_show_sourcelink = False
 html_theme = "furo" if importlib.util.find_spec("furo") else "alabaster"
 html_title = f"refode {release}"
 
@@ -42,6 +75,8 @@ html_title = f"refode {release}"
 def escape_mathematics(app, what, name, obj, options, lines):
     """Docstrings write |z| and a * b as they are; reStructuredText would read marks in them."""
     for i, line in enumerate(lines):
+        if line.lstrip().startswith((">>> ", "... ")):
+            continue  # an example, as it is
         parts = re.split(r"(``.*?``|`.*?`)", line)  # quoted code stays as it is
         parts[::2] = [re.sub(r"([|*])", r"\\\1", text) for text in parts[::2]]
         lines[i] = "".join(parts)

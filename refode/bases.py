@@ -256,6 +256,13 @@ class PiecewiseConstant(Basis):
     A border belongs to the earlier cell, so cell j is j/J < s <= (j + 1)/J (cell 0 has s = 0 too).
 
     J is an int, at least 1 (TypeError, ValueError).
+
+    Examples
+    --------
+    >>> import refode
+    >>> ode = refode.NeuralODE(refode.fields.Shallow(2, 8), n_steps=4, basis=PiecewiseConstant(4))
+    >>> ode.unpack(ode.initial())["W0"].shape  # a weight set a step: a ResNet
+    (4, 8, 2)
     """
 
     def _cells(self, s: Float64) -> Int64:
@@ -347,6 +354,13 @@ class Legendre(Basis):
     """Shifted Legendre polynomials P_j(2 s - 1), j < J, not normalised: |P_j| <= 1 = P_j(1).
 
     J is an int, at least 1 (TypeError, ValueError).
+
+    Examples
+    --------
+    >>> import refode
+    >>> ode = refode.NeuralODE(refode.fields.Shallow(2, 8), basis=Legendre(3))
+    >>> {name: w.shape for name, w in ode.unpack(ode.initial()).items()}
+    {'W0': (3, 8, 2), 'b0': (3, 8), 'W1': (3, 2, 8), 'b1': (3, 2)}
     """
 
     def _values(self, s: Float64) -> csr_array:

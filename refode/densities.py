@@ -130,6 +130,15 @@ class Gaussian(Density):
     ValueError
         Wrong shapes, NaN or infinity; a covariance that is not symmetric, or not positive
         definite beyond rounding (the message names the smallest eigenvalue).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> density = Gaussian([0.0, 1.0], 0.25)
+    >>> density.log_density(np.array([[0.0, 1.0]])).round(4)
+    array([-0.4516])
+    >>> density.sample(3, seed=0).shape
+    (3, 2)
     """
 
     @quietly()
@@ -211,6 +220,13 @@ class GaussianMixture(Density):
     ValueError
         Wrong shapes, NaN or infinity; weights that are not positive or whose sum differs from
         1 by more than 1e-12; covariances that `Gaussian` refuses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> two = GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], [[[1.0]], [[1.0]]])
+    >>> np.exp(two.log_density(np.array([[-2.0], [0.0]]))).round(4)
+    array([0.1995, 0.054 ])
     """
 
     @quietly()

@@ -24,6 +24,7 @@ PALE_CLASSES = ("#cfe3f2", "#f7dcc8")
 ALERT = "#F0E442"
 
 STYLE: Any = {
+    "figure.dpi": 150,
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -42,15 +43,21 @@ STYLE: Any = {
 }
 
 
-def figure(width: float, height: float) -> Any:
-    """A figure of a size in inches, drawn without a screen."""
+def use() -> None:
+    """Give this look to every figure from here on, pyplot's too."""
     import matplotlib as mpl
     from cycler import cycler
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     mpl.rcParams.update(STYLE)
     mpl.rcParams["axes.prop_cycle"] = cycler(color=CYCLE)
+
+
+def figure(width: float, height: float) -> Any:
+    """A figure of a size in inches, drawn without a screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    use()
     made = Figure(figsize=(width, height), dpi=200)
     FigureCanvasAgg(made)
     return made

@@ -389,6 +389,14 @@ def get(name: str | Tableau) -> Tableau:
         `name` is neither a string nor a `Tableau`.
     ValueError
         The name is unknown; the message lists the known ones.
+
+    Examples
+    --------
+    >>> rk4 = get("rk4")
+    >>> rk4.order, rk4.n_stages
+    (4, 4)
+    >>> [str(b) for b in rk4.b]
+    ['1/6', '1/3', '1/3', '1/6']
     """
     if isinstance(name, Tableau):
         return name

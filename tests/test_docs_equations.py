@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("api/*.md")])
 INDEX = DOCS / "equations.md"
 #: Sources that speak of equations and files.
 SOURCES = [f for room in ("refode", "tests", "validation") for f in (ROOT / room).rglob("*.py")]

@@ -11,13 +11,13 @@ import refode
 
 initial = refode.densities.Gaussian([0.0, 3.0], 0.3)
 target = refode.densities.Gaussian([0.0, -3.0], 0.3)
-obstacle = refode.games.GaussianBump(150.0, [-0.5, 0.0], [0.5, 0.5])
-entropy = 0.01
+obstacle, entropy = refode.games.GaussianBump(150.0, [-0.5, 0.0], [0.5, 0.5]), 0.01
 weights = {"alpha": 1.0, "obstacle": obstacle, "entropy": entropy, "terminal": 5.0}
 game = refode.games.crowd_motion(initial, target, **weights)
 potential = refode.fields.Potential(dim=2, width=16, quadratic="symmetric")
-problem = refode.MeanFieldGame(potential, game, hjb=1.0, hjb_terminal=0.1, n_steps=8)
-result = refode.train_resampled(problem, n_samples=512, every=25, max_iter=200, progress=False)
+penalties = {"hjb": 0.01, "hjb_terminal": 0.01, "hjb_norm": "squared"}
+problem = refode.MeanFieldGame(potential, game, **penalties, n_steps=8)
+result = refode.train(problem, initial.sample(1024), max_iter=500, tolerance=5e-2, progress=False)
 
 x = initial.sample(2000, seed=99)
 costs = problem.costs(result.x, x, n_steps=64)
@@ -51,10 +51,10 @@ if len(sys.argv) > 1:
         axes = figure.add_subplot(1, 2, i + 1, aspect="equal", title=name)
         axes.contourf(a, b, Q, np.linspace(1.0, Q.max(), 9), cmap="Greys", alpha=0.6)
         axes.plot(*walks[:, :80].transpose(2, 0, 1), color=plotting.BLUE, lw=0.4, alpha=0.7)
-        axes.scatter(*walks[0, :80].T, s=5, lw=0, color=plotting.GREEN, zorder=3)
-        axes.scatter(*walks[-1, :80].T, s=5, lw=0, color=plotting.VERMILION, zorder=3)
-        axes.set(xlim=(-3, 4), ylim=(-5, 5), xlabel="$x_1$")
-        if i == 0:
-            axes.set_ylabel("$x_2$")
+        dots = {"s": 5, "lw": 0, "zorder": 3}
+        axes.scatter(*walks[0, :80].T, color=plotting.GREEN, label="start", **dots)
+        axes.scatter(*walks[-1, :80].T, color=plotting.VERMILION, label="end", **dots)
+        axes.set(xlim=(-3, 4), ylim=(-5, 5), xlabel="$x_1$", ylabel="$x_2$")
+        axes.legend(loc="lower right", handletextpad=0.0, borderaxespad=0.0)
     figure.tight_layout()
     print("saved", *plotting.save(figure, sys.argv[1], "crowd"))

@@ -12,11 +12,11 @@ y = 150.0 + 40.0 * z[:, 0] * z[:, 1] + 4.0 * rng.standard_normal(600)  # (N,)
 train, new = slice(0, 400), slice(400, 600)
 
 field = refode.fields.Shallow(dim=2, width=16)
-problem = refode.Supervised(refode.NeuralODE(field, n_steps=4), "regression", tikhonov=1e-4)
+problem = refode.Supervised(refode.NeuralODE(field, n_steps=4), "regression", tikhonov=2e-4)
 problem = problem.standardized(x[train], y[train])  # which takes x and y as they are
 print(problem.y_scaling)
 
-result = refode.train(problem, x[train], y[train], max_iter=500, progress=False)
+result = refode.train(problem, x[train], y[train], max_iter=1000, tolerance=1e-3, progress=False)
 F = problem.predict(result.x, x[new])  # (N, m) for any number m of outputs, here (N, 1)
 error = F[:, 0] - y[new]  # F - y would be (N, N)
 print(f"root mean square error of new points: {np.sqrt(np.mean(error**2)):.2f}, of the noise: 4.00")

@@ -11,8 +11,11 @@ target = refode.densities.Gaussian([2.0, 1.0], [[0.8, 0.3], [0.3, 0.4]])
 
 game = refode.games.optimal_transport(source, target, alpha=alpha, terminal=beta)
 potential = refode.fields.Potential(dim=2, width=8, quadratic="symmetric")
-problem = refode.MeanFieldGame(potential, game, hjb=1.0, hjb_terminal=0.1, n_steps=4)
-result = refode.train_resampled(problem, n_samples=1024, every=50, max_iter=400, progress=False)
+problem = refode.MeanFieldGame(
+    potential, game, hjb=0.1, hjb_terminal=0.1, hjb_norm="squared", n_steps=4
+)
+x = source.sample(2048)
+result = refode.train(problem, x, max_iter=500, tolerance=2e-2, progress=False)
 
 # Arriving is rewarded, not demanded: the optimum ends in `end`, a little short of the target.
 end = relaxed_transport(source, target, alpha, beta)

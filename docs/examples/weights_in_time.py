@@ -34,12 +34,12 @@ for basis in (
     bases.BSpline(5),
 ):
     one = problem(basis)
-    theta = refode.train(one, x, y, max_iter=300, progress=False).x
+    theta = refode.train(one, x, y, max_iter=1000, tolerance=1e-4, progress=False).x
     off = np.sqrt(np.mean((one.predict(theta, x) - y) ** 2))
     print(f"{basis!s:21s} {one.n_parameters:7d}   {off:.4f}")
 
 # PiecewiseLinear(2) lies in PiecewiseLinear(3), and so on: no level loses what the last one found.
 levels = [problem(bases.PiecewiseLinear(J)) for J in (2, 3, 5, 9)]
-result = refode.train_multilevel(levels, x, y, max_iter=100, progress=False)
+result = refode.train_multilevel(levels, x, y, max_iter=1000, tolerance=1e-4, progress=False)
 for level, one in zip(levels, result.levels, strict=True):
     print(f"level {level.ode.basis}: from {one.history['value'][0]:.6f} to {one.fun:.6f}")

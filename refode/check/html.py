@@ -38,9 +38,10 @@ h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 code, td.n { font-family: ui-monospace, monospace; font-size: .88em; }
 table { border-collapse: collapse; font-size: .92em; }
 th { text-align: left; border-bottom: 2px solid #444; }
-th, td { padding: .15rem .7rem .15rem 0; vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: .15rem .7rem .15rem 0; vertical-align: top; }
 td { border-bottom: 1px solid #ddd; }
-td.n, th.n { text-align: right; overflow-wrap: normal; white-space: nowrap; }
+td.n, th.n { text-align: right; white-space: nowrap; }
+h1, p, li { overflow-wrap: break-word; }
 .wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
 .verdict { font-weight: 600; } .right { color: #00664a; } .wrong, .invalid { color: #a63c00; }
 .skipped, .none, .dim { color: #5a5a5a; }

@@ -38,6 +38,12 @@ def bures_map(source: Gaussian, target: Gaussian) -> Float64:
         No `Gaussian`.
     ValueError
         Different dimensions.
+
+    Examples
+    --------
+    >>> from refode.densities import Gaussian
+    >>> bures_map(Gaussian([0.0], 1.0), Gaussian([3.0], 4.0)).round(12)
+    array([[2.]])
     """
     _same_dim(source, target)
     _, s, vt = np.linalg.svd(target.cholesky.T @ source.cholesky)
@@ -70,6 +76,12 @@ def bures_distance2(source: Gaussian, target: Gaussian) -> float:
         No `Gaussian`.
     ValueError
         Different dimensions.
+
+    Examples
+    --------
+    >>> from refode.densities import Gaussian
+    >>> round(bures_distance2(Gaussian([0.0], 1.0), Gaussian([3.0], 4.0)), 12)  # 3^2 + (2 - 1)^2
+    10.0
     """
     _same_dim(source, target)
     u, _, vt = np.linalg.svd(target.cholesky.T @ source.cholesky)

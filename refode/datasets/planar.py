@@ -296,6 +296,12 @@ def spiral(n: int, seed: int = 0, *, noise: float = 0.05, spacing: str = "regula
     TypeError, ValueError
         `n` is no int >= 1, `seed` no int >= 0, `noise` no finite number >= 0, or
         `spacing` unknown.
+
+    Examples
+    --------
+    >>> x, y = spiral(100, seed=0)
+    >>> x.shape, int(y.sum())
+    ((100, 2), 50)
     """
     n, rng = start(n, seed)
     noise = _validate.nonnegative("noise", noise)
@@ -334,6 +340,12 @@ def two_moons(n: int, seed: int = 0, *, noise: float = 0.1) -> Labelled:
     ------
     TypeError, ValueError
         `n` is no int >= 1, `seed` no int >= 0 or `noise` no finite number >= 0.
+
+    Examples
+    --------
+    >>> x, y = two_moons(200, seed=0)
+    >>> x.shape, sorted(set(y.tolist()))
+    ((200, 2), [0, 1])
     """
     n, rng = start(n, seed)
     noise = _validate.nonnegative("noise", noise)

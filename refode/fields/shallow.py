@@ -60,6 +60,14 @@ class Shallow(Field):
     -----
     Weights: W0 (k, d), b0 (k,), W1 (d, k), b1 (d,). Value and adjoint cost
     12 d k flops a sample and stage, the trace 4 k more.
+
+    Examples
+    --------
+    >>> import numpy as np, refode
+    >>> field = Shallow(dim=2, width=8)
+    >>> ode = refode.NeuralODE(field)
+    >>> {name: w.shape for name, w in ode.unpack(ode.initial()).items()}
+    {'W0': (1, 8, 2), 'b0': (1, 8), 'W1': (1, 2, 8), 'b1': (1, 2)}
     """
 
     def __init__(self, dim: int, width: int, time: bool = False) -> None:

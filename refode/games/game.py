@@ -118,6 +118,13 @@ def optimal_transport(
     Returns
     -------
     Game
+
+    Examples
+    --------
+    >>> from refode.densities import Gaussian
+    >>> game = optimal_transport(Gaussian([0.0], 1.0), Gaussian([3.0], 1.0), alpha=2.0)
+    >>> game.running_cost.feedback([[0.5]], [[1.0]])  # v = -p / alpha
+    array([[-0.5]])
     """
     return Game(initial, KullbackLeibler(target, _validate.positive("terminal", terminal)), alpha)
 

@@ -61,7 +61,17 @@ def tangent(
 
 @quietly()
 def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
-    """df/dz, (N, d, d), by d tangents."""
+    """df/dz, (N, d, d), by d tangents.
+
+    Examples
+    --------
+    >>> import numpy as np, refode
+    >>> field = refode.fields.Shallow(dim=2, width=8)
+    >>> weights, z = refode.NeuralODE(field).initial(), np.ones((5, 2))
+    >>> J = jacobian(field, weights, z)
+    >>> J.shape, np.allclose(np.trace(J, axis1=1, axis2=2), trace(field, weights, z))
+    ((5, 2, 2), True)
+    """
     weights, z, t = _arguments(field, weights, z, t)
     columns = [
         _run(field, weights.astype(complex), z + 1j * TINY * e, t, trace=False).imag / TINY

@@ -83,6 +83,17 @@ class MeanFieldGame(Charged):
     -----
     theta is flat, with the potential's names and shapes. All quantities are dimensionless,
     logarithms natural.
+
+    Examples
+    --------
+    >>> import refode
+    >>> initial = refode.densities.Gaussian([0.0, 3.0], 0.3)
+    >>> target = refode.densities.Gaussian([0.0, -3.0], 0.3)
+    >>> game = refode.games.optimal_transport(initial, target, alpha=1.0, terminal=5.0)
+    >>> problem = refode.MeanFieldGame(refode.fields.Potential(dim=2, width=8), game)
+    >>> theta, x = problem.initial(), initial.sample(20, seed=0)
+    >>> sorted(problem.costs(theta, x))
+    ['F', 'G', 'L', 'hjb', 'hjb_terminal', 'total']
     """
 
     n_data = (1, 2)

@@ -131,6 +131,14 @@ def dot_test(
         Something that is not callable; a dtype that is no float; results that are no numbers.
     ValueError
         Shapes without entries; results of another shape or number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> A = np.random.default_rng(0).normal(size=(3, 2))
+    >>> report = dot_test(lambda v: A @ v, lambda w: A.T @ w, 2, 3)
+    >>> report.passed
+    True
     """
     callable_argument("tangent", tangent)
     callable_argument("adjoint", adjoint)

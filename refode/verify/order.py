@@ -114,6 +114,11 @@ def observed_order(
     ValueError
         Steps that are not positive or not different, negative errors, NaN, infinity, lengths
         that differ, fewer than two entries, both `scale` and `floor`.
+
+    Examples
+    --------
+    >>> round(observed_order([1e-2, 2.5e-3, 6.25e-4], [0.1, 0.05, 0.025]).order, 6)
+    2.0
     """
     errors, steps = real_array("errors", errors, ("K",)), real_array("steps", steps, ("K",))
     n_last, tolerance = positive_int("n_last", n_last), nonnegative("tolerance", tolerance)

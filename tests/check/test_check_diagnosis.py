@@ -65,7 +65,8 @@ def only(names, transform):
         (
             only(["gradient"], lambda c, a: np.float64(np.float32(a))),
             "precision",
-            "float32: results are rounded to it",
+            "float32: results are rounded to it. Look for a number type: JAX computes in float32 "
+            "unless jax_enable_x64 is set, PyTorch unless",
         ),
         (
             only(["theta_bar"], lambda c, a: a * np.nan if (c.scheme.b == 0).any() else a),

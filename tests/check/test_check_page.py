@@ -38,3 +38,14 @@ def test_a_sign_in_it_is_seen(folder):
     outcome = check("mymodel:adapter")
     assert not outcome.passed
     assert outcome.findings
+
+
+def test_the_pages_other_lines_ask_for_the_same_adapter(folder):
+    (code,) = re.findall(
+        r"```python\n(from refode\.check import check\n.*?)```", PAGE.read_text(), re.DOTALL
+    )
+    names: dict = {}
+    exec(code, names)
+    outcome = names["outcome"]
+    assert outcome.passed
+    assert {row.case[:4] for row in outcome.rows} == {"ode-"}

@@ -240,6 +240,14 @@ def test_the_page_is_well_formed_and_loads_nothing(outcome):
         assert picture["alt"]
 
 
+def test_the_page_breaks_no_word_that_fits():
+    """`anywhere` lets columns shrink below their words; tables scroll instead."""
+    assert "anywhere" not in html.STYLE
+    assert "break-all" not in html.STYLE
+    assert ".wide { overflow-x: auto; }" in html.STYLE
+    assert "overflow-wrap: break-word" in html.STYLE  # what is longer than a line
+
+
 def test_the_page_escapes_other_peoples_text():
     text = html.page(nasty())
     assert "<script" not in text

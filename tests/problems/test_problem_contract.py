@@ -183,7 +183,7 @@ def test_a_gradient_in_complex_numbers_is_all_that_products_need():
             lambda p, t: refode.train_resampled(
                 p, lambda n, seed: (TIMES, SEEN), validation_samples=TIMES
             ),
-            "y: got 1 arrays of data, x included, wanted 2 for Decay",
+            "validation_samples: y: got 1 arrays of data, x included, wanted 2 for Decay",
         ),
         (lambda p, t: refode.train_resampled(p), "sampler: got None and Decay without game.init"),
     ],

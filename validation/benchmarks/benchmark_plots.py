@@ -1,7 +1,17 @@
-"""Plots of benchmark_peers.py's measurements."""
+"""Plots of benchmark_peers.py's measurements, and once more from its file.
+
+python -m validation.benchmarks.benchmark_plots [FILE] [--out DIR]
+
+draws without measuring; FILE is a benchmark_peers.json, by default the one beside the picture of
+docs/performance.md.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -16,12 +26,22 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 PLAIN = FuncFormatter(lambda v, _: f"{v:g}")
 
 
-def _colour(code: str, referred: tuple[str, ...]) -> str:
+LOOKS = {
+    "refode": common.BLUE,
+    "JAX as one writes it: the ratios in the text refer to the fastest": common.ORANGE,
+    "other JAX codes": common.SKY,
+    "other libraries": common.GREY,
+}
+
+
+def kind(code: str, referred: tuple[str, ...]) -> str:
+    """What a code is, one of LOOKS."""
+    own, as_written, jax, other = LOOKS
     if code == "refode":
-        return common.BLUE
+        return own
     if code in referred:
-        return common.ORANGE
-    return common.SKY if code.startswith("jax") else common.GREY
+        return as_written
+    return jax if code.startswith("jax") else other
 
 
 def _threads(n: int) -> str:
@@ -59,22 +79,46 @@ def bars(report: common.Report, found: Any) -> None:
             f"{_threads(found['threads'])}",
             loc="left",
         )
-    figure.tight_layout(w_pad=2.5)
+    _legend(figure, 0.5 / (3.9 * rows))
+    figure.tight_layout(w_pad=2.5, rect=(0.0, 0.0, 1.0, 1.0 - 0.5 / (3.9 * rows)))
     report.figure(figure, "benchmark_peers")
     plt.close(figure)
 
 
+def _legend(figure: Any, height: float) -> None:
+    """What the colours, the whiskers and the line are, above all panels."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [Patch(color=colour, label=label) for label, colour in LOOKS.items()]
+    handles.append(Line2D([], [], color=common.RED, ls="--", label="floor of the machine"))
+    figure.legend(
+        handles=handles,
+        loc="center",
+        bbox_to_anchor=(0.5, 1.0 - height / 2.0),
+        ncols=len(handles),
+        fontsize=10.5,
+        handlelength=1.6,
+        columnspacing=1.6,
+    )
+
+
 def _bars_of(axis: Any, result: Any) -> None:
-    """Bars from slow to fast; those far beyond JAX's are cut off at the edge."""
+    """Bars from slow to fast; those far beyond JAX's are cut off, at an arrow."""
     times = sorted(result["times"].items(), key=lambda item: -item[1]["median"])
     mine = result["times"]["refode"]["median"]
     jax = [t["median"] for n, t in times if n in benchmark_peers.two_jax(result)]
-    edge = 1.55 * min(max(t["high"] for _, t in times), 2.5 * max(jax, default=float("inf")))
+    longest = min(max(t["high"] for _, t in times), 3.0 * max(jax, default=float("inf")))
+    edge = 1.6 * longest  # what is right of the longest whisker has room for its label
     for i, (name, t) in enumerate(times):
-        cut = t["median"] > 0.8 * edge
-        spread = None if cut else [[t["median"] - t["low"]], [t["high"] - t["median"]]]
-        length = min(t["median"], 0.62 * edge) if cut else t["median"]
-        colour = _colour(name, benchmark_peers.two_jax(result))
+        cut = t["high"] > longest
+        spread = (
+            None
+            if cut or t["low"] == t["high"]
+            else [[t["median"] - t["low"]], [t["high"] - t["median"]]]
+        )
+        length = longest if cut else t["median"]
+        colour = LOOKS[kind(name, benchmark_peers.two_jax(result))]
         axis.barh(
             i,
             length,
@@ -86,7 +130,7 @@ def _bars_of(axis: Any, result: Any) -> None:
         )
         factor = "" if name == "refode" else f" ({t['median'] / mine:.1f}x)"
         note = ("\u2192 " if cut else "") + f"{_number(t['median'])} ms{factor}"
-        start = length if cut else min(t["high"], 0.7 * edge)
+        start = length if cut else t["high"]
         axis.annotate(
             note, (start, i), (4, 0), textcoords="offset points", va="center", fontsize=9.5
         )
@@ -104,7 +148,7 @@ def over_dimension(report: common.Report, all_found: Any) -> None:
         losses = ("logistic", "regression")
         return [r for r in found["results"] if r["workload"]["loss"] in losses]
 
-    if not supervised(all_found[0]):
+    if len(supervised(all_found[0])) < 3:
         return
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.0, 3.9))
     looks = [(common.BLUE, "o", "-"), (common.ORANGE, "s", "--")]
@@ -143,3 +187,22 @@ def draw(report: common.Report, all_found: Any) -> None:
     with plt.rc_context(common.STYLE):
         bars(report, all_found[0])
         over_dimension(report, all_found)
+
+
+def main() -> int:
+    """Draw what a file holds."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    stored = Path(__file__).resolve().parents[2] / "docs" / "figures" / "benchmark_peers.json"
+    parser.add_argument("file", nargs="?", type=Path, default=stored)
+    parser.add_argument("--out", type=Path, default=Path("results") / "benchmark_peers")
+    args = parser.parse_args()
+    report = common.Report(args.out)
+    draw(report, json.loads(args.file.read_text()))
+    print(f"files in {args.out.resolve()}: " + ", ".join(f.name for f in report.files))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

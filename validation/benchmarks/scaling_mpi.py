@@ -86,7 +86,7 @@ def in_turns(of: Any, data: tuple[Any, ...], rounds: int) -> dict[str, Any]:
 def messages(sizes: list[int], repeats: int) -> dict[int, float]:
     """Seconds that a message of so many bytes takes, one way: half of there and back."""
     from refode.distributed.mpi import wire_of
-    from refode.distributed.post import DATA, Post
+    from refode.distributed.post import HELLO, Post
 
     wire, _, early = wire_of(None)
     post, other, found = Post(wire, 0, early), 1 - wire.rank, {}  # before any session
@@ -95,10 +95,10 @@ def messages(sizes: list[int], repeats: int) -> dict[int, float]:
 
         def there_and_back(message: Any = message) -> None:
             if wire.rank == 0:
-                post.send(other, DATA, 0, message)
-                post.any_of(DATA, other)
+                post.send(other, HELLO, 0, message)
+                post.any_of(HELLO, other)
             else:
-                post.send(other, DATA, 0, post.any_of(DATA, other))
+                post.send(other, HELLO, 0, post.any_of(HELLO, other))
 
         found[size] = 0.5 * seconds_of(there_and_back, repeats)
     post.flush()

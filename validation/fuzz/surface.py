@@ -1,4 +1,4 @@
-"""The public functions, classes and methods: what docs/api.md lists, by walking it."""
+"""The public functions, classes and methods: what docs/api/ lists, by walking it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PAGE = Path(__file__).parents[2] / "docs" / "api.md"
+PAGES = Path(__file__).parents[2] / "docs" / "api"
 DIRECTIVE = re.compile(r"\.\. auto(module|class|function):: (\S+)((?:\n +:.*)*)")
 #: Methods that come from Python's own classes, or are no calls.
 FOREIGN = ("add_note", "with_traceback", "count", "index", "from_bytes", "mro")
@@ -30,7 +30,8 @@ class Public(NamedTuple):
 def surface() -> dict[str, Public]:
     """Every public callable by its full name; classes stand for their constructors."""
     found: dict[str, Public] = {}
-    for kind, name, options in DIRECTIVE.findall(PAGE.read_text("utf-8")):
+    text = "\n".join(page.read_text("utf-8") for page in sorted(PAGES.glob("*.md")))
+    for kind, name, options in DIRECTIVE.findall(text):
         for full, value in _members(kind, name, options):
             if inspect.isclass(value):
                 found |= {each.name: each for each in _class(full, value)}

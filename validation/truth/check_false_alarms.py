@@ -72,6 +72,15 @@ def draw(found: dict[str, np.ndarray], report: common.Report) -> None:
                 x, 1.0 - np.arange(len(x)) / len(x), color=COLOURS[precision], label=precision
             )
         axes.axvline(1.0, color=common.RED, lw=1.0)
+        axes.annotate(
+            "called wrong\nfrom here on",
+            (1.0, 0.5),
+            (-5, 0),
+            color=common.RED,
+            ha="right",
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+        )
         axes.set(
             xlabel="error / what rounding is allowed",
             xlim=(1e-3, 2.0),

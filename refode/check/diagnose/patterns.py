@@ -25,6 +25,11 @@ DERIVATIVES = ("tangent", "x_bar", "theta_bar", "gradient", "hessian_vector")
 TYPICAL, SAME_SIGN = 0.03, 0.67
 #: The share of arrays, and of numbers, that "nearly all" stands for.
 NEARLY, STORED = 0.8, 0.9
+#: Where single precision comes from without being asked for.
+SINGLE = (
+    " Look for a number type: JAX computes in float32 unless jax_enable_x64 is set, PyTorch unless"
+    " the default or the tensors are torch.float64, NumPy where an array is np.float32."
+)
 #: Pairs of neighbours that say anything of signs.
 PAIRS = 16
 
@@ -49,7 +54,8 @@ def coarse(rows: Sequence[Row], cells: Sequence[Cell]) -> list[Candidate]:
         where = f" in {', '.join(alone)}" if good and alone else ""
         stored = of_model == 1.0
         how = "results are rounded to it" if stored else "something is computed in it inside"
-        sentence = f"errors are those of {model}{where}: {how}."
+        hint = SINGLE if model == "float32" else ""
+        sentence = f"errors are those of {model}{where}: {how}.{hint}"
         return [Candidate("precision", sentence, {c.key for c in within}, certain=False)]
     return []
 

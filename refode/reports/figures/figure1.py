@@ -202,18 +202,43 @@ def _plane(n: int) -> tuple[Array, Array, Array]:
 
 
 def draw(x: Array, y: Array, rows: list[AugmentedRow]) -> Any:
-    """The figure, two rows by three columns."""
-    figure = plotting.figure(7.2, 4.6)
+    """The figure, two rows by three columns, and what its colours say below."""
+    figure = plotting.figure(7.2, 4.9)
+    grid = figure.add_gridspec(
+        2, 3, left=0.105, right=0.985, bottom=0.175, top=0.945, wspace=0.42, hspace=0.46
+    )
     for i, row in enumerate(rows):
         d = 2 + row.augment
-        _draw_inputs(figure.add_subplot(2, 3, 3 * i + 1), x, y, d, i == 0)
+        _draw_inputs(figure.add_subplot(grid[i, 0]), x, y, d)
         if row.augment:
-            _draw_space(figure.add_subplot(2, 3, 3 * i + 2, projection="3d"), y, row)
+            _draw_space(figure.add_subplot(grid[i, 1], projection="3d"), y, row)
         else:
-            _draw_features(figure.add_subplot(2, 3, 3 * i + 2), y, row)
-        _draw_labels(figure.add_subplot(2, 3, 3 * i + 3), x, y, row, i == 0)
-    figure.tight_layout(w_pad=1.2, h_pad=1.0)
+            _draw_features(figure.add_subplot(grid[i, 1]), y, row)
+        _draw_labels(figure.add_subplot(grid[i, 2]), x, y, row)
+    _legend(figure)
     return figure
+
+
+def _legend(figure: Any) -> None:
+    """Every colour and mark of the picture, in one row below it."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    dot: Any = {"ls": "", "marker": "o", "mew": 0.7}
+    ring: Any = {"markerfacecolor": "none", "markeredgecolor": "black"}
+    disc, outer = plotting.CLASSES
+    pale, pale_outer = plotting.PALE_CLASSES
+    entries = [
+        (Line2D([], [], color=disc, ms=3.5, **dot), "label 0, the disc"),
+        (Patch(facecolor=pale), "predicted 0"),
+        (Line2D([], [], color=outer, ms=3.5, **dot), "label 1, the ring"),
+        (Patch(facecolor=pale_outer), "predicted 1"),
+        (Line2D([], [], ms=4.5, **dot, **ring), "sample with a wrong label"),
+        (Patch(facecolor=plotting.ALERT), "wrong region"),
+        (Line2D([], [], color="black"), "hyperplane $Wz+b=0$, a line"),
+        (Patch(facecolor="0.75"), "the same, a plane"),
+    ]
+    figure.legend(*zip(*entries, strict=True), loc="lower center", ncols=4, columnspacing=2.0)
 
 
 def _scatter(axes: Any, points: Array, y: Array, **options: Any) -> None:
@@ -224,14 +249,13 @@ def _scatter(axes: Any, points: Array, y: Array, **options: Any) -> None:
         )
 
 
-def _draw_inputs(axes: Any, x: Array, y: Array, d: int, first: bool) -> None:
+def _draw_inputs(axes: Any, x: Array, y: Array, d: int) -> None:
     _scatter(axes, x, y)
     axes.set_xlim(-_LIMIT[0], _LIMIT[0])
     axes.set_ylim(-_LIMIT[1], _LIMIT[1])
     axes.set_ylabel(rf"features in $\mathbb{{R}}^{d}$" + "\n" + r"$x_2$")
     axes.set_xlabel("$x_1$")
-    if first:
-        axes.set_title("inputs $x$ and labels $y$")
+    axes.set_title("inputs $x$ and labels $y$")
 
 
 def _draw_features(axes: Any, y: Array, row: AugmentedRow) -> None:
@@ -265,13 +289,15 @@ def _draw_space(axes: Any, y: Array, row: AugmentedRow) -> None:
     _scatter(axes, z, y, depthshade=False)
     elevation, azimuth = _view(basis, w / np.linalg.norm(w))
     axes.view_init(elev=elevation, azim=azimuth)
-    axes.set_box_aspect((1, 1, 0.9), zoom=1.15)
+    axes.set_box_aspect((1, 1, 0.9), zoom=1.2)
     axes.zaxis.set_rotate_label(False)
     for name, number in (("x", 1), ("y", 2), ("z", 3)):
         getattr(axes, f"set_{name}label")(f"$z_{number}(1)$", labelpad=-12)
         getattr(axes, f"set_{name}ticklabels")([])
     axes.zaxis.label.set_rotation(90)
+    axes.zaxis.labelpad = -15.5  # close to its own axis: the next panel's label is not far
     axes.tick_params(pad=-4)
+    axes.set_title("features $z(1)$ and hyperplane", y=1.06, pad=6)
 
 
 def _view(basis: Array, normal: Array) -> tuple[float, float]:
@@ -285,7 +311,7 @@ def _view(basis: Array, normal: Array) -> tuple[float, float]:
     return float(np.degrees(np.arctan2(direction[2], np.hypot(*direction[:2])))), float(azimuth)
 
 
-def _draw_labels(axes: Any, x: Array, y: Array, row: AugmentedRow, first: bool) -> None:
+def _draw_labels(axes: Any, x: Array, y: Array, row: AugmentedRow) -> None:
     u, v, points = _plane(400)
     label = row.problem.predict_label(row.theta, points)
     shape = (len(v), len(u))
@@ -300,10 +326,9 @@ def _draw_labels(axes: Any, x: Array, y: Array, row: AugmentedRow, first: bool) 
         axes.scatter(*x[missed].T, s=16, facecolors="none", edgecolors="black", linewidths=0.7)
     axes.set_xlim(-_LIMIT[0], _LIMIT[0])
     axes.set_ylim(-_LIMIT[1], _LIMIT[1])
-    axes.set_xlabel(f"$x_1$\n{100 * row.accuracy:.2f} % of the labels right")
+    axes.set_xlabel("$x_1$")
     axes.set_ylabel("$x_2$")
-    if first:
-        axes.set_title("predicted labels, errors marked")
+    axes.set_title(f"predicted labels, {100 * row.accuracy:.2f} % right")
 
 
 def draw_proofs(proofs: list[Proof]) -> Any:
@@ -313,16 +338,25 @@ def draw_proofs(proofs: list[Proof]) -> Any:
     unpadded, padded = proofs
     t = np.linspace(0.0, 1.0, len(unpadded.path))
     left.plot(t, unpadded.fan[:, :, 0], color="0.8", lw=0.6)
-    for i, colour in zip(np.argsort(unpadded.path[0, :, 0]), plotting.CLASSES, strict=True):
+    order, dashes = np.argsort(unpadded.path[0, :, 0]), ("-", (0, (3, 3)))  # they meet: both show
+    for i, colour, dash in zip(order, plotting.CLASSES, dashes, strict=True):
         start = unpadded.path[0, i, 0]
-        left.plot(t, unpadded.path[:, i, 0], color=colour, lw=1.6)
+        left.plot(t, unpadded.path[:, i, 0], color=colour, lw=1.6, ls=dash)
         left.plot(1.0, -start, marker="x", color=colour, ms=7, mew=1.6, clip_on=False)
         right.plot(*padded.path[:, i].T, color=colour, lw=1.6)
         right.plot(*padded.path[0, i], marker="o", color=colour, ms=5)
         right.plot(-start, 0.0, marker="x", color=colour, ms=7, mew=1.6)
+        named = {"color": colour, "lw": 1.6, "marker": "x", "ms": 6, "mew": 1.4, "ls": dash}
+        label = f"from ${start:+g}$, wanted ${-start:+g}$ (cross)"
+        left.plot([], [], label=label, **named)
+    left.plot([], [], color="0.8", lw=0.6, label="other starts")
+    left.legend(loc="lower right")
     left.set(xlabel="$t$", ylabel="$z(t)$", xlim=(0, 1), ylim=(-2.1, 2.1))
     left.set_title(f"one dimension: paths cannot cross, loss {unpadded.loss:.3f}")
     right.set(xlabel="$z_1$", ylabel="$z_2$ (padded)")
+    for marker, label in (("o", "start"), ("x", "wanted")):
+        right.plot([], [], ls="", color="0.3", marker=marker, ms=5, label=label)
+    right.legend(loc="lower right")
     right.set_aspect("equal", adjustable="datalim")
     right.set_title(f"one padded zero: loss {padded.loss:.0e}")
     figure.tight_layout(w_pad=2.0)

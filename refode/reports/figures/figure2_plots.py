@@ -11,6 +11,7 @@ from refode import plotting
 Array = np.ndarray
 N_LINES, N_POINTS, FINE = 60, 1500, 64
 LIMIT = 4.2
+PATH = "#c03030"
 
 
 def figure2(fit: Any, data: Array) -> Any:
@@ -19,12 +20,15 @@ def figure2(fit: Any, data: Array) -> Any:
     axes = figure.add_subplot(1, 1, 1)
     some = data[: N_LINES * 3]
     path = fit.flow.trajectory(fit.theta, some, FINE, inverse=True)
-    axes.plot(path[:, :, 0], path[:, :, 1], color="#c03030", lw=0.5, alpha=0.7)
+    lines = axes.plot(path[:, :, 0], path[:, :, 1], color=PATH, lw=0.5, alpha=0.7)
     axes.scatter(*data[:N_POINTS].T, s=3, color=plotting.BLUE, linewidths=0, label="data $y$")
     axes.scatter(*path[-1].T, s=5, color="black", linewidths=0, zorder=3, label="$F^{-1}(y)$")
     _square(axes, np.abs(data).max() * 1.05)
     axes.set(xlabel="$x_1$", ylabel="$x_2$")
-    axes.legend(loc="upper right", borderpad=0.2, handletextpad=0.2, markerscale=2)
+    lines[0].set_label("paths")
+    axes.legend(
+        loc="upper right", borderpad=0.2, handletextpad=0.3, handlelength=1.2, markerscale=1.5
+    )
     figure.tight_layout()
     return figure
 
@@ -66,7 +70,23 @@ def panels(pairs: list[Any], data: dict[str, Array]) -> Any:
             if i == 0:
                 axes.set_title(title)
         row[0].set_ylabel(moved.name)
+    _legend(figure)
     return figure
+
+
+def _legend(figure: Any) -> None:
+    """What the dots and lines of the last four columns are, below the last row."""
+    from matplotlib.lines import Line2D
+
+    dot: Any = {"ls": "", "marker": "o", "ms": 3.5, "mew": 0}
+    entries = [
+        Line2D([], [], color=PATH, lw=0.8, label="paths of single points, forward and inverse"),
+        Line2D([], [], color=plotting.BLUE, label="their end at the data, $t = 1$", **dot),
+        Line2D([], [], color="black", label="their end at the Gaussian, $t = 0$", **dot),
+    ]
+    figure.legend(
+        handles=entries, loc="upper center", bbox_to_anchor=(0.5, 0.105), ncols=3, handlelength=1.4
+    )
 
 
 def _square(axes: Any, limit: float) -> None:
@@ -88,7 +108,7 @@ def _density(axes: Any, fit: Any) -> None:
 
 def _paths(axes: Any, fit: Any, start: Array, inverse: bool) -> None:
     path = fit.flow.trajectory(fit.theta, start, FINE, inverse=inverse)
-    axes.plot(path[:, :, 0], path[:, :, 1], color="#c03030", lw=0.35, alpha=0.8)
+    axes.plot(path[:, :, 0], path[:, :, 1], color=PATH, lw=0.35, alpha=0.8)
     ends = path[[0, -1]] if inverse else path[[-1, 0]]  # data first
     axes.scatter(*ends[0].T, s=2.0, color=plotting.BLUE, linewidths=0, zorder=3)
     axes.scatter(*ends[1].T, s=2.0, color="black", linewidths=0, zorder=3)

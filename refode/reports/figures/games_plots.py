@@ -15,6 +15,8 @@ STEPS = 64
 TIMES = (0.0, 0.5, 1.0)
 LIMITS = {"transport": ((-6.0, 6.0), (-6.0, 6.0)), "crowd": ((-3.5, 3.5), (-4.8, 4.8))}
 PATH, INK = "#3a3a3a", "#222222"
+#: Where the legends of panels b and c hide nothing.
+CORNERS = {"transport": ("lower left", "center"), "crowd": ("upper left", "lower left")}
 
 
 def draw(of: Any) -> Any:
@@ -24,19 +26,18 @@ def draw(of: Any) -> Any:
     figure = plotting.figure(7.2, 2.0 * height + 0.85)
     grid = figure.add_gridspec(
         2,
-        4,
-        width_ratios=(1, 1, 1, 0.045),
+        3,
         hspace=0.13,
         wspace=0.1,
         left=0.06,
-        right=0.94,
+        right=0.91,
         bottom=0.07,
         top=0.95,
     )
     panels = [[figure.add_subplot(grid[i, j]) for j in range(3)] for i in range(2)]
     _agents(panels[0][0], of)
-    _densities(panels[0][1:], figure.add_subplot(grid[0, 3]), figure, of)
-    _values(panels[1], figure.add_subplot(grid[1, 3]), figure, of)
+    _densities(panels[0][1:], _beside(panels[0][-1]), figure, of)
+    _values(panels[1], _beside(panels[1][-1]), figure, of)
     for i, row in enumerate(panels):
         for j, axes in enumerate(row):
             axes.set(xlim=(left, right), ylim=(low, high))
@@ -52,6 +53,11 @@ def draw(of: Any) -> Any:
     return figure
 
 
+def _beside(axes: Any) -> Any:
+    """Room for a colour bar, as high as the panel is drawn."""
+    return axes.inset_axes((1.05, 0.0, 0.045, 1.0))
+
+
 def _agents(axes: Any, of: Any) -> None:
     _obstacle(axes, of, filled=True)
     x = of.x
@@ -60,10 +66,23 @@ def _agents(axes: Any, of: Any) -> None:
     dots = {"s": 2.2, "linewidths": 0, "rasterized": True}
     axes.scatter(*x[:N_DOTS, :2].T, color=plotting.SKY, alpha=0.8, label="$x$", **dots)
     axes.scatter(*ends[:, :2].T, color=plotting.ORANGE, alpha=0.8, label="$z(1)$", **dots)
-    axes.plot(path[:, :, 0], path[:, :, 1], color=PATH, lw=0.45, alpha=0.75, zorder=3)
+    lines = axes.plot(path[:, :, 0], path[:, :, 1], color=PATH, lw=0.45, alpha=0.75, zorder=3)
+    lines[0].set_label("paths")
+    if of.setup.game.energy:
+        axes.plot([], [], color=PATH, lw=0.6, ls=":", label="$Q$")
     axes.set_title("agents and paths")
+    _legend(axes, "lower left", markerscale=3)
+
+
+def _legend(axes: Any, corner: str, **look: Any) -> None:
     axes.legend(
-        loc="lower left", markerscale=3, handletextpad=0.1, borderpad=0.2, borderaxespad=0.2
+        loc=corner,
+        handlelength=1.3,
+        handletextpad=0.4,
+        borderpad=0.2,
+        borderaxespad=0.2,
+        labelspacing=0.3,
+        **look,
     )
 
 
@@ -71,13 +90,19 @@ def _densities(panels: list[Any], bar: Any, figure: Any, of: Any) -> None:
     """Each by its largest value, with contours of the density that it should be near."""
     game = of.setup.game
     points = grid_points(of.axes)
-    for axes, rho, near, title in (
-        (panels[0], of.pushed, game.target, r"$\rho(1,\cdot)$, pushed forward"),
-        (panels[1], of.pulled, game.initial, r"$\rho_Y$ pulled back"),
-    ):
+    wanted = (
+        (of.pushed, game.target, r"\rho_Y", r"$\rho(1,\cdot)$, pushed forward"),
+        (of.pulled, game.initial, r"\rho(0,\cdot)", r"$\rho_Y$ pulled back"),
+    )
+    corners = CORNERS[of.setup.name]
+    for axes, corner, (rho, near, name, title) in zip(panels, corners, wanted, strict=True):
         _obstacle(axes, of, filled=False)
         image = _map(axes, of, rho / rho.max(), "Blues", 0.0, 1.0)
         _contours(axes, of, near, points)
+        for share, dashes in (("2", "-"), ("20", "--")):
+            label = rf"${name} = \max / {share}$"
+            axes.plot([], [], color=plotting.VERMILION, lw=0.7, ls=dashes, label=label)
+        _legend(axes, corner)
         axes.set_title(title)
     figure.colorbar(image, cax=bar)
     bar.set_ylabel("density / its maximum", labelpad=3)
