@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
@@ -23,6 +24,8 @@ except ImportError as error:
 
 Array = np.ndarray
 TAG = 23017  # of all messages: below 32767, as MPI promises
+LAST = TAG + 1  # of the last one from a rank
+_SLEEP = 1e-3
 
 
 class MPIWire:
@@ -52,6 +55,11 @@ _wires: dict[int, tuple[MPIWire, list[int], list[Any]]] = {}
 
 def wire_of(comm: Any) -> tuple[MPIWire, list[int], list[Any]]:
     """The communicator's wire, its number of sessions so far and messages that came early."""
+    if not _running():
+        state = "has ended" if MPI.Is_finalized() else "has not begun"
+        raise RuntimeError(
+            f"comm: got an MPI that {state}, wanted calls between MPI.Init and MPI.Finalize"
+        )
     comm = MPI.COMM_WORLD if comm is None else comm
     if not isinstance(comm, MPI.Intracomm):
         raise TypeError(f"comm: got {type(comm).__name__}, wanted a communicator of mpi4py or None")
@@ -61,6 +69,9 @@ def wire_of(comm: Any) -> tuple[MPIWire, list[int], list[Any]]:
 # --- ranks that fail outside of a session ---------------------------------------------------
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print an exception that ends this rank's program, and end the other ranks with it."""
+    if not _among_others():
+        _before(kind, error, trace)
+        return
     rank, size = MPI.COMM_WORLD.Get_rank(), MPI.COMM_WORLD.Get_size()
     if isinstance(error, RankError) or "told" in error.__dict__:  # all know: rank 0 says so
         if rank == 0:
@@ -72,18 +83,37 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 def _leave() -> None:
-    """Tell rank 0 that this rank will answer no more; or all of them, where it is rank 0."""
+    """Tell rank 0 that this rank will answer no more; or all of them, where it is rank 0.
+
+    Then wait for the same from there, as MPI's own end waits for all ranks: while messages are
+    under way a rank must not end, lest mpiexec take a program that has done its work for one that
+    failed.
+    """
+    if not _among_others():
+        return
     world = MPI.COMM_WORLD
-    rank, size = world.Get_rank(), world.Get_size()
+    wire, rank = MPIWire(world), world.Get_rank()
+    others = range(1, world.Get_size()) if rank == 0 else (0,)
     message = np.array([0, 0, GONE, 0], dtype=np.int64).view(np.uint8)
-    sent = [MPIWire(world).put(to, message) for to in (range(1, size) if rank == 0 else [0])]
-    for done in sent:
-        for _ in range(1000):
-            if done():
-                break
+    sent = [wire.put(to, message) for to in others]
+    sent += [world.Isend([message, MPI.BYTE], to, LAST).Test for to in others]
+    for source in others:
+        while not world.Iprobe(source, LAST):
+            time.sleep(_SLEEP)
+        world.Recv([np.empty_like(message), MPI.BYTE], source, LAST)
+    while wire.take() is not None or not all(done() for done in sent):
+        pass
+
+
+def _running() -> bool:
+    """Whether MPI may be called: a program may begin and end it by itself."""
+    return MPI.Is_initialized() and not MPI.Is_finalized()
+
+
+def _among_others() -> bool:
+    return _running() and MPI.COMM_WORLD.Get_size() > 1
 
 
 _before = sys.excepthook
-if MPI.COMM_WORLD.Get_size() > 1:
-    sys.excepthook = _hook
-    atexit.register(_leave)
+sys.excepthook = _hook
+atexit.register(_leave)

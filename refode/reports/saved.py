@@ -115,14 +115,15 @@ def _outline(
     """Lines of a described object: its class, then a line an argument, indented."""
     indent = "  " * depth
     label = printable(name)
-    if isinstance(found, dict) and set(found) == {"class", "with"}:
+    made = isinstance(found, dict) and set(found) == {"class", "with"}
+    if made and isinstance(found["with"], dict):
         yield indent + label, printable(str(found["class"]))
         for argument, value in found["with"].items():
             yield from _outline(argument, value, members, depth + 1)
     elif isinstance(found, dict) and "outside" in found:
         yield indent + label, f"{printable(str(found['outside']))}, to be given"
-    elif isinstance(found, dict):
-        yield indent + label, _array(members.get(f"array{found.get('array')}"))
+    elif isinstance(found, dict) and set(found) == {"array"}:
+        yield indent + label, _array(members.get(f"array{found['array']}"))
     else:
         yield indent + label, _shortened(printable(str(found)))
 

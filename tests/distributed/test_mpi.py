@@ -108,6 +108,33 @@ def test_every_rank_has_the_result_and_rank_0_the_progress_and_checkpoint(tmp_pa
     assert on.x.tobytes() == refode.train(problem, x, y, max_iter=20, **options).x.tobytes()
 
 
+@pytest.mark.parametrize("time", range(6))
+def test_ranks_that_end_at_once_have_succeeded(time):
+    done = run(4, "import refode.distributed\nfrom mpi4py import MPI\nMPI.COMM_WORLD.Barrier()")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_programs_may_begin_and_end_mpi_by_themselves():
+    text = (
+        "import mpi4py\nmpi4py.rc.initialize = False\n"
+        "from mpi4py import MPI\nimport refode, refode.distributed\n"
+        "problem = refode.Supervised(refode.NeuralODE(refode.fields.Affine(2)))\n"
+        "def said():\n"
+        "    try:\n        refode.distributed.share(problem, 6000)\n"
+        "    except RuntimeError as error:\n        return str(error)\n"
+        "said_before = said()\nMPI.Init()\n"
+        "assert refode.distributed.share(problem, 6000)\nMPI.Finalize()\n"
+        "assert 'comm: got an MPI that has not begun' in said_before\n"
+        "assert 'comm: got an MPI that has ended' in said()\n"
+    )
+    done = run(2, text)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    done = run(2, text + "raise LookupError('planted')\n")
+    assert done.returncode != 0
+    assert "LookupError: planted" in done.stderr
+    assert "MPICH" not in done.stderr
+
+
 def test_a_rank_that_fails_in_training_ends_all_with_one_error(tmp_path):
     text = BEGIN + PLANT.replace("FAIL", "raise LookupError('planted')") + TRAIN
     done = run(3, text, tmp_path / "run.npz")

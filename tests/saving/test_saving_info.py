@@ -138,3 +138,17 @@ def test_texts_of_a_file_do_not_move_the_cursor(path, capsys, monkeypatch):
     assert "\x07" not in printed
     assert "?[2J[red]" in printed
     assert len(printed) < 20_000
+
+
+@pytest.mark.parametrize("arguments", [None, 5, "text", [], [1]])
+def test_arguments_that_are_none_of_a_model_with_parts_from_outside(path, arguments, capsys):
+    case = cases()["outside field"]
+    refode.save(path, case.problem, theta_of(case.problem))
+    with np.load(path) as archive:
+        members = dict(archive)
+    whole = json.loads(str(members["description"]))
+    whole["problem"]["with"] = arguments
+    with open(path, "wb") as file:
+        np.savez(file, **{**members, "description": np.array(json.dumps(whole))})
+    assert cli.main(["info", str(path)]) == 0  # it cannot be built here to see what is wrong
+    assert f"'with': {arguments!r}" in capsys.readouterr().out
