@@ -35,18 +35,18 @@ class MPIWire:
         self.comm, self.rank, self.size = comm, comm.Get_rank(), comm.Get_size()
         self._status = MPI.Status()
 
-    def put(self, to: int, message: Array) -> Callable[[], bool]:
+    def put(self, to: int, message: Array, tag: int = TAG) -> Callable[[], bool]:
         """Begin to send; what tells whether the message may be overwritten."""
-        test: Callable[[], bool] = self.comm.Isend([message, MPI.BYTE], to, TAG).Test
+        test: Callable[[], bool] = self.comm.Isend([message, MPI.BYTE], to, tag).Test
         return test
 
-    def take(self) -> tuple[int, Array] | None:
+    def take(self, tag: int = TAG, source: int = MPI.ANY_SOURCE) -> tuple[int, Array] | None:
         """The next message and who sent it, if there is one."""
-        if not self.comm.Iprobe(MPI.ANY_SOURCE, TAG, self._status):
+        if not self.comm.Iprobe(source, tag, self._status):
             return None
         message = np.empty(self._status.Get_count(MPI.BYTE), dtype=np.uint8)
         source = self._status.Get_source()
-        self.comm.Recv([message, MPI.BYTE], source, TAG)
+        self.comm.Recv([message, MPI.BYTE], source, tag)
         return source, message
 
 
@@ -85,22 +85,23 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
 def _leave() -> None:
     """Tell rank 0 that this rank will answer no more; or all of them, where it is rank 0.
 
-    Then wait for the same from there, as MPI's own end waits for all ranks: while messages are
-    under way a rank must not end, lest mpiexec take a program that has done its work for one that
-    failed.
+    Then wait until all ranks have come here, as MPI's own end does, and take in what is on its
+    way: of messages that nobody took, MPI's end makes an error, and mpiexec kills what is done.
     """
     if not _among_others():
         return
-    world = MPI.COMM_WORLD
-    wire, rank = MPIWire(world), world.Get_rank()
-    others = range(1, world.Get_size()) if rank == 0 else (0,)
+    wire = MPIWire(MPI.COMM_WORLD)
+    others = range(1, wire.size) if wire.rank == 0 else (0,)
     message = np.array([0, 0, GONE, 0], dtype=np.int64).view(np.uint8)
     sent = [wire.put(to, message) for to in others]
-    sent += [world.Isend([message, MPI.BYTE], to, LAST).Test for to in others]
-    for source in others:
-        while not world.Iprobe(source, LAST):
-            time.sleep(_SLEEP)
-        world.Recv([np.empty_like(message), MPI.BYTE], source, LAST)
+    if wire.rank != 0:
+        sent.append(wire.put(0, message, LAST))
+    for source in others:  # rank 0 hears from all, then all from rank 0
+        while wire.take(LAST, source) is None:
+            if wire.take() is None:
+                time.sleep(_SLEEP)
+    if wire.rank == 0:
+        sent.extend(wire.put(to, message, LAST) for to in others)
     while wire.take() is not None or not all(done() for done in sent):
         pass
 

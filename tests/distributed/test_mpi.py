@@ -108,9 +108,13 @@ def test_every_rank_has_the_result_and_rank_0_the_progress_and_checkpoint(tmp_pa
     assert on.x.tobytes() == refode.train(problem, x, y, max_iter=20, **options).x.tobytes()
 
 
-@pytest.mark.parametrize("time", range(6))
-def test_ranks_that_end_at_once_have_succeeded(time):
-    done = run(4, "import refode.distributed\nfrom mpi4py import MPI\nMPI.COMM_WORLD.Barrier()")
+@pytest.mark.parametrize("again", range(6))
+@pytest.mark.parametrize(
+    "last",
+    ["MPI.COMM_WORLD.Barrier()", "refode.distributed.lead(lambda of: of.initial(), problem)"],
+)
+def test_ranks_that_end_at_once_have_succeeded(last, again):
+    done = run(4, BEGIN + last)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
