@@ -159,16 +159,19 @@ figure.tight_layout()
 
 # %%
 # Seen from the whole population, (16) is Benamou and Brenier's dynamic optimal transport, in which
-# arriving is rewarded and not demanded. It is also the first mean field game of the next tutorial.
+# arriving is rewarded and not demanded. It is the simplest of the mean field games of the next
+# tutorial, in which more than motion is charged.
 #
 # An exercise
 # -----------
-# *One step of Euler's method, with the price on motion as large as you like: is the transport cost
-# of the computed path less than that of the exact one between the same end points?*
+# *Can a path cost less than the straight line at constant speed between its end points? A flow is
+# computed by one step of Euler's method: what does the price on motion say of how it bends?*
 #
-# **Answer.** No. Between given ends the cost :math:`\tfrac12 \int |\dot z|^2 dt` is at least
-# :math:`\tfrac12 |z(1) - z(0)|^2`, with equality for straight paths at constant speed (Jensen's
-# inequality), and one Euler step is such a path. We check it for the paths above.
+# **Answer.** No. The cost :math:`\tfrac12 \int |\dot z|^2 dt` is at least
+# :math:`\tfrac12 |z(1) - z(0)|^2`, with equality for straight paths at constant speed alone (Jensen's
+# inequality). One Euler step is such a path, whatever the field is: the price then pays for where
+# it ends, and sees nothing of how the flow of the field would bend. We check the first for the
+# paths above.
 
 for alpha, path in learned.items():
     steps = len(path) - 1
