@@ -163,7 +163,8 @@ def test_names_in_tables_stay_whole_on_a_phone(browser, address):
     watched = Watched(browser, address)
     watched.resize("phone")
     broken = """() => [...document.querySelectorAll("article td code")].filter(
-      (e) => /^[\\w.]+$/.test(e.innerText) && e.getClientRects().length > 1).map((e) => e.innerText)"""
+      (e) => /^[\\w.]+$/.test(e.innerText) && e.getClientRects().length > 1
+    ).map((e) => e.innerText)"""
     for name in ("estimators.html", "coming_from.html", "saving.html"):
         page = watched.open(name)
         assert page.locator("article td code").count() > 5
