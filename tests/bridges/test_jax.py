@@ -96,3 +96,23 @@ def test_float32_is_refused_with_the_setting_to_change():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.startswith("jax_enable_x64: got False, wanted jax.config.update("), done
+
+
+class Bowl:
+    """The least that a problem has; it writes over what it is given and what it returned."""
+
+    gradient = np.zeros(3)
+
+    def value_and_gradient(self, theta):
+        self.gradient[:] = 2.0 * theta
+        value = theta @ theta
+        theta[:] = np.nan
+        return value, self.gradient
+
+
+def test_a_problem_with_value_and_gradient_alone():
+    value, theta = refode.bridges.jax_function(Bowl()), np.array([1.0, 2.0, 3.0])
+    one, other = jax.grad(value)(theta), jax.grad(value)(2.0 * theta)
+    same(value(theta), 14.0)
+    same(one, [2.0, 4.0, 6.0])
+    same(other, [4.0, 8.0, 12.0])
