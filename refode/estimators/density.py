@@ -130,7 +130,7 @@ class FlowDensity(
         -------
         self
         """
-        X = validate_data(self, X, dtype=np.float64)
+        X = validate_data(self, X, reset=not self._is_warm(), dtype=np.float64)
         X, weight = inputs.counted(inputs.weight_of(sample_weight, X), X)
         data = Data(X, None, weight)
         problem, theta0 = self._problem(data)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.class_weight import compute_sample_weight
 
+from refode import _validate
 from refode._quiet import quietly
 from refode.problems.scaling import Scaling
 
@@ -32,10 +35,52 @@ def weight_of(sample_weight: Any, X: Array) -> Array | None:
     if weight.ndim != 1:
         raise ValueError(f"sample_weight: got shape {weight.shape}, wanted ({len(X)},)")
     check_consistent_length(X, weight)
+    return _varying("sample_weight", weight)
+
+
+def by_class(class_weight: Any, y: Array, weight: Array | None) -> Array | None:
+    """Weights (N,) of samples that count by their classes too; None for equal ones.
+
+    Where classes are balanced, it is what their samples weigh that is: a whole weight does as
+    repeated samples would.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming ``class_weight``.
+    """
+    if class_weight is None:
+        return weight
+    own = np.ones(len(y)) if weight is None else _of_order_one(weight)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        _, labels = np.unique(y, return_inverse=True)
+        share = np.bincount(labels, own)
+        factor = (share.sum() / (len(share) * share))[labels]
+    elif isinstance(class_weight, Mapping):
+        factor = compute_sample_weight(dict(class_weight), y)
+        if not np.isfinite(factor).all():
+            raise ValueError(f"class_weight: got {class_weight!r}, wanted finite numbers")
+        _varying("class_weight", factor)
+    else:
+        text = isinstance(class_weight, str)
+        got = repr(class_weight) if text else _validate.shown(class_weight)
+        raise (ValueError if text else TypeError)(
+            f"class_weight: got {got}, wanted a dict, 'balanced' or None"
+        )
+    return _varying("class_weight", _of_order_one(factor) * own)
+
+
+def _of_order_one(weight: Array) -> Array:
+    """The weights by a power of two, so that no product of them overflows or vanishes."""
+    return np.ldexp(weight, -np.frexp(weight.max())[1])
+
+
+def _varying(name: str, weight: Array) -> Array | None:
+    """Finite weights, or None for equal ones; ValueError unless they are weights."""
     if weight.min() < 0.0:
-        raise ValueError(f"sample_weight: got {weight.min()}, wanted numbers >= 0")
+        raise ValueError(f"{name}: got {weight.min()}, wanted numbers >= 0")
     if not weight.max() > 0.0:
-        raise ValueError("sample_weight: got zeros alone, wanted a weight > 0 among them")
+        raise ValueError(f"{name}: got zeros alone, wanted a weight > 0 among them")
     return None if weight.min() == weight.max() else weight
 
 
