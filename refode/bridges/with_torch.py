@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from refode.bridges.asked import check_dtype, is_ode, package
-from refode.problems.contract import Problem
 from refode.problems.wrapped import problem_of
 
 
@@ -78,7 +77,7 @@ def _solution(torch: Any, ode: Any) -> Callable[..., Any]:
     return Solution.apply
 
 
-def _value(torch: Any, problem: Problem, data: tuple[Any, ...]) -> Callable[..., Any]:
+def _value(torch: Any, problem: Any, data: tuple[Any, ...]) -> Callable[..., Any]:
     def product(theta: Any, v: Any) -> Any:
         if not problem.has_hessian:
             raise TypeError(

@@ -11,6 +11,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from refode import _validate
 from refode._quiet import quietly
+from refode._weights import checked
 from refode.problems.scaling import Scaling
 
 Array = np.ndarray
@@ -58,8 +59,6 @@ def by_class(class_weight: Any, y: Array, weight: Array | None) -> Array | None:
         factor = (share.sum() / (len(share) * share))[labels]
     elif isinstance(class_weight, Mapping):
         factor = compute_sample_weight(dict(class_weight), y)
-        if not np.isfinite(factor).all():
-            raise ValueError(f"class_weight: got {class_weight!r}, wanted finite numbers")
         _varying("class_weight", factor)
     else:
         text = isinstance(class_weight, str)
@@ -76,11 +75,8 @@ def _of_order_one(weight: Array) -> Array:
 
 
 def _varying(name: str, weight: Array) -> Array | None:
-    """Finite weights, or None for equal ones; ValueError unless they are weights."""
-    if weight.min() < 0.0:
-        raise ValueError(f"{name}: got {weight.min()}, wanted numbers >= 0")
-    if not weight.max() > 0.0:
-        raise ValueError(f"{name}: got zeros alone, wanted a weight > 0 among them")
+    """The weights, or None for equal ones; ValueError unless they are weights."""
+    weight = checked(name, weight, len(weight))
     return None if weight.min() == weight.max() else weight
 
 

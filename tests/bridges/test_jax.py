@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from rough_problem import Bowl
 
 import refode
 
@@ -96,18 +97,6 @@ def test_float32_is_refused_with_the_setting_to_change():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.startswith("jax_enable_x64: got False, wanted jax.config.update("), done
-
-
-class Bowl:
-    """The least that a problem has; it writes over what it is given and what it returned."""
-
-    gradient = np.zeros(3)
-
-    def value_and_gradient(self, theta):
-        self.gradient[:] = 2.0 * theta
-        value = theta @ theta
-        theta[:] = np.nan
-        return value, self.gradient
 
 
 def test_a_problem_with_value_and_gradient_alone():

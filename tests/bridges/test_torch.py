@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rough_problem import Bowl
 
 import refode
 
@@ -93,18 +94,6 @@ def test_a_derivative_that_there_is_not_is_an_error_and_not_nothing():
     (product,) = torch.autograd.grad(gradient.sum(), theta, create_graph=True)
     with pytest.raises(NotImplementedError, match="of a problem's gradient, wanted none$"):
         (value(theta) + product.square().sum()).backward()
-
-
-class Bowl:
-    """The least that a problem has; it writes over what it is given and what it returned."""
-
-    gradient = np.zeros(3)
-
-    def value_and_gradient(self, theta):
-        self.gradient[:] = 2.0 * theta
-        value = theta @ theta
-        theta[:] = np.nan
-        return value, self.gradient
 
 
 def test_a_problem_with_value_and_gradient_alone():

@@ -99,9 +99,9 @@ def test_weights_of_classes_and_samples_in_any_unit(unit):
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [
-        ({0: -1.0}, r"got -1.0, wanted numbers >= 0$"),
-        ({0: np.nan}, r"got \{0: nan\}, wanted finite numbers$"),
-        (dict.fromkeys(range(3), 0.0), r"got zeros alone, wanted a weight > 0 among them$"),
+        ({0: -1.0}, r"got -1.0 at index 0, wanted numbers >= 0$"),
+        ({0: np.nan}, r"got nan at index 0, wanted finite numbers$"),
+        (dict.fromkeys(range(3), 0.0), r"got zeros alone, wanted a number > 0 among them$"),
         ("even", r"got 'even', wanted a dict, 'balanced' or None$"),
         (3, r"got 3 \(int\), wanted a dict, 'balanced' or None$"),
     ],
