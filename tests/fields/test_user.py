@@ -274,6 +274,22 @@ def test_the_cotangent_of_times():
     agree(*(ode.adjoint(theta, X, Z_BAR, times=True) for ode in (still, ours)))
 
 
+@pytest.mark.parametrize("frequency", [5.0 * np.pi, 10.0 * np.pi, 20.0 * np.pi])
+def test_an_f_that_is_periodic_in_time_depends_on_it(frequency):
+    """sin(5 pi t) has the same bits at 0.3 and at 0.7."""
+
+    def f(theta, t, z):
+        return theta * round(float(np.sin(frequency * t)), 12) * z
+
+    def vjp(theta, t, z, f_bar):
+        factor = round(float(np.sin(frequency * t)), 12)
+        return np.array([np.sum(factor * z * f_bar)]), theta * factor * f_bar
+
+    ode = refode.NeuralODE(User(f, dim=2, n_parameters=1, vjp=vjp), n_steps=2)
+    with pytest.raises(ValueError, match="^vjp: got two cotangents"):
+        ode.adjoint(ode.initial(), X, Z_BAR, times=True)
+
+
 def test_the_device_refuses_it_by_name():
     with pytest.raises(ValueError, match=r"^device: got 'cuda' with the field UserSpec, wanted"):
         registry.found("field", GIVEN.field().description())
