@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import validate_data
 
 from refode import _validate
+from refode._numbers import as_array
 from refode._quiet import quietly
 from refode._weights import checked
 from refode.problems.scaling import Scaling
@@ -18,6 +20,19 @@ Array = np.ndarray
 
 #: A standardised column has no entry further from 0 than this.
 FURTHEST = 4.0
+
+
+def validated(estimator: Any, X: Any, *y: Any, **how: Any) -> Any:
+    """``validate_data`` of scikit-learn's, which would read what stands under a mask as numbers."""
+    for name, given in zip(("X", "y"), (X, *y), strict=False):
+        without_mask(name, given)
+    return validate_data(estimator, X, *y, **how)
+
+
+def without_mask(name: str, given: Any) -> None:
+    """TypeError for a masked array."""
+    if isinstance(given, np.ma.MaskedArray):
+        as_array(name, given)
 
 
 def weight_of(sample_weight: Any, X: Array) -> Array | None:
@@ -30,6 +45,7 @@ def weight_of(sample_weight: Any, X: Array) -> Array | None:
     """
     if sample_weight is None:
         return None
+    without_mask("sample_weight", sample_weight)
     weight = check_array(
         sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight"
     )

@@ -15,7 +15,7 @@ from sklearn.base import (
 )
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from refode import _validate
 from refode.estimators import inputs, parts, texts
@@ -114,7 +114,7 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _inputs(self, X: Any) -> Array:
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=np.float64)
+        return inputs.validated(self, X, reset=False, dtype=np.float64)
 
     @property
     def _n_features_out(self) -> int:
@@ -226,7 +226,7 @@ class NeuralODEClassifier(ClassifierMixin, _NeuralODE):
         self
         """
         new = not self._is_warm()
-        X, y = validate_data(self, X, y, reset=new, dtype=np.float64, multi_output=True)
+        X, y = inputs.validated(self, X, y, reset=new, dtype=np.float64, multi_output=True)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         weight = inputs.weight_of(sample_weight, X)
@@ -380,7 +380,7 @@ class NeuralODERegressor(RegressorMixin, _NeuralODE):
         self
         """
         new, how = not self._is_warm(), {"multi_output": True, "y_numeric": True}
-        X, y = validate_data(self, X, y, reset=new, dtype=np.float64, **how)
+        X, y = inputs.validated(self, X, y, reset=new, dtype=np.float64, **how)
         y = y.astype(np.float64, copy=False)
         weight = inputs.weight_of(sample_weight, X)
         flat = y.ndim == 1

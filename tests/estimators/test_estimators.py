@@ -243,6 +243,26 @@ def test_ctrl_c_ends_a_search_too(monkeypatch):
     assert model.predict(X).shape == (150,)  # what was reached is there
 
 
+def test_masked_arrays_are_refused():
+    """scikit-learn's checks would read the numbers under the mask."""
+    masked = np.ma.array(X, mask=X > 7.0)
+    column = np.ma.array(Y.astype(float), mask=Y > 1)
+    for model in of_each_kind():
+        targets = () if isinstance(model, FlowDensity) else (Y,)
+        with pytest.raises(TypeError, match="^X: got a masked array, wanted an array without"):
+            clone(model).fit(masked, *targets)
+        with pytest.raises(TypeError, match="^X: got a masked array"):
+            model.transform(masked)
+        with pytest.raises(TypeError, match="^sample_weight: got a masked array"):
+            clone(model).fit(X, *targets, sample_weight=column)
+        if targets:
+            with pytest.raises(TypeError, match="^y: got a masked array"):
+                clone(model).fit(X, column)
+        else:
+            with pytest.raises(TypeError, match="^X: got a masked array"):
+                model.inverse_transform(masked)
+
+
 # --- parameters --------------------------------------------------------------------------------
 @pytest.mark.parametrize("field", ["affine", "antisymmetric", "hamiltonian", "leapfrog", "mlp"])
 def test_fields_by_name(field):
