@@ -63,6 +63,10 @@ sphinx_gallery_conf = {
     "backreferences_dir": None,
 }
 
+# The pages of the GPU path are made where the package numba-cuda is missing, too.
+if importlib.util.find_spec("numba_cuda") is None:
+    autodoc_mock_imports = ["numba.cuda.np"]
+
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["refode.css"]
@@ -82,5 +86,12 @@ def escape_mathematics(app, what, name, obj, options, lines):
         lines[i] = "".join(parts)
 
 
+def keep_underscores(app, what, name, obj, options, lines):
+    """``theta_`` among a class's attributes would be read as a reference, and lose its end."""
+    for i, line in enumerate(lines):
+        lines[i] = re.sub(r"^(\s*:(?:ivar|vartype) \w+)_:", r"\1\_:", line)
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", escape_mathematics, priority=100)  # before napoleon
+    app.connect("autodoc-process-docstring", keep_underscores, priority=900)  # and after it

@@ -44,6 +44,17 @@ def equal(n: int) -> Weighing:
     return Weighing(None, n)
 
 
+def checked(name: str, weights: Any, n: int) -> Array:
+    """Weights (n,), finite, none negative, not all zero; errors name them."""
+    weights = _validate.real_array(name, weights, (n,))
+    if weights.min() < 0.0:
+        index = int(weights.argmin())
+        raise ValueError(f"{name}: got {weights[index]} at index {index}, wanted numbers >= 0")
+    if weights.max() == 0.0:
+        raise ValueError(f"{name}: got zeros alone, wanted a number > 0 among them")
+    return weights
+
+
 def weighing(sample_weight: Any, n: int) -> tuple[Weighing, Array | None]:
     """Weights of n samples, checked, and the indices of those that count, None for all.
 
@@ -57,13 +68,8 @@ def weighing(sample_weight: Any, n: int) -> tuple[Weighing, Array | None]:
     """
     if sample_weight is None:
         return equal(n), None
-    weights = _validate.real_array(NAME, sample_weight, (n,))
+    weights = checked(NAME, sample_weight, n)
     least, most = weights.min(), weights.max()
-    if least < 0.0:
-        index = int(weights.argmin())
-        raise ValueError(f"{NAME}: got {least} at index {index}, wanted numbers >= 0")
-    if most == 0.0:
-        raise ValueError(f"{NAME}: got zeros alone, wanted a positive number among them")
     if least == most:
         return equal(n), None
     weights, keep = np.ldexp(weights, -np.frexp(most)[1]), None

@@ -202,6 +202,26 @@ def test_the_ten_lines_of_the_readme_print_what_it_says(capsys):
         assert here < 100.0 * mine
 
 
+def test_what_the_readme_puts_beside_others_prints_what_it_says(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("sklearn", minversion="1.6")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Beside what you have")[2].partition("\n## ")[0]
+    exec(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1], {})
+    score, right = capsys.readouterr().out.split()
+    assert f"prints `{score}` and `{right}`" in section
+
+
+def test_files_that_the_readme_names_are_there():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    linked = {n for n in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in n}
+    quoted = set(re.findall(r"`((?:docs|refode|tests|validation)/[\w./]*\w)`", text))
+    assert len(linked) > 10
+    assert len(quoted) > 3
+    made = {"docs/_build/index.html"}
+    assert {n for n in linked | quoted - made if not (ROOT / n).exists()} == set()
+
+
 def test_files_that_contributors_are_sent_to_are_there():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b(?:docs|refode|tests|validation)/[\w./*-]*[\w/]", text))

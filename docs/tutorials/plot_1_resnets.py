@@ -21,7 +21,7 @@ rng = np.random.default_rng(0)
 # %%
 # A plain deep network forgets
 # ----------------------------
-# A feed-forward network of :math:`L` layers, (1), is
+# A feed-forward network of :math:`L` layers is, eq. (1),
 #
 # .. math:: x_{l+1} = \sigma(W_l x_l + b_l), \qquad l = 0, \dots, L - 1 .
 #
@@ -72,7 +72,7 @@ figure, axes = plt.subplots(2, 4, figsize=(7.2, 3.9), sharex=True, sharey=True)
 for j, layer in enumerate((0, 1, 5, 30)):
     draw_grid(axes[0, j], plain[layer], f"plain, layer {layer}")
     draw_grid(axes[1, j], residual[layer], f"residual, layer {layer}")
-figure.tight_layout()
+figure.tight_layout(h_pad=1.5)
 
 # %%
 # The plain network has squeezed the square to a line, and then to a point: its points cannot be

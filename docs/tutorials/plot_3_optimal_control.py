@@ -161,7 +161,7 @@ for panel, t in zip(axes, (0.0, 0.5, 1.0), strict=True):
     most = np.argsort(-size)[:50]
     arrows = -p[most] / np.sqrt(size[most, None])
     panel.quiver(*z[most].T, *arrows.T, color="0.2", width=0.006, scale=5.0, zorder=3)
-    panel.margins(0.12)
+    panel.margins(0.25)
     panel.set(title=f"$z({t:g})$ and $-p({t:g})$", xlabel="$z_1$")
 axes[0].set_ylabel("$z_2$")
 axes[0].legend(loc="lower left", markerscale=2, handletextpad=0.1)

@@ -189,7 +189,8 @@ ends = [
 ]
 for name, end in zip(("discretise, optimise", "optimise, discretise"), ends, strict=True):
     true_gradient = np.abs(both(coarse, end.x)[1]).max()
-    print(f"{name}: value {end.fun:.4f}, true gradient {true_gradient:.1e}, {end.message[:20]}")
+    how = end.message.split(":")[0]
+    print(f"{name}: value {end.fun:.4f}, true gradient {true_gradient:.1e}, {how}")
 assert ends[0].success
 assert not ends[1].success
 

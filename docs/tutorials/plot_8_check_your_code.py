@@ -193,7 +193,7 @@ assert any("float32" in finding.sentence for finding in outcomes["Half"].finding
 #
 # **Answer.** That cannot be said. Rounding alone disturbs the difference by about
 # :math:`\varepsilon |\ell| / h \approx 2 \cdot 10^{-10}` here; agreement to :math:`10^{-6}` leaves
-# room for an error ten thousand times as large, in one small block for instance. The check above
+# room for an error thousands of times as large, in one small block for instance. The check above
 # says what it would have seen:
 
 report = reports["gradient"]

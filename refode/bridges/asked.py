@@ -40,4 +40,5 @@ def check_dtype(name: str, value: Any, wanted: Any) -> None:
     got = getattr(value, "dtype", None)
     if got != wanted:
         what = _validate.shown(value) if got is None else f"dtype {got}"
-        raise TypeError(f"{name}: got {what}, wanted {wanted}")
+        text = getattr(wanted, "__name__", wanted)
+        raise TypeError(f"{name}: got {what}, wanted {text}")

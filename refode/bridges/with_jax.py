@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from refode.bridges.asked import check_dtype, is_ode, package
+from refode.problems.contract import Problem
+from refode.problems.wrapped import problem_of
 
 
 def jax_function(computed: Any, *data: Any) -> Callable[..., Any]:
@@ -51,14 +53,14 @@ def jax_function(computed: Any, *data: Any) -> Callable[..., Any]:
             "jax_enable_x64: got False, wanted jax.config.update('jax_enable_x64', True) before "
             "any array is made (refode computes in float64)"
         )
-    return _solution(jax, computed) if alone else _value(jax, computed, data)
+    return _solution(jax, computed) if alone else _value(jax, problem_of(computed), data)
 
 
 def _called(jax: Any, function: Callable[..., Any], shapes: Any, *given: Any) -> Any:
     """A host function's results, float64 of these shapes; vmap calls it one by one."""
     wanted = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, np.float64), shapes)
     return jax.pure_callback(
-        lambda *arrays: function(*map(np.asarray, arrays)),
+        lambda *arrays: function(*map(np.array, arrays)),  # copies, which may be changed
         wanted,
         *given,
         vmap_method="sequential",
@@ -82,7 +84,7 @@ def _solution(jax: Any, ode: Any) -> Callable[..., Any]:
     return solve
 
 
-def _value(jax: Any, problem: Any, data: tuple[Any, ...]) -> Callable[..., Any]:
+def _value(jax: Any, problem: Problem, data: tuple[Any, ...]) -> Callable[..., Any]:
     scalar = np.zeros(())
 
     @jax.custom_vjp
@@ -92,7 +94,7 @@ def _value(jax: Any, problem: Any, data: tuple[Any, ...]) -> Callable[..., Any]:
 
     def both(theta: Any) -> Any:
         found, gradient = problem.value_and_gradient(theta, *data)
-        return np.asarray(found), gradient
+        return np.asarray(found), np.array(gradient)
 
     def forward(theta: Any) -> Any:
         check_dtype("theta", theta, np.float64)

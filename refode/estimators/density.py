@@ -12,7 +12,7 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from refode import _validate
 from refode.estimators import inputs, parts, texts
@@ -130,7 +130,7 @@ class FlowDensity(
         -------
         self
         """
-        X = validate_data(self, X, dtype=np.float64)
+        X = inputs.validated(self, X, reset=not self._is_warm(), dtype=np.float64)
         X, weight = inputs.counted(inputs.weight_of(sample_weight, X), X)
         data = Data(X, None, weight)
         problem, theta0 = self._problem(data)
@@ -190,13 +190,14 @@ class FlowDensity(
     def inverse_transform(self, X: Any) -> Array:
         """F(x), (N, n_features): of this density where x is standard normal."""
         check_is_fitted(self)
+        inputs.without_mask("X", X)
         X = check_array(X, dtype=np.float64)
         with self._threads():
             return self.problem_.generate(self.theta_, X)
 
     def _data(self, X: Any) -> Array:
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=np.float64)
+        return inputs.validated(self, X, reset=False, dtype=np.float64)
 
     @property
     def _n_features_out(self) -> int:

@@ -14,9 +14,8 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from refode import _validate
 from refode.estimators import inputs, parts, texts
@@ -51,6 +50,11 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         """The problem for such samples, and where to start, if not at random."""
         ode, augment = parts.ode_of(self, data.x.shape[1])
         warm = self._is_warm()
+        if warm and loss == "regression" and n_outputs != self.problem_.n_outputs:
+            raise ValueError(
+                f"y: got {n_outputs} columns with warm_start=True, wanted those of the last fit, "
+                f"{self.problem_.n_outputs}"
+            )
         x_scaling, y_scaling = self._scalings(data, loss) if not warm else self._old_scalings()
         problem = Supervised(
             ode,
@@ -110,7 +114,7 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     def _inputs(self, X: Any) -> Array:
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=np.float64)
+        return inputs.validated(self, X, reset=False, dtype=np.float64)
 
     @property
     def _n_features_out(self) -> int:
@@ -128,6 +132,7 @@ class NeuralODEClassifier(ClassifierMixin, _NeuralODE):
     {parameters}
     class_weight : dict or "balanced", optional
         What the samples of each class count, beside ``sample_weight``; all the same by default.
+        "balanced" gives each class the same share, sample weights included.
 
     Attributes
     ----------
@@ -220,7 +225,8 @@ class NeuralODEClassifier(ClassifierMixin, _NeuralODE):
         -------
         self
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True)
+        new = not self._is_warm()
+        X, y = inputs.validated(self, X, y, reset=new, dtype=np.float64, multi_output=True)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         weight = inputs.weight_of(sample_weight, X)
@@ -230,9 +236,8 @@ class NeuralODEClassifier(ClassifierMixin, _NeuralODE):
         if present < 2:
             raise ValueError(f"y: got samples of {present} class, wanted two classes at least")
         if self.class_weight is not None:
-            by_class = compute_sample_weight(self.class_weight, y)
-            weight = by_class if weight is None else weight * by_class
-            X, labels, weight = inputs.counted(inputs.weight_of(weight, X), X, labels)
+            weight = inputs.by_class(self.class_weight, y, weight)
+            X, labels, weight = inputs.counted(weight, X, labels)
         loss, m = ("logistic", 1) if len(classes) == 2 else ("softmax", len(classes))
         data = Data(X, labels, weight)
         problem, theta0 = self._problem(data, loss, m)
@@ -295,8 +300,9 @@ class NeuralODERegressor(RegressorMixin, _NeuralODE):
     >>> import numpy as np
     >>> from refode.estimators import NeuralODERegressor
     >>> x = np.random.default_rng(0).uniform(-1.0, 1.0, (200, 2))
-    >>> model = NeuralODERegressor(width=10, random_state=0).fit(x, x[:, 0] * x[:, 1])
-    >>> bool(model.score(x, x[:, 0] * x[:, 1]) > 0.9)
+    >>> model = NeuralODERegressor(width=10, tikhonov=1e-3, random_state=0)
+    >>> y = x[:, 0] * x[:, 1]
+    >>> bool(model.fit(x, y).score(x, y) > 0.9)
     True
     """
 
@@ -374,7 +380,8 @@ class NeuralODERegressor(RegressorMixin, _NeuralODE):
         -------
         self
         """
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        new, how = not self._is_warm(), {"multi_output": True, "y_numeric": True}
+        X, y = inputs.validated(self, X, y, reset=new, dtype=np.float64, **how)
         y = y.astype(np.float64, copy=False)
         weight = inputs.weight_of(sample_weight, X)
         flat = y.ndim == 1

@@ -260,7 +260,10 @@ def user_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch)
 
 # --- answers ---------------------------------------------------------------------------------
 class _Asked(NamedTuple):
-    """Whose value or cotangents: theta (p,), t, z (S, d), all of the caller's number type."""
+    """Whose value or cotangents: theta (p,), t, z (S, d), all of the caller's number type.
+
+    They show the caller's arrays; ``Functions`` copies what it hands out.
+    """
 
     dtype: Any
     S: int
@@ -270,13 +273,13 @@ class _Asked(NamedTuple):
 
     @classmethod
     def of(cls, field: User, frame: Array) -> _Asked:
-        """From a frame, copied: a function may keep or change what it is given."""
+        """From a frame."""
         dtype = np.complex128 if frame[WIDTH] == 16 else np.float64
         S = int(frame[SAMPLES])
-        theta = array_at(int(frame[WEIGHTS]), field.n_weights, dtype).copy()
+        theta = array_at(int(frame[WEIGHTS]), field.n_weights, dtype)
         (t,) = array_at(int(frame[TIME]), 1, dtype).real
         Z = array_at(int(frame[STATES]), field.dim * S, dtype).reshape(field.dim, S)
-        return cls(dtype, S, theta, float(t), Z.T.copy())
+        return cls(dtype, S, theta, float(t), Z.T)
 
     def block(self, place: Any, d: int) -> Array:
         """The block (d, S) at an address, as a batch (S, d) that shows it."""
@@ -306,7 +309,7 @@ def _dual(fn: Functions, at: _Asked) -> tuple[Array, Array]:
 
     That is brought to size one, by a power of two, as these are tiny.
     """
-    theta, z = at.theta.real.copy(), at.z.real.copy()
+    theta, z = at.theta.real, at.z.real
     theta_dot, z_dot = at.theta.imag, at.z.imag
     value = fn.value(theta, at.t, z)
     size = max(np.abs(theta_dot).max(), np.abs(z_dot).max())
@@ -320,14 +323,14 @@ def _dual(fn: Functions, at: _Asked) -> tuple[Array, Array]:
 def _adjoint(field: User, frame: Array) -> None:
     """Add the cotangents, those of the trace included."""
     at, fn, d = _Asked.of(field, frame), field._functions, field.dim
-    f_bar = at.block(frame[FIRST], d).copy(order="C")
+    f_bar = at.block(frame[FIRST], d)
     if at.dtype != np.float64:
         _once(field, "vjp", at)
     found = [fn.adjoint(at.theta, at.t, at.z, f_bar)]
     if frame[SECOND]:
         if at.dtype != np.float64:
             _once(field, "trace's vjp", at)
-        found.append(fn.trace_adjoint(at.theta, at.t, at.z, at.row(frame[SECOND]).copy()))
+        found.append(fn.trace_adjoint(at.theta, at.t, at.z, at.row(frame[SECOND])))
     Z_bar = at.block(frame[THIRD], d)
     e_bar = array_at(int(frame[FOURTH]), field.n_weights, at.dtype)
     time = array_at(int(frame[TIME]), 2, at.dtype)

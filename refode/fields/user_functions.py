@@ -92,9 +92,12 @@ def _no_function(value: Any) -> bool:
 
 
 def _raw(name: str, function: Any, given: tuple[Any, ...]) -> Any:
-    """What a function returns; what it raises becomes a ValueError that names it."""
+    """What a function returns; what it raises becomes a ValueError that names it.
+
+    It gets copies: what one function keeps or changes is none of the next one's.
+    """
     try:
-        return function(*given)
+        return function(*(a.copy() if isinstance(a, np.ndarray) else a for a in given))
     except Exception as error:
         raise ValueError(
             f"{name}: raised {type(error).__name__}: {one_line(error)} (for z of shape "
@@ -107,7 +110,10 @@ def _called(name: str, function: Any, given: tuple[Any, ...], shape: tuple[int, 
 
 
 def _numbers(name: str, value: Any, shape: tuple[int, ...], real: bool) -> Array:
-    """Numbers of a shape; finite or not, as paths may leave the finite range."""
+    """Numbers of a shape, copied: the next call may write over what this one returned.
+
+    They are finite or not, as paths may leave the finite range.
+    """
     try:
         array = np.asarray(value)
     except Exception as error:
@@ -116,7 +122,7 @@ def _numbers(name: str, value: Any, shape: tuple[int, ...], real: bool) -> Array
         raise TypeError(f"{name}: got dtype {array.dtype}, wanted real numbers")
     if array.shape != shape:
         raise ValueError(f"{name}: got shape {array.shape}, wanted {shape}")
-    return array.astype(np.float64 if real else np.complex128, copy=False)
+    return array.astype(np.float64 if real else np.complex128)
 
 
 def name_of(function: Any) -> str:

@@ -134,8 +134,10 @@ class Problem(ABC):
         """Raise what the methods would of such arguments, as far as that is known here."""
         self.data(data)
 
-    def weighted(self, sample_weight: Any) -> dict[str, Any]:
+    def weighted(self, sample_weight: Any, name: str = NAME) -> dict[str, Any]:
         """What the methods take by name for weights of samples: nothing for None.
+
+        Whoever gave them knows them by `name`.
 
         Raises
         ------
@@ -146,8 +148,8 @@ class Problem(ABC):
             return {}
         if not self.has_sample_weight:
             raise TypeError(
-                f"sample_weight: got {_validate.shown(sample_weight)} with a {self.kind}, whose "
-                "methods take no sample_weight, wanted None"
+                f"{name}: got {_validate.shown(sample_weight)} with a {self.kind}, whose methods "
+                "take no sample_weight, wanted None"
             )
         return {NAME: sample_weight}
 

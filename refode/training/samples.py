@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from refode import _validate
 from refode._numbers import as_array
+from refode._weights import checked
 from refode.ode.placement import hosted
 from refode.problems.contract import Problem
 from refode.training import checkpoint as files
@@ -63,18 +61,8 @@ def samples_of(problem: Problem, x: Any, y: Any, sample_weight: Any = None) -> S
 
 def weight_of(name: str, problem: Problem, weight: Any, arrays: tuple[Any, ...]) -> Float64:
     """Weights (N,) of the samples in `arrays`, checked: finite, not negative, not all zero."""
-    if not problem.has_sample_weight:
-        raise TypeError(
-            f"{name}: got {_validate.shown(weight)} with a {problem.kind}, whose methods take no "
-            "sample_weight, wanted None"
-        )
-    weight = _validate.real_array(name, weight, (rows("x", arrays[0]),))
-    if weight.min() < 0.0:
-        i = int(np.argmin(weight))
-        raise ValueError(f"{name}: got {weight[i]} at index {i}, wanted numbers >= 0")
-    if not weight.max() > 0.0:
-        raise ValueError(f"{name}: got zeros alone, wanted a number > 0 among them")
-    return weight
+    problem.weighted(weight, name)
+    return checked(name, weight, rows("x", arrays[0]))
 
 
 def rows(name: str, array: Any) -> int:

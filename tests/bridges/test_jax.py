@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from rough_problem import Bowl
 
 import refode
 
@@ -96,3 +97,11 @@ def test_float32_is_refused_with_the_setting_to_change():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout.startswith("jax_enable_x64: got False, wanted jax.config.update("), done
+
+
+def test_a_problem_with_value_and_gradient_alone():
+    value, theta = refode.bridges.jax_function(Bowl()), np.array([1.0, 2.0, 3.0])
+    one, other = jax.grad(value)(theta), jax.grad(value)(2.0 * theta)
+    same(value(theta), 14.0)
+    same(one, [2.0, 4.0, 6.0])
+    same(other, [4.0, 8.0, 12.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rough_problem import Bowl
 
 import refode
 
@@ -70,6 +71,41 @@ def test_it_trains_within_a_network():
         steps.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("changed", ["theta", "x"])
+def test_what_is_changed_in_place_before_the_gradient_is_noticed(changed):
+    given = {"theta": leaf(ODE.initial()), "x": leaf(X)}
+    loss = refode.bridges.torch_function(ODE)(*given.values()).sum()
+    with torch.no_grad():
+        given[changed].mul_(2.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_a_derivative_that_there_is_not_is_an_error_and_not_nothing():
+    """A penalty on a gradient: the cotangent that comes in is a constant."""
+    solve, theta = refode.bridges.torch_function(ODE), leaf(ODE.initial())
+    (gradient,) = torch.autograd.grad(solve(theta, torch.tensor(X)).sum(), theta, create_graph=True)
+    with pytest.raises(NotImplementedError, match="^torch_function: got asked for a further deri"):
+        (solve(theta, torch.tensor(X)).sum() + gradient.square().sum()).backward()
+    value, theta = refode.bridges.torch_function(PROBLEM, X, Y), leaf(PROBLEM.initial())
+    (gradient,) = torch.autograd.grad(value(theta), theta, create_graph=True)
+    (product,) = torch.autograd.grad(gradient.sum(), theta, create_graph=True)
+    with pytest.raises(NotImplementedError, match="of a problem's gradient, wanted none$"):
+        (value(theta) + product.square().sum()).backward()
+
+
+def test_a_problem_with_value_and_gradient_alone():
+    value, theta = refode.bridges.torch_function(Bowl()), leaf([1.0, 2.0, 3.0])
+    one = torch.autograd.grad(value(theta), theta)[0]
+    other = torch.autograd.grad(value(2.0 * theta), theta)[0]
+    same(value(theta), 14.0)
+    same(one, [2.0, 4.0, 6.0])
+    same(other, [8.0, 16.0, 24.0])
+    (gradient,) = torch.autograd.grad(value(theta), theta, create_graph=True)
+    with pytest.raises(TypeError, match=r"^computed: got a Bowl without hessian_vector, wanted"):
+        gradient.sum().backward()
 
 
 def test_what_is_refused():

@@ -159,6 +159,19 @@ def test_search_finds(browser, address):
     page.close()
 
 
+def test_names_in_tables_stay_whole_on_a_phone(browser, address):
+    watched = Watched(browser, address)
+    watched.resize("phone")
+    broken = """() => [...document.querySelectorAll("article td code")].filter(
+      (e) => /^[\\w.]+$/.test(e.innerText) && e.getClientRects().length > 1
+    ).map((e) => e.innerText)"""
+    for name in ("estimators.html", "coming_from.html", "saving.html"):
+        page = watched.open(name)
+        assert page.locator("article td code").count() > 5
+        assert page.evaluate(broken) == []
+    page.close()
+
+
 def test_mathematics_is_drawn_with_its_own_letters(browser, address):
     page = Watched(browser, address).open("equations_solvers.html")
     page.evaluate("() => document.fonts.ready")

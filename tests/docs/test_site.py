@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import runpy
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import site_pages
 
+DOCS = Path(__file__).parents[2] / "docs"
+#: What refode.cuda imports of numba.cuda, and Numba has without the package numba-cuda.
+PLAIN_NUMBA = {"numba.cuda.extending"}
 #: Links in running text may leave the site; whether these answer is not asked.
 OUTSIDE = ("http", "https", "mailto")
 
@@ -64,6 +70,31 @@ def test_mathematics_is_written_out():
     assert text.count("<math") > 100
     assert not [name for name in site_pages.Page(text).loads if "mathjax" in name.lower()]
     assert list((site / "_static").glob("**/mathematics*.woff2"))
+
+
+def test_attributes_keep_their_last_underscore():
+    """As ``problem`` and ``theta`` nobody would find them."""
+    text = (site_pages.site() / "api" / "estimators.html").read_text("utf-8")
+    for name in ("problem_", "theta_", "n_iter_", "classes_", "n_features_in_"):
+        assert f"<strong>{name}</strong>" in text
+    assert "<strong>theta</strong>" not in text
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_pages_of_the_gpu_path_are_made_without_its_package(there, monkeypatch):
+    find = importlib.util.find_spec
+    found = {"numba_cuda": find("json") if there else None}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: found.get(n, find("json")))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    settings = runpy.run_path(str(DOCS / "conf.py"))
+    assert settings.get("autodoc_mock_imports", []) == ([] if there else ["numba.cuda.np"])
+    imports = [
+        line.split()[1]
+        for file in (DOCS.parent / "refode" / "cuda").glob("*.py")
+        for line in file.read_text("utf-8").splitlines()
+        if line.strip().startswith("from numba.cuda.")
+    ]
+    assert set(imports) - {"numba.cuda.np"} == PLAIN_NUMBA  # numba itself has these
 
 
 @pytest.mark.parametrize(

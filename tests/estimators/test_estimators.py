@@ -73,6 +73,44 @@ def test_class_weight_is_a_sample_weight():
     np.testing.assert_array_equal(plain.theta_, balanced.theta_)  # 50 of each
 
 
+def test_balanced_classes_count_whole_weights_as_repeated_samples():
+    weight = np.random.default_rng(0).integers(0, 4, len(X))
+    repeated = np.repeat(np.arange(len(X)), weight)
+    model = NeuralODEClassifier(class_weight="balanced", width=6, max_iter=4, random_state=0)
+    one = clone(model).fit(X, Y, sample_weight=weight)
+    other = clone(model).fit(X[repeated], Y[repeated])
+    np.testing.assert_allclose(one.theta_, other.theta_, rtol=1e-10, atol=1e-12)
+    share = len(repeated) / (3 * np.bincount(Y, weight))
+    by_hand = clone(model).set_params(class_weight=dict(enumerate(share)))
+    by_hand.fit(X, Y, sample_weight=weight)
+    np.testing.assert_allclose(one.theta_, by_hand.theta_, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [2.0**900, 2.0**-900])
+def test_weights_of_classes_and_samples_in_any_unit(unit):
+    weight, by_class = 1.0 + np.arange(len(X)) % 3, {0: 1.0, 1: 3.0, 2: 0.5}
+    model = NeuralODEClassifier(class_weight=by_class, width=6, max_iter=4, random_state=0)
+    one = clone(model).fit(X, Y, sample_weight=weight)
+    large = {label: unit * number for label, number in by_class.items()}
+    other = model.set_params(class_weight=large).fit(X, Y, sample_weight=unit * weight)
+    np.testing.assert_array_equal(one.theta_, other.theta_)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "message"),
+    [
+        ({0: -1.0}, r"got -1.0 at index 0, wanted numbers >= 0$"),
+        ({0: np.nan}, r"got nan at index 0, wanted finite numbers$"),
+        (dict.fromkeys(range(3), 0.0), r"got zeros alone, wanted a number > 0 among them$"),
+        ("even", r"got 'even', wanted a dict, 'balanced' or None$"),
+        (3, r"got 3 \(int\), wanted a dict, 'balanced' or None$"),
+    ],
+)
+def test_wrong_weights_of_classes_are_named(class_weight, message):
+    with pytest.raises((TypeError, ValueError), match=f"^class_weight: {message}"):
+        NeuralODEClassifier(class_weight=class_weight, **SMALL).fit(X, Y)
+
+
 def test_the_linear_model_is_logistic_regression():
     """No steps' worth of field: with f = 0 held by its penalty, scikit-learn's linear model."""
     from sklearn.linear_model import LogisticRegression
@@ -156,6 +194,21 @@ def test_warm_start_goes_on_with_the_same_standardisation():
         model.fit(X, Y + 1)
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_warm_start_with_other_data_leaves_the_last_fit_whole(number):
+    model = of_each_kind()[number]
+    model.set_params(warm_start=True)
+    want = answers(model)
+    targets = () if isinstance(model, FlowDensity) else (NAMES[Y],)
+    if isinstance(model, NeuralODERegressor):
+        targets = (X[:, 0],)
+        with pytest.raises(ValueError, match=r"^y: got 1 columns with warm_start=True, wanted"):
+            model.fit(X, *targets)
+    with pytest.raises(ValueError, match=r"^X has 3 features, but .* is expecting 4 features"):
+        model.fit(X[:, :3], *targets)
+    np.testing.assert_array_equal(answers(model), want)
+
+
 def test_batches():
     model = NeuralODEClassifier(
         width=6, batch_size=40, iterations_per_batch=3, max_iter=60, random_state=0
@@ -188,6 +241,26 @@ def test_ctrl_c_ends_a_search_too(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
     assert model.predict(X).shape == (150,)  # what was reached is there
+
+
+def test_masked_arrays_are_refused():
+    """scikit-learn's checks would read the numbers under the mask."""
+    masked = np.ma.array(X, mask=X > 7.0)
+    column = np.ma.array(Y.astype(float), mask=Y > 1)
+    for model in of_each_kind():
+        targets = () if isinstance(model, FlowDensity) else (Y,)
+        with pytest.raises(TypeError, match="^X: got a masked array, wanted an array without"):
+            clone(model).fit(masked, *targets)
+        with pytest.raises(TypeError, match="^X: got a masked array"):
+            model.transform(masked)
+        with pytest.raises(TypeError, match="^sample_weight: got a masked array"):
+            clone(model).fit(X, *targets, sample_weight=column)
+        if targets:
+            with pytest.raises(TypeError, match="^y: got a masked array"):
+                clone(model).fit(X, column)
+        else:
+            with pytest.raises(TypeError, match="^X: got a masked array"):
+                model.inverse_transform(masked)
 
 
 # --- parameters --------------------------------------------------------------------------------

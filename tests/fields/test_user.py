@@ -169,6 +169,68 @@ def test_functions_may_keep_and_change_what_they_get():
     assert np.isnan(kept[-1][0]).all()
 
 
+def spoiling(function):
+    """The same, leaving nothing whole of the arrays that it was given."""
+
+    def spoils(*given):
+        found = function(*given)
+        for array in given:
+            if isinstance(array, np.ndarray):
+                array[...] = 7.0
+        return found
+
+    return spoils
+
+
+def reusing(function, shelf):
+    """The same, returning one array for each shape, again and again."""
+
+    def stored(value):
+        value = np.asarray(value)
+        place = shelf.setdefault((value.shape, value.dtype), np.empty_like(value))
+        place[...] = value
+        return place
+
+    def reuses(*given):
+        found = function(*given)
+        return tuple(map(stored, found)) if isinstance(found, tuple) else stored(found)
+
+    return reuses
+
+
+@pytest.mark.parametrize("how", ["spoiling", "reusing"])
+@pytest.mark.parametrize("check", [True, False])
+def test_no_function_gets_in_anothers_way(how, check):
+    shelf = {}
+
+    def rough(function):
+        return spoiling(function) if how == "spoiling" else reusing(function, shelf)
+
+    fn = TIMED
+    functions = {name: rough(getattr(fn, name)) for name in ("f", "vjp", "jacobian_vector")}
+    trace = rough(fn.trace), rough(fn.trace_vjp)
+    ode, _, theta = pair(n_steps=2)
+    field = fn.field(**functions, trace=trace, check=check)
+    for kind in ("exact", "rademacher"):
+        flows = [
+            refode.ContinuousNormalizingFlow(o, transport=0.1, trace=kind)
+            for o in (refode.NeuralODE(field, n_steps=2), ode)
+        ]
+        same(*(flow.value_and_gradient(theta, X)[1] for flow in flows))
+        if kind == "exact":
+            same(*(flow.hessian_vector(theta, theta, X) for flow in flows))
+
+
+def test_reused_arrays_do_not_hide_that_f_depends_on_time():
+    def two(*given):
+        return TIMED.vjp(*given)[:2]
+
+    field = TIMED.field(f=reusing(TIMED.f, {}), vjp=two, trace=None)
+    ode = refode.NeuralODE(field, n_steps=2)
+    with pytest.raises(ValueError, match="^vjp: got two cotangents"):
+        ode.adjoint(ode.initial(), X, Z_BAR, times=True)
+
+
 def test_saved_models_ask_for_the_field_by_name(tmp_path):
     field = User(bowl, dim=2, n_parameters=1, vjp=bowl_vjp)
     ode, theta = refode.NeuralODE(field, n_steps=3), np.array([0.7])
@@ -210,6 +272,22 @@ def test_the_cotangent_of_times():
     assert np.isnan(refode.evaluate.adjoint(blind.field, theta, X, Z_BAR)[2])
     still, ours, theta = pair(GIVEN)  # does not depend on t: nothing is missing
     agree(*(ode.adjoint(theta, X, Z_BAR, times=True) for ode in (still, ours)))
+
+
+@pytest.mark.parametrize("frequency", [5.0 * np.pi, 10.0 * np.pi, 20.0 * np.pi])
+def test_an_f_that_is_periodic_in_time_depends_on_it(frequency):
+    """sin(5 pi t) has the same bits at 0.3 and at 0.7."""
+
+    def f(theta, t, z):
+        return theta * round(float(np.sin(frequency * t)), 12) * z
+
+    def vjp(theta, t, z, f_bar):
+        factor = round(float(np.sin(frequency * t)), 12)
+        return np.array([np.sum(factor * z * f_bar)]), theta * factor * f_bar
+
+    ode = refode.NeuralODE(User(f, dim=2, n_parameters=1, vjp=vjp), n_steps=2)
+    with pytest.raises(ValueError, match="^vjp: got two cotangents"):
+        ode.adjoint(ode.initial(), X, Z_BAR, times=True)
 
 
 def test_the_device_refuses_it_by_name():

@@ -9,9 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pictures
 import pytest
+from matplotlib.contour import ContourSet
 
 import refode
-from refode.reports.figures import figure1, figure2_plots, games_plots
+from refode.reports.figures import (
+    figure1,
+    figure2_plots,
+    figure3_plots,
+    games_plots,
+    games_setups,
+)
 from validation import common
 from validation.benchmarks import benchmark_plots
 
@@ -126,3 +133,46 @@ def test_the_stored_numbers_are_those_of_the_readme():
 
 def test_games_say_what_their_contours_are():
     assert set(games_plots.CORNERS) == set(games_plots.LIMITS)
+
+
+def crossed(axes):
+    """Lines and contours with a point under the axes' legend."""
+    curves = [line.get_xydata() for line in axes.lines]
+    for contours in axes.findobj(ContourSet):
+        curves += [path.interpolated(20).vertices for path in contours.get_paths()]
+    box = axes.get_legend().get_window_extent()
+    found = 0
+    for curve in curves:
+        x, y = axes.transData.transform(np.reshape(curve, (-1, 2))).T
+        found += bool(((x > box.x0) & (x < box.x1) & (y > box.y0) & (y < box.y1)).any())
+    return found
+
+
+def test_figure_3_says_what_blue_and_black_are():
+    x, t = np.linspace(-4.0, 4.0, 41), np.linspace(0.0, 1.0, 9)
+    density = np.exp(-0.5 * x**2) * np.ones((9, 1)) / np.sqrt(2.0 * np.pi)
+    paths = np.linspace(-2.0, 2.0, 5) * (1.0 + 0.35 * t[:, None])
+    seen = figure3_plots.View(x, t, density, t, paths)
+    bump = refode.games.GaussianBump(1.0, [0.0], [0.5])
+    drawn = figure3_plots.draw([seen, seen], refode.densities.Gaussian([0.0], 1.0), bump)
+    assert pictures.overlaps(drawn) == []
+    assert {"density", "agents"} <= set(pictures.legends(drawn))
+    (panel,) = (
+        a for a in drawn.axes if a.get_legend() and "agents" in pictures.words(a.get_legend())
+    )
+    assert crossed(panel) == 0
+
+
+@pytest.mark.parametrize("setup", [games_setups.transport(), games_setups.crowd()])
+def test_legends_of_the_games_lie_on_no_contour(setup):
+    problem = setup.problem()
+    axes = tuple(np.linspace(*limit, 81) for limit in games_plots.LIMITS[setup.name])
+    flat = np.ones((81, 81))
+    of = SimpleNamespace(setup=setup, problem=problem, theta=setup.start(), axes=axes)
+    of.x, of.pushed, of.pulled = setup.game.initial.sample(200, seed=0), flat, flat
+    drawn = games_plots.draw(of)
+    assert pictures.overlaps(drawn) == []
+    titled = [a for a in drawn.axes if a.get_legend() and a.get_legend().get_title().get_text()]
+    assert len(titled) == 2  # whose contours they are
+    for panel in titled:
+        assert crossed(panel) == 0

@@ -51,4 +51,9 @@ def overlaps(figure: Any, slack: float = 1.0) -> list[tuple[str, str]]:
 def legends(figure: Any) -> list[str]:
     """Words of all legends."""
     everything = [*figure.legends, *(a.get_legend() for a in figure.axes)]
-    return [t.get_text() for legend in everything if legend for t in legend.get_texts()]
+    return [word for legend in everything if legend for word in words(legend)]
+
+
+def words(legend: Any) -> list[str]:
+    """Of one legend."""
+    return [t.get_text() for t in legend.get_texts()]

@@ -94,7 +94,7 @@ COSTS: tuple[Mutant, ...] = (
     Mutant(
         "rows-of-the-state",
         "L and F are read from each other's rows",
-        "problems.game",
+        "problems.game_objective",
         "            L, F, R, G, H = (rows.sums(",
         "            F, L, R, G, H = (rows.sums(",
         (("rows-swapped", ""), ("exchanged", "terms/")),
@@ -121,7 +121,7 @@ COSTS: tuple[Mutant, ...] = (
     Mutant(
         "stale-density",
         "the terminal cost reads log rho at the paths' start",
-        "problems.game",
+        "problems.game_objective",
         _PAID,
         "            end[:, self.dim] = self._start(x)[:, self.dim]\n" + _PAID,
         (("stale-density-terminal", ""), ("stale-density-in-G", "")),
@@ -148,7 +148,7 @@ COSTS: tuple[Mutant, ...] = (
     Mutant(
         "penalty-of-theta-detached",
         "Phi at T has no gradient by theta",
-        "problems.game",
+        "problems.game_objective",
         "E_bar[0] += result.cost_bar\n",
         "pass\n",
         (("direct-missing", ""),),

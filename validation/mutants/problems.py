@@ -153,7 +153,7 @@ FLOWS: tuple[Mutant, ...] = (
     Mutant(
         "density-constant",
         "the density lacks d/2 log 2 pi",
-        "problems.normalizing_flow",
+        "problems.flow_objective",
         _CONSTANT,
         "        return 0.0\n",
         (("density-constant", ""), ("constant", "d/2 log(2 pi)")),
@@ -162,7 +162,7 @@ FLOWS: tuple[Mutant, ...] = (
     Mutant(
         "density-constant-once",
         "the density's constant is that of one dimension",
-        "problems.normalizing_flow",
+        "problems.flow_objective",
         _CONSTANT,
         _CONSTANT.replace("self.dim * ", ""),
         (("density-constant-once", ""),),
@@ -171,7 +171,7 @@ FLOWS: tuple[Mutant, ...] = (
     Mutant(
         "transport-sign",
         "the transport cost is negative where time runs backwards",
-        "problems.normalizing_flow",
+        "problems.flow_objective",
         "        return math.copysign(1.0, plan.grid.h[0])\n",
         "        return 1.0\n",
         (("transport-sign", ""), ("sign", "transport")),
@@ -180,7 +180,7 @@ FLOWS: tuple[Mutant, ...] = (
     Mutant(
         "likelihood-sum",
         "the likelihood is a sum over samples",
-        "problems.normalizing_flow",
+        "problems.flow_objective",
         "cost = FlowCost(self.dim, self._constant, weight, by.scale, by.weights)",
         "cost = FlowCost(self.dim, self._constant, weight, 1.0, by.weights)",
         (("sum-over-samples", ""), ("factor", "N (the number")),

@@ -103,6 +103,10 @@ def _paths(axes: Any, seen: View, obstacle: Any) -> None:
             arrowprops={"arrowstyle": "-", "lw": 0.6, "shrinkA": 1.0, "shrinkB": 0.0},
         )
     axes.plot(seen.paths, seen.path_t, color="0.15", lw=0.6, zorder=3)
+    if obstacle is None:  # once: the other panel has the same colours
+        axes.fill_between([], [], color=_shades()[-1], lw=0, label="density")
+        axes.plot([], [], color="0.15", lw=0.6, label="agents")
+        axes.legend(loc="upper left", fontsize=7, handlelength=1.0, handletextpad=0.5)
     axes.set(ylim=(1.0, 0.0), yticks=(0.0, 0.25, 0.5, 0.75, 1.0))
     for side in axes.spines.values():
         side.set(visible=True, linewidth=0.5)

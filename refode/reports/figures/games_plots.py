@@ -100,9 +100,9 @@ def _densities(panels: list[Any], bar: Any, figure: Any, of: Any) -> None:
         image = _map(axes, of, rho / rho.max(), "Blues", 0.0, 1.0)
         _contours(axes, of, near, points)
         for share, dashes in (("2", "-"), ("20", "--")):
-            label = rf"${name} = \max / {share}$"
+            label = rf"$\max / {share}$"
             axes.plot([], [], color=plotting.VERMILION, lw=0.7, ls=dashes, label=label)
-        _legend(axes, corner)
+        _legend(axes, corner, title=f"${name}$ equals")
         axes.set_title(title)
     figure.colorbar(image, cax=bar)
     bar.set_ylabel("density / its maximum", labelpad=3)
