@@ -51,12 +51,12 @@ def test_no_two_uses_draw_the_same_numbers(seed):
     n, normal = 4000, Gaussian([0.0], 1.0)
     flow, _ = estimated("gaussian", seed)
     data = normal.sample(n, seed)
-    drawing = Drawing(normal.sample, n, seed)
+    drawing = Drawing(flow, normal.sample, n, seed)
     draws = {
         "data": data,
         "noise": flow._start(data)[:, 1:],
-        "period 0": drawing.period(0)[0],
-        "period 1": drawing.period(1)[0],
+        "period 0": drawing.period(0).arrays[0],
+        "period 1": drawing.period(1).arrays[0],
         "validation": drawing.validation(n)[0],
         "initial": np.random.default_rng(seed).standard_normal((n, 1)),
     }

@@ -238,7 +238,9 @@ def test_the_page_s_example_runs(capsys):
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
     found = {}
     exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], found)
-    score, mean = map(float, capsys.readouterr().out.split())
+    success, score, mean = capsys.readouterr().out.split()
+    assert success == "True"
+    score, mean = float(score), float(mean)
     assert score > 0.95
     assert abs(mean - found["y"].mean()) < 3.0
     assert found["density"].shape == (200,)

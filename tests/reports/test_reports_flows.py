@@ -103,8 +103,8 @@ def test_the_printed_sign_of_the_objective_fails(monkeypatch):
     """In value and gradient alike, which no check of the gradient can see."""
     right = ContinuousNormalizingFlow._value_and_gradient
 
-    def printed(self, theta, y):
-        value, gradient = right(self, theta, y)
+    def printed(self, *arguments):
+        value, gradient = right(self, *arguments)
         truth = flow_cases.AffineFlow.drawn()
         return value + truth.objective(sign=-1.0) - truth.objective(), gradient
 

@@ -39,6 +39,7 @@ NEVER = {
     "RunningCost": "made by a Game",
     "Entropy": "made by a Game",
     "User": "holds functions: from outside",
+    "_Started": "stands in a report's proof alone",
 }
 MODULES = [bases, densities, fields, games, losses, steps, tableaus]
 
