@@ -9,7 +9,7 @@ gives the logged answers until they are used up, and the problem's own from then
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -127,11 +127,12 @@ class Recorder:
         if evaluation is None:
             _check_finite(theta, "SciPy's step", Lost)
             call = self._stored(EVALUATION, digest)
-            self.broken = ""
+            self.broken, data = "", self.samples
             if call is None or self._is_asked_again(EVALUATION):
                 try:  # with copies, since it may write into them
                     with np.errstate(**self.errors):
-                        answer = self._asked(self.problem.value_and_gradient, theta.copy())
+                        asked = self.problem.value_and_gradient
+                        answer = asked(theta.copy(), *data.arrays, **data.named)
                     fresh = self._short(_evaluated(digest, answer, theta.shape))
                 except (NonFinite, FloatingPointError, OverflowError) as error:
                     fresh = self._too_long(digest, error)
@@ -161,8 +162,9 @@ class Recorder:
         call = self._stored(PRODUCT, digest)
         if call is None or self._is_asked_again(PRODUCT):
             problem = cast(SecondOrder, self.problem)  # by the options' check
+            data = self.samples
             with np.errstate(**self.errors):
-                answer = self._asked(problem.hessian_vector, theta.copy(), v.copy())
+                answer = problem.hessian_vector(theta.copy(), v.copy(), *data.arrays, **data.named)
             vector = _copied(answer, theta.shape)
             _check_finite(vector, "a Hessian-vector product")
             call = self._logged(Call(PRODUCT, digest, 0.0, vector), call)
@@ -177,7 +179,7 @@ class Recorder:
     def terms(self, theta: Float64) -> Mapping[str, float]:
         """The problem's costs at theta, which no log has."""
         with np.errstate(**self.errors):
-            return self._asked(self.problem.costs, theta.copy())
+            return self.problem.costs(theta.copy(), *self.samples.arrays, **self.samples.named)
 
     def redraw(self, samples: Samples, theta: Float64) -> Evaluation:
         """Go on with other samples, from theta; what is best counts anew, as values changed."""
@@ -185,9 +187,6 @@ class Recorder:
         self.best = self.evaluate(theta)
         self.forget_all_but(self.best)
         return self.best
-
-    def _asked(self, method: Callable[..., Any], *vectors: Float64) -> Any:
-        return method(*vectors, *self.samples.arrays, **self.samples.named)
 
     # --- playing back ------------------------------------------------------------------
     def _stored(self, kind: int, digest: bytes) -> Call | None:
