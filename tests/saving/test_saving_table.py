@@ -39,14 +39,18 @@ NEVER = {
     "RunningCost": "made by a Game",
     "Entropy": "made by a Game",
     "User": "holds functions: from outside",
-    "_Started": "stands in a report's proof alone",
 }
 MODULES = [bases, densities, fields, games, losses, steps, tableaus]
 
 
+#: Where such classes are defined: what else the process has imported is of no account.
+PACKAGES = ("costs", "fields", "games", "ode", "problems")
+HOMES = tuple(f"refode.{name}" for name in (*PACKAGES, "bases", "densities", "tableaus"))
+
+
 def imported():
     """Every module of refode's that defines such classes."""
-    for package in ("costs", "fields", "games", "ode", "problems"):
+    for package in PACKAGES:
         home = importlib.import_module(f"refode.{package}")
         for module in pkgutil.walk_packages(home.__path__, f"{home.__name__}."):
             importlib.import_module(module.name)
@@ -67,8 +71,7 @@ def concrete():
             for made in (getattr(module, name) for name in module.__all__)
             if inspect.isclass(made) and issubclass(made, Fixed)
         }
-    ours = {k for k in found if k.__module__.startswith(("refode.", "refode"))}
-    ours = {k for k in ours if not k.__module__.startswith(("refode.check", "refode.reference"))}
+    ours = {k for k in found if k.__module__.startswith(HOMES)}
     return sorted((k for k in ours if not inspect.isabstract(k)), key=lambda k: k.__name__)
 
 
