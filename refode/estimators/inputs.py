@@ -66,8 +66,6 @@ def by_class(class_weight: Any, y: Array, weight: Array | None) -> Array | None:
     TypeError, ValueError
         Naming ``class_weight``.
     """
-    if class_weight is None:
-        return weight
     own = np.ones(len(y)) if weight is None else _of_order_one(weight)
     if isinstance(class_weight, str) and class_weight == "balanced":
         _, labels = np.unique(y, return_inverse=True)
@@ -121,23 +119,9 @@ def scaling_of(name: str, x: Array, weight: Array | None, bounded: bool = False)
     a quarter of the largest distance instead: one that is constant but for a few samples would
     else have numbers in it that drown all others.
     """
-    scaling = Scaling.of(name, x) if weight is None else _weighted(x, weight)
+    scaling = Scaling.of(name, x, weight)
     if not bounded:
         return scaling
     with quietly():
         reach = np.abs(x - scaling.shift).max(axis=0) / FURTHEST
     return Scaling(scaling.shift, np.maximum(scaling.scale, np.where(np.isfinite(reach), reach, 0)))
-
-
-def _weighted(x: Array, weight: Array) -> Scaling:
-    power = np.frexp(np.abs(x).max(axis=0))[1]  # so that no square overflows or vanishes
-    share = (weight / weight.max()) / (weight / weight.max()).sum()
-    with quietly():
-        u = np.ldexp(x, -power)
-        mean = share @ u
-        mean += share @ (u - mean)
-        constant = u.min(axis=0) == u.max(axis=0)
-        mean = np.where(constant, u[0], mean)
-        deviation = np.where(constant, 0.0, np.sqrt(share @ (u - mean) ** 2))
-        shift, scale = np.ldexp(mean, power), np.ldexp(deviation, power)
-    return Scaling(shift, np.where(scale == 0.0, 1.0, scale))

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from refode import _validate
 from refode._fixed import Fixed
 from refode._quiet import quietly
+from refode._weights import weighing
 from refode.ode.placement import Resident
 
 __all__ = ["Scaling"]
@@ -53,19 +54,21 @@ class Scaling(Fixed):
         self.shift.flags.writeable = self.scale.flags.writeable = False
 
     @classmethod
-    def of(cls, name: str, x: Array) -> Scaling:
+    def of(cls, name: str, x: Array, sample_weight: Array | None = None) -> Scaling:
         """By the means and deviations (those of the data, divisor N) of the columns of x (N, k).
 
-        A constant column is shifted alone: its scale is 1. Columns are first divided by a power
-        of two, so that no square overflows or vanishes.
+        With weights of samples they are weighed. A constant column is shifted alone: its scale is
+        1. Columns are first divided by a power of two, so that no square overflows or vanishes.
         """
         x = _validate.real_array(name, x, ("N", "k"))
+        by, keep = weighing(sample_weight, len(x))
+        x = x if keep is None else x[keep]
         power = np.frexp(np.abs(x).max(axis=0))[1]
         with quietly():
             u = np.ldexp(x, -power)
-            mean = u.mean(axis=0)
-            mean += (u - mean).mean(axis=0)  # by which that of equal numbers is that number
-            deviation = np.sqrt(((u - mean) ** 2).mean(axis=0))
+            mean = by.mean(u)
+            mean += by.mean(u - mean)  # by which that of equal numbers is that number
+            deviation = np.sqrt(by.mean((u - mean) ** 2))
             shift, scale = np.ldexp(mean, power), np.ldexp(deviation, power)
         return cls(shift, np.where(scale == 0.0, 1.0, scale))
 
