@@ -133,33 +133,24 @@ class FlowDensity(
         X = inputs.validated(self, X, reset=not self._is_warm(), dtype=np.float64)
         X, weight = inputs.counted(inputs.weight_of(sample_weight, X), X)
         data = Data(X, None, weight)
-        problem, theta0 = self._problem(data)
-        self._train(problem, data, theta0)
+        problem = self._problem(data)
+        self._train(problem, data, self._from(problem))
         return self
 
-    def _problem(self, data: Data) -> tuple[ContinuousNormalizingFlow, Array | None]:
-        """The flow for such samples, and where to start, if not at random."""
-        ode, warm = parts.ode_of(self, data.x.shape[1])[0], self._is_warm()
-        y_scaling = None
-        if warm:
+    def _problem(self, data: Data) -> ContinuousNormalizingFlow:
+        """The flow for such samples."""
+        ode, y_scaling = parts.ode_of(self, data.x.shape[1])[0], None
+        if self._is_warm():
             y_scaling = self.problem_.y_scaling
         elif _validate.boolean("standardize", self.standardize):
             y_scaling = inputs.scaling_of("X", data.x, data.weight)
-        flow = ContinuousNormalizingFlow(
+        return ContinuousNormalizingFlow(
             ode, self.transport, self.tikhonov, self.smoothness, y_scaling=y_scaling
         )
-        if not warm:
-            return flow, None
-        if flow.layout != self.problem_.layout:
-            raise ValueError(
-                f"warm_start: got True with weights {flow.layout}, wanted those of the last fit, "
-                f"{self.problem_.layout}"
-            )
-        return flow, self.theta_
 
     def score_samples(self, X: Any) -> Array:
         """Log-density of each sample, (N,), in nats and in the data's units."""
-        X = self._data(X)
+        X = self._fitted(X)
         with self._threads():
             return self.problem_.log_density(self.theta_, X)
 
@@ -183,7 +174,7 @@ class FlowDensity(
 
     def transform(self, X: Any) -> Array:
         """F^{-1}(x), (N, n_features): standard normal where x is of this density."""
-        X = self._data(X)
+        X = self._fitted(X)
         with self._threads():
             return self.problem_.inverse(self.theta_, X)[0]
 
@@ -194,10 +185,6 @@ class FlowDensity(
         X = check_array(X, dtype=np.float64)
         with self._threads():
             return self.problem_.generate(self.theta_, X)
-
-    def _data(self, X: Any) -> Array:
-        check_is_fitted(self)
-        return inputs.validated(self, X, reset=False, dtype=np.float64)
 
     @property
     def _n_features_out(self) -> int:

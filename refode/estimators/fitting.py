@@ -10,9 +10,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from refode import _validate, training
-from refode.estimators import state, threads
+from refode.estimators import inputs, state, threads
 from refode.machine.threads import num_threads
 
 Array = np.ndarray
@@ -68,6 +69,22 @@ class Fitting:
     def _is_warm(self) -> bool:
         """Whether a fit goes on from the last one."""
         return _validate.boolean("warm_start", self.warm_start) and hasattr(self, "theta_")
+
+    def _from(self, problem: Any) -> Array | None:
+        """Where to start a problem's training: the last fit's theta, or None for at random."""
+        if not self._is_warm():
+            return None
+        if problem.layout != self.problem_.layout:
+            raise ValueError(
+                f"warm_start: got True with weights {problem.layout}, wanted those of the last "
+                f"fit, {self.problem_.layout}"
+            )
+        return self.theta_
+
+    def _fitted(self, X: Any) -> Array:
+        """Samples for an estimator that is fitted, (N, n_features)."""
+        check_is_fitted(self)
+        return inputs.validated(self, X, reset=False, dtype=np.float64)
 
     def _train(self, problem: Any, data: Data, theta0: Array | None, stratify: Any = None) -> None:
         """Train, from theta0 or from where the random state says."""
@@ -130,8 +147,7 @@ class Fitting:
             raise KeyboardInterrupt
         if result.status == training.FAILED:
             raise RuntimeError(f"training: {result.message}")
-        usual = {training.CONVERGED, getattr(training, "PATIENCE", None)}
-        if result.status not in usual:
+        if result.status not in (training.CONVERGED, training.PATIENCE):
             warnings.warn(
                 f"{type(self).__name__}: {result.message}; more iterations (max_iter), a larger "
                 "tolerance or a larger tikhonov may help",

@@ -15,7 +15,6 @@ from sklearn.base import (
 )
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
 
 from refode import _validate
 from refode.estimators import inputs, parts, texts
@@ -46,8 +45,8 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
 
     n_features_in_: int
 
-    def _problem(self, data: Data, loss: str, n_outputs: int) -> tuple[Supervised, Array | None]:
-        """The problem for such samples, and where to start, if not at random."""
+    def _problem(self, data: Data, loss: str, n_outputs: int) -> Supervised:
+        """The problem for such samples."""
         ode, augment = parts.ode_of(self, data.x.shape[1])
         warm = self._is_warm()
         if warm and loss == "regression" and n_outputs != self.problem_.n_outputs:
@@ -56,7 +55,7 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 f"{self.problem_.n_outputs}"
             )
         x_scaling, y_scaling = self._scalings(data, loss) if not warm else self._old_scalings()
-        problem = Supervised(
+        return Supervised(
             ode,
             loss,
             n_outputs,
@@ -66,14 +65,6 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             x_scaling=x_scaling,
             y_scaling=y_scaling,
         )
-        if not warm:
-            return problem, None
-        if problem.layout != self.problem_.layout or problem.loss != self.problem_.loss:
-            raise ValueError(
-                f"warm_start: got True with weights {problem.layout}, wanted those of the last "
-                f"fit, {self.problem_.layout}"
-            )
-        return problem, self.theta_
 
     def _scalings(self, data: Data, loss: str) -> tuple[Scaling | None, Scaling | None]:
         x_scaling = y_scaling = None
@@ -102,19 +93,15 @@ class _NeuralODE(Fitting, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         (N, d)
             d is the number of features plus ``augment``.
         """
-        X = self._inputs(X)
+        X = self._fitted(X)
         with self._threads():
             return self.problem_.features(self.theta_, X)
 
     def _outputs(self, X: Any) -> Array:
         """F(x), (N, m)."""
-        X = self._inputs(X)
+        X = self._fitted(X)
         with self._threads():
             return self.problem_.predict(self.theta_, X)
-
-    def _inputs(self, X: Any) -> Array:
-        check_is_fitted(self)
-        return inputs.validated(self, X, reset=False, dtype=np.float64)
 
     @property
     def _n_features_out(self) -> int:
@@ -240,7 +227,8 @@ class NeuralODEClassifier(ClassifierMixin, _NeuralODE):
             X, labels, weight = inputs.counted(weight, X, labels)
         loss, m = ("logistic", 1) if len(classes) == 2 else ("softmax", len(classes))
         data = Data(X, labels, weight)
-        problem, theta0 = self._problem(data, loss, m)
+        problem = self._problem(data, loss, m)
+        theta0 = self._from(problem)
         self.classes_ = classes
         self._train(problem, data, theta0, stratify=labels)
         return self
@@ -387,7 +375,8 @@ class NeuralODERegressor(RegressorMixin, _NeuralODE):
         flat = y.ndim == 1
         X, y, weight = inputs.counted(weight, X, y[:, None] if flat else y)
         data = Data(X, y, weight)
-        problem, theta0 = self._problem(data, "regression", y.shape[1])
+        problem = self._problem(data, "regression", y.shape[1])
+        theta0 = self._from(problem)
         self._flat = flat
         self._train(problem, data, theta0)
         return self
