@@ -58,7 +58,7 @@ class Batches:
         order = _seeds.generator("batches of a pass", self.seed, number).permutation(self._there)
         return np.sort(np.array_split(order, self.n_batches)[batch])
 
-    def identity(self) -> Samples:
+    def identity(self, first: Samples) -> Samples:
         """What a checkpoint knows the samples by: all of them."""
         return self.samples
 

@@ -36,8 +36,8 @@ class Source(Protocol):
     def idle_periods(self) -> int:
         """After so many periods in a row that had nothing to gain no other one has."""
 
-    def identity(self) -> Samples:
-        """The samples that a checkpoint knows it by."""
+    def identity(self, first: Samples) -> Samples:
+        """The samples that a checkpoint knows it by; `first` are those of period 0."""
 
     def how(self) -> dict[str, Any]:
         """What else it knows it by, as JSON scalars by name."""
@@ -91,11 +91,11 @@ class Periods(Run):
         return self.plan.source.naming()
 
     def _identity(self) -> Samples:
-        return self.plan.source.identity()
+        return self.plan.source.identity(self.samples)
 
-    def _how(self, seed: int | None) -> dict[str, Any]:
+    def _how(self, seed: int | None, weight: Float64 | None) -> dict[str, Any]:
         how = {"every": self.plan.every, "curvature": self.plan.memory}
-        return super()._how(seed) | how | self.plan.source.how()
+        return super()._how(seed, weight) | how | self.plan.source.how()
 
     # --- periods -------------------------------------------------------------------------
     def _minimise(self) -> None:

@@ -84,7 +84,9 @@ class Run(Rows):
         self.before, self.seen, calls = 0.0, np.empty(0, self.columns), []
         if options.path is not None:
             self.model = files.description_of(problem)
-            self.settings = files.settings_of(problem, self._identity().arrays, self._how(seed))
+            known = self._identity()
+            how = self._how(seed, known.weight)
+            self.settings = files.settings_of(problem, known.arrays, how)
             if options.resume:
                 stored = files.load(options.path)
                 files.compare(options.path, stored, self.settings, theta0)
@@ -92,13 +94,12 @@ class Run(Rows):
         self.recorder = Recorder(problem, samples, calls, keep=options.path is not None)
         self.began = time.perf_counter() - compiler.seconds()
 
-    def _how(self, seed: int | None) -> dict[str, Any]:
+    def _how(self, seed: int | None, weight: Float64 | None) -> dict[str, Any]:
         """What the problem and its data do not say about this run, for the checkpoint."""
         pairs = self.options.memory if self.options.method == "lbfgs" else None
         how = {"method": self.options.method, "memory": pairs, "seed": seed}
         if self.options.terms:
             how["terms"] = True
-        weight = self._identity().weight
         if weight is not None:
             how["sample_weight"] = files.fingerprint("sample_weight", weight)
         if self.validation is not None:
