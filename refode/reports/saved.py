@@ -16,7 +16,7 @@ from refode.saving import content
 from refode.saving.build import built
 from refode.saving.content import printable
 from refode.saving.kinds import Unreadable
-from refode.training.checkpoint import read_checkpoint
+from refode.training.checkpoint import load, summary
 
 __all__ = ["collect", "run"]
 
@@ -57,7 +57,8 @@ def collect(path: str) -> dict[str, Rows]:
     file = [("holds", "a checkpoint of refode.train"), ("size", size), ("format", kind)]
     described = content.is_described(members)
     problem = _model(place, kind, members) if described else {}
-    return {"file": file, **problem, **_training(place, alone=not described)}
+    stored = summary(load(place, members))
+    return {"file": file, **problem, **_training(stored, alone=not described)}
 
 
 def _model(path: Path, kind: str, members: dict[str, np.ndarray]) -> dict[str, Rows]:
@@ -88,9 +89,8 @@ def _parameters(layout: dict[str, Any], theta: np.ndarray) -> Rows:
     return [("in all", str(theta.size)), *shapes, ("largest", f"{largest:.3g}")]
 
 
-def _training(path: Path, alone: bool) -> dict[str, Rows]:
+def _training(stored: Any, alone: bool) -> dict[str, Rows]:
     """The run in a checkpoint, and what it knows of the problem where nothing else says it."""
-    stored = read_checkpoint(path)
     rows = [
         ("iterations", str(stored.nit)),
         ("evaluations", str(stored.nfev)),

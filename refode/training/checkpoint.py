@@ -167,8 +167,8 @@ def save(path: Path, state: Checkpoint) -> None:
         np.savez(file, **members)
 
 
-def load(path: Path) -> Checkpoint:
-    """Read a file that `save` wrote.
+def load(path: Path, members: dict[str, np.ndarray] | None = None) -> Checkpoint:
+    """Read a file that `save` wrote; its `members` where somebody has read them already.
 
     Raises
     ------
@@ -176,8 +176,7 @@ def load(path: Path) -> Checkpoint:
         The file cannot be read, is damaged, or is none of these.
     """
     try:
-        members = _members(path)
-        return _assembled(members)
+        return _assembled(_checked(_members(path) if members is None else members))
     except Exception as error:  # what a damaged zip file raises is anyone's guess
         raise ValueError(
             f"checkpoint: got {str(path)!r}, which cannot be read as a checkpoint of "
@@ -205,8 +204,6 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
     TypeError, ValueError
         No path, no such file, or not one of ``train``'s. Nothing is ever unpickled.
     """
-    from scipy.optimize import OptimizeResult
-
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(
             f"checkpoint: got {_validate.short(checkpoint)}, wanted a path (str or os.PathLike)"
@@ -214,7 +211,13 @@ def read_checkpoint(checkpoint: str | os.PathLike[str]) -> OptimizeResult:
     path = _files.readable("checkpoint", checkpoint)
     if not path.exists():
         raise CheckpointNotFoundError(f"checkpoint: got {str(path)!r}, but there is no such file")
-    stored = load(path)
+    return summary(load(path))
+
+
+def summary(stored: Checkpoint) -> OptimizeResult:
+    """What ``read_checkpoint`` returns."""
+    from scipy.optimize import OptimizeResult
+
     kinds = [call.kind for call in stored.calls]
     return OptimizeResult(
         x=stored.best.theta,
@@ -234,7 +237,11 @@ def _members(path: Path) -> dict[str, np.ndarray]:
     from refode.saving import archive
 
     with open(path, "rb") as file:
-        members = archive.read(file)
+        return archive.read(file)
+
+
+def _checked(members: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Members by which a file is a checkpoint."""
     former = str(members.get("format")) == FORMER
     wanted = _MEMBERS if former else {**_MEMBERS, "description": ("U", 0)}
     if {name for name in members if former or not name.startswith("array")} != set(wanted):

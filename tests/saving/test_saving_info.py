@@ -111,14 +111,24 @@ def test_bad_files_are_failures(path, capsys):
     assert "got the folder" in capsys.readouterr().err
 
 
-def test_what_cannot_be_loaded_is_a_failure(path, capsys):
-    problem = supervised()
-    refode.save(path, problem, theta_of(problem))
+def rewritten(path, edit):
+    """Change a file's description."""
     with np.load(path) as archive:
         members = dict(archive)
     whole = json.loads(str(members["description"]))
-    whole["problem"]["with"]["n_outputs"] = -1
-    np.savez(path, **{**members, "description": np.array(json.dumps(whole))})
+    edit(whole)
+    with open(path, "wb") as file:
+        np.savez(file, **{**members, "description": np.array(json.dumps(whole))})
+
+
+def test_what_cannot_be_loaded_is_a_failure(path, capsys):
+    problem = supervised()
+    refode.save(path, problem, theta_of(problem))
+
+    def edit(whole):
+        whole["problem"]["with"]["n_outputs"] = -1
+
+    rewritten(path, edit)
     assert cli.main(["info", str(path)]) == 1
     assert "n_outputs: got -1" in capsys.readouterr().err
 
@@ -126,13 +136,12 @@ def test_what_cannot_be_loaded_is_a_failure(path, capsys):
 def test_texts_of_a_file_do_not_move_the_cursor(path, capsys, monkeypatch):
     case = cases()["outside field"]
     refode.save(path, case.problem, theta_of(case.problem))
-    with np.load(path) as archive:
-        members = dict(archive)
-    whole = json.loads(str(members["description"]))
-    whole["outside"]["Linear"]["repr"] = "\x1b[2J[red]\n" + "x" * 10_000
-    whole["refode"] = "\x1b]0;title\x07"
-    with open(path, "wb") as file:
-        np.savez(file, **{**members, "description": np.array(json.dumps(whole))})
+
+    def edit(whole):
+        whole["outside"]["Linear"]["repr"] = "\x1b[2J[red]\n" + "x" * 10_000
+        whole["refode"] = "\x1b]0;title\x07"
+
+    rewritten(path, edit)
     printed = shown(path, capsys, monkeypatch)
     assert "\x1b" not in printed
     assert "\x07" not in printed
@@ -144,11 +153,10 @@ def test_texts_of_a_file_do_not_move_the_cursor(path, capsys, monkeypatch):
 def test_arguments_that_are_none_of_a_model_with_parts_from_outside(path, arguments, capsys):
     case = cases()["outside field"]
     refode.save(path, case.problem, theta_of(case.problem))
-    with np.load(path) as archive:
-        members = dict(archive)
-    whole = json.loads(str(members["description"]))
-    whole["problem"]["with"] = arguments
-    with open(path, "wb") as file:
-        np.savez(file, **{**members, "description": np.array(json.dumps(whole))})
+
+    def edit(whole):
+        whole["problem"]["with"] = arguments
+
+    rewritten(path, edit)
     assert cli.main(["info", str(path)]) == 0  # it cannot be built here to see what is wrong
     assert f"'with': {arguments!r}" in capsys.readouterr().out
