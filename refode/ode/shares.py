@@ -10,6 +10,7 @@ memory; whoever holds a share of them (``sharing``) sends partial sums to where 
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
@@ -163,7 +164,12 @@ def sharing(shares: dict[str, Share]) -> Iterator[None]:
 def share_of(name: str, n: int, largest: int) -> Share:
     """What n samples by that name are a share of: themselves, outside ``sharing``."""
     share = _held.shares.get(name)
-    return Share.of(n, largest) if share is None or share.size != n else share
+    return _all_there_are(n, largest) if share is None or share.size != n else share
+
+
+@functools.lru_cache(256)  # asked for at every sweep
+def _all_there_are(n: int, largest: int) -> Share:
+    return Share.of(n, largest)
 
 
 def weighing_of(name: str, n: int) -> Weighing | None:
