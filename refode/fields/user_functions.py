@@ -57,7 +57,7 @@ class Functions(NamedTuple):
 
     def adjoint(self, theta: Array, t: float, z: Array, f_bar: Array) -> Cotangents:
         """Cotangents of theta, z and t from that of f."""
-        return self._cotangents("vjp", self.vjp, (theta, t, z, f_bar))
+        return self._cotangents("vjp", (theta, t, z, f_bar))
 
     def trace(self, theta: Array, t: float, z: Array) -> Array:
         """The trace (N,)."""
@@ -65,7 +65,7 @@ class Functions(NamedTuple):
 
     def trace_adjoint(self, theta: Array, t: float, z: Array, trace_bar: Array) -> Cotangents:
         """Cotangents of theta, z and t from that of the trace."""
-        return self._cotangents("trace's vjp", self.trace_vjp, (theta, t, z, trace_bar))
+        return self._cotangents("trace's vjp", (theta, t, z, trace_bar))
 
     def returned(self, name: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
         """What ``vjp``, or the trace's, returns: two or three cotangents, or a ValueError."""
@@ -78,7 +78,7 @@ class Functions(NamedTuple):
             )
         return tuple(bars)
 
-    def _cotangents(self, name: str, function: Any, given: tuple[Any, ...]) -> Cotangents:
+    def _cotangents(self, name: str, given: tuple[Any, ...]) -> Cotangents:
         bars, real = self.returned(name, given), given[2].dtype == np.float64
         theta_bar = _numbers(f"{name}: theta_bar", bars[0], (self.p,), real)
         z_bar = _numbers(f"{name}: z_bar", bars[1], given[2].shape, real)

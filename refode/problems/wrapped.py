@@ -132,11 +132,6 @@ class Wrapped(Problem):
         placement = getattr(getattr(self.of, "ode", None), "placement", None)
         return data if placement is None else placed_by(self.of, placement, data)
 
-    def placed_with(self, data: tuple[Any, ...], sample_weight: Any) -> tuple[tuple[Any, ...], Any]:
-        """The same; weights stay where they are."""
-        self.weighted(sample_weight)
-        return self.placed(data), sample_weight
-
     @property
     def kind(self) -> str:
         """Name of the object's class."""

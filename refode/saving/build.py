@@ -56,7 +56,7 @@ def built(
     problem = reader.part(whole["problem"], "problem")
     if type(problem) not in PROBLEMS:
         raise Unreadable(f"it describes a {type(problem).__name__}, which is no problem")
-    shapes = {name: list(shape) for name, shape in problem.layout.shapes.items()}
+    shapes = shapes_of(problem)
     if list(shapes.items()) != list(whole["layout"].items()):
         raise Unreadable(
             f"its theta is laid out as {short(whole['layout'])}, that of its problem as "
@@ -67,6 +67,11 @@ def built(
     if reader.used != {name for name in members if name.startswith("array")}:
         raise Unreadable("it has arrays that belong to nothing")
     return problem
+
+
+def shapes_of(problem: Any) -> dict[str, list[int]]:
+    """Names and shapes of theta's arrays, in their order, as JSON has them."""
+    return {name: list(shape) for name, shape in problem.layout.shapes.items()}
 
 
 def check_whole(whole: Any) -> None:

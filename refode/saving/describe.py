@@ -12,7 +12,7 @@ import numpy as np
 
 import refode
 from refode._shown import shown
-from refode.saving.build import DEPTH, LONGEST, built
+from refode.saving.build import DEPTH, LONGEST, built, shapes_of
 from refode.saving.kinds import Unreadable
 from refode.saving.table import BY_CLASS, PROBLEMS
 
@@ -75,11 +75,6 @@ def described(problem: Any) -> Description:
     except Unreadable as error:
         raise ValueError(f"problem: got one that no file can hold ({error})") from None
     return made
-
-
-def shapes_of(problem: Any) -> dict[str, list[int]]:
-    """Names and shapes of theta's arrays, in their order, as JSON has them."""
-    return {name: list(shape) for name, shape in problem.layout.shapes.items()}
 
 
 def told(value: Any) -> dict[str, Any]:
