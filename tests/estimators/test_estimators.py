@@ -96,6 +96,18 @@ def test_weights_of_classes_and_samples_in_any_unit(unit):
     np.testing.assert_array_equal(one.theta_, other.theta_)
 
 
+def test_samples_of_weight_zero_are_as_good_as_absent():
+    """Those that are held out are drawn among the others, and no class is made of them alone."""
+    there = np.arange(len(X)) % 4 > 0
+    options = {**SMALL, "early_stopping": True}
+    for model, more in ((NeuralODEClassifier, (Y,)), (FlowDensity, ())):
+        weighed = model(**options).fit(X, *more, sample_weight=there * 1.0)
+        alone = model(**options).fit(X[there], *(y[there] for y in more))
+        np.testing.assert_array_equal(weighed.theta_, alone.theta_)
+    with pytest.raises(ValueError, match="samples of 1 class, wanted two"):
+        NeuralODEClassifier(**SMALL).fit(X, Y, sample_weight=(Y == 0) * 1.0)
+
+
 @pytest.mark.parametrize(
     ("class_weight", "message"),
     [

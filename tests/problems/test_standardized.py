@@ -244,3 +244,13 @@ def test_the_page_s_example_runs(capsys):
     assert score > 0.95
     assert abs(mean - found["y"].mean()) < 3.0
     assert found["density"].shape == (200,)
+
+
+@pytest.mark.parametrize("value", [0.1, 1.0 / 3.0, 7e299, -7.7e-300])
+@pytest.mark.parametrize("weighed", [False, True])
+def test_a_constant_column_is_shifted_to_zero_exactly(value, weighed):
+    """Its mean by itself is often off by rounding, and the deviation then 1e-17 of it, not 0."""
+    for n in range(2, 40):
+        weights = np.random.default_rng(n).uniform(0.1, 5.0, n) if weighed else None
+        made = Scaling.of("x", np.full((n, 1), value), weights)
+        assert (made.shift[0], made.scale[0]) == (value, 1.0)
