@@ -109,7 +109,7 @@ def drawn(n=40, d=2):
 
 
 @pytest.mark.parametrize("mode", ["tile", "staged"])
-@pytest.mark.parametrize("loss, dtype", numbers("regression", "logistic", "softmax"))
+@pytest.mark.parametrize(("loss", "dtype"), numbers("regression", "logistic", "softmax"))
 def test_supervised(loss, mode, dtype):
     ode = refode.NeuralODE(fields.Shallow(2, 4, time=True), "heun", 2, memory="steps")
     y = drawn() if loss == "regression" else np.arange(40) % 2
@@ -146,7 +146,7 @@ def test_estimated_traces(name, mode):
 
 
 @pytest.mark.parametrize("mode", ["tile", "staged"])
-@pytest.mark.parametrize("kind, dtype", numbers("kl", "cross_entropy", "energy"))
+@pytest.mark.parametrize(("kind", "dtype"), numbers("kl", "cross_entropy", "energy"))
 def test_games(kind, mode, dtype):
     one, two = Gaussian(np.zeros(2), np.eye(2)), Gaussian(np.ones(2), [[1.0, 0.5], [0.5, 1.0]])
     energy = GaussianBump(1.0, [0.0, 0.0], 0.5) + Quadratic(1.0)
