@@ -21,6 +21,7 @@ MODULES = [
 SHOWN = {
     "refode.bases": ("Legendre", "PiecewiseConstant"),
     "refode.closed_forms.gaussians": ("bures_distance2", "bures_map"),
+    "refode.closed_forms.shallow": ("ShallowFlow",),
     "refode.datasets.planar": ("spiral", "two_moons"),
     "refode.densities": ("Gaussian", "GaussianMixture"),
     "refode.fields.shallow": ("Shallow",),

@@ -66,6 +66,8 @@ MADE = {
         GAME.terminal_cost,
         games.CrossEntropy(NORMAL),
         games.TerminalEnergy(BUMP, 0.7),
+        closed_forms.ShallowFlow.drawn(2, [-1.0]),
+        closed_forms.ParabolicFlow.drawn(2, [-1.0]),
     )
 }
 MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games, losses)

@@ -201,6 +201,12 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         found[type(energy).__name__] = (energy, {"x": X})
     found["running"] = (GAME.running_cost, {"x": X, "p": Y, "v": Y})
     found["lq"] = (LQ, {"t": 0.5, "x": X})
+    exact = {"x": X, "times": np.array([0.3, 1.0]), "z_bar": Y, "log_det_bar": np.ones(3)}
+    for flow in (
+        closed_forms.ShallowFlow.drawn(2, [-1.0]),
+        closed_forms.ParabolicFlow.drawn(2, [-1.0, 0.0]),
+    ):
+        found[type(flow).__name__] = (flow, exact)
     layout = packing.Layout({"W": (2, 3), "b": ()})
     arrays = {"W": np.ones((2, 3)), "b": np.array(1.0)}
     other = packing.Layout({"c": (2,)})
@@ -313,6 +319,10 @@ def _functions() -> dict[str, dict[str, Any]]:
             "means": np.eye(2),
             "covariances": np.array([1.0, 2.0]),
         },
+        "closed_forms.ShallowFlow": {"W0": np.eye(2), "b0": np.zeros(2), "W1": np.eye(2)},
+        "closed_forms.ShallowFlow.drawn": {"dim": 3, "rates": np.array([0.5, -1.0])},
+        "closed_forms.ParabolicFlow": {"K": np.eye(2), "b0": np.zeros(2)},
+        "closed_forms.ParabolicFlow.drawn": {"dim": 3, "rates": np.array([-0.5, -1.0])},
         "closed_forms.bures_distance2": {"source": NORMAL, "target": TARGET},
         "closed_forms.bures_map": {"source": NORMAL, "target": TARGET},
         "closed_forms.hopf_lax": {
