@@ -36,6 +36,7 @@ SHOWN = {
     "refode.tableaus": ("get",),
     "refode.training.door": ("train",),
     "refode.verify.dot": ("dot_test",),
+    "refode.verify.gap": ("adjoint_gap",),
     "refode.verify.gradient": ("check_gradient",),
     "refode.verify.order": ("observed_order",),
 }

@@ -403,3 +403,14 @@ SHALLOW_ADJOINT = 1e-13
 # 40 steps of order 8
 SHALLOW_SWEEP = 1e-13
 SHALLOW_ORDER = 0.1
+
+# --- tests/verify/test_verify_gap.py, tests/reports/test_gaps.py ---------------------------------
+# fitted to two halvings at 64 steps and more, relative gaps from 1e-1 to 1e-11
+GAP_ORDER = 0.1
+GAP_ROUNDING = 1e-13
+
+# --- tests/reports/test_depths.py --------------------------------------------------------------
+# two halvings at 64 layers and more
+DEPTH_ORDER = 0.1
+# the equation by RK4 with 64 steps and more
+DEPTH_REFERENCE = 1e-7

@@ -36,6 +36,9 @@ RECORDS = [
     "StageTable",
     "DirectionReport",
     "DotReport",
+    "Change",
+    "DepthReport",
+    "GapReport",
     "GradientReport",
     "HessianReport",
     "OrderReport",
@@ -117,6 +120,7 @@ SUPERVISED = {
 }
 FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, smoothness=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0)
+LAYERS = refode.NeuralODE(fields.Shallow(2, 3), "euler", 4, basis=bases.PiecewiseConstant(4))
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
 T = tableaus.get("heun2") if "heun2" in tableaus.names() else tableaus.get("rk4")
 
@@ -342,6 +346,12 @@ def _functions() -> dict[str, dict[str, Any]]:
         },
         "bridges.jax_function": {"computed": ODE},
         "bridges.torch_function": {"computed": ODE},
+        "verify.adjoint_gap": {
+            **{"f": lambda t, z: z, "vjp": lambda t, z, w: (w, np.sum(w * z)), "x": X, "z_bar": Y},
+            "tableau": (np.zeros((1, 1)), np.ones(1), np.zeros(1)),
+        },
+        "reports.adjoint_gap": {"ode": ODE, "theta": ODE.initial(), "x": X, "z_bar": Y},
+        "reports.depth": {"problem": LAYERS, "theta": LAYERS.initial(), "x": X},
         "verify.check_gradient": {**bowl, "n_directions": 1},
         "verify.taylor_test": bowl,
         "verify.complex_step": {"fun": lambda z: np.sum(z**2), "x": np.ones(3), "v": np.ones(3)},
