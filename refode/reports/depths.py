@@ -141,9 +141,7 @@ def depth(problem: WithODE | NeuralODE, theta: Array, x: Array) -> DepthReport:
     rough = net.roughness()
     d1 = max(float(values.max()) for values in rough.values())
     lipschitz = net.lipschitz(path, exact[::FINER])
-    bends = np.diff(exact, 2, axis=0) / (net.h / FINER) ** 2
-    smooth = (np.arange(len(bends)) + 1) % FINER != 0  # theta(t) bends at the nodes alone
-    curvature = _longest(bends[smooth])
+    curvature = _longest(np.diff(exact, 2, axis=0)) / (net.h / FINER) ** 2
     start, off = net.undone(path)
     changes = [(f"refined x{m}", m * net.n, z) for m, z in zip(DEPTHS[1:3], fine[1:3], strict=True)]
     changes.append(("interpolated", net.n * FINER, exact[-1]))

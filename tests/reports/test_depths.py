@@ -58,6 +58,17 @@ def test_the_gap_of_a_scalar_is_known(n, gap):
     assert pruned.features == pytest.approx(abs(right), rel=1e-9)
 
 
+def test_the_bound_by_numbers():
+    """h/2 max|z''| (e^(LT) - 1)/L with L = 2, T = 1.5, z'' = 4 e^(2 t)."""
+    ode = layers(fields.Affine(1), 50, t_span=(0.0, 1.5))
+    theta = ode.pack({"A": np.full((50, 1, 1), 2.0), "c": np.zeros((50, 1))})
+    report = refode.reports.depth(ode, theta, np.ones((1, 1)))
+    close(report.bound, 0.015 * 4.0 * np.e**3 * (np.e**3 - 1.0) / 2.0, 0.01)
+    still = ode.pack({"A": np.zeros((50, 1, 1)), "c": np.linspace(0.0, 1.0, 50)[:, None]})
+    report = refode.reports.depth(ode, still, np.ones((1, 1)))
+    close(report.bound, 0.015 * 1.5 * (50.0 / 49.0 / 1.5), 1e-6)  # z'' = c' and L = 0
+
+
 @pytest.mark.parametrize("t_span", [(0.0, 1.0), (0.5, -0.7)])
 def test_smooth_weights_are_an_equation(t_span):
     gaps, starts, gradients, reports = [], [], [], []
@@ -125,7 +136,10 @@ def test_features_and_labels_of_a_problem():
     half = refode.Supervised(layers(fields.Shallow(3, 4), 4), "logistic", augment=1)
     kept = {k: v[::2] if k in ode.layout.shapes else v for k, v in problem.unpack(theta).items()}
     changed = half.standardized(x).predict_label(half.pack(kept), x)
+    own = scaled.features(theta, x)
+    moved = np.linalg.norm(half.standardized(x).features(half.pack(kept), x) - own)
     pruned = next(c for c in report.changes if c.name == "pruned /2")
+    assert pruned.features == pytest.approx(moved / np.linalg.norm(own), rel=1e-10)
     assert pruned.predictions == np.mean(changed != scaled.predict_label(theta, x))
     values = refode.Supervised(ode, "regression", augment=1)
     found = refode.reports.depth(values, theta, x).changes[-1]
