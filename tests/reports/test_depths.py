@@ -126,7 +126,7 @@ def test_features_and_labels_of_a_problem():
     ode = layers(fields.Shallow(3, 4), 8)
     problem = refode.Supervised(ode, "logistic", augment=1)
     theta = problem.initial(seed=1)
-    theta[: ode.n_parameters] *= 4.0
+    theta[: ode.n_parameters] += np.random.default_rng(5).standard_normal(ode.n_parameters)
     x = 3.0 + 2.0 * X
     scaled = problem.standardized(x)
     report = refode.reports.depth(scaled, theta, x)

@@ -414,3 +414,7 @@ GAP_ROUNDING = 1e-13
 DEPTH_ORDER = 0.1
 # the equation by RK4 with 64 steps and more
 DEPTH_REFERENCE = 1e-7
+
+# --- tests/training/test_training_msa.py -------------------------------------------------------
+MSA_ROUNDING = 1e-12
+MSA_LINEAR = 1e-4  # linear convergence, hundreds of sweeps

@@ -314,6 +314,10 @@ def _functions() -> dict[str, dict[str, Any]]:
         "training.prolong": {"theta": ODE.initial(), "coarse": ODE, "fine": ODE.with_steps(4)},
         "training.read_checkpoint": {"checkpoint": _checkpoint()},
         "training.train": {"problem": fitted, **data, **quiet},
+        "training.train_msa": {
+            **{"problem": refode.Supervised(LAYERS), "x": X, "y": np.array([0.0, 1.0, 1.0])},
+            **{"max_iter": 2, "inner": 2, "progress": False},
+        },
         "training.train_multilevel": {"problems": [fitted, fitted.with_steps(3)], **data, **quiet},
         "training.train_resampled": {"problem": MFG, "n_samples": 4, "every": 1, **quiet},
         "densities.Empirical": {"samples": X},
