@@ -104,9 +104,11 @@ def train_msa(
     shown = Progress(_validate.boolean("progress", progress), max_iter)
     shown.open()
     try:
-        return _until_ended(run, theta, max_iter, tolerance, shown, callback)
+        found = _until_ended(run, theta, max_iter, tolerance, shown, callback)
     finally:
         shown.close()
+    shown.say(found.message)
+    return found
 
 
 def _until_ended(
@@ -147,7 +149,6 @@ def _until_ended(
     history = np.array(rows, dtype=records.HISTORY)
     nit = int(history["iteration"][-1])
     message = f"{why}, at iteration {nit}"
-    shown.say(message)
     return OptimizeResult(
         x=best[1].copy(),
         fun=best[0],
