@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from refode import fields as fields
     from refode import games as games
     from refode import reference as reference
+    from refode import reports as reports
     from refode import tableaus as tableaus
     from refode import training as training
     from refode import verify as verify
@@ -58,6 +59,7 @@ _MODULES = {
     "fields": "refode.fields",
     "games": "refode.games",
     "reference": "refode.reference",
+    "reports": "refode.reports",
     "steps": "refode.ode.steps",
     "tableaus": "refode.tableaus",
     "training": "refode.training",
@@ -99,6 +101,7 @@ __all__ = [
     "get_num_threads",
     "load",
     "reference",
+    "reports",
     "save",
     "set_num_threads",
     "steps",

@@ -34,6 +34,8 @@ TARGETS = {
     "figure3": "play transport and crowd motion on the line, to one target (Figure 3)",
     "games": "solve two published mean field games in the plane, and draw them",
     "densities": "estimate densities of wine and breast cancer (needs refode[data])",
+    "paradigms": "measure what other adjoints than the discrete one cost",
+    "depth": "measure whether residual networks are differential equations",
     "realdata": "classify scikit-learn's digits and breast cancer (needs refode[data])",
 }
 

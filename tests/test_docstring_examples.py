@@ -21,6 +21,7 @@ MODULES = [
 SHOWN = {
     "refode.bases": ("Legendre", "PiecewiseConstant"),
     "refode.closed_forms.gaussians": ("bures_distance2", "bures_map"),
+    "refode.closed_forms.shallow": ("ShallowFlow",),
     "refode.datasets.planar": ("spiral", "two_moons"),
     "refode.densities": ("Gaussian", "GaussianMixture"),
     "refode.fields.shallow": ("Shallow",),
@@ -35,6 +36,7 @@ SHOWN = {
     "refode.tableaus": ("get",),
     "refode.training.door": ("train",),
     "refode.verify.dot": ("dot_test",),
+    "refode.verify.gap": ("adjoint_gap",),
     "refode.verify.gradient": ("check_gradient",),
     "refode.verify.order": ("observed_order",),
 }

@@ -66,6 +66,8 @@ MADE = {
         GAME.terminal_cost,
         games.CrossEntropy(NORMAL),
         games.TerminalEnergy(BUMP, 0.7),
+        closed_forms.ShallowFlow.drawn(2, [-1.0]),
+        closed_forms.ParabolicFlow.drawn(2, [-1.0]),
     )
 }
 MODULES = (refode, fields, bases, steps, tableaus, packing, densities, games, losses)
@@ -170,7 +172,7 @@ def test_reprs_are_the_calls_that_make_them(kind):
     """Whatever was given is there: what is read again shows as the same."""
     names = {name: getattr(module, name) for module in MODULES for name in module.__all__}
     made = MADE[kind]
-    names |= {"Fraction": Fraction, "f": f, "vjp": vjp}
+    names |= {"Fraction": Fraction, "f": f, "vjp": vjp, **vars(closed_forms)}
     assert repr(eval(repr(made), names)) == repr(made)
     assert "\n" not in repr(made)
 

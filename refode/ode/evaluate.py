@@ -233,6 +233,15 @@ def _sweep(field: Field, t: Any, with_trace: bool, dtype: np.dtype) -> driver.Sw
     return driver.Sweep.of(field, _ONCE, grid, LogDet if with_trace else Plain, dtype)
 
 
+def _weights_bar(field: Field, weights: Array, z: Array, f_bar: Array, t: float) -> Array:
+    """`adjoint`'s cotangent of the weights at complex points z, for the complex step."""
+    rows = weights[None].astype(complex)
+    E = field.prepare(rows, False)
+    cost = Cotangent(f_bar[None].astype(complex))
+    result = driver.gradient(_sweep(field, t, False, E.dtype), E, z, cost, want_x=True)
+    return field.prepare_adjoint(rows, False, result.E_bar)[0]
+
+
 def _run(field: Field, weights: Array, z: Array, t: float, trace: bool) -> Array:
     E = field.prepare(weights[None], trace)
     return driver.forward(_sweep(field, t, trace, E.dtype), E, z)[0]

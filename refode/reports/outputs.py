@@ -18,6 +18,8 @@ FILES = {
     "figure3": (*_pictures("figure3"), "figure3.npz", "figure3.json"),
     "games": (*_pictures("transport", "crowd"), "games.json"),
     "densities": (*_pictures("densities"), "densities.json"),
+    "paradigms": (*_pictures("paradigms"), "paradigms.json"),
+    "depth": (*_pictures("depth"), "depth.json"),
     "realdata": (*_pictures("realdata"), "realdata.json"),
     "validate": (
         *_pictures("gradients", "taylor", "flows_orders", "games_orders", "games_entropy"),

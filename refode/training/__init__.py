@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from refode.training.checkpoint import CheckpointNotFoundError, read_checkpoint
 from refode.training.door import train
+from refode.training.msa import train_msa
 from refode.training.multilevel import prolong, train_multilevel
 from refode.training.options import METHODS
 from refode.training.records import (
@@ -45,6 +46,7 @@ __all__ = [
     "prolong",
     "read_checkpoint",
     "train",
+    "train_msa",
     "train_multilevel",
     "train_resampled",
 ]

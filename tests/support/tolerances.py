@@ -394,3 +394,27 @@ TRAINING_STOPPED = 1e-6
 SAMPLE_WEIGHT = 1e-12
 # central differences of gradients, h = 1e-5: h^2 times third derivatives, and eps/h
 SAMPLE_WEIGHT_DIFFERENCES = 1e-7
+
+# --- tests/closed_forms/test_closed_forms_shallow.py ----------------------------------------------
+# sums of a few terms of the size of x, and exponents up to 60 of which a last digit is lost
+SHALLOW_ROUNDING = 1e-14
+# the same through derivatives that are differences of such terms
+SHALLOW_ADJOINT = 1e-13
+# 40 steps of order 8
+SHALLOW_SWEEP = 1e-13
+SHALLOW_ORDER = 0.1
+
+# --- tests/verify/test_verify_gap.py, tests/reports/test_gaps.py ---------------------------------
+# fitted to two halvings at 64 steps and more, relative gaps from 1e-1 to 1e-11
+GAP_ORDER = 0.1
+GAP_ROUNDING = 1e-13
+
+# --- tests/reports/test_depths.py --------------------------------------------------------------
+# two halvings at 64 layers and more
+DEPTH_ORDER = 0.1
+# the equation by RK4 with 64 steps and more
+DEPTH_REFERENCE = 1e-7
+
+# --- tests/training/test_training_msa.py -------------------------------------------------------
+MSA_ROUNDING = 1e-12
+MSA_LINEAR = 1e-4  # linear convergence, hundreds of sweeps

@@ -36,6 +36,9 @@ RECORDS = [
     "StageTable",
     "DirectionReport",
     "DotReport",
+    "Change",
+    "DepthReport",
+    "GapReport",
     "GradientReport",
     "HessianReport",
     "OrderReport",
@@ -117,6 +120,7 @@ SUPERVISED = {
 }
 FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, smoothness=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0)
+LAYERS = refode.NeuralODE(fields.Shallow(2, 3), "euler", 4, basis=bases.PiecewiseConstant(4))
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
 T = tableaus.get("heun2") if "heun2" in tableaus.names() else tableaus.get("rk4")
 
@@ -201,6 +205,12 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         found[type(energy).__name__] = (energy, {"x": X})
     found["running"] = (GAME.running_cost, {"x": X, "p": Y, "v": Y})
     found["lq"] = (LQ, {"t": 0.5, "x": X})
+    exact = {"x": X, "times": np.array([0.3, 1.0]), "z_bar": Y, "log_det_bar": np.ones(3)}
+    for flow in (
+        closed_forms.ShallowFlow.drawn(2, [-1.0]),
+        closed_forms.ParabolicFlow.drawn(2, [-1.0, 0.0]),
+    ):
+        found[type(flow).__name__] = (flow, exact)
     layout = packing.Layout({"W": (2, 3), "b": ()})
     arrays = {"W": np.ones((2, 3)), "b": np.array(1.0)}
     other = packing.Layout({"c": (2,)})
@@ -304,6 +314,10 @@ def _functions() -> dict[str, dict[str, Any]]:
         "training.prolong": {"theta": ODE.initial(), "coarse": ODE, "fine": ODE.with_steps(4)},
         "training.read_checkpoint": {"checkpoint": _checkpoint()},
         "training.train": {"problem": fitted, **data, **quiet},
+        "training.train_msa": {
+            **{"problem": refode.Supervised(LAYERS), "x": X, "y": np.array([0.0, 1.0, 1.0])},
+            **{"max_iter": 2, "inner": 2, "progress": False},
+        },
         "training.train_multilevel": {"problems": [fitted, fitted.with_steps(3)], **data, **quiet},
         "training.train_resampled": {"problem": MFG, "n_samples": 4, "every": 1, **quiet},
         "densities.Empirical": {"samples": X},
@@ -313,6 +327,10 @@ def _functions() -> dict[str, dict[str, Any]]:
             "means": np.eye(2),
             "covariances": np.array([1.0, 2.0]),
         },
+        "closed_forms.ShallowFlow": {"W0": np.eye(2), "b0": np.zeros(2), "W1": np.eye(2)},
+        "closed_forms.ShallowFlow.drawn": {"dim": 3, "rates": np.array([0.5, -1.0])},
+        "closed_forms.ParabolicFlow": {"K": np.eye(2), "b0": np.zeros(2)},
+        "closed_forms.ParabolicFlow.drawn": {"dim": 3, "rates": np.array([-0.5, -1.0])},
         "closed_forms.bures_distance2": {"source": NORMAL, "target": TARGET},
         "closed_forms.bures_map": {"source": NORMAL, "target": TARGET},
         "closed_forms.hopf_lax": {
@@ -332,6 +350,12 @@ def _functions() -> dict[str, dict[str, Any]]:
         },
         "bridges.jax_function": {"computed": ODE},
         "bridges.torch_function": {"computed": ODE},
+        "verify.adjoint_gap": {
+            **{"f": lambda t, z: z, "vjp": lambda t, z, w: (w, np.sum(w * z)), "x": X, "z_bar": Y},
+            "tableau": (np.zeros((1, 1)), np.ones(1), np.zeros(1)),
+        },
+        "reports.adjoint_gap": {"ode": ODE, "theta": ODE.initial(), "x": X, "z_bar": Y},
+        "reports.depth": {"problem": LAYERS, "theta": LAYERS.initial(), "x": X},
         "verify.check_gradient": {**bowl, "n_directions": 1},
         "verify.taylor_test": bowl,
         "verify.complex_step": {"fun": lambda z: np.sum(z**2), "x": np.ones(3), "v": np.ones(3)},

@@ -4,7 +4,8 @@
   products; a dot test of (w, l, v), each with a cotangent of its own.
 * **closed forms**: of an affine flow the density is normal, with moments by the matrix
   exponential. That holds the value of the objective itself, its sign included, against numbers
-  that no code of the flow has a part in. RK4's own determinant is known besides.
+  that no code of the flow has a part in. RK4's own determinant is known besides. Some shallow
+  networks have exact flows too, (D157).
 * **orders**: of the trace's quadrature against the determinant of the discrete map, (D45), and
   of what is left after going forth and back, (D48).
 * **densities** integrate to 1; threads change no bit.
@@ -23,6 +24,7 @@ from refode._scaling import TINY
 from refode.costs.contract import Cotangent
 from refode.ode.neural_ode import NeuralODE
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
+from refode.reports.proofs import exact_flows
 from refode.reports.proofs.examined import ExaminedRow, Study, derivatives, orders_told, same_bits
 from refode.reports.proofs.flow_cases import T_SPAN, AffineFlow, FlowCase, cases, make
 from refode.reports.proofs.flows_plot import draw
@@ -65,6 +67,7 @@ def run(
     if not quick:
         _estimates(section)
     _closed_forms(section)
+    exact_flows.run(section)
     same_bits(section, everything, "a flow")
     _integral(section)
     table(
