@@ -105,6 +105,10 @@ class Basis(Fixed):
     def _derivatives(self, s: Float64) -> csr_array:
         """dp_j/ds, (len(s), J), for s in [0, 1]."""
 
+    def _dense(self, s: Float64) -> Float64:
+        """`_values` with its zeros."""
+        return self._values(s).toarray()
+
     @abstractmethod
     def stiffness(self) -> csr_array:
         """The (J, J) matrix of int_0^1 p_i' p_j' ds, for the penalty 1/2 int |theta'|^2."""
@@ -364,7 +368,11 @@ class Legendre(Basis):
     """
 
     def _values(self, s: Float64) -> csr_array:
-        return csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1))
+        return csr(self._dense(s))
+
+    def _dense(self, s: Float64) -> Float64:
+        values = np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1)
+        return np.asarray(values, dtype=np.float64)
 
     def _derivatives(self, s: Float64) -> csr_array:
         P = np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1)
