@@ -333,6 +333,10 @@ class PiecewiseLinear(Basis):
             np.stack((left, left + 1), axis=1), np.stack((1.0 - w, w), axis=1), self.n_coefficients
         )
 
+    def _dense(self, s: Float64) -> Float64:
+        nodes = np.arange(self.n_coefficients)
+        return np.maximum(0.0, 1.0 - np.abs(s[:, None] * (self.n_coefficients - 1) - nodes))
+
     def _derivatives(self, s: Float64) -> csr_array:
         # the slopes of the cells just before and just after s, which differ at nodes alone
         n_cells = self.n_coefficients - 1

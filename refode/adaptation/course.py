@@ -29,8 +29,9 @@ class Course(NamedTuple):
     start: Array  # (N, columns), what the state's rows begin with
     #: A part of the state and a name for each row: of ``PARTS``, or "" for what stands still.
     rows: tuple[tuple[str, str], ...]
-    #: The cost at the end, its rows of work space and its own parameters, by effective weights.
-    cost: Callable[[Array], tuple[Any, int, int]] | None = None
+    #: By effective weights and the states (N, d) at the paths' ends: the cost there, its rows of
+    #: work space, and how many parameters of its own it has.
+    cost: Callable[[Array, Callable[[], Array]], tuple[Any, int, int]] | None = None
     name: str = "x"  # of the samples, for messages
 
     @property

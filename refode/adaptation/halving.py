@@ -164,6 +164,13 @@ class Halving:
         sizes = blocks.max(axis=1).ravel()[: len(self.course.start)]
         self.unit, self.sum_of_units = float(sizes.max()), float(sizes.sum())
 
+    def _ends(self) -> Array:
+        """The states at the ends of the paths, (N, d)."""
+        end = self.planned.path[-1]  # type: ignore[index]
+        blocks = end.reshape(-1, self.sweep.rows, self.borders.S)[:, : self.n_rows]
+        states = blocks.transpose(0, 2, 1).reshape(-1, self.n_rows)
+        return np.ascontiguousarray(states[: len(self.course.start)])
+
     # --- the test -----------------------------------------------------------------------------
     def _halve(self, given: Intervals) -> None:
         """Take in those steps that are as good as their halves, and look at the others' halves."""
@@ -257,7 +264,7 @@ class Halving:
         Y, L = np.empty((0 if chain else n * m, *path.shape[1:])), np.empty(shape)
         E_bars = np.zeros((k, n * (slots.max() + 1), E.shape[1]))
         found = np.empty((n, n_blocks, FOUND))
-        cost, cost_rows, n_cost = self.course.cost(E)  # type: ignore[misc]
+        cost, cost_rows, n_cost = self.course.cost(E, self._ends)  # type: ignore[misc]
         dynamics, scheme = _parts(self.sweep._replace(memory=STORE), np.dtype(float), back=True)
         nothing = np.empty((0, *path.shape[1:]))
         compared = (nothing, nothing, np.arange(0))

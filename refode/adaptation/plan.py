@@ -23,6 +23,7 @@ def planned(courses: list[Course], settings: Settings) -> tuple[Given, Adaptatio
     """
     ode = courses[0].ode
     pair = pair_of(ode, settings.interpolated)
+    _check_parts(courses, settings)
     plans: list[Planned] = []
     watched: list[Watched] = []
     quadratures: dict[str, float] = {}
@@ -66,3 +67,13 @@ def _interpolant(pair: EmbeddedPair, settings: Settings) -> str:
     if not settings.interpolated:
         return ""
     return "bounded" if len(pair.differences) > 1 else "not bounded"
+
+
+def _check_parts(courses: list[Course], settings: Settings) -> None:
+    known = {part for course in courses for part, _ in course.rows if part}
+    for part in settings.error_in:
+        if part not in known:
+            raise ValueError(
+                f"error_in: got {part!r}, wanted of {', '.join(map(repr, sorted(known)))}, which "
+                "are all that rides along here"
+            )
