@@ -66,8 +66,8 @@ def pair_of(ode: NeuralODE, interpolated: bool = False) -> EmbeddedPair:
     if found is None:
         known = [n for n in tableaus.names() if tableaus.get(n).b_embedded is not None]
         raise ValueError(
-            f"scheme: got an ode with {ode.scheme!r}, which has no embedded weights to tell a "
-            f"step's error by, wanted one of {', '.join(map(repr, known))}, or a Tableau with "
+            f"ode: got scheme {ode.scheme!r}, which has no embedded weights to tell a step's error "
+            f"by, wanted one of {', '.join(map(repr, known))}, or a Tableau with "
             "b_embedded"
         )
     return found

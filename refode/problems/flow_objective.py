@@ -64,20 +64,21 @@ class Likelihood(Regularised, WithODE):
     ) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan(self.ode.t_span[::-1])
-        weight = self.transport * self._direction(plan)
-        by = equal(len(y)) if by is None else by
-        cost = FlowCost(self.dim, self._constant, weight, by.scale, by.weights)
+        cost = self._cost(plan, equal(len(y)) if by is None else by)
         result, theta_bar = self._pull_back(theta, y, cost, plan)
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, theta_bar + penalty_bar
+
+    def _cost(self, plan: Plan, by: Weighing) -> FlowCost:
+        """What is charged where the way back ends."""
+        weight = self.transport * self._direction(plan)
+        return FlowCost(self.dim, self._constant, weight, by.scale, by.weights)
 
     def _courses(self, theta: Array, y: Any, by: Weighing) -> list[Course]:
         """The way of the objective, from T to t0."""
         ode, exact = self.ode, self.trace == "exact"
         plan = ode.plan(ode.t_span[::-1])
-        weight = self.transport * self._direction(plan)
-        by = hosted(by)
-        cost = FlowCost(self.dim, self._constant, weight, by.scale, by.weights)
+        cost = self._cost(plan, hosted(by))
         noise = [] if exact else [("", "")] * self.dim
         quadratures = [("log_det", "log_det"), ("cost", "transport")]
         return [

@@ -44,11 +44,11 @@ def test_arguments_are_named(change, error, message):
 
 @pytest.mark.parametrize("scheme", ["rk4", "euler"])
 def test_schemes_without_a_pair_are_refused(scheme):
-    with pytest.raises(ValueError, match=r"scheme: got an ode with .*'dopri5', 'tsit5'"):
+    with pytest.raises(ValueError, match=r"ode: got scheme .*'dopri5', 'tsit5'"):
         refode.adapt(*given(scheme), **GOOD)
     field = fields.Hamiltonian(2)
     ode = refode.NeuralODE(field, "verlet")
-    with pytest.raises(ValueError, match="scheme: got an ode with 'verlet'"):
+    with pytest.raises(ValueError, match="ode: got scheme 'verlet'"):
         refode.adapt(ode, ode.initial(), np.ones((3, ode.dim)), **GOOD)
 
 

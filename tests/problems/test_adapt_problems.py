@@ -165,5 +165,5 @@ def test_other_problems_say_that_they_have_none():
     with pytest.raises(TypeError, match="y: got 1 arrays"):
         problem.adapt(theta, data[0], **ASKED)
     other = refode.Supervised(refode.NeuralODE(fields.Shallow(3, 6)), augment=1)
-    with pytest.raises(ValueError, match="scheme: got an ode with 'rk4'"):
+    with pytest.raises(ValueError, match="ode: got scheme 'rk4'"):
         other.adapt(theta, *data, **ASKED)

@@ -164,7 +164,7 @@ def test_bad_input_is_named(options, error, message):
 
 def test_problems_that_cannot_plan_are_refused():
     problem, x, y = a_problem("rk4")
-    with pytest.raises(ValueError, match="adapt: scheme: got an ode with 'rk4'"):
+    with pytest.raises(ValueError, match="adapt: ode: got scheme 'rk4'"):
         refode.train(problem, x, y, adapt=ADAPT, progress=False)
 
     class Own:
