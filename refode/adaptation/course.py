@@ -18,6 +18,13 @@ Span = tuple[float, float]
 PARTS = ("z", "log_det", "cost")
 
 
+class Reached(NamedTuple):
+    """A path that has been planned: the grid's points, and where samples are at its end."""
+
+    nodes: Array  # (n+1,)
+    ends: Callable[[], Array]  # (N, d)
+
+
 class Course(NamedTuple):
     """Samples that start together, and the sweep that takes them along."""
 
@@ -29,9 +36,9 @@ class Course(NamedTuple):
     start: Array  # (N, columns), what the state's rows begin with
     #: A part of the state and a name for each row: of ``PARTS``, or "" for what stands still.
     rows: tuple[tuple[str, str], ...]
-    #: By effective weights and the states (N, d) at the paths' ends: the cost there, its rows of
-    #: work space, and how many parameters of its own it has.
-    cost: Callable[[Array, Callable[[], Array]], tuple[Any, int, int]] | None = None
+    #: By effective weights and the path: its cost, the cost's rows of work space, and how many
+    #: parameters of its own it has.
+    cost: Callable[[Array, Reached], tuple[Any, int, int]] | None = None
     name: str = "x"  # of the samples, for messages
 
     @property

@@ -117,7 +117,7 @@ def planned_ode(
     if z_bar is not None:
         still = np.zeros((len(x), len(rows) - ode.dim))
         bar = Cotangent(np.concatenate([z_bar, still], axis=1)[None])
-        cost = lambda E, ends: (bar, 0, 0)  # noqa: E731
+        cost = lambda E, reached: (bar, 0, 0)  # noqa: E731
     sweep = ode.sweep(ode.plan(), dynamics, np.dtype(float))
     course = Course(ode, theta, ode.t_span, sweep, dynamics is not Plain, x, rows, cost)
     steps, report = planned([course], settings)

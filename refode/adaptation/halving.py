@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode._products import product
-from refode.adaptation.course import Course
+from refode.adaptation.course import Course, Reached
 from refode.adaptation.pairs import EmbeddedPair
 from refode.adaptation.planner import SHORTEST, Planned
 from refode.adaptation.settings import Settings
@@ -264,7 +264,9 @@ class Halving:
         Y, L = np.empty((0 if chain else n * m, *path.shape[1:])), np.empty(shape)
         E_bars = np.zeros((k, n * (slots.max() + 1), E.shape[1]))
         found = np.empty((n, n_blocks, FOUND))
-        cost, cost_rows, n_cost = self.course.cost(E, self._ends)  # type: ignore[misc]
+        cost, cost_rows, n_cost = self.course.cost(  # type: ignore[misc]
+            E, Reached(self.planned.nodes, self._ends)
+        )
         dynamics, scheme = _parts(self.sweep._replace(memory=STORE), np.dtype(float), back=True)
         nothing = np.empty((0, *path.shape[1:]))
         compared = (nothing, nothing, np.arange(0))

@@ -90,7 +90,7 @@ class Likelihood(Regularised, WithODE):
                 exact,
                 np.ascontiguousarray(self._start(hosted(y))),
                 tuple([("z", "")] * self.dim + noise + quadratures),
-                lambda E, ends: (cost, 0, 0),
+                lambda E, reached: (cost, 0, 0),
                 "y",
             )
         ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from refode._quiet import quietly
 from refode._weights import Weighing, equal
-from refode.adaptation.course import Course
+from refode.adaptation.course import Course, Reached
 from refode.ode import driver
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import hosted
@@ -64,16 +64,16 @@ class Priced(Charged):
             sweep = self._sweep(self.ode.plan(span), np.dtype(float))
             return Course(self.ode, theta, span, sweep, True, start, rows, cost, name)
 
-        def paid(E: Array, ends: Any) -> tuple[Any, int, int]:
-            return *self._cost(theta, E, x, self.ode.plan(), by, ends), E.shape[1]
+        def paid(E: Array, reached: Reached) -> tuple[Any, int, int]:
+            return *self._cost(theta, E, x, self.ode.plan(), by, reached.ends), E.shape[1]
 
         if self._has_paths():
             courses.append(course(hosted(self._start(x)), self.t_span, paid, "x"))
         if y is not None:
             back = self.t_span[::-1]
 
-            def crossed(E: Array, ends: Any) -> tuple[Any, int, int]:
-                return *self._inverse_cost(theta, y, self.ode.plan(back), ends), 0
+            def crossed(E: Array, reached: Reached) -> tuple[Any, int, int]:
+                return *self._inverse_cost(theta, y, self.ode.plan(back), reached.ends), 0
 
             courses.append(course(hosted(with_zero(y)), back, crossed, "y"))
         return courses

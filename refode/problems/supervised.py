@@ -332,7 +332,7 @@ class Supervised(Regularised, Predicting):
                 False,
                 hosted(x),
                 rows_of_ode(ode.dim, ("z",)),
-                lambda E, ends: (cost, self.n_outputs, n_cost),
+                lambda E, reached: (cost, self.n_outputs, n_cost),
             )
         ]
 

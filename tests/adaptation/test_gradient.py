@@ -8,7 +8,12 @@ import pytest
 import refode
 from refode import bases, fields
 from refode.adaptation import door, halving
+from refode.adaptation.course import Course, rows_of_ode
+from refode.adaptation.pairs import pair_of
+from refode.adaptation.planner import Planner
 from refode.adaptation.settings import Settings
+from refode.costs.contract import Cotangent
+from refode.sweeps.dynamics import Plain
 
 PAIRS = ("dopri5", "tsit5", "bogacki_shampine")
 ONE = np.ones((1, 1))
@@ -150,12 +155,42 @@ def test_halves_of_a_step_are_two_steps(monkeypatch):
     assert np.allclose(share, theta_bar, rtol=1e-9, atol=1e-12)
 
 
+def test_costs_along_the_path_are_charged_where_steps_meet(monkeypatch):
+    """A cotangent at every point of the grid: the adjoint jumps there, (D37)."""
+    ode, theta, x, _ = a_net(bases.Legendre(2))
+    seen, rng = [], np.random.default_rng(2)
+    bars = rng.normal(size=(200, *x.shape)) / len(x)
+
+    def cost(E, reached):
+        return Cotangent(np.ascontiguousarray(bars[: len(reached.nodes)])), 0, 0
+
+    sweep = ode.sweep(ode.plan(), Plain, np.dtype(float))
+    course = Course(ode, theta, ode.t_span, sweep, False, x, rows_of_ode(2, ("z",)), cost)
+    pair, asked = pair_of(ode), Settings.of(1e-3, 1e-5)
+    grid = Planner(course, pair, asked, keep=True).run()
+    shares = halving.Halving._shares
+
+    def watched(self, *args, **named):
+        seen.append(shares(self, *args, **named))
+        return seen[-1]
+
+    monkeypatch.setattr(halving.Halving, "_shares", watched)
+    found = halving.Halving(course, pair, asked, grid).run()
+    on_it = refode.NeuralODE(ode.field, ode.scheme, grid=grid.nodes, basis=ode.basis)
+    theta_bar, _ = on_it.adjoint(theta, x, bars[: len(grid.nodes)])
+    total = seen[0].of_theta.sum(axis=(0, 1))[ode._order]
+    assert np.allclose(total, theta_bar, rtol=0, atol=1e-12)
+    assert set(grid.nodes.tolist()) <= set(found.nodes.tolist())
+    assert len(found.nodes) < 8 * len(grid.nodes)  # jumps are no errors
+
+
 def test_the_size_of_z_bar_does_not_matter():
-    ode, theta, x, z_bar = a_net()
+    """Nor by the absolute tolerance, which is in units of z_bar."""
+    ode, theta, asked = wave("dopri5"), np.zeros(1), {"rtol": 1e-12, "atol": 1e-5}
     one, two = (
-        refode.adapt(ode, theta, x, rtol=1e-5, atol=1e-7, z_bar=factor * z_bar)[1]
-        for factor in (1.0, 2.0**20)
+        refode.adapt(ode, theta, ONE, z_bar=factor * ONE, **asked)[1] for factor in (1.0, 2.0**20)
     )
+    assert one.halved > 0
     assert np.array_equal(one.grid, two.grid)
     assert two.gradient_error == pytest.approx(2.0**20 * one.gradient_error, rel=1e-12)
 
