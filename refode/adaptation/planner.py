@@ -22,6 +22,7 @@ from refode.ode.driver import _SLOPES
 from refode.ode.finite import all_finite
 from refode.ode.shares import Borders
 from refode.sweeps import planning as kernel
+from refode.sweeps import trying
 from refode.sweeps.contract import DYNAMICS
 
 Array = np.ndarray
@@ -89,11 +90,11 @@ class Planner:
         length, far = abs(span[1] - span[0]), max(map(abs, span))
         self.shortest = max(SHORTEST * length, 8.0 * float(np.spacing(far)))
         control = np.zeros(8)
-        control[[kernel.ATOL, kernel.RTOL]] = self.settings.atol, self.settings.rtol
-        control[[kernel.NOW, kernel.THEN]] = (-0.7 * k, 0.4 * k) if pi else (-k, 0.0)
-        control[[kernel.AGAIN, kernel.SHORTEST]] = -k, self.shortest
-        control[kernel.ROWS] = (self.counted % 2).sum()
-        control[kernel.MEAN] = float(self.settings.norm == "rms")
+        control[[trying.ATOL, trying.RTOL]] = self.settings.atol, self.settings.rtol
+        control[[trying.NOW, trying.THEN]] = (-0.7 * k, 0.4 * k) if pi else (-k, 0.0)
+        control[[trying.AGAIN, trying.SHORTEST]] = -k, self.shortest
+        control[trying.ROWS] = (self.counted % 2).sum()
+        control[trying.MEAN] = float(self.settings.norm == "rms")
         self.control = control
         self.under_way = np.zeros(6)
         self.runs = np.array(self.borders.runs)
@@ -139,9 +140,9 @@ class Planner:
         """
         self._begin()
         for number, (start, end) in enumerate(self.stretches):
-            self.under_way[[kernel.T, kernel.STOP]] = start, end
+            self.under_way[[trying.T, trying.STOP]] = start, end
             if self.still and number and self.slots[number, 0] != self.slots[number - 1, 0]:
-                self.shared[kernel.KNOWN] = 0  # the slope is another one beyond the border
+                self.shared[trying.KNOWN] = 0  # the slope is another one beyond the border
             self._cover(number)
         tried = np.concatenate(self.tried)
         taken = tried[tried[:, kernel.TAKEN] == 1.0]
@@ -151,31 +152,31 @@ class Planner:
     def _begin(self) -> None:
         """States, slopes and the first step's length by Hairer, Norsett and Wanner, (D129)."""
         t0, T = self.course.span
-        self.under_way[[kernel.T, kernel.BEFORE]] = t0, 1.0
-        self._do(kernel.SLOPES, t0)
+        self.under_way[[trying.T, trying.BEFORE]] = t0, 1.0
+        self._do(trying.SLOPES, t0)
         self.evaluations += 1
         d1, d0 = self._norm(0), self._norm(4)
         if not np.isfinite(d1):
             self._blame_slopes()
-        self.shared[kernel.KNOWN] = 1
+        self.shared[trying.KNOWN] = 1
         length = abs(T - t0)
         if self.settings.first_step is not None:
-            self.under_way[kernel.LENGTH] = min(self.settings.first_step, length)
+            self.under_way[trying.LENGTH] = min(self.settings.first_step, length)
             return
         h0 = min(1e-6 if d0 < 1e-5 or d1 < 1e-5 else 0.01 * d0 / d1, length)
-        self.under_way[kernel.STEP] = float(np.copysign(h0, T - t0))
-        self._do(kernel.PROBE, t0 + self.under_way[kernel.STEP])
+        self.under_way[trying.STEP] = float(np.copysign(h0, T - t0))
+        self._do(trying.PROBE, t0 + self.under_way[trying.STEP])
         self.evaluations += 1
         largest = max(d1, self._norm(0) / h0)
         flat = largest <= 1e-15
         h1 = max(1e-6, 1e-3 * h0) if flat else (0.01 / largest) ** self.pair.exponent
-        self.under_way[kernel.LENGTH] = min(100.0 * h0, h1, length)
+        self.under_way[trying.LENGTH] = min(100.0 * h0, h1, length)
 
     def _norm(self, column: int) -> float:
         largest = self.found[:, column].max()
-        if self.control[kernel.MEAN]:
+        if self.control[trying.MEAN]:
             largest = self.found[:, 5 if column == 4 else 2].sum() / len(self.course.start)
-        return float(np.sqrt(largest / self.control[kernel.ROWS]))
+        return float(np.sqrt(largest / self.control[trying.ROWS]))
 
     def _blame_slopes(self) -> None:
         columns = np.nonzero(self.counted % 2)[0]
@@ -192,13 +193,13 @@ class Planner:
         while True:
             log = self._logged(self._do_try(number))
             if self.outcome[0] == kernel.ARRIVED:
-                if self.under_way[kernel.T] == self.under_way[kernel.STOP]:
+                if self.under_way[trying.T] == self.under_way[trying.STOP]:
                     return
             elif self.outcome[0] == kernel.TOO_SHORT:
                 self._give_up("become shorter than", f"{self.shortest:.3g}", log[-1])
             if self.n_tried >= self.settings.max_steps:
                 self._give_up("are more than", f"max_steps={self.settings.max_steps}", log[-1])
-            if self.keep and self.shared[kernel.HERE] + 1 == len(self.states):
+            if self.keep and self.shared[trying.HERE] + 1 == len(self.states):
                 self._put_away()
 
     def _do_try(self, number: int) -> Array:
@@ -206,17 +207,17 @@ class Planner:
         at_once = min(AT_ONCE, left) if self.still else 1
         log = np.zeros((at_once, kernel.QUADRATURES + len(self.labels)))
         if self.still:
-            self._call(kernel.TRY, self.E, self.slots[number], log)
+            self._call(trying.TRY, self.E, self.slots[number], log)
         else:
-            t, h = self.under_way[kernel.T], self._next_step()
+            t, h = self.under_way[trying.T], self._next_step()
             E = self._weights_at(t + self.pair.c * h)
-            self._call(kernel.TRY, E, np.arange(self.pair.n_stages), log)
+            self._call(trying.TRY, E, np.arange(self.pair.n_stages), log)
         return log
 
     def _next_step(self) -> float:
         """The step that the kernel is about to try."""
-        t, stop = self.under_way[kernel.T], self.under_way[kernel.STOP]
-        wanted = self.under_way[kernel.LENGTH]
+        t, stop = self.under_way[trying.T], self.under_way[trying.STOP]
+        wanted = self.under_way[trying.LENGTH]
         if wanted >= abs(stop - t) * (1.0 - kernel.CLOSE):
             return float(stop - t)
         return float(t + np.copysign(wanted, stop - t) - t)
@@ -249,8 +250,8 @@ class Planner:
         self._call(what, E, slots, np.zeros((1, kernel.QUADRATURES)))
 
     def _call(self, what: int, E: Array, slots: Array, log: Array) -> None:
-        self.shared[: kernel.WHAT] = 0
-        self.shared[kernel.WHAT] = what
+        self.shared[: trying.WHAT] = 0
+        self.shared[trying.WHAT] = what
         pair, sweep = self.pair, self.sweep
         solve = partial(
             kernel.plan_chunks.of(float),
@@ -283,7 +284,7 @@ class Planner:
             try:
                 solve()
             except BaseException:
-                self.shared[kernel.BROKEN] = 1  # nobody is to wait for what this thread had taken
+                self.shared[trying.BROKEN] = 1  # nobody is to wait for what this thread had taken
                 raise
 
         listening = heard(sweep.dynamics.field, work)
@@ -292,16 +293,16 @@ class Planner:
     # --- the path -----------------------------------------------------------------------------
     def _put_away(self) -> None:
         """Keep what the array has, and go on from its beginning."""
-        here = int(self.shared[kernel.HERE])
+        here = int(self.shared[trying.HERE])
         _validate.affordable(
             self.course.name, self.course.start, (len(self.path) + 2) * self.states.nbytes
         )
         self.path.append(self.states[:here].copy())
         self.states[0] = self.states[here]
-        self.shared[kernel.HERE] = 0
+        self.shared[trying.HERE] = 0
 
     def _whole_path(self) -> Array | None:
         if not self.keep:
             return None
-        rest = self.states[: int(self.shared[kernel.HERE]) + 1]
+        rest = self.states[: int(self.shared[trying.HERE]) + 1]
         return np.concatenate([*self.path, rest]) if self.path else rest

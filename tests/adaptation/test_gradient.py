@@ -106,6 +106,7 @@ def test_the_frozen_gradient_is_the_complex_steps(basis):
     assert np.sum(tangent * z_bar) == pytest.approx(direction @ theta_bar, rel=1e-12)
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("basis", BASES)
 def test_shares_add_up_to_the_gradient(basis, monkeypatch):
     """What steps by themselves have, and the cotangent where the path begins."""

@@ -103,6 +103,7 @@ def test_a_stiff_neuron_is_followed(scheme):
 BASES = [None, bases.Legendre(3), bases.PiecewiseConstant(4), bases.PiecewiseLinear(3)]
 
 
+@pytest.mark.nojit
 @pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("controller", ["pi", "i"])
 def test_every_tried_step_is_the_oracles(basis, controller):
