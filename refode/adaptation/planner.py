@@ -63,7 +63,9 @@ class Planner:
         self, course: Course, pair: EmbeddedPair, settings: Settings, keep: bool = False
     ) -> None:
         self.course, self.pair, self.settings = course, pair, settings
-        self.sweep = course.sweep
+        self.sweep = sweep = course.sweep
+        self.entry = kernel.plan_chunks.of(float)
+        self.dynamics = link(DYNAMICS, sweep.dynamics, "d", _SLOPES[False, False], hold=True)
         self.borders = Borders.of(len(course.start), self.sweep.block)
         self.labels = [label for _, label in course.rows if label]
         self.keep, self.path = keep, list[Array]()
@@ -98,6 +100,7 @@ class Planner:
         self.control = control
         self.under_way = np.zeros(6)
         self.runs = np.array(self.borders.runs)
+        self.own_slots = np.arange(self.pair.n_stages)
 
     def _weigh(self) -> None:
         """Stretches between stops, and the weights on them, if they stand still there."""
@@ -211,7 +214,7 @@ class Planner:
         else:
             t, h = self.under_way[trying.T], self._next_step()
             E = self._weights_at(t + self.pair.c * h)
-            self._call(trying.TRY, E, np.arange(self.pair.n_stages), log)
+            self._call(trying.TRY, E, self.own_slots, log)
         return log
 
     def _next_step(self) -> float:
@@ -254,8 +257,8 @@ class Planner:
         self.shared[trying.WHAT] = what
         pair, sweep = self.pair, self.sweep
         solve = partial(
-            kernel.plan_chunks.of(float),
-            link(DYNAMICS, sweep.dynamics, float, _SLOPES[False, False], hold=True),
+            self.entry,
+            self.dynamics,
             pair.A,
             pair.b,
             pair.c,
