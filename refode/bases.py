@@ -109,6 +109,10 @@ class Basis(Fixed):
         """`_values` with its zeros."""
         return self._values(s).toarray()
 
+    def _pieces(self) -> tuple[int, int] | None:
+        """Of how many equal cells all functions are polynomials, and of which degree; or None."""
+        return None
+
     @abstractmethod
     def stiffness(self) -> csr_array:
         """The (J, J) matrix of int_0^1 p_i' p_j' ds, for the penalty 1/2 int |theta'|^2."""
@@ -333,6 +337,9 @@ class PiecewiseLinear(Basis):
             np.stack((left, left + 1), axis=1), np.stack((1.0 - w, w), axis=1), self.n_coefficients
         )
 
+    def _pieces(self) -> tuple[int, int]:
+        return self.n_coefficients - 1, 1
+
     def _dense(self, s: Float64) -> Float64:
         nodes = np.arange(self.n_coefficients)
         return np.maximum(0.0, 1.0 - np.abs(s[:, None] * (self.n_coefficients - 1) - nodes))
@@ -373,6 +380,9 @@ class Legendre(Basis):
 
     def _values(self, s: Float64) -> csr_array:
         return csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1))
+
+    def _pieces(self) -> tuple[int, int]:
+        return 1, self.n_coefficients - 1
 
     def _dense(self, s: Float64) -> Float64:
         values = np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1)
@@ -422,6 +432,9 @@ class BSpline(Basis):
 
     def _values(self, s: Float64) -> csr_array:
         return csr(_splines.values(s, self.n_coefficients))
+
+    def _pieces(self) -> tuple[int, int]:
+        return self.n_coefficients - 3, 3
 
     def _derivatives(self, s: Float64) -> csr_array:
         return csr(_splines.derivatives(s, self.n_coefficients))

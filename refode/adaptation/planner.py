@@ -11,6 +11,7 @@ import numpy as np
 from refode import _validate
 from refode._products import product
 from refode.adaptation.course import Course
+from refode.adaptation.moving import moving_of, nothing
 from refode.adaptation.pairs import EmbeddedPair
 from refode.adaptation.settings import Settings
 from refode.bases import SAME_TIME, Constant, PiecewiseConstant
@@ -119,6 +120,13 @@ class Planner:
             self.E = course.effective(product(table.P, self.coefficients))
             self.slots = table.slots
 
+        self.moving = nothing()
+        if not self.still:
+            found = moving_of(course, self.coefficients)
+            if found is not None:
+                self.moving = found
+                self.E = np.empty((self.pair.n_stages, found.values.shape[1]))
+
     def _stops(self) -> list[float]:
         low, high = sorted(self.course.span)
         for stop in self.settings.stops:
@@ -207,10 +215,13 @@ class Planner:
 
     def _do_try(self, number: int) -> Array:
         left = self.settings.max_steps - self.n_tried
-        at_once = min(AT_ONCE, left) if self.still else 1
+        moves = len(self.moving.values) > 0
+        at_once = min(AT_ONCE, left) if self.still or moves else 1
         log = np.zeros((at_once, kernel.QUADRATURES + len(self.labels)))
         if self.still:
             self._call(trying.TRY, self.E, self.slots[number], log)
+        elif moves:
+            self._call(trying.TRY, self.E, self.own_slots, log)
         else:
             t, h = self.under_way[trying.T], self._next_step()
             E = self._weights_at(t + self.pair.c * h)
@@ -281,6 +292,7 @@ class Planner:
             log,
             self.outcome,
             WAY,
+            *(self.moving if what == trying.TRY else nothing()),
         )
 
         def work() -> None:

@@ -40,6 +40,7 @@ from refode.sweeps.trying import (
     THERE,
     TRY,
     WHAT,
+    Moving,
     Pair,
     Paths,
     Planning,
@@ -47,6 +48,7 @@ from refode.sweeps.trying import (
     one_block,
     own,
     own_length,
+    weigh,
 )
 
 Array = np.ndarray
@@ -92,6 +94,10 @@ PATIENCE = 1000
         "M",
         "I",
         "i",
+        "M",
+        "v",
+        "v",
+        "v",
     ]
 )
 def plan_chunks(
@@ -118,6 +124,10 @@ def plan_chunks(
     log,
     outcome,
     way,
+    values,
+    nodes,
+    barycentric,
+    home,
 ):
     """Do the task in ``shared``, or try steps until the stretch or the log ends.
 
@@ -126,13 +136,14 @@ def plan_chunks(
     """
     memory = np.empty(own_length(S, rows, tape_rows, b.shape[0]), E.dtype)
     given = (A, b, c, differences, E, slots, X, runs, shared, under_way, control, counted)
-    more = (states, slopes, found, log, outcome)
+    more = (states, slopes, found, log, outcome, values, nodes, barycentric, home)
     A, b, c, differences, E, slots, X, runs, shared, under_way, control, counted = uncounted(given)
-    states, slopes, found, log, outcome = uncounted(more)
+    states, slopes, found, log, outcome, values, nodes, barycentric, home = uncounted(more)
     mine = own(uncounted(memory), S, rows, tape_rows, b.shape[0])
     pair = Pair(A, b, c, differences, same)
     paths = Paths(X, states, slopes, counted, found)
-    plan = Planning(dynamics, pair, paths, E, slots, runs, shared, under_way, control, way)
+    moving = Moving(values, nodes, barycentric, home)
+    plan = Planning(dynamics, pair, paths, moving, E, slots, runs, shared, under_way, control, way)
     if added(shared, LEADER, 1) == 0:
         if shared[WHAT] == TRY:
             steer(plan, mine, log, outcome)
@@ -224,6 +235,7 @@ def steer(plan, mine, log, outcome):
         under_way[STEP] = end - t
         shared[THERE] = (shared[HERE] + 1) % places
         shared[SLOPE_THERE] = 1 - shared[SLOPE]
+        weigh(plan)
         if not together(plan, mine, n + 1):
             outcome[0] = STRUCK
             break

@@ -53,12 +53,22 @@ class Paths(NamedTuple):
     found: Array  # what was measured, a row a block
 
 
+class Moving(NamedTuple):
+    """Effective weights that move in time, as polynomials on equal cells; none where E has all."""
+
+    values: Array  # (cells*nodes, q), at the nodes of each cell
+    nodes: Array  # within a cell, in (0, 1)
+    barycentric: Array  # the nodes' weights
+    home: Array  # (2,), where cells begin, and how long all of them are
+
+
 class Planning(NamedTuple):
     """All that threads share."""
 
     dynamics: Any
     pair: Pair
     paths: Paths
+    moving: Moving
     E: Array
     slots: Array
     runs: Array
@@ -215,3 +225,34 @@ def _quadratures(plan, mine, m, block):
                     largest = Z[r, s]
             plan.paths.found[block, place] = largest
             place += 1
+
+
+@kernel
+def weigh(plan):
+    """E <- the weights of the step at hand, a row a stage, where they move; (D128)."""
+    moving, E = plan.moving, plan.E
+    n = moving.nodes.shape[0]
+    if moving.values.shape[0] == 0:
+        return
+    cells = moving.values.shape[0] // n
+    for i in range(plan.pair.c.shape[0]):
+        t = plan.under_way[T] + plan.pair.c[i] * plan.under_way[STEP]
+        along = min(1.0, max(0.0, (t - moving.home[0]) / moving.home[1])) * cells
+        cell = min(int(along), cells - 1)
+        total, hit = 0.0, -1
+        for q in range(E.shape[1]):
+            E[i, q] = 0.0
+        for m in range(n):
+            apart = along - cell - moving.nodes[m]
+            if apart == 0.0:
+                hit = m
+                break
+            factor = moving.barycentric[m] / apart
+            total += factor
+            for q in range(E.shape[1]):
+                E[i, q] += factor * moving.values[cell * n + m, q]
+        for q in range(E.shape[1]):
+            if hit >= 0:
+                E[i, q] = moving.values[cell * n + hit, q]
+            else:
+                E[i, q] /= total

@@ -9,6 +9,10 @@ from scipy.integrate import solve_ivp
 
 import refode
 from refode import bases, fields, tableaus
+from refode.adaptation import planner
+from refode.adaptation.course import Course, rows_of_ode
+from refode.adaptation.moving import moving_of
+from refode.sweeps.dynamics import LogDet
 
 PAIRS = ("dopri5", "tsit5", "bogacki_shampine")
 
@@ -100,7 +104,13 @@ def test_a_stiff_neuron_is_followed(scheme):
 
 
 # --- a plain oracle ---------------------------------------------------------------------------
-BASES = [None, bases.Legendre(3), bases.PiecewiseConstant(4), bases.PiecewiseLinear(3)]
+BASES = [
+    None,
+    bases.Legendre(3),
+    bases.PiecewiseConstant(4),
+    bases.PiecewiseLinear(3),
+    bases.BSpline(6),
+]
 
 
 @pytest.mark.nojit
@@ -131,6 +141,34 @@ def _oracle(ode, theta, x, pi, stops, **options):
 
     options = {"pi": pi, "stops": stops, **options}
     return adaptive_oracle.steps(g, x, ode.t_span, pair, 1e-4, 1e-6, **options)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("basis", [*BASES[1:2], *BASES[3:]])
+def test_weights_that_move_are_the_same_whoever_makes_them(basis, monkeypatch):
+    ode, theta = an_ode(basis=basis)
+    theta = theta * np.random.default_rng(0).uniform(0.5, 1.5, theta.size)
+    asked = {"rtol": 1e-5, "atol": 1e-7, "stops": [1.3]}
+    kernels = refode.adapt(ode, theta, samples(), **asked)[1]
+    monkeypatch.setattr(planner, "moving_of", lambda *_: None)
+    python = refode.adapt(ode, theta, samples(), **asked)[1]
+    assert np.allclose(kernels.grid, python.grid, rtol=0, atol=1e-9)
+    assert len(kernels.tried) == len(python.tried)
+
+
+def test_products_of_weights_are_no_polynomials_of_the_basis():
+    """A trace reads W1 W0: its plan asks Python for weights, and is right."""
+    ode, theta = an_ode(basis=bases.PiecewiseLinear(3))
+    theta = theta * np.random.default_rng(0).uniform(0.5, 1.5, theta.size)
+    sweep = ode.sweep(ode.plan(), LogDet, np.dtype(float))
+    rows = rows_of_ode(2, ("z", "log_det"))
+    course = Course(ode, theta, ode.t_span, sweep, True, samples(), rows)
+    assert moving_of(course, course.coefficients()) is None
+    assert moving_of(course._replace(trace=False), course.coefficients()) is not None
+    asked = {"rtol": 1e-5, "atol": 1e-7, "error_in": ("z", "log_det")}
+    planned, _ = refode.adapt(ode, theta, samples(), **asked)
+    fine = ode.with_steps(3000).log_det(theta, samples())[1]
+    assert np.abs(planned.log_det(theta, samples())[1] - fine).max() < 20 * 1e-5
 
 
 def test_the_mean_over_samples_is_the_oracles():
