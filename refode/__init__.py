@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"  # the one place; setup.cfg and docs/conf.py read it here
 
 if TYPE_CHECKING:
+    from refode import adaptation as adaptation
     from refode import bases as bases
     from refode import bridges as bridges
     from refode import check as check
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from refode import tableaus as tableaus
     from refode import training as training
     from refode import verify as verify
+    from refode.adaptation import adapt as adapt
     from refode.machine.threads import get_num_threads as get_num_threads
     from refode.machine.threads import set_num_threads as set_num_threads
     from refode.ode import evaluate as evaluate
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from refode.training import train_resampled as train_resampled
 
 _MODULES = {
+    "adaptation": "refode.adaptation",
     "bases": "refode.bases",
     "bridges": "refode.bridges",
     "check": "refode.check",
@@ -71,6 +74,7 @@ _HOMES = {
     "MeanFieldGame": "refode.problems.game",
     "NeuralODE": "refode.ode.neural_ode",
     "Supervised": "refode.problems.supervised",
+    "adapt": "refode.adaptation",
     "get_num_threads": "refode.machine.threads",
     "load": "refode.saving",
     "save": "refode.saving",
@@ -86,6 +90,8 @@ __all__ = [
     "NeuralODE",
     "Supervised",
     "__version__",
+    "adapt",
+    "adaptation",
     "bases",
     "bridges",
     "check",

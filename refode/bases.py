@@ -105,6 +105,14 @@ class Basis(Fixed):
     def _derivatives(self, s: Float64) -> csr_array:
         """dp_j/ds, (len(s), J), for s in [0, 1]."""
 
+    def _dense(self, s: Float64) -> Float64:
+        """`_values` with its zeros."""
+        return self._values(s).toarray()
+
+    def _pieces(self) -> tuple[int, int] | None:
+        """Of how many equal cells all functions are polynomials, and of which degree; or None."""
+        return None
+
     @abstractmethod
     def stiffness(self) -> csr_array:
         """The (J, J) matrix of int_0^1 p_i' p_j' ds, for the penalty 1/2 int |theta'|^2."""
@@ -329,6 +337,13 @@ class PiecewiseLinear(Basis):
             np.stack((left, left + 1), axis=1), np.stack((1.0 - w, w), axis=1), self.n_coefficients
         )
 
+    def _pieces(self) -> tuple[int, int]:
+        return self.n_coefficients - 1, 1
+
+    def _dense(self, s: Float64) -> Float64:
+        nodes = np.arange(self.n_coefficients)
+        return np.maximum(0.0, 1.0 - np.abs(s[:, None] * (self.n_coefficients - 1) - nodes))
+
     def _derivatives(self, s: Float64) -> csr_array:
         # the slopes of the cells just before and just after s, which differ at nodes alone
         n_cells = self.n_coefficients - 1
@@ -365,6 +380,13 @@ class Legendre(Basis):
 
     def _values(self, s: Float64) -> csr_array:
         return csr(np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1))
+
+    def _pieces(self) -> tuple[int, int]:
+        return 1, self.n_coefficients - 1
+
+    def _dense(self, s: Float64) -> Float64:
+        values = np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1)
+        return np.asarray(values, dtype=np.float64)
 
     def _derivatives(self, s: Float64) -> csr_array:
         P = np.polynomial.legendre.legvander(2.0 * s - 1.0, self.n_coefficients - 1)
@@ -410,6 +432,9 @@ class BSpline(Basis):
 
     def _values(self, s: Float64) -> csr_array:
         return csr(_splines.values(s, self.n_coefficients))
+
+    def _pieces(self) -> tuple[int, int]:
+        return self.n_coefficients - 3, 3
 
     def _derivatives(self, s: Float64) -> csr_array:
         return csr(_splines.derivatives(s, self.n_coefficients))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,12 @@ def scheme_of(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
     if name in SYMPLECTIC:
         which, b, c = SYMPLECTIC[name]
         return name, read_only(Partitioned(np.array(which), np.array(b), np.array(c)))
-    return name, read_only(RungeKutta(*tableaus.get(name).propagating().as_floats()))
+    return name, _explicit(name)
+
+
+@functools.cache  # fractions take their time, and an ode with other steps is made in no time
+def _explicit(name: str) -> RungeKutta:
+    return read_only(RungeKutta(*tableaus.get(name).propagating().as_floats()))
 
 
 def planned(

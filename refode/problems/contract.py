@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -19,6 +19,11 @@ from refode import _validate
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
 from refode._weights import NAME
+from refode.adaptation.course import Course
+from refode.adaptation.pairs import pair_of
+from refode.adaptation.plan import planned
+from refode.adaptation.report import Adaptation
+from refode.adaptation.settings import MAX_STEPS, Settings
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.shares import Rows
@@ -274,6 +279,69 @@ class WithODE(SecondOrder):
         named = self.weighted(sample_weight)
         there = placed_by(self, self.ode.placement, data, **named)
         return (there[:-1], there[-1]) if named and there is not data else (there, sample_weight)
+
+    @quietly()
+    def adapt(
+        self,
+        theta: Array,
+        x: Any,
+        y: Any = None,
+        *,
+        rtol: float,
+        atol: float,
+        gradient: bool = True,
+        error_in: Any = ("z",),
+        norm: str = "max",
+        stops: Any = None,
+        first_step: float | None = None,
+        controller: str = "pi",
+        max_steps: int = MAX_STEPS,
+        sample_weight: Any = None,
+    ) -> tuple[Self, Adaptation]:
+        """The same problem on a grid that is as exact as asked for at theta, (D128)-(D132).
+
+        Parameters
+        ----------
+        theta : (p,)
+        x, y
+            Data, as ``value_and_gradient`` takes them.
+        rtol, atol : float
+            Tolerances, as of ``refode.adapt``.
+        gradient : bool, optional
+            Whether the adjoint and the gradient are held to them too. Without it the state alone
+            is, and that says nothing of the gradient.
+        error_in, norm, stops, first_step, controller, max_steps
+            As of ``refode.adapt``.
+        sample_weight : (N,), optional
+            Weights of the samples; those of weight 0 are left out.
+
+        Returns
+        -------
+        problem
+            The same on the grid: for other theta it takes the same steps.
+        report : refode.adaptation.Adaptation
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of ``value_and_gradient`` and ``refode.adapt``.
+        """
+        settings = Settings.of(rtol, atol, error_in, norm, stops, first_step, controller, max_steps)
+        gradient = _validate.boolean("gradient", gradient)
+        data = self.data((x,) if y is None else (x, y))
+        pair_of(self.ode)  # says that there is none before samples are looked at
+        courses = self._courses(*self._arguments(theta, *data, **self.weighted(sample_weight)))
+        if not gradient:
+            courses = [course._replace(cost=None) for course in courses]
+        steps, report = planned(courses, settings)
+        return cast(Self, self.with_steps(steps)), report
+
+    def _courses(self, theta: Array, *data: Any) -> list[Course]:
+        """What a grid is planned for, of checked arguments; TypeError where nobody knows."""
+        raise TypeError(
+            f"problem: got a {self.kind}, for which no grid can be planned, wanted one that has "
+            "_courses"
+        )
 
     def _ode(self, n_steps: int | Steps | None) -> NeuralODE:
         """The ode with other steps, kept for the next call; the ode itself for None."""

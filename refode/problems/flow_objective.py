@@ -10,6 +10,7 @@ import numpy as np
 
 from refode import _seeds
 from refode._weights import Weighing, equal
+from refode.adaptation.course import Course
 from refode.costs.contract import Cotangent
 from refode.costs.flow import FlowCost
 from refode.ode import driver
@@ -63,12 +64,36 @@ class Likelihood(Regularised, WithODE):
     ) -> tuple[Any, Array]:
         """Objective and gradient, theta real or complex."""
         plan = self.ode.plan(self.ode.t_span[::-1])
-        weight = self.transport * self._direction(plan)
-        by = equal(len(y)) if by is None else by
-        cost = FlowCost(self.dim, self._constant, weight, by.scale, by.weights)
+        cost = self._cost(plan, equal(len(y)) if by is None else by)
         result, theta_bar = self._pull_back(theta, y, cost, plan)
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, theta_bar + penalty_bar
+
+    def _cost(self, plan: Plan, by: Weighing) -> FlowCost:
+        """What is charged where the way back ends."""
+        weight = self.transport * self._direction(plan)
+        return FlowCost(self.dim, self._constant, weight, by.scale, by.weights)
+
+    def _courses(self, theta: Array, y: Any, by: Weighing) -> list[Course]:
+        """The way of the objective, from T to t0."""
+        ode, exact = self.ode, self.trace == "exact"
+        plan = ode.plan(ode.t_span[::-1])
+        cost = self._cost(plan, hosted(by))
+        noise = [] if exact else [("", "")] * self.dim
+        quadratures = [("log_det", "log_det"), ("cost", "transport")]
+        return [
+            Course(
+                ode,
+                theta,
+                ode.t_span[::-1],
+                ode.sweep(plan, Flow if exact else Hutchinson, np.dtype(float)),
+                exact,
+                np.ascontiguousarray(self._start(hosted(y))),
+                tuple([("z", "")] * self.dim + noise + quadratures),
+                lambda E, reached: (cost, 0, 0),
+                "y",
+            )
+        ]
 
     def _pull_back(self, theta: Array, y: Array, cost: Any, plan: Plan) -> tuple[Any, Array]:
         """Value and cotangents of a cost of (w, l, v), by the sweep of the objective."""

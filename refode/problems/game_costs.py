@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from refode.ode.shares import Rows
 from refode.problems.agents import Controlled
 
 Array = np.ndarray
+Ends = Callable[[], Array]
 _KINDS: dict[type, int] = {
     KullbackLeibler: KULLBACK_LEIBLER,
     CrossEntropy: CROSS_ENTROPY,
@@ -40,8 +43,10 @@ class Charged(Controlled):
         return not (free and isinstance(game.terminal_cost, CrossEntropy))
 
     def _cost(
-        self, theta: Array, E: Array, x: Array, plan: Plan, by: Weighing
+        self, theta: Array, E: Array, x: Array, plan: Plan, by: Weighing, ends: Ends | None = None
     ) -> tuple[GameCost, int]:
+        """The cost at the ends of the paths, which are ``ends()`` or those of the plan."""
+        ends = functools.partial(self._ends, theta, x, plan) if ends is None else ends
         game, field = self.game, self.potential
         terminal = game.terminal_cost
         crossed = isinstance(terminal, CrossEntropy)
@@ -51,9 +56,7 @@ class Charged(Controlled):
         elif crossed and self.hjb_terminal == 0.0:  # nobody asks for the target's density
             target = GivenTarget(np.zeros(1), np.zeros((1, self.dim)))
         else:
-            target = self._in_kernel(
-                game.target, E.dtype, lambda: self._ends(theta, x, plan), self._rows(x)
-            )
+            target = self._in_kernel(game.target, E.dtype, ends, self._rows(x))
         cost = GameCost(
             self._sweep(plan, E.dtype).dynamics.field,
             E[0],
@@ -72,11 +75,13 @@ class Charged(Controlled):
         )
         return cost, tape + scratch + 4 + self.dim + rows(target, self.dim)
 
-    def _inverse_cost(self, theta: Array, y: Array, plan: Plan) -> tuple[InverseCost, int]:
+    def _inverse_cost(
+        self, theta: Array, y: Array, plan: Plan, ends: Ends | None = None
+    ) -> tuple[InverseCost, int]:
+        """The cost where paths to y come from, which are ``ends()`` or those of the plan."""
         those = self._rows(y, "y")
-        initial = self._in_kernel(
-            self.game.initial, theta.dtype, lambda: self._backward(theta.real, y, plan)[0], those
-        )
+        ends = (lambda: self._backward(theta.real, y, plan)[0]) if ends is None else ends
+        initial = self._in_kernel(self.game.initial, theta.dtype, ends, those)
         cost = InverseCost(self.dim, initial, self.game.terminal, 1.0 / those.n)
         return cost, 1 + self.dim + rows(initial, self.dim)
 

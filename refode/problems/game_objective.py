@@ -8,6 +8,7 @@ import numpy as np
 
 from refode._quiet import quietly
 from refode._weights import Weighing, equal
+from refode.adaptation.course import Course, Reached
 from refode.ode import driver
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import hosted
@@ -52,6 +53,30 @@ class Priced(Charged):
             E_bar += result.E_bar
         weights_bar = self.potential.prepare_adjoint(weights, True, E_bar)
         return value, self.ode.stage_weights_adjoint(weights_bar, plan)
+
+    def _courses(self, theta: Array, x: Array, y: Array | None, by: Weighing) -> list[Course]:
+        """The agents' way, and that back from samples of the target, those that are charged."""
+        courses, by = [], hosted(by)
+        quadratures = [("log_det", "log rho"), ("cost", "L"), ("cost", "F"), ("cost", "R")]
+        rows = tuple([("z", "")] * self.dim + quadratures)
+
+        def course(start: Array, span: tuple[float, float], cost: Any, name: str) -> Course:
+            sweep = self._sweep(self.ode.plan(span), np.dtype(float))
+            return Course(self.ode, theta, span, sweep, True, start, rows, cost, name)
+
+        def paid(E: Array, reached: Reached) -> tuple[Any, int, int]:
+            return *self._cost(theta, E, x, self.ode.plan(), by, reached.ends), E.shape[1]
+
+        if self._has_paths():
+            courses.append(course(hosted(self._start(x)), self.t_span, paid, "x"))
+        if y is not None:
+            back = self.t_span[::-1]
+
+            def crossed(E: Array, reached: Reached) -> tuple[Any, int, int]:
+                return *self._inverse_cost(theta, y, self.ode.plan(back), reached.ends), 0
+
+            courses.append(course(hosted(with_zero(y)), back, crossed, "y"))
+        return courses
 
     @quietly()
     def _terms(

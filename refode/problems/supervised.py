@@ -10,6 +10,7 @@ from refode import _validate
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
 from refode._weights import Weighing, equal
+from refode.adaptation.course import Course, rows_of_ode
 from refode.costs.losses import NAMED, Loss, Regression, hessian_products, loss_of, one_by_one
 from refode.costs.supervised import SupervisedCost
 from refode.costs.weights import WeightedLoss
@@ -317,6 +318,23 @@ class Supervised(Regularised, Predicting):
         theta_bar = ode.stage_weights_adjoint(weights_bar, plan)
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
+
+    def _courses(self, theta: Array, x: Any, y: Any, by: Weighing) -> list[Course]:
+        ode = self.ode
+        sweep = ode.sweep(ode.plan(), Plain, np.dtype(float))
+        cost, n_cost = self._cost(theta, hosted(y), hosted(by)), self._readout_layout.size
+        return [
+            Course(
+                ode,
+                theta[: ode.n_parameters],
+                ode.t_span,
+                sweep,
+                False,
+                hosted(x),
+                rows_of_ode(ode.dim, ("z",)),
+                lambda E, reached: (cost, self.n_outputs, n_cost),
+            )
+        ]
 
     def _mean_loss(self, theta: Array, x: Array, y: Any, by: Weighing) -> float:
         rows, y, z = self._rows(x), hosted(y), self._ends_at(theta, x)

@@ -92,7 +92,7 @@ def plan_of(
         every = _validate.positive_int("every", every)
     if batch is None:
         if every is not None:
-            raise ValueError(f"every: got {every} without batch, wanted this too")
+            raise ValueError(f"every: got {every} without batch or adapt, wanted one of these too")
         return None
     batch = _validate.positive_int("batch", batch)
     n = rows("x", samples.arrays[0])

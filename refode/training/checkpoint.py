@@ -22,6 +22,7 @@ import refode
 from refode import _files, _validate
 from refode._numbers import as_array
 from refode.ode.placement import hosted
+from refode.ode.steps import Given
 from refode.problems.contract import Problem
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
 
@@ -70,6 +71,7 @@ class Checkpoint(NamedTuple):
     elapsed: float
     best: Evaluation
     model: Description | None = None  # the problem's, where it has one
+    plans: tuple[Float64, ...] = ()  # the grids of its periods, where they were planned
 
 
 def name_of(checkpoint: Any) -> str:
@@ -161,6 +163,8 @@ def save(path: Path, state: Checkpoint) -> None:
         "best_gradient": state.best.gradient,
         "description": np.array(""),
     }
+    if state.plans:  # each one's length before it
+        members["plans"] = np.concatenate([np.append(len(grid), grid) for grid in state.plans])
     if state.model is not None:
         members |= state.model.members()
     with _files.replacing(path, durable=True) as file:
@@ -244,6 +248,8 @@ def _checked(members: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Members by which a file is a checkpoint."""
     former = str(members.get("format")) == FORMER
     wanted = _MEMBERS if former else {**_MEMBERS, "description": ("U", 0)}
+    if "plans" in members and not former:
+        wanted = {**wanted, "plans": ("f", 1)}
     if {name for name in members if former or not name.startswith("array")} != set(wanted):
         raise ValueError("it has other members")
     for name, (kind, ndim) in wanted.items():
@@ -276,7 +282,20 @@ def _assembled(members: dict[str, np.ndarray]) -> Checkpoint:
         for kind, digest, value, vector in zip(kinds, digests, values, vectors, strict=True)
     ]
     best = Evaluation(theta, float(members["best_value"]), gradient)
-    return Checkpoint(settings, theta0, calls, history, float(members["elapsed"]), best)
+    elapsed, plans = float(members["elapsed"]), _grids(members.get("plans", np.empty(0)))
+    return Checkpoint(settings, theta0, calls, history, elapsed, best, plans=plans)
+
+
+def _grids(flat: np.ndarray) -> tuple[Float64, ...]:
+    """Planned grids, each after its length."""
+    grids, place = [], 0
+    while place < len(flat):
+        length = flat[place]
+        if not 2 <= length <= len(flat) - place - 1 or length != int(length):
+            raise ValueError("its plans are no grids")
+        grids.append(Given(flat[place + 1 : place + 1 + int(length)]).times)
+        place += 1 + int(length)
+    return tuple(grids)
 
 
 def _is_history(history: np.ndarray) -> bool:

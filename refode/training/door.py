@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from refode import _validate
+from refode.training import adapted
 from refode.training.batches import plan_of
 from refode.training.options import Callback, Options, start
 from refode.training.periods import Periods
@@ -39,6 +40,7 @@ def train(
     patience: int | None = None,
     batch: int | None = None,
     every: int | None = None,
+    adapt: dict[str, Any] | None = None,
 ) -> OptimizeResult:
     """Minimise a problem's objective over theta on fixed samples, by SciPy.
 
@@ -104,8 +106,14 @@ def train(
         anew, and has as few batches as that allows, of equal sizes up to one. A batch of all
         samples is plain training. Samples of weight zero are in no batch.
     every : int, optional
-        Iterations on a batch before the next one; 10 by default. L-BFGS's line search wants a
-        fixed function, and the curvature that it has met goes along to the next batch.
+        Iterations on a batch before the next one, 10 by default; or on a grid before it is planned
+        anew, 25 by default. L-BFGS's line search wants a fixed function, and the curvature that it
+        has met goes along to the next period.
+    adapt : dict, optional
+        Tolerances, and what else ``problem.adapt`` takes by name: training is then on a grid that
+        is planned for these samples, at the start and every so many iterations once more, and
+        holds the gradient to the tolerances unless ``gradient=False`` is among them. Not together
+        with batches.
 
     Returns
     -------
@@ -127,6 +135,11 @@ def train(
         batch from 0, whose first row is its start, the last iterate, with the same
         ``iteration``. ``validation`` there is NaN if there is none. ``periods`` is the number
         of batches so far. Converged means that a pass's batches have each nothing to gain.
+
+        With ``adapt`` too each grid is a period, with the same first row, and a last column (before
+        any terms) ``n_steps``. ``problem`` of the result is the problem on the last grid. Converged
+        means that a new grid has nothing to gain. A grid that cannot be planned ends the training
+        with status 13.
 
         ``status`` and what ``x`` is then:
 
@@ -199,6 +212,11 @@ def train(
     begin, samples = start(problem, theta0, seed), samples_of(problem, x, y, sample_weight)
     held = validation_of(problem, validation, samples, options.patience)
     origin = None if theta0 is not None else seed
+    if adapt is not None:
+        if batch is not None:
+            raise ValueError(f"adapt: got a dict with batch={batch}, wanted one of the two")
+        grids = adapted.plan_of(problem, samples, adapt, every, options)
+        return adapted.Adapted(problem, grids, begin, origin, options, held).run()
     plan = plan_of(problem, samples, batch, every, begin, seed, options)
     if plan is not None:
         return Periods(problem, plan, begin, origin, options, held).run()

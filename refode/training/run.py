@@ -78,6 +78,7 @@ class Run(Rows):
         self.rows: list[tuple[Any, ...]] = []
         self.settings: dict[str, Any] = {}
         self.model: Any = None  # the problem's description, for the checkpoint
+        self.plans: tuple[Float64, ...] = ()  # grids that were planned, for it too
         self.promise = Promise()
         self.enough = False  # for the callback
         self.saved, self.outdated = (0, 0), list[Path]()
@@ -91,6 +92,7 @@ class Run(Rows):
                 stored = files.load(options.path)
                 files.compare(options.path, stored, self.settings, theta0)
                 self.before, self.seen, calls = stored.elapsed, stored.history, stored.calls
+                self.plans = stored.plans
         self.recorder = Recorder(problem, samples, calls, keep=options.path is not None)
         self.began = time.perf_counter() - compiler.seconds()
 
@@ -266,6 +268,7 @@ class Run(Rows):
                     self._elapsed(),
                     best,
                     self.model,
+                    self.plans,
                 ),
             )
             self.saved = state

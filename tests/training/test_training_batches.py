@@ -326,7 +326,7 @@ def test_another_run_is_refused(change, named, tmp_path):
         ({"batch": True}, TypeError, "batch: got True"),
         ({"every": 0}, ValueError, "every: got 0"),
         ({"every": 2.5}, TypeError, "every: got 2.5"),
-        ({"batch": None}, ValueError, "every: got 4 without batch, wanted this too"),
+        ({"batch": None}, ValueError, "every: got 4 without batch or adapt, wanted one"),
         ({"x": 3.0}, ValueError, r"x: got an array of shape \(\), wanted samples along its first"),
     ],
 )

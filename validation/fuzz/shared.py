@@ -54,6 +54,7 @@ RECORDS = [
     "Resident",
     "Model",
     "LinearQuadraticGame",
+    "Adaptation",
 ]
 #: What needs a GPU to do anything at all; the door stands before it in ``device``.
 ON_A_GPU = ("refode.cuda.crossover.calibrate", "refode.cuda.buffers.release")
@@ -112,17 +113,21 @@ LINE, LINES = densities.Gaussian([0.5], 2.0), densities.GaussianMixture([1.0], [
 BUMP = games.GaussianBump(1.0, [0.0, 0.5], 0.5)
 FIELD = fields.Shallow(2, 3, time=True)
 POTENTIAL = fields.Potential(2, 3)
-ODE = refode.NeuralODE(FIELD, n_steps=2, basis=bases.PiecewiseLinear(2))
+ODE = refode.NeuralODE(FIELD, "dopri5", n_steps=2, basis=bases.PiecewiseLinear(2))
 GAME = games.crowd_motion(NORMAL, TARGET, obstacle=BUMP, entropy=0.01)
 SUPERVISED = {
     loss: refode.Supervised(ODE, loss, 1 if loss == "logistic" else 2, augment=1, tikhonov=0.1)
     for loss in ("regression", "logistic", "softmax")
 }
 FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, smoothness=0.1)
-MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0)
+MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0, scheme="bogacki_shampine")
 LAYERS = refode.NeuralODE(fields.Shallow(2, 3), "euler", 4, basis=bases.PiecewiseConstant(4))
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
 T = tableaus.get("heun2") if "heun2" in tableaus.names() else tableaus.get("rk4")
+
+
+#: Tolerances of planned grids.
+EXACT = {"rtol": 1e-3, "atol": 1e-5}
 
 
 def _bowl(theta: Any, *data: Any) -> float:
@@ -163,6 +168,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         **{"theta": theta, "x": X, "z_bar": Y, "l_bar": np.ones(3), "theta_dot": np.ones(p)},
         **{"x_dot": Y, "device": "cpu", "weights": FIELD.initial(RNG), "n_steps": 3},
         **{"arrays": dict(ODE.unpack(theta)), "cost": _cost()},
+        **EXACT,
     }
     found = {"ode": (ODE, solving)}
     targets = {"regression": Y, "logistic": LABELS, "softmax": LABELS}
@@ -171,12 +177,14 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         found[loss] = (
             problem,
             {"theta": at, "v": np.ones_like(at), "x": X[:, :1].copy(), "y": targets[loss]}
-            | {"n_steps": 3, "t": 0.5, "arrays": dict(problem.unpack(at)), "transported": X},
+            | {"n_steps": 3, "t": 0.5, "arrays": dict(problem.unpack(at)), "transported": X}
+            | EXACT,
         )
     ways = {"v": np.ones(p), "n": 3, "noise_seed": 1, "axes": (np.array([0.0, 1.0]),) * 2}
     found["flow"] = (FLOW, {**solving, **ways, "y": X})
     at = MFG.initial()
     playing = {"theta": at, "v": np.ones_like(at), "x": X, "y": X + 0.1, "t": 0.5, "n_steps": 2}
+    playing |= EXACT
     found["game"] = (MFG, {**playing, "arrays": dict(MFG.unpack(at))})
     for basis in (bases.Constant(), *(b(4) for b in (bases.Legendre, bases.BSpline))):
         found[type(basis).__name__] = (basis, {})
@@ -309,6 +317,9 @@ def _functions() -> dict[str, dict[str, Any]]:
         "games.Quadratic": {"k": 0.5},
         "games.RunningCost": {"alpha": 1.0},
         **{f"games.{n}": pair for n in ["crowd_motion", "normalizing_flow", "optimal_transport"]},
+        "adaptation.adapt": {
+            **{"ode": ODE, "theta": ODE.initial(), "x": X, "rtol": 1e-3, "atol": 1e-5},
+        },
         "saving.load": {"path": _model()},
         "saving.save": {"path": "model.npz", "problem": FLOW, "theta": FLOW.initial()},
         "training.prolong": {"theta": ODE.initial(), "coarse": ODE, "fine": ODE.with_steps(4)},
