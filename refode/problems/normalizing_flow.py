@@ -85,6 +85,9 @@ class ContinuousNormalizingFlow(Likelihood):
     """
 
     n_data = (1, 1)
+    no_gauss_newton = (
+        "its log-determinant is no output with a convex loss; method='newton-cg' has the Hessian"
+    )
     held_out_term = "likelihood"
     has_sample_weight = True
 

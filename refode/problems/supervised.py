@@ -79,6 +79,7 @@ class Supervised(Regularised, Predicting):
     """
 
     n_data = (2, 2)
+    has_gauss_newton = True
     held_out_term = "loss"
     has_sample_weight = True
 
