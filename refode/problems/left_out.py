@@ -85,13 +85,13 @@ def left_out(
     _validate.affordable("x", data[0], 8 * n * p * 3)
     H = Definite(dense(problem, curvature, theta, data, named), curvature)
     gradient = problem.value_and_gradient(theta, *data, **named)[1]
+    steps: Array
+    leverages: Array | None = None
     if alone.linear is None:
-        steps, leverages = (
-            np.array([_solved(problem, theta, H, gradient, alone, i) for i in range(n)]),
-            None,
-        )
+        steps = np.array([_solved(problem, theta, H, gradient, alone, i) for i in range(n)])
     else:
-        steps, leverages = _by_leverages(*alone.linear(theta), alone.shares, H, gradient)
+        J, bars, hessians = alone.linear(theta)
+        steps, leverages = _by_leverages(J, bars, hessians, alone.shares, H, gradient)
     moved = theta + steps
     told = [alone.told(at, one) for at, one in zip(moved, alone.data, strict=True)]
     values = None if told[0][0] is None else np.array([value for value, _ in told])
