@@ -72,7 +72,8 @@ class Laplace(Fixed):
     total : float
         M, samples or the sum of their weights.
     p_eff : float
-        Number of parameters that the data determine, (D144): p without regularisers.
+        Number of parameters that the data determine, (D144): p without regularisers. Directions
+        in which the data's own curvature is negative count for nothing.
     least_eigenvalue : float
         Of H.
     away : float
@@ -94,7 +95,7 @@ class Laplace(Fixed):
         inverse, prior = H.inverse(), problem._regulariser.matrix(len(theta))
         self.problem, self.curvature, self.total = problem, curvature, about.total
         self.theta, self.least_eigenvalue = read_only(np.array(theta)), H.least
-        self.p_eff = len(theta) - float(np.sum(inverse * prior))
+        self.p_eff = determined(H, prior)
         self.noise = _noise(noise, about, self.p_eff)
         scale = self.noise / self.total
         self.covariance = read_only(scale * inverse)
@@ -208,6 +209,12 @@ def _noise(given: float | None, about: Observed, p_eff: float) -> float:
             "to estimate it from; wanted a variance > 0"
         )
     return about.squares / free
+
+
+def determined(H: Definite, prior: Array) -> float:
+    """Number of parameters that the data determine, (D144): directions by which part they do."""
+    parts = 1.0 - np.linalg.eigvalsh(H.inverse_factor @ prior @ H.inverse_factor.T)
+    return float(np.maximum(parts, 0.0).sum())
 
 
 def _log_determinant(prior: Array) -> float | None:

@@ -122,7 +122,7 @@ class Predicting(Scored, WithODE):
     def _padded(self, x: Array) -> Array:
         if not self.augment or isinstance(x, Resident):  # which the sweep pads itself
             return x
-        padded = np.zeros((len(x), self.ode.dim), x.dtype)
+        padded = np.zeros((len(x), self.ode.dim))
         padded[:, : self.n_inputs] = x
         return padded
 

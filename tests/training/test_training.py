@@ -302,6 +302,14 @@ def test_the_best_theta_comes_back(method, event):
     assert best_was_last == {True, False}  # so giving the last one back would have failed
 
 
+def test_gauss_newton_asks_for_no_hessian():
+    class Residuals(Valley):
+        def hessian_vector(self, theta, v, x, y):
+            raise AssertionError("asked for the Hessian")
+
+    assert train(Residuals(), method="gn-cg").success
+
+
 def test_gauss_newton_converges_where_residuals_are_small():
     """Targets that the problem can meet: 43 iterations measured, of L-BFGS above 400."""
     rng = np.random.default_rng(2)
