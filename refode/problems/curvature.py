@@ -18,7 +18,7 @@ KINDS = ("hessian", "gauss_newton")
 
 
 def dense(problem: Any, kind: str, theta: Array, data: tuple[Any, ...], named: Any) -> Array:
-    """The curvature of the objective at theta (p, p), by p products with unit vectors.
+    """The curvature of a kind at theta (p, p), by p products with unit vectors.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def dense(problem: Any, kind: str, theta: Array, data: tuple[Any, ...], named: A
         Where the problem has none of this kind; theta where an entry is not finite.
     """
     p = problem.n_parameters
-    if _validate.choice("curvature", kind, KINDS) == "hessian":
+    if kind == "hessian":
         product = problem.hessian_vector
     elif problem.has_gauss_newton:
         product = problem.gauss_newton_vector

@@ -16,7 +16,7 @@ from refode import _validate
 from refode._blas import one_thread
 from refode._fixed import Fixed, read_only
 from refode._quiet import quietly
-from refode.problems.curvature import Definite, dense, jacobian
+from refode.problems.curvature import KINDS, Definite, dense, jacobian
 
 __all__ = ["Laplace"]
 
@@ -180,6 +180,7 @@ def _posterior(
     """It and the gradient's largest entry."""
     about = problem._observed(theta, *data, **named)
     noise = _checked_noise(noise, about, problem.kind)
+    curvature = _validate.choice("curvature", curvature, KINDS)
     H = Definite(dense(problem, curvature, theta, data, named), curvature)
     at = problem.value_and_gradient(theta, *data, **named)
     return Laplace(problem, theta, H, curvature, about, noise, at), float(np.abs(at[1]).max())

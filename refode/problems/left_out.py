@@ -77,7 +77,7 @@ def left_out(
     problem: Any, theta: Array, data: tuple[Any, ...], named: Any, curvature: str
 ) -> LeftOut:
     """``problem.leave_one_out``; theta has been checked."""
-    _validate.choice("curvature", curvature, KINDS)
+    curvature = _validate.choice("curvature", curvature, KINDS)
     alone = problem._alone(*data, **named)
     n, p = len(alone.shares), len(theta)
     if n < 2:
