@@ -89,6 +89,18 @@ def regress(text):
     assert numbers(score, "R^2 of new points:") > 0.88
 
 
+def error_bars(text):
+    assert numbers(text, "tikhonov 0.0001: log evidence") > numbers(text, "0.001: log evidence")
+    assert numbers(text, "deviation of the noise:") == pytest.approx(0.1, abs=0.02)
+    assert 5.0 < numbers(text, "that the data determine:") < 20.0
+    sure, unsure = numbers(text, "of the fit:", "at the data,")
+    assert 20.0 * sure < unsure
+    assert numbers(text, "of the fit on") > 85.0
+    fitted, left, new = numbers(text, "points of the fit:", "left out:", "new ones:")
+    assert fitted < 0.1 < left < 0.12
+    assert new == pytest.approx(0.1, abs=0.015)
+
+
 def fit_trajectories(text):
     assert "gradient right: True" in text
     assert numbers(text, "an error of") < 1e-9
@@ -161,7 +173,7 @@ def weights_in_time(text):
 
 
 def test_every_example_has_its_truths_and_its_place_on_the_page():
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 10
     for name in EXAMPLES:
         globals()[name](printed(name))  # what the page says is true as well
     for name in ADAPTERS:

@@ -51,8 +51,8 @@ standardize : bool, optional
     X's columns."""
 
 TRAINING = """\
-method : {"lbfgs", "newton-cg", "trust-krylov"}, optional
-    SciPy's optimiser, as of ``refode.train``.
+method : {"lbfgs", "newton-cg", "trust-krylov", "gn-cg"}, optional
+    The optimiser, as of ``refode.train``; the last is none of densities'.
 max_iter : int, optional
     The largest number of iterations.
 tolerance : float, optional

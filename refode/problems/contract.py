@@ -50,8 +50,10 @@ class Problem(ABC):
         Whose weights in time stand first in theta, where there is one.
     n_data : (int, int or None)
         How many arrays of data the methods take after theta: at least, at most.
-    has_gradient, has_hessian : bool
-        Whether there are ``value_and_gradient`` and ``hessian_vector``.
+    has_gradient, has_hessian, has_gauss_newton : bool
+        Whether there are ``value_and_gradient``, ``hessian_vector`` and ``gauss_newton_vector``.
+    no_gauss_newton : str
+        Why there is none of the last, for messages; empty where nothing is to be said.
     has_costs : bool
         Whether ``costs`` has the terms of the value.
     has_sample_weight : bool
@@ -68,6 +70,8 @@ class Problem(ABC):
     n_data: ClassVar[tuple[int, int | None]] = (0, None)
     has_gradient: bool = True
     has_hessian: bool = False
+    has_gauss_newton: bool = False
+    no_gauss_newton: ClassVar[str] = ""
     has_costs: bool = False
     has_sample_weight: bool = False
     held_out_term: ClassVar[str] = ""

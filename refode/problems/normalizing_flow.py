@@ -17,7 +17,7 @@ from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import Resident, hosted, moved, samples, send
 from refode.ode.steps import Steps
 from refode.problems.contract import with_total
-from refode.problems.flow_objective import Likelihood
+from refode.problems.flow_error_bars import FlowErrorBars
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
 from refode.problems.scaling import Scaling, checked, described, standardised, with_units
@@ -28,7 +28,7 @@ Array = np.ndarray
 TRACES = ("exact", "rademacher", "gaussian")
 
 
-class ContinuousNormalizingFlow(Likelihood):
+class ContinuousNormalizingFlow(FlowErrorBars):
     """A density as the push-forward of the standard normal by a neural ODE.
 
     F takes x ~ N(0, I) at t0 to a datum at T; its inverse integrates from T to t0, eq. (12).
@@ -85,6 +85,9 @@ class ContinuousNormalizingFlow(Likelihood):
     """
 
     n_data = (1, 1)
+    no_gauss_newton = (
+        "its log-determinant is no output with a convex loss; method='newton-cg' has the Hessian"
+    )
     held_out_term = "likelihood"
     has_sample_weight = True
 

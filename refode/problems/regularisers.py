@@ -44,6 +44,12 @@ class Regulariser(Fixed):
             self._add_roughness(theta, gradient)
         return 0.5 * dot(theta, gradient), gradient
 
+    def matrix(self, p: int) -> Array:
+        """The Hessian (p, p) of the two, which is the same everywhere."""
+        if not self.smoothness:
+            return self.tikhonov * np.eye(p)
+        return np.array([self(unit)[1] for unit in np.eye(p)])
+
     def terms(self, theta: Array) -> dict[str, float]:
         """The two values by name, theta real."""
         roughness = np.zeros_like(theta)

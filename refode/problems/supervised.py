@@ -20,8 +20,8 @@ from refode.ode.placement import Resident, hosted, moved, resident, send
 from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.contract import with_total
+from refode.problems.error_bars import FittedErrorBars
 from refode.problems.paths import all_finite
-from refode.problems.predictions import Predicting
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.problems.scaling import Scaling, checked, described, standardised
 from refode.problems.weights import sent, weighed
@@ -30,7 +30,7 @@ from refode.sweeps.dynamics import Plain
 Array = np.ndarray
 
 
-class Supervised(Regularised, Predicting):
+class Supervised(Regularised, FittedErrorBars):
     """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
 
     Parameters
@@ -80,6 +80,7 @@ class Supervised(Regularised, Predicting):
     """
 
     n_data = (2, 2)
+    has_gauss_newton = True
     held_out_term = "loss"
     has_sample_weight = True
 

@@ -55,6 +55,11 @@ class Wrapped(Problem):
         return self._method("hessian_vector") is not None
 
     @property
+    def has_gauss_newton(self) -> bool:  # type: ignore[override]
+        """Whether it has ``gauss_newton_vector``."""
+        return self._method("gauss_newton_vector") is not None
+
+    @property
     def has_costs(self) -> bool:  # type: ignore[override]
         """Whether it has ``costs``."""
         return self._method("costs") is not None
@@ -62,7 +67,7 @@ class Wrapped(Problem):
     @property
     def has_sample_weight(self) -> bool:  # type: ignore[override]
         """Whether each of its methods takes ``sample_weight`` by name."""
-        names = ("value", "value_and_gradient", "hessian_vector", "costs")
+        names = ("value", "value_and_gradient", "hessian_vector", "gauss_newton_vector", "costs")
         methods = [method for name in names if (method := self._method(name)) is not None]
         return all(_takes_weights(method) for method in methods)
 
@@ -116,6 +121,10 @@ class Wrapped(Problem):
     def hessian_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Any:
         """The object's."""
         return self.of.hessian_vector(theta, v, *data, **self._named(named))
+
+    def gauss_newton_vector(self, theta: Array, v: Array, *data: Any, **named: Any) -> Any:
+        """The object's."""
+        return self.of.gauss_newton_vector(theta, v, *data, **self._named(named))
 
     def costs(self, theta: Array, *data: Any, **named: Any) -> Any:
         """The object's."""

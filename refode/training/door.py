@@ -48,8 +48,9 @@ def train(
     ----------
     problem : refode.problems.contract.Problem, or any object
         With ``value_and_gradient(theta, x, y)`` (``(theta, x)`` where y is None), a float and
-        an array (p,); with ``initial(seed)`` unless theta0 is given; and for the two Newton
-        methods with ``hessian_vector(theta, v, x, y)``.
+        an array (p,); with ``initial(seed)`` unless theta0 is given; for the two Newton methods
+        with ``hessian_vector(theta, v, x, y)``, and for gn-cg with
+        ``gauss_newton_vector(theta, v, x, y)``.
     x, y : array_like
         Samples and targets, as the problem takes them.
     theta0 : (p,), optional
@@ -70,8 +71,10 @@ def train(
         ``products``, ``seconds``, and ``validation`` where there is one. It ends the training
         by returning True or raising StopIteration. On resuming it is not called again for
         stored iterations.
-    method : {"lbfgs", "newton-cg", "trust-krylov"}, optional
-        SciPy's L-BFGS-B, or one of its Newton methods with exact Hessian-vector products.
+    method : {"lbfgs", "newton-cg", "trust-krylov", "gn-cg"}, optional
+        SciPy's L-BFGS-B; one of its Newton methods with exact Hessian-vector products; or
+        Gauss-Newton: conjugate gradients within a trust region, SciPy's trust-ncg, with
+        Gauss-Newton products, (D149).
     tolerance : float, optional
         Converged where no entry of the gradient is larger in magnitude, for every method.
     memory : int, optional
@@ -119,7 +122,7 @@ def train(
     -------
     OptimizeResult
         ``x`` (p,), ``fun``, ``jac`` (p,), ``nit``, ``nfev`` and ``njev`` (calls of
-        value_and_gradient), ``nhev`` (Hessian-vector products, Newton methods only),
+        value_and_gradient), ``nhev`` (products with vectors, not of L-BFGS),
         ``success``, ``status``, ``message``, ``history``, and ``method``.
 
         ``history`` is a structured array of ``refode.training.HISTORY``: a row an iteration,

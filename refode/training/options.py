@@ -20,8 +20,13 @@ if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
 #: What ``method`` may be: SciPy's name for it.
-METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG", "trust-krylov": "trust-krylov"}
-WITH_PRODUCTS = ("newton-cg", "trust-krylov")
+METHODS = {
+    "lbfgs": "L-BFGS-B",
+    "newton-cg": "Newton-CG",
+    "trust-krylov": "trust-krylov",
+    "gn-cg": "trust-ncg",
+}
+WITH_PRODUCTS = ("newton-cg", "trust-krylov", "gn-cg")
 
 Callback = Callable[["OptimizeResult"], Any]
 
@@ -74,20 +79,28 @@ class Options:
 
     @property
     def with_products(self) -> bool:
-        """Whether the method takes Hessian-vector products."""
+        """Whether the method takes products with vectors."""
         return self.method in WITH_PRODUCTS
+
+    @property
+    def gauss_newton(self) -> bool:
+        """Whether these are Gauss-Newton products."""
+        return self.method == "gn-cg"
 
     def admit(self, problem: Any) -> Problem:
         """The problem as training asks it; TypeError unless it has what these options call."""
         admitted = problem_of(problem)
-        needed = {"value_and_gradient": admitted.has_gradient}
-        if self.with_products:
+        needed, why = {"value_and_gradient": admitted.has_gradient}, ""
+        if self.gauss_newton:
+            needed["gauss_newton_vector"] = admitted.has_gauss_newton
+            why = admitted.no_gauss_newton
+        elif self.with_products:
             needed["hessian_vector"] = admitted.has_hessian
         for name, there in needed.items():
             if not there:
                 raise TypeError(
                     f"problem: got {admitted.kind} without a method {name}, which training by "
-                    f"method={self.method!r} calls"
+                    f"method={self.method!r} calls{why and f' ({why})'}"
                 )
         if self.terms and not admitted.has_costs:
             raise TypeError(

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refode import _products as products
-from refode.problems.contract import SecondOrder
 from refode.problems.wrapped import problem_of
 
 if TYPE_CHECKING:
@@ -91,17 +90,26 @@ class Recorder:
     Parameters
     ----------
     problem : Problem, or object with ``value_and_gradient``
-        With ``hessian_vector`` where products are asked for.
+        With ``hessian_vector`` or ``gauss_newton_vector`` where products are asked for.
     samples : Samples
         What these take besides theta.
     stored : list of Call
         Answers to play back first.
     keep : bool
         Whether to log new answers; without it only their number is kept.
+    gauss_newton : bool, optional
+        Whether products are those of ``gauss_newton_vector``.
     """
 
-    def __init__(self, problem: Any, samples: Samples, stored: list[Call], keep: bool) -> None:
-        self.problem = problem_of(problem)
+    def __init__(
+        self,
+        problem: Any,
+        samples: Samples,
+        stored: list[Call],
+        keep: bool,
+        gauss_newton: bool = False,
+    ) -> None:
+        self.problem, self.gauss_newton = problem_of(problem), gauss_newton
         self.samples = samples.placed(self.problem)
         self.calls, self.keep = stored, keep
         self.n_stored, self.played = len(stored), 0
@@ -161,12 +169,13 @@ class Recorder:
         digest = _digest(theta, v)
         call = self._stored(PRODUCT, digest)
         if call is None or self._is_asked_again(PRODUCT):
-            problem = cast(SecondOrder, self.problem)  # by the options' check
-            data = self.samples
+            problem, data = cast(Any, self.problem), self.samples  # by the options' check
+            asked = problem.gauss_newton_vector if self.gauss_newton else problem.hessian_vector
             with np.errstate(**self.errors):
-                answer = problem.hessian_vector(theta.copy(), v.copy(), *data.arrays, **data.named)
+                answer = asked(theta.copy(), v.copy(), *data.arrays, **data.named)
             vector = _copied(answer, theta.shape)
-            _check_finite(vector, "a Hessian-vector product")
+            kind = "Gauss-Newton" if self.gauss_newton else "Hessian-vector"
+            _check_finite(vector, f"a {kind} product")
             call = self._logged(Call(PRODUCT, digest, 0.0, vector), call)
         self._played()
         self.products += 1

@@ -93,7 +93,8 @@ class Run(Rows):
                 files.compare(options.path, stored, self.settings, theta0)
                 self.before, self.seen, calls = stored.elapsed, stored.history, stored.calls
                 self.plans = stored.plans
-        self.recorder = Recorder(problem, samples, calls, keep=options.path is not None)
+        keep = options.path is not None
+        self.recorder = Recorder(problem, samples, calls, keep, options.gauss_newton)
         self.began = time.perf_counter() - compiler.seconds()
 
     def _how(self, seed: int | None, weight: Float64 | None) -> dict[str, Any]:

@@ -47,6 +47,10 @@ class Weighted(Regression):
         a, w = x[:, :-1], np.ones(len(x)) if sample_weight is None else sample_weight
         return (w / w.sum() * (a @ v)) @ a + 3 * self.bend * (theta - 1) ** 2 * v
 
+    def gauss_newton_vector(self, theta, v, x, *, sample_weight=None):
+        """The same: residuals are linear in theta, and the rest is convex."""
+        return self.hessian_vector(theta, v, x, sample_weight=sample_weight)
+
     def costs(self, theta, x, *, sample_weight=None):
         self.asked.append(("costs", sample_weight))
         L, G = (float(term) for term in self._parts(theta, x, sample_weight)[2:])

@@ -418,3 +418,20 @@ DEPTH_REFERENCE = 1e-7
 # --- tests/training/test_training_msa.py -------------------------------------------------------
 MSA_ROUNDING = 1e-12
 MSA_LINEAR = 1e-4  # linear convergence, hundreds of sweeps
+# --- tests/problems/test_laplace.py, test_sensitivity.py, test_leave_one_out.py ----------
+# a few dozen products, and a solve with a matrix of condition number below 100; 1e-16 measured
+LAPLACE_RIDGE = 1e-13
+# second derivatives by central differences of gradients, Richardson with h = 1e-3 and 5e-4:
+# 4 h^4 f^(5)/30 and 5 eps/(3 h), times the condition number up to 200; 4e-9 measured
+LAPLACE_DIFFERENCES = 1e-7
+# outputs' derivatives by the same differences, into covariances of order one; 1e-10 measured
+LAPLACE_SPREAD = 1e-8
+# relative to the largest entry: two codes for the same sums and solves, condition numbers to 200
+LAPLACE_ROUNDING = 1e-10
+# Laplace's own error in log p(y): about 1/8 of third derivatives squared over M; by tenfold M
+# it becomes a tenth, here 8.6 to 10.4 measured
+LAPLACE_TENTH = (7.5, 12.0)
+# order of central differences of optima in the step, h^2: 1.999 to 2.001 measured
+SENSITIVITY_ORDER = 0.02
+# steps of one size by two solves with condition numbers up to 200; 1e-12 measured
+LEFT_OUT_STEP = 1e-9

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-METHODS = ("lbfgs", "newton-cg", "trust-krylov")
+METHODS = ("lbfgs", "newton-cg", "trust-krylov", "gn-cg")
 ONES = np.ones(3)
 
 
@@ -54,10 +54,15 @@ class Valley:
         return value, gradient
 
     def hessian_vector(self, theta, v, x, y=ONES):
+        return self._product(theta, v, x, theta[1:] - theta[:-1] ** 2)
+
+    def gauss_newton_vector(self, theta, v, x, y=ONES):
+        return self._product(theta, v, x, np.zeros(len(theta) - 1))
+
+    def _product(self, theta, v, x, bend):
         event = self._event("product")
         out = np.zeros_like(theta)
         bend_v = v[1:] - 2 * theta[:-1] * v[:-1]
-        bend = theta[1:] - theta[:-1] ** 2
         out[1:] += 2 * x * bend_v
         out[:-1] += 2 * v[:-1] - 4 * x * (bend_v * theta[:-1] + bend * v[:-1])
         if event == "product":

@@ -18,7 +18,7 @@ from refode.training.records import Recorder
 from refode.training.samples import Samples
 
 QUIET = {"progress": False}
-NEWTON = ("newton-cg", "trust-krylov")
+NEWTON = ("newton-cg", "trust-krylov", "gn-cg")
 OVERSHOOTING = 48  # from this seed every method evaluates points worse than its iterate
 BROKEN_OFF = "; x is the best theta so far"
 
@@ -159,6 +159,9 @@ def test_without_y_the_problem_gets_none():
         def hessian_vector(self, theta, v, x):
             return super().hessian_vector(theta, v, x)
 
+        def gauss_newton_vector(self, theta, v, x):
+            return super().gauss_newton_vector(theta, v, x)
+
     for method in METHODS:
         result = refode.train(Labelless(), X, method=method, theta0=np.zeros(4), **QUIET)
         assert result.success
@@ -175,7 +178,12 @@ def test_problems_may_write_into_what_they_get_and_reuse_what_they_gave():
             return value, self.buffer
 
         def hessian_vector(self, theta, v, x, y):
-            product = super().hessian_vector(theta, v, x, y)
+            return self._kept(super().hessian_vector(theta, v, x, y), theta, v)
+
+        def gauss_newton_vector(self, theta, v, x, y):
+            return self._kept(super().gauss_newton_vector(theta, v, x, y), theta, v)
+
+        def _kept(self, product, theta, v):
             theta[:], v[:] = 98.0, 97.0
             self.buffer[:] = product
             return self.buffer
@@ -294,6 +302,27 @@ def test_the_best_theta_comes_back(method, event):
     assert best_was_last == {True, False}  # so giving the last one back would have failed
 
 
+def test_gauss_newton_asks_for_no_hessian():
+    class Residuals(Valley):
+        def hessian_vector(self, theta, v, x, y):
+            raise AssertionError("asked for the Hessian")
+
+    assert train(Residuals(), method="gn-cg").success
+
+
+def test_gauss_newton_converges_where_residuals_are_small():
+    """Targets that the problem can meet: 43 iterations measured, of L-BFGS above 400."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((60, 2))
+    ode = refode.NeuralODE(refode.fields.Shallow(dim=2, width=3), n_steps=3)
+    problem = refode.Supervised(ode, "regression", n_outputs=2, tikhonov=1e-5)
+    y = problem.predict(problem.initial(5), x)
+    options = {"theta0": problem.initial(5) + 0.2 * rng.standard_normal(problem.n_parameters)}
+    options |= {"tolerance": 1e-9, "max_iter": 200, **QUIET}
+    assert refode.train(problem, x, y, method="gn-cg", **options).success
+    assert not refode.train(problem, x, y, **options).success
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("event", BROKEN)
 def test_the_best_theta_comes_back_where_nothing_is_finite_any_more(method, event):
@@ -309,7 +338,8 @@ def test_the_best_theta_comes_back_where_nothing_is_finite_any_more(method, even
 def test_the_best_theta_comes_back_from_a_product(method, event):
     for k in (1, 2, 5, 20):
         if event == "product":
-            reason = "not finite: a Hessian-vector product has the entry nan at index 0"
+            kind = "Gauss-Newton" if method == "gn-cg" else "Hessian-vector"
+            reason = f"not finite: a {kind} product has the entry nan at index 0"
             status = training.NON_FINITE
         else:
             reason, status = "interrupted by Ctrl-C", training.INTERRUPTED

@@ -40,6 +40,9 @@ class Starting(Valley):
         return self.start
 
 
+FLOW = refode.ContinuousNormalizingFlow(refode.NeuralODE(refode.fields.Shallow(2, 2)))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -55,6 +58,16 @@ class Starting(Valley):
             {"problem": Bare(), "theta0": np.ones(4), "method": "trust-krylov"},
             TypeError,
             "problem: got Bare without a method hessian_vector",
+        ),
+        (
+            {"problem": Bare(), "theta0": np.ones(4), "method": "gn-cg"},
+            TypeError,
+            "problem: got Bare without a method gauss_newton_vector, which training by method='gn-",
+        ),
+        (
+            {"problem": FLOW, "theta0": np.ones(10), "method": "gn-cg"},
+            TypeError,
+            "problem: got ContinuousNormalizingFlow without a method gauss_newton_vector.*its log-",
         ),
         (
             {"problem": Answering((1.0, np.ones(3)))},

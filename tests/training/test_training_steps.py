@@ -42,6 +42,8 @@ class Bowl:
     def hessian_vector(self, theta, v, x):
         return self.factor * np.array([1.0, 100.0]) * v
 
+    gauss_newton_vector = hessian_vector
+
 
 class Growth:
     """(exp(1000 a) - exp(-1))^2/2: z' = a z on [0, 1000]; the first step overflows."""
@@ -69,6 +71,9 @@ class Growth:
     def hessian_vector(self, theta, v, x):
         end = np.exp(1000.0 * theta)
         return 1e6 * end * (2.0 * end - np.exp(-1.0)) * v
+
+    def gauss_newton_vector(self, theta, v, x):
+        return 1e6 * np.exp(1000.0 * theta) ** 2 * v
 
 
 # --- steps into overflow ----------------------------------------------------------------------
