@@ -16,7 +16,7 @@ from refode.ode import placement
 from refode.ode import steps as stepping
 from refode.ode.finite import all_finite
 from refode.ode.placement import Placement
-from refode.ode.plan import SYMPLECTIC, scheme_of
+from refode.ode.plan import SYMPLECTIC, is_implicit, scheme_of
 from refode.ode.swept import Swept
 from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
@@ -32,8 +32,9 @@ class NeuralODE(Swept):
     field : Field
         Right-hand side, from ``refode.fields``.
     scheme : str or Tableau, optional
-        Explicit Runge-Kutta scheme (``refode.tableaus.names()``); for partitioned
-        fields also "verlet", which is [HR17]'s, and "stormer_verlet".
+        Runge-Kutta scheme, explicit, or implicit for stiff fields (docs/stiff.md;
+        ``refode.tableaus.names()``); for partitioned fields also "verlet", which is [HR17]'s, and
+        "stormer_verlet".
     n_steps : int or Steps, optional
         Number of equal steps, 10 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
@@ -112,10 +113,11 @@ class NeuralODE(Swept):
                 f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
             )
         self.placement = Placement.of(device, dtype)
-        if self.placement.device != "cpu" and isinstance(self._scheme, Partitioned):
+        explicit = not (isinstance(self._scheme, Partitioned) or is_implicit(self._scheme))
+        if self.placement.device != "cpu" and not explicit:
             raise ValueError(
-                f"scheme: got {self.scheme!r} with device={self.placement.device!r}, wanted a "
-                "Runge-Kutta scheme"
+                f"scheme: got {self.scheme!r} with device={self.placement.device!r}, wanted an "
+                "explicit Runge-Kutta scheme"
             )
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
         self.layout = field.layout.stacked(self.basis.n_coefficients)

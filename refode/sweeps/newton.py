@@ -1,0 +1,214 @@
+"""Newton's iteration for the stages of an implicit step, to rounding, each sample by itself.
+
+Stages Z_i solve r_i = Z_i - known_i - h sum_j a_ij f(Z_j) = 0, (D150), in the field's own rows:
+quadratures feed nothing. A block's slopes and Jacobians are evaluated together, its linear
+systems one a sample; samples that are done stay where they are. Corrections that do not make
+the residual smaller are halved, (D151). In complex numbers all that decides anything reads real
+parts, and one correction follows after these have converged, (D154).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from refode.machine.compile import kernel
+from refode.sweeps.contract import slope, slope_jacobian
+from refode.sweeps.linear import factor, solve
+
+Array = np.ndarray
+#: Corrections of a sample before it has failed, and how little of one may be taken.
+MOST, LEAST = 50, 1e-9
+#: A correction of that size, against the states', is the last one.
+CONVERGED = 1e-14
+#: From that size on corrections are not halved; where they stop getting smaller, below this,
+#: they are rounding.
+NEAR, ROUNDING = 1e-6, 1e-9
+BUSY, ONE_MORE, DONE, FAILED = range(4)  # a sample's status
+
+
+class Newton(NamedTuple):
+    """Work space for a block: of m stages with d rows each, over S samples."""
+
+    known: Array  # (m d, S): what earlier stages say of each stage
+    before: Array  # (m d, S): states before the correction
+    change: Array  # (m d, S): the correction
+    J: Array  # (m d d, S)
+    M: Array  # (m d, m d): one sample's matrix
+    x: Array  # (m d,): and right-hand side
+    pivots: Array  # (m d,)
+    size: Array  # (S,): |r|^2
+    last: Array  # (S,): of the correction before
+    by: Array  # (S,): which part of the correction is taken
+    status: Array  # (S,)
+    scratch: Array  # of the field
+
+
+@kernel(cache=False)
+def workspace(E, m, d, S, scratch):
+    """Arrays for a block."""
+    n = m * d
+    return Newton(
+        np.empty((n, S), E.dtype),
+        np.empty((n, S), E.dtype),
+        np.empty((n, S), E.dtype),
+        np.empty((n * d, S), E.dtype),
+        np.empty((n, n), E.dtype),
+        np.empty(n, E.dtype),
+        np.empty(n, np.int64),
+        np.empty(S, np.float64),
+        np.empty(S, np.float64),
+        np.empty(S, np.float64),
+        np.empty(S, np.int64),
+        np.empty((scratch, S), E.dtype),
+    )
+
+
+@kernel
+def solve_stages(scheme, dynamics, at, E, tape, first, end, work):
+    """The stages first, ..., end-1 from where the tape has them; slopes there, by the way.
+
+    Samples that failed have status FAILED and are left anywhere.
+    """
+    d, status = scheme.d, work.status
+    _slopes(scheme, dynamics, at, E, tape, first, end)
+    _residuals(scheme, at.h, tape, first, end, work)
+    left = 0
+    for s in range(status.shape[0]):
+        # a state that is not finite stays so, and is no failure of Newton's
+        status[s] = BUSY if work.size[s] < np.inf else DONE
+        work.last[s] = np.inf
+        left += status[s] == BUSY
+    for _ in range(MOST):
+        if left == 0:
+            return
+        for i in range(first, end):
+            t = at.t + scheme.c[i + 1] * at.h
+            n = i - first
+            J = work.J[n * d * d : (n + 1) * d * d]
+            e = E[at.slots[i + 1]]
+            slope_jacobian(dynamics, e, t, tape.Y[i + 1], tape.field[i + 1], J, work.scratch)
+        _corrections(scheme, at.h, tape, first, end, work)
+        _take(scheme, dynamics, at, E, tape, first, end, work)
+        left = _judged(tape, d, first, end, work, E.itemsize == 16)
+    for s in range(status.shape[0]):
+        if status[s] != DONE:
+            status[s] = FAILED
+
+
+@kernel(cache=False)
+def _slopes(scheme, dynamics, at, E, tape, first, end):
+    """Slopes at the stages' states."""
+    for i in range(first, end):
+        t = at.t + scheme.c[i + 1] * at.h
+        n = i + 1
+        slope(dynamics, E[at.slots[n]], t, tape.Y[n], tape.F[n], tape.field[n])
+
+
+@kernel(cache=False)
+def _residual(scheme, h, tape, first, end, work, s, x):
+    """x <- the residual of a sample; returns |x|^2, of real parts."""
+    d, total = scheme.d, 0.0
+    for i in range(first, end):
+        for r in range(d):
+            q = (i - first) * d + r
+            x[q] = tape.Y[i + 1, r, s] - work.known[q, s]
+            for j in range(first, end):
+                x[q] -= h * scheme.A[i, j] * tape.F[j + 1, r, s]
+            total += x[q].real * x[q].real
+    return total
+
+
+@kernel(cache=False)
+def _residuals(scheme, h, tape, first, end, work):
+    for s in range(work.size.shape[0]):
+        work.size[s] = _residual(scheme, h, tape, first, end, work, s, work.x)
+
+
+@kernel(cache=False)
+def _corrections(scheme, h, tape, first, end, work):
+    """Solve (I - h A x J) change = -residual for the samples that are not done."""
+    d, m, M, x = scheme.d, end - first, work.M, work.x
+    for s in range(work.status.shape[0]):
+        if work.status[s] >= DONE:
+            continue
+        _residual(scheme, h, tape, first, end, work, s, x)
+        for i in range(m):
+            for j in range(m):
+                a = h * scheme.A[first + i, first + j]
+                for p in range(d):
+                    for q in range(d):
+                        M[i * d + p, j * d + q] = -a * work.J[(j * d + p) * d + q, s]
+        for q in range(m * d):
+            M[q, q] += 1.0
+            x[q] = -x[q]
+        if factor(M, work.pivots):
+            solve(M, work.pivots, x)
+            for q in range(m * d):
+                work.change[q, s] = x[q]
+        else:
+            work.status[s] = FAILED
+
+
+@kernel(cache=False)
+def _take(scheme, dynamics, at, E, tape, first, end, work):
+    """Apply the corrections, halved where the residual would not get smaller."""
+    d, status, by = scheme.d, work.status, work.by
+    for s in range(status.shape[0]):
+        by[s] = 1.0
+        for i in range(first, end):
+            for r in range(d):
+                work.before[(i - first) * d + r, s] = tape.Y[i + 1, r, s]
+    again = 1
+    while again > 0:
+        for s in range(status.shape[0]):
+            if status[s] < DONE:
+                for i in range(first, end):
+                    for r in range(d):
+                        q = (i - first) * d + r
+                        tape.Y[i + 1, r, s] = work.before[q, s] + by[s] * work.change[q, s]
+        _slopes(scheme, dynamics, at, E, tape, first, end)
+        again = 0
+        for s in range(status.shape[0]):
+            if status[s] == BUSY:
+                size = _residual(scheme, at.h, tape, first, end, work, s, work.x)
+                far = _relative(tape, d, first, end, work, s) > NEAR and by[s] >= LEAST
+                if far and not size <= (1.0 - 0.5 * by[s]) * work.size[s]:
+                    by[s] *= 0.5
+                    again += 1
+    _residuals(scheme, at.h, tape, first, end, work)
+
+
+@kernel(cache=False)
+def _relative(tape, d, first, end, work, s):
+    """The whole correction of a sample against its states, by their largest entries."""
+    change, state = 0.0, 0.0
+    for i in range(first, end):
+        for r in range(d):
+            q = (i - first) * d + r
+            change = max(change, abs(work.change[q, s].real))
+            state = max(state, abs(tape.Y[i + 1, r, s].real), abs(work.known[q, s].real))
+    if change == 0.0:
+        return 0.0
+    return change / state if state > 0.0 else np.inf
+
+
+@kernel(cache=False)
+def _judged(tape, d, first, end, work, complex_):
+    """Say who is done; how many are not, and have not failed."""
+    left = 0
+    for s in range(work.status.shape[0]):
+        if work.status[s] == ONE_MORE:
+            work.status[s] = DONE
+        elif work.status[s] == BUSY:
+            found = _relative(tape, d, first, end, work, s)
+            stopped = found <= ROUNDING and found > 0.5 * work.last[s]
+            lost = not (np.isfinite(found) and np.isfinite(work.size[s]))
+            if lost or work.by[s] < LEAST:
+                work.status[s] = FAILED
+            elif work.by[s] == 1.0 and (found <= CONVERGED or stopped):
+                work.status[s] = ONE_MORE if complex_ else DONE
+            work.last[s] = found
+        left += work.status[s] < DONE
+    return left
