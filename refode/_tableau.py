@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
+from numbers import Number
 from typing import Any, Self
 
 import numpy as np
@@ -191,12 +192,22 @@ class Tableau(Fixed):
     def stability(self, z: complex) -> complex:
         """R(z), by which one step of length h multiplies the solution of y' = (z/h) y.
 
-        R(z) = 1 + z b^T (I - z A)^{-1} 1; a z with a singular matrix is an error of NumPy's.
+        R(z) = 1 + z b^T (I - z A)^{-1} 1, infinite at its poles.
+
+        Raises
+        ------
+        TypeError
+            z is no number.
         """
+        if isinstance(z, bool) or not isinstance(z, Number):
+            raise TypeError(f"z: got {_validate.shown(z)}, wanted a number")
         A, b, _ = self.as_floats()
-        A = A + self._slopes_of_slopes()
-        z = complex(z)
-        return complex(1.0 + z * (b @ np.linalg.solve(np.eye(len(b)) - z * A, np.ones(len(b)))))
+        A, z = A + self._slopes_of_slopes(), complex(z)  # type: ignore[arg-type]
+        try:
+            k = np.linalg.solve(np.eye(len(b)) - z * A, np.ones(len(b)))
+        except np.linalg.LinAlgError:
+            return complex(np.inf)
+        return complex(1.0 + z * (b @ k))
 
     def _slopes_of_slopes(self) -> Any:
         """What a linear problem adds to A: nothing but in a Rosenbrock method."""

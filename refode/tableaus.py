@@ -214,8 +214,8 @@ _GAUSS2 = ImplicitTableau.from_text("gauss2", 4, (
 _GAMMA, _OTHER = "0.2928932188134524755991556379", "-0.5857864376269049511983112758"
 _ROS2 = RosenbrockTableau(
     "ros2", (("0", "0"), ("1", "0")), ("1/2", "1/2"), ("0", "1"), 2, (
-    "J. G. Verwer, E. J. Spee, J. G. Blom, W. Hundsdorfer, A second-order Rosenbrock method applied "
-    "to photochemical dispersion problems, SIAM J. Sci. Comput. 20 (1999), 1456-1480; "
+    "J. G. Verwer, E. J. Spee, J. G. Blom, W. Hundsdorfer, A second-order Rosenbrock method "
+    "applied to photochemical dispersion problems, SIAM J. Sci. Comput. 20 (1999), 1456-1480; "
     "gamma = 1 - 1/sqrt(2), L-stable"),
     exact=False, digits=28, G=((_GAMMA, "0"), (_OTHER, _GAMMA)))
 

@@ -16,8 +16,9 @@ from refode.ode import placement
 from refode.ode import steps as stepping
 from refode.ode.finite import all_finite
 from refode.ode.placement import Placement
-from refode.ode.plan import SYMPLECTIC, is_implicit, scheme_of
+from refode.ode.plan import SYMPLECTIC, scheme_of
 from refode.ode.swept import Swept
+from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
 
@@ -112,13 +113,12 @@ class NeuralODE(Swept):
                 f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
                 f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
             )
-        self.placement = Placement.of(device, dtype)
-        explicit = not (isinstance(self._scheme, Partitioned) or is_implicit(self._scheme))
-        if self.placement.device != "cpu" and not explicit:
+        if not isinstance(self._scheme, RungeKutta) and device == "cuda":
             raise ValueError(
-                f"scheme: got {self.scheme!r} with device={self.placement.device!r}, wanted an "
-                "explicit Runge-Kutta scheme"
+                f"scheme: got {self.scheme!r} with device='cuda', wanted an explicit Runge-Kutta "
+                "scheme"
             )
+        self.placement = Placement.of(device, dtype)
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
         self.layout = field.layout.stacked(self.basis.n_coefficients)
         J, n = self.basis.n_coefficients, field.n_weights

@@ -25,6 +25,8 @@ CONVERGED = 1e-14
 #: From that size on corrections are not halved; where they stop getting smaller, below this,
 #: they are rounding.
 NEAR, ROUNDING = 1e-6, 1e-9
+#: In how many pieces slopes are let in, at first and at most, and corrections after each.
+FEWEST, MOST_PIECES, CORRECTIONS = 8, 64, 3
 BUSY, ONE_MORE, DONE, FAILED = range(4)  # a sample's status
 
 
@@ -38,7 +40,7 @@ class Newton(NamedTuple):
     M: Array  # (m d, m d): one sample's matrix
     x: Array  # (m d,): and right-hand side
     pivots: Array  # (m d,)
-    size: Array  # (S,): |r|^2
+    size: Array  # (S,): |r|, by its largest entry
     last: Array  # (S,): of the correction before
     by: Array  # (S,): which part of the correction is taken
     status: Array  # (S,)
@@ -71,30 +73,84 @@ def solve_stages(scheme, dynamics, at, E, tape, first, end, work):
 
     Samples that failed have status FAILED and are left anywhere.
     """
-    d, status = scheme.d, work.status
+    status = work.status
     _slopes(scheme, dynamics, at, E, tape, first, end)
     _residuals(scheme, at.h, tape, first, end, work)
-    left = 0
     for s in range(status.shape[0]):
         # a state that is not finite stays so, and is no failure of Newton's
         status[s] = BUSY if work.size[s] < np.inf else DONE
+    _iterate(scheme, dynamics, at, E, tape, first, end, work)
+    pieces = FEWEST
+    while pieces <= MOST_PIECES and _begin_anew(scheme, tape, first, end, work) > 0:
+        _approach(scheme, dynamics, at, E, tape, first, end, work, pieces)
+        _iterate(scheme, dynamics, at, E, tape, first, end, work)
+        pieces *= 8
+
+
+@kernel(cache=False)
+def _iterate(scheme, dynamics, at, E, tape, first, end, work):
+    """Corrections until nobody is left who is not done and has not failed."""
+    status, left = work.status, 0
+    for s in range(status.shape[0]):
         work.last[s] = np.inf
         left += status[s] == BUSY
-    for _ in range(MOST):
-        if left == 0:
-            return
-        for i in range(first, end):
-            t = at.t + scheme.c[i + 1] * at.h
-            n = i - first
-            J = work.J[n * d * d : (n + 1) * d * d]
-            e = E[at.slots[i + 1]]
-            slope_jacobian(dynamics, e, t, tape.Y[i + 1], tape.field[i + 1], J, work.scratch)
+    count = 0
+    while left > 0 and count < MOST:
+        _jacobians(scheme, dynamics, at, E, tape, first, end, work)
         _corrections(scheme, at.h, tape, first, end, work)
         _take(scheme, dynamics, at, E, tape, first, end, work)
-        left = _judged(tape, d, first, end, work, E.itemsize == 16)
+        left = _judged(tape, scheme.d, first, end, work, E.itemsize == 16)
+        count += 1
     for s in range(status.shape[0]):
         if status[s] != DONE:
             status[s] = FAILED
+
+
+@kernel(cache=False)
+def _begin_anew(scheme, tape, first, end, work):
+    """Who failed goes where stages would be without this step's own slopes; how many are they."""
+    d, count = scheme.d, 0
+    for s in range(work.status.shape[0]):
+        if work.status[s] == FAILED:
+            work.status[s] = BUSY
+            count += 1
+            for i in range(first, end):
+                for r in range(d):
+                    tape.Y[i + 1, r, s] = work.known[(i - first) * d + r, s]
+    return count
+
+
+@kernel(cache=False)
+def _approach(scheme, dynamics, at, E, tape, first, end, work, pieces):
+    """Follow the stages as these slopes are let in, piece by piece: whole corrections, no test."""
+    d = scheme.d
+    for piece in range(pieces):
+        h = at.h * ((piece + 1) / pieces)
+        for _ in range(CORRECTIONS):
+            _slopes(scheme, dynamics, at, E, tape, first, end)
+            _jacobians(scheme, dynamics, at, E, tape, first, end, work)
+            _corrections(scheme, h, tape, first, end, work)
+            for s in range(work.status.shape[0]):
+                if work.status[s] == BUSY:
+                    for i in range(first, end):
+                        for r in range(d):
+                            tape.Y[i + 1, r, s] += work.change[(i - first) * d + r, s]
+    _slopes(scheme, dynamics, at, E, tape, first, end)
+    _residuals(scheme, at.h, tape, first, end, work)
+    for s in range(work.status.shape[0]):
+        if work.status[s] == BUSY and not work.size[s] < np.inf:
+            work.status[s] = FAILED
+
+
+@kernel(cache=False)
+def _jacobians(scheme, dynamics, at, E, tape, first, end, work):
+    """Jacobians at the stages' states, where the tape is that of the slopes there."""
+    d = scheme.d
+    for i in range(first, end):
+        t = at.t + scheme.c[i + 1] * at.h
+        J = work.J[(i - first) * d * d : (i - first + 1) * d * d]
+        n = i + 1
+        slope_jacobian(dynamics, E[at.slots[n]], t, tape.Y[n], tape.field[n], J, work.scratch)
 
 
 @kernel(cache=False)
@@ -108,16 +164,20 @@ def _slopes(scheme, dynamics, at, E, tape, first, end):
 
 @kernel(cache=False)
 def _residual(scheme, h, tape, first, end, work, s, x):
-    """x <- the residual of a sample; returns |x|^2, of real parts."""
-    d, total = scheme.d, 0.0
+    """x <- the residual of a sample; its largest entry, of real parts, or NaN."""
+    d, largest = scheme.d, 0.0
     for i in range(first, end):
         for r in range(d):
             q = (i - first) * d + r
             x[q] = tape.Y[i + 1, r, s] - work.known[q, s]
             for j in range(first, end):
                 x[q] -= h * scheme.A[i, j] * tape.F[j + 1, r, s]
-            total += x[q].real * x[q].real
-    return total
+            size = abs(x[q].real)
+            if not size <= largest:  # NaN stays
+                largest = size
+            if largest != largest:
+                return largest
+    return largest
 
 
 @kernel(cache=False)
@@ -174,7 +234,7 @@ def _take(scheme, dynamics, at, E, tape, first, end, work):
             if status[s] == BUSY:
                 size = _residual(scheme, at.h, tape, first, end, work, s, work.x)
                 far = _relative(tape, d, first, end, work, s) > NEAR and by[s] >= LEAST
-                if far and not size <= (1.0 - 0.5 * by[s]) * work.size[s]:
+                if far and not size <= (1.0 - 0.25 * by[s]) * work.size[s]:
                     by[s] *= 0.5
                     again += 1
     _residuals(scheme, at.h, tape, first, end, work)

@@ -88,7 +88,10 @@ def _added(A: Matrix, G: Matrix | None) -> Matrix:
     """A + G, which stands below nodes with one child; A where there is no G."""
     if G is None:
         return A
-    _check_shapes(G, A, "G")
+    if len(G) != len(A) or any(len(row) != len(A) for row in G):
+        raise ValueError(
+            f"G: got rows of lengths {[len(row) for row in G]}, wanted {len(A)} of {len(A)} each"
+        )
     return [[a + g for a, g in zip(*rows, strict=True)] for rows in zip(A, G, strict=True)]
 
 

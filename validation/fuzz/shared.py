@@ -118,6 +118,7 @@ SUPERVISED = {
 FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, smoothness=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0)
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
+ROS2 = tableaus.get("ros2")
 T = tableaus.get("heun2") if "heun2" in tableaus.names() else tableaus.get("rk4")
 
 
@@ -277,6 +278,17 @@ def _functions() -> dict[str, dict[str, Any]]:
         "ode.steps.Given": {"grid": np.array([0.0, 0.2, 1.0])},
         "tableaus.get": {"name": "rk4"},
         "tableaus.names": {},
+        "tableaus.ImplicitTableau": {
+            **{"name": "theta", "A": (("1/2",),), "b": ("1",), "c": ("1/2",)},
+            **{"order": 2, "reference": "here"},
+        },
+        "tableaus.ImplicitTableau.from_text": {
+            **{"name": "mine", "order": 1, "reference": "here", "text": "1 | 1\n--\n  | 1"},
+        },
+        "tableaus.RosenbrockTableau": {
+            **{"name": ROS2.name, "A": ROS2.A, "b": ROS2.b, "c": ROS2.c},
+            **{"order": 2, "reference": "here", "G": ROS2.G},
+        },
         "tableaus.Tableau": {
             **{"name": T.name, "A": T.A, "b": T.b, "c": T.c},
             **{"order": T.order, "reference": "here"},
