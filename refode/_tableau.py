@@ -202,7 +202,7 @@ class Tableau(Fixed):
         if isinstance(z, bool) or not isinstance(z, Number):
             raise TypeError(f"z: got {_validate.shown(z)}, wanted a number")
         A, b, _ = self.as_floats()
-        A, z = A + self._slopes_of_slopes(), complex(z)  # type: ignore[arg-type]
+        A, z = A + self._slopes_of_slopes(), complex(z)
         try:
             k = np.linalg.solve(np.eye(len(b)) - z * A, np.ones(len(b)))
         except np.linalg.LinAlgError:

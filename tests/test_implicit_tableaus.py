@@ -109,7 +109,8 @@ def test_the_drawn_table_reads_back(t):
 
 
 def test_what_the_classes_refuse():
-    explicit = dict(name="a", A=[[0, 0], [1, 0]], b=["1/2", "1/2"], c=[0, 1], order=2, reference="")
+    explicit = {"name": "a", "A": [[0, 0], [1, 0]], "b": ["1/2", "1/2"], "c": [0, 1]}
+    explicit |= {"order": 2, "reference": ""}
     with refused(ValueError, "A: got a strictly lower triangular matrix, wanted an entry on its"):
         ImplicitTableau(**explicit)
     with refused(ValueError, "A: got row 0 = 1/2, wanted a strictly lower triangular"):

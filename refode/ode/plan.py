@@ -77,8 +77,9 @@ def _rosenbrock(tableau: tableaus.RosenbrockTableau, field: Field) -> Rosenbrock
     """The method ros2, for any gamma; others have no kernel."""
     gamma = tableau.G[0][0]
     wanted = tableaus.get("ros2")
+    G: Any = ((gamma, 0), (-2 * gamma, gamma))
     found = tableau.A, tableau.b, tableau.c, tableau.G
-    if found != (wanted.A, wanted.b, wanted.c, ((gamma, 0), (-2 * gamma, gamma))):
+    if found != (wanted.A, wanted.b, wanted.c, G):
         raise ValueError(
             f"scheme: got the Rosenbrock method {tableau.name!r}, wanted 'ros2', or its table with "
             "another gamma"

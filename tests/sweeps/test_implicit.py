@@ -129,19 +129,18 @@ def exact_neuron(a, x, t):
 
 @pytest.mark.parametrize(
     ("scheme", "want"),
-    [("implicit_midpoint", 0.328), ("gauss2", 0.0254), ("sdirk2", 0.0016)],
+    [("implicit_midpoint", "0.328"), ("gauss2", "0.0254"), ("sdirk2", "0.0016")],
 )
 def test_a_stable_is_not_l_stable(scheme, want):
     """z' = -50 tanh z, four steps: the exact end is 2.9e-22."""
     assert exact_neuron(-50.0, 1.2, 1.0) == pytest.approx(2.9113733597586373535e-22, rel=1e-12)
     ode, theta = neuron(scheme, 4, -50.0)
     found = abs(ode.solve(theta, np.array([[1.2]]))[0, 0])
-    digits = 10.0 ** math.floor(math.log10(want))
-    assert abs(found - want) <= 0.5 * digits * (0.01 if want > 0.1 else 0.1) + 0.05 * (want < 0.01)
+    assert f"{found:.{len(want) - 2}f}" == want
 
 
 def test_damping_brings_newton_where_the_whole_correction_goes_astray():
-    """sdirk3 on z' = -50 tanh z with h = 1/4; undamped, in float64, it ends elsewhere or nowhere."""
+    """sdirk3 on z' = -50 tanh z with h = 1/4 went to -6.3 in a prototype without damping."""
     for a, x in ((-50.0, 1.2), (-5e3, 3.0), (-5e6, 8.0)):
         for scheme in ("sdirk3", "sdirk2", "implicit_midpoint", "gauss2"):
             ode, theta = neuron(scheme, 4, a)
@@ -164,15 +163,15 @@ def test_the_exact_stiff_flow(scheme):
 
 
 @every
-@pytest.mark.parametrize("a", [-8.0, 1.5])
+@pytest.mark.parametrize("a", [-8.0, 3.0])
 def test_orders_of_state_and_gradient_against_the_exact_flow(scheme, a):
-    """u(t) = asinh(e^{at} sinh u0) and its derivatives in a and u0, over an eighth of a unit."""
-    x, T = np.array([[1.2], [-0.4]]), 0.25
+    """u(t) = asinh(e^{at} sinh u0) and its derivatives in a and u0, here over one unit."""
+    x, T = np.array([[1.2], [-0.4]]), 1.0
     e = np.exp(a * T)
     u = exact_neuron(a, x, T)
     by_x = e * np.cosh(x) / np.cosh(u)
     by_a = T * np.tanh(u)  # d asinh(v) = dv/cosh u, dv/da = T v
-    order, steps = tableaus.get(scheme).order, [16, 32, 64, 128]
+    order, steps = tableaus.get(scheme).order, [64, 128, 256, 512]
     tables = {"state": [], "by x": [], "by a": []}
     for n in steps:
         ode, theta = neuron(scheme, n, a, T)
@@ -185,8 +184,7 @@ def test_orders_of_state_and_gradient_against_the_exact_flow(scheme, a):
             errors,
             [T / n for n in steps],
             expected=order,
-            tolerance=0.1 if order != 3 else 0.13,
-            n_last=2,
+            tolerance=tol.OBSERVED_ORDER,
             scale=1.0,
         )
         assert report, (name, report)
