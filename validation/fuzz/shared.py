@@ -118,7 +118,7 @@ SUPERVISED = {
 FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, smoothness=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0)
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
-ROS2 = tableaus.get("ros2")
+SDIRK2, ROS2 = tableaus.get("sdirk2"), tableaus.get("ros2")
 T = tableaus.get("heun2") if "heun2" in tableaus.names() else tableaus.get("rk4")
 
 
@@ -187,7 +187,8 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         }
     for made in (steps.Equal(3), steps.Given([0.0, 0.2, 1.0])):
         found[type(made).__name__] = (made, {"t_span": (0.0, 1.0), "origin": 0.5})
-    found["tableau"] = (T, {})
+    for label, table in (("tableau", T), ("implicit tableau", SDIRK2), ("Rosenbrock's", ROS2)):
+        found[label] = (table, {"z": -1.0})
     outputs = {"regression": (Y, Y), "logistic": (X[:, :1].copy(), LABELS), "softmax": (Y, LABELS)}
     for loss in (losses.Regression(), losses.Logistic(), losses.Softmax()):
         v, y = outputs[loss.name]
