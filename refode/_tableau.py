@@ -199,7 +199,9 @@ class Tableau(Fixed):
         TypeError
             z is no number.
         """
-        if isinstance(z, bool) or not isinstance(z, Number):
+        if isinstance(z, np.ndarray) and z.ndim == 0:
+            z = z.item()
+        if isinstance(z, bool | np.bool_) or not isinstance(z, Number):
             raise TypeError(f"z: got {_validate.shown(z)}, wanted a number")
         A, b, _ = self.as_floats()
         A, z = A + self._slopes_of_slopes(), complex(z)
@@ -299,6 +301,23 @@ class RosenbrockTableau(Tableau):
                 raise ValueError(
                     f"G: got row {i} = {', '.join(map(str, row))}, wanted a lower triangular matrix"
                 )
+
+    @classmethod
+    def from_text(
+        cls,
+        name: str,
+        order: int,
+        reference: str,
+        text: str,
+        embedded_order: int | None = None,
+        exact: bool = True,
+        digits: int | None = None,
+        G: Any = (),
+    ) -> Self:
+        """Parse a drawn table of A, b and c, as `Tableau` does; G comes with it."""
+        t = Tableau.from_text(name, order, reference, text, embedded_order, exact, digits)
+        embedded = t.b_embedded, t.embedded_order, t.exact, t.digits
+        return cls(t.name, t.A, t.b, t.c, t.order, t.reference, *embedded, G)
 
     def propagating(self) -> RosenbrockTableau:
         """The method itself."""

@@ -214,7 +214,7 @@ _GAUSS2 = ImplicitTableau.from_text("gauss2", 4, (
     """, exact=False, digits=28)
 
 _GAMMA = Fraction("0.2928932188134524755991556379")
-_STAGES = Tableau.from_text("ros2", 2, (
+_ROS2 = RosenbrockTableau.from_text("ros2", 2, (
     "J. G. Verwer, E. J. Spee, J. G. Blom, W. Hundsdorfer, A second-order Rosenbrock method "
     "applied to photochemical dispersion problems, SIAM J. Sci. Comput. 20 (1999), 1456-1480; "
     "gamma = 1 - 1/sqrt(2), L-stable"), """
@@ -222,10 +222,7 @@ _STAGES = Tableau.from_text("ros2", 2, (
     1 | 1
     --+---------
       | 1/2  1/2
-    """, exact=False, digits=28)
-_ROS2 = RosenbrockTableau(
-    _STAGES.name, _STAGES.A, _STAGES.b, _STAGES.c, _STAGES.order, _STAGES.reference, exact=False,
-    digits=28, G=((_GAMMA, Fraction(0)), (-2 * _GAMMA, _GAMMA)))
+    """, exact=False, digits=28, G=((_GAMMA, 0), (-2 * _GAMMA, _GAMMA)))
 
 _EXPLICIT = {tableau.name: tableau for tableau in (
     _EULER, _MIDPOINT, _HEUN, _RALSTON, _SSPRK3, _KUTTA3, _BOGACKI_SHAMPINE, _RK4, _RK4_38, _DOPRI5,

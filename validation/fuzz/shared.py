@@ -286,6 +286,10 @@ def _functions() -> dict[str, dict[str, Any]]:
         "tableaus.ImplicitTableau.from_text": {
             **{"name": "mine", "order": 1, "reference": "here", "text": "1 | 1\n--\n  | 1"},
         },
+        "tableaus.RosenbrockTableau.from_text": {
+            **{"name": "mine", "order": 1, "reference": "here", "text": "0 |\n--\n  | 1"},
+            "G": (("1/2",),),
+        },
         "tableaus.RosenbrockTableau": {
             **{"name": ROS2.name, "A": ROS2.A, "b": ROS2.b, "c": ROS2.c},
             **{"order": 2, "reference": "here", "G": ROS2.G},
