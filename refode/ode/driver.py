@@ -17,6 +17,7 @@ from refode.machine.callbacks import heard
 from refode.machine.parts import link
 from refode.machine.threads import Team
 from refode.ode import placement
+from refode.ode.finite import NotSolved
 from refode.ode.shares import Share, share_of
 from refode.sweeps.contract import (
     DYNAMICS,
@@ -131,14 +132,14 @@ def _noting(sweep: Sweep, n_samples: int) -> Sweep:
 
 
 def _check_solved(sweep: Sweep) -> None:
-    """ValueError with the first sample whose stages Newton's iteration did not find."""
+    """`NotSolved` with the first sample whose stages Newton's iteration did not find."""
     failed = getattr(sweep.scheme, "failed", None)
     if failed is None or not failed.any():
         return
     sample = int(np.argmax(failed > 0))
     n = int(failed[sample]) - 1
     t, h = float(sweep.grid.t[n].real), float(sweep.grid.h[n].real)
-    raise ValueError(
+    raise NotSolved(
         f"scheme: got Newton's iteration that did not converge in step {n} of "
         f"{len(sweep.grid.t)} (t = {t:.6g}, h = {h:.6g}) for sample {sample} "
         f"({int((failed > 0).sum())} of {len(failed)} samples fail), wanted stages that it finds: "

@@ -436,6 +436,33 @@ def test_where_newton_fails_step_and_sample_are_named(scheme):
     assert np.isfinite(ode.solve(theta, x[[0, 1, 3]])).all()  # nothing is left of it
 
 
+def test_training_comes_back_from_where_newton_fails():
+    """A step too long, as one to where nothing is finite; at the start it is the error itself."""
+    field = fields.User(
+        blowing_up, dim=1, n_parameters=1, vjp=blowing_up_vjp, initial=lambda rng: np.ones(1)
+    )
+    problem = refode.Supervised(
+        refode.NeuralODE(field, "sdirk2", 5), "regression", n_outputs=1, readout=False
+    )
+    x, y = np.array([[-1.0], [-0.5]]), np.array([[-0.6], [0.3]])
+    with refused(ValueError, "scheme: got Newton's iteration that did not converge in step"):
+        problem.value_and_gradient(np.array([9.0]), x, y)
+    with refused(ValueError, "scheme: got Newton's iteration that did not converge in step"):
+        refode.train(problem, x, y, theta0=np.array([9.0]), progress=False)
+    asked = []
+
+    class Watched:
+        def value_and_gradient(self, theta, x, y):
+            asked.append(float(theta[0]))
+            scaled = 1.0 if len(asked) != 2 else 9.0 / theta[0]  # the first step is far too long
+            return problem.value_and_gradient(scaled * theta, x, y)
+
+    result = refode.train(Watched(), x, y, theta0=np.array([0.3]), progress=False)
+    assert result.success, result.message
+    assert 0.89 < result.x[0] < 0.91  # e^-x - e^-y of the one sample, and of the other
+    assert len(asked) > 2
+
+
 def test_a_singular_system_is_a_failure():
     ode, theta = affine([[2.0, 0.0], [0.0, -1.0]], "implicit_midpoint", 1)
     with refused(ValueError, "scheme: got Newton's iteration that did not converge in step 0 of 1"):
