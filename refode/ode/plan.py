@@ -69,6 +69,8 @@ def _implicit(tableau: tableaus.ImplicitTableau, field: Field) -> Implicit:
     c = np.concatenate([c[:1], c])
     provide(field.description())
     scratch = max(rows_of(field, False)[1], 1)
+    n = field.dim * (1 if tableau.one_by_one else tableau.n_stages)  # unknowns of a system
+    _validate.affordable("scheme", tableau.name, 16 * n * (field.dim * field.block() + n))
     nobody = np.zeros(0, dtype=np.int64)
     return Implicit(A, b, c, tableau.one_by_one, tableau.ends, field.dim, scratch, nobody)
 
@@ -84,10 +86,12 @@ def _rosenbrock(tableau: tableaus.RosenbrockTableau, field: Field) -> Rosenbrock
             f"scheme: got the Rosenbrock method {tableau.name!r}, wanted 'ros2', or its table with "
             "another gamma"
         )
+    d = field.dim
+    _validate.affordable("scheme", tableau.name, 32 * d * d * (field.block() + 1))
     provide(field.description())
     tape, scratch = (max(n, 1) for n in rows_of(field, False))
     _, _, c = tableau.as_floats()
-    return Rosenbrock(float(gamma), c, field.description(), field.dim, tape, scratch)
+    return Rosenbrock(float(gamma), c, field.description(), d, tape, scratch)
 
 
 def planned(

@@ -519,6 +519,42 @@ def test_an_unconverged_iteration_makes_the_adjoint_wrong(iterations):
         assert error >= 10.0 ** (-1.6 * iterations - 1.5), error
 
 
+def test_without_the_jacobians_own_derivative_ros2_is_wrong_by_the_square_of_the_step():
+    """Small enough to pass for an error of the scheme; the whole term is in the gradient here."""
+    plain, d, T = oracle.shallow(), 2, 1.0
+    ode = refode.NeuralODE(fields.Shallow(d, 4), "ros2", 1)
+    theta, x, rng = draw(ode, 1)
+    v, z_bar = rng.standard_normal(theta.size), rng.standard_normal(d)
+    shapes = {name: shape[1:] for name, shape in ode.layout.shapes.items()}
+    gamma = float(tableaus.get("ros2").G[0][0])
+
+    def end(theta, n, jacobian):
+        w, y, h = oracle.unpack(theta, shapes), x[0], T / n
+        for k in range(n):
+            field = oracle.Field(plain.value, jacobian)
+            y, _ = oracle_implicit.ros2_step(field, [w, w], y, k * h, h, gamma)
+        return np.sum(z_bar * y)
+
+    def held(w, z, t):
+        return plain.jacobian({name: a.real for name, a in w.items()}, z.real, t)
+
+    off, steps = [], [8, 16, 32, 64, 128]
+    for n in steps:
+        right = oracle.complex_directional(lambda th: end(th, n, plain.jacobian), theta, v)
+        wrong = oracle.complex_directional(lambda th: end(th, n, held), theta, v)
+        theta_bar, _ = ode.with_steps(n).adjoint(theta, x, z_bar[None])
+        assert abs(theta_bar @ v - right) <= tol.IMPLICIT_ADJOINT * abs(right)
+        off.append(abs(wrong - right) / abs(right))
+    report = verify.observed_order(off, [T / n for n in steps], expected=2, tolerance=0.2)
+    assert report, report
+    assert off[0] > 1e-5
+
+
+def test_a_large_state_is_refused_before_its_jacobians_fill_the_memory():
+    with refused(ValueError, "scheme: got 'gauss2'"):
+        refode.NeuralODE(fields.Antisymmetric(20_000), "gauss2")
+
+
 def test_what_cannot_be():
     with refused(ValueError, "scheme: got 'sdirk2' with device='cuda', wanted an explicit"):
         refode.NeuralODE(fields.Affine(2), "sdirk2", device="cuda")
