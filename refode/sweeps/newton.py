@@ -5,6 +5,10 @@ quadratures feed nothing. A block's slopes and Jacobians are evaluated together,
 systems one a sample; samples that are done stay where they are. Corrections that do not make
 the residual smaller are halved, (D151). In complex numbers all that decides anything reads real
 parts, and one correction follows after these have converged, (D154).
+
+Where that fails, the stages are followed from what they would be without this step's own slopes,
+as these are let in piece by piece: an unstable field may have stages to which no residual falls,
+and one of saturated units leads corrections about.
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ CONVERGED = 1e-14
 #: From that size on corrections are not halved; where they stop getting smaller, below this,
 #: they are rounding.
 NEAR, ROUNDING = 1e-6, 1e-9
-#: In how many pieces slopes are let in, at first and at most, and corrections after each.
-FEWEST, MOST_PIECES, CORRECTIONS = 8, 64, 3
+#: In how many pieces slopes are let in, three ways after one another; corrections in each, those
+#: that may be halved and those that are not.
+EVEN, OCTAVES, EVEN_MOST, FEW, WHOLE = 8, 80, 64, 12, 3
 BUSY, ONE_MORE, DONE, FAILED = range(4)  # a sample's status
 
 
@@ -44,6 +49,7 @@ class Newton(NamedTuple):
     last: Array  # (S,): of the correction before
     by: Array  # (S,): which part of the correction is taken
     status: Array  # (S,)
+    followed: Array  # (S,): whether its stages are followed from their beginning
     scratch: Array  # of the field
 
 
@@ -63,6 +69,7 @@ def workspace(E, m, d, S, scratch):
         np.empty(S, np.float64),
         np.empty(S, np.float64),
         np.empty(S, np.int64),
+        np.empty(S, np.int64),
         np.empty((scratch, S), E.dtype),
     )
 
@@ -79,26 +86,28 @@ def solve_stages(scheme, dynamics, at, E, tape, first, end, work):
     for s in range(status.shape[0]):
         # a state that is not finite stays so, and is no failure of Newton's
         status[s] = BUSY if work.size[s] < np.inf else DONE
-    _iterate(scheme, dynamics, at, E, tape, first, end, work)
-    pieces = FEWEST
-    while pieces <= MOST_PIECES and _begin_anew(scheme, tape, first, end, work) > 0:
-        _approach(scheme, dynamics, at, E, tape, first, end, work, pieces)
-        _iterate(scheme, dynamics, at, E, tape, first, end, work)
-        pieces *= 8
+    _iterate(scheme, dynamics, at, E, tape, first, end, work, at.h, MOST, False)
+    for way in range(3):
+        if _begin_anew(scheme, tape, first, end, work) == 0:
+            return
+        _approach(scheme, dynamics, at, E, tape, first, end, work, way)
 
 
 @kernel(cache=False)
-def _iterate(scheme, dynamics, at, E, tape, first, end, work):
-    """Corrections until nobody is left who is not done and has not failed."""
+def _iterate(scheme, dynamics, at, E, tape, first, end, work, h, most, whole):
+    """Corrections until nobody is left who is not done and has not failed.
+
+    ``whole``: no correction is halved, and at most a few are made.
+    """
     status, left = work.status, 0
     for s in range(status.shape[0]):
         work.last[s] = np.inf
         left += status[s] == BUSY
     count = 0
-    while left > 0 and count < MOST:
+    while left > 0 and count < most:
         _jacobians(scheme, dynamics, at, E, tape, first, end, work)
-        _corrections(scheme, at.h, tape, first, end, work)
-        _take(scheme, dynamics, at, E, tape, first, end, work)
+        _corrections(scheme, h, tape, first, end, work)
+        _take(scheme, dynamics, at, E, tape, first, end, work, h, whole)
         left = _judged(tape, scheme.d, first, end, work, E.itemsize == 16)
         count += 1
     for s in range(status.shape[0]):
@@ -111,8 +120,8 @@ def _begin_anew(scheme, tape, first, end, work):
     """Who failed goes where stages would be without this step's own slopes; how many are they."""
     d, count = scheme.d, 0
     for s in range(work.status.shape[0]):
-        if work.status[s] == FAILED:
-            work.status[s] = BUSY
+        work.followed[s] = work.status[s] == FAILED
+        if work.followed[s]:
             count += 1
             for i in range(first, end):
                 for r in range(d):
@@ -121,25 +130,27 @@ def _begin_anew(scheme, tape, first, end, work):
 
 
 @kernel(cache=False)
-def _approach(scheme, dynamics, at, E, tape, first, end, work, pieces):
-    """Follow the stages as these slopes are let in, piece by piece: whole corrections, no test."""
-    d = scheme.d
-    for piece in range(pieces):
-        h = at.h * ((piece + 1) / pieces)
-        for _ in range(CORRECTIONS):
-            _slopes(scheme, dynamics, at, E, tape, first, end)
-            _jacobians(scheme, dynamics, at, E, tape, first, end, work)
-            _corrections(scheme, h, tape, first, end, work)
-            for s in range(work.status.shape[0]):
-                if work.status[s] == BUSY:
-                    for i in range(first, end):
-                        for r in range(d):
-                            tape.Y[i + 1, r, s] += work.change[(i - first) * d + r, s]
-    _slopes(scheme, dynamics, at, E, tape, first, end)
-    _residuals(scheme, at.h, tape, first, end, work)
-    for s in range(work.status.shape[0]):
-        if work.status[s] == BUSY and not work.size[s] < np.inf:
-            work.status[s] = FAILED
+def _approach(scheme, dynamics, at, E, tape, first, end, work, way):
+    """Follow the stages as these slopes are let in piece by piece: evenly, or by half octaves.
+
+    The first serves unstable fields, whose stages turn near the end; the second stiff ones, whose
+    stages turn at the beginning.
+    """
+    pieces = OCTAVES if way == 1 else EVEN if way == 0 else EVEN_MOST
+    for piece in range(1, pieces + 1):
+        part = 2.0 ** (0.5 * (piece - pieces)) if way == 1 else piece / pieces
+        h = part * at.h
+        _slopes(scheme, dynamics, at, E, tape, first, end)
+        _residuals(scheme, h, tape, first, end, work)
+        for s in range(work.status.shape[0]):
+            if work.followed[s]:
+                work.status[s] = BUSY if work.size[s] < np.inf else FAILED
+        if piece == pieces:
+            _iterate(scheme, dynamics, at, E, tape, first, end, work, h, MOST, False)
+        elif way == 1:
+            _iterate(scheme, dynamics, at, E, tape, first, end, work, h, FEW, False)
+        else:
+            _iterate(scheme, dynamics, at, E, tape, first, end, work, h, WHOLE, True)
 
 
 @kernel(cache=False)
@@ -212,7 +223,7 @@ def _corrections(scheme, h, tape, first, end, work):
 
 
 @kernel(cache=False)
-def _take(scheme, dynamics, at, E, tape, first, end, work):
+def _take(scheme, dynamics, at, E, tape, first, end, work, h, whole):
     """Apply the corrections, halved where the residual would not get smaller."""
     d, status, by = scheme.d, work.status, work.by
     for s in range(status.shape[0]):
@@ -231,13 +242,13 @@ def _take(scheme, dynamics, at, E, tape, first, end, work):
         _slopes(scheme, dynamics, at, E, tape, first, end)
         again = 0
         for s in range(status.shape[0]):
-            if status[s] == BUSY:
-                size = _residual(scheme, at.h, tape, first, end, work, s, work.x)
+            if status[s] == BUSY and not whole:
+                size = _residual(scheme, h, tape, first, end, work, s, work.x)
                 far = _relative(tape, d, first, end, work, s) > NEAR and by[s] >= LEAST
                 if far and not size <= (1.0 - 0.25 * by[s]) * work.size[s]:
                     by[s] *= 0.5
                     again += 1
-    _residuals(scheme, at.h, tape, first, end, work)
+    _residuals(scheme, h, tape, first, end, work)
 
 
 @kernel(cache=False)

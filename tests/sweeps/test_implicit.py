@@ -406,6 +406,25 @@ def test_ros2_with_another_gamma_and_no_other_rosenbrock_method():
 # --- Newton's iteration ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("scheme", ["sdirk2", "sdirk3", "implicit_midpoint"])
+@pytest.mark.parametrize("size", [10.0, 1e4])
+def test_the_stages_of_gradient_flows_are_found(scheme, size):
+    """Parabolic fields are gradients of convex functions: their stages are there, and single, at
+    every step, be all units saturated on the way. From size 100 on corrections alone do not do."""
+    field = fields.Parabolic(4, 6)
+    ode = refode.NeuralODE(field, scheme, 4)
+    for seed in range(3):
+        theta, x, _ = draw(ode, 50, seed)
+        theta = size * theta
+        z = ode.solve(theta, x)
+        _, x_bar = ode.adjoint(theta, x, z)
+        assert np.isfinite(x_bar).all()
+        K, b = (ode.unpack(theta)[name][0] for name in ("K", "b0"))
+        before, after = (np.abs(y @ K.T + b).sum(axis=1) for y in (x, z))
+        if scheme != "implicit_midpoint":
+            assert (after <= before * (1.0 + 1e-9)).all()
+
+
 def blowing_up(theta, t, z):
     return theta * np.exp(z)
 
