@@ -196,20 +196,25 @@ class Tableau(Fixed):
 
         Raises
         ------
-        TypeError
-            z is no number.
+        TypeError, ValueError
+            z is no number, or an integer too large for one of float64.
         """
         if isinstance(z, np.ndarray) and z.ndim == 0:
             z = z.item()
         if isinstance(z, bool | np.bool_) or not isinstance(z, Number):
             raise TypeError(f"z: got {_validate.shown(z)}, wanted a number")
         A, b, _ = self.as_floats()
-        A, z = A + self._slopes_of_slopes(), complex(z)
+        A = A + self._slopes_of_slopes()
         try:
-            k = np.linalg.solve(np.eye(len(b)) - z * A, np.ones(len(b)))
-        except np.linalg.LinAlgError:
-            return complex(np.inf)
-        return complex(1.0 + z * (b @ k))
+            z = complex(z)
+        except OverflowError:
+            raise ValueError(f"z: got {_validate.shown(z)}, wanted a number of float64's") from None
+        with np.errstate(all="ignore"):
+            try:
+                k = np.linalg.solve(np.eye(len(b)) - z * A, np.ones(len(b)))
+            except np.linalg.LinAlgError:
+                return complex(np.inf)
+            return complex(1.0 + z * (b @ k))
 
     def _slopes_of_slopes(self) -> Any:
         """What a linear problem adds to A: nothing but in a Rosenbrock method."""

@@ -559,8 +559,8 @@ def test_without_the_jacobians_own_derivative_ros2_is_wrong_by_the_square_of_the
 
     off, steps = [], [8, 16, 32, 64, 128]
     for n in steps:
-        right = oracle.complex_directional(lambda th: end(th, n, plain.jacobian), theta, v)
-        wrong = oracle.complex_directional(lambda th: end(th, n, held), theta, v)
+        right = oracle.complex_directional(lambda th, n=n: end(th, n, plain.jacobian), theta, v)
+        wrong = oracle.complex_directional(lambda th, n=n: end(th, n, held), theta, v)
         theta_bar, _ = ode.with_steps(n).adjoint(theta, x, z_bar[None])
         assert abs(theta_bar @ v - right) <= tol.IMPLICIT_ADJOINT * abs(right)
         off.append(abs(wrong - right) / abs(right))
