@@ -1,213 +1,20 @@
-"""Butcher tableaus of explicit Runge-Kutta methods, in exact fractions.
+"""Butcher tableaus of Runge-Kutta methods, in exact fractions.
 
 Each method is written as the table its source prints, next to that source; the table is parsed,
 so what a reader compares with the paper is what runs. Above the rule a line is `c_i | a_i1 ...`,
 entries left out on the right are zero; below it stand the weights b and, where there are any,
 the embedded weights. tests/test_tableaus.py checks every rooted-tree order condition.
+Entries that are no fractions have 28 decimals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
 from fractions import Fraction
-from typing import Any
-
-import numpy as np
 
 from . import _validate
-from ._fixed import Fixed
+from ._tableau import ImplicitTableau, RosenbrockTableau, Tableau
 
-__all__ = ["Tableau", "get", "names"]
-
-
-def _fraction(name: str, entry: Any) -> Fraction:
-    try:
-        return Fraction(entry)
-    except (TypeError, ValueError, OverflowError, ZeroDivisionError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(
-            f"{name}: got {_validate.shown(entry)}, wanted finite numbers or text such as '1/3'"
-        ) from None
-
-
-def _fractions(name: str, entries: Sequence[Any], n: int) -> tuple[Fraction, ...]:
-    entries = _validate.sequence(name, entries, "numbers")
-    if len(entries) != n:
-        raise ValueError(f"{name}: got {len(entries)} entries, wanted {n}, one a stage")
-    return tuple(_fraction(name, entry) for entry in entries)
-
-
-def _decimal(entry: Fraction) -> str:
-    """The entry as a decimal where that ends within 28 digits, as a fraction otherwise."""
-    decimal = Decimal(entry.numerator) / Decimal(entry.denominator)
-    return f"{decimal:f}" if Fraction(decimal) == entry else str(entry)
-
-
-@dataclass(unsafe_hash=True)  # not frozen, for the error of `Fixed`
-class Tableau(Fixed):
-    """An explicit Runge-Kutta method k_i = f(t + c_i h, y + h sum_j a_ij k_j), y+ = y + h sum b k.
-
-    Parameters
-    ----------
-    name : str
-    A : (s, s) of Fraction, strictly lower triangular
-    b, c : (s,) of Fraction
-        Weights and nodes. Anything that `Fraction` accepts is converted.
-    order : int
-        Order of b.
-    reference : str
-        Where the coefficients are published.
-    b_embedded : (s,) of Fraction, optional
-        Weights of the embedded method.
-    embedded_order : int, optional
-        Its order; given exactly where `b_embedded` is.
-    exact : bool
-        False where the source prints rounded decimals.
-    digits : int, optional
-        Significant digits printed, where not `exact`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Shapes that do not match, entries that are no finite numbers, A not strictly lower
-        triangular (implicit), orders that are no positive integers.
-    """
-
-    name: str
-    A: tuple[tuple[Fraction, ...], ...]
-    b: tuple[Fraction, ...]
-    c: tuple[Fraction, ...]
-    order: int
-    reference: str
-    b_embedded: tuple[Fraction, ...] | None = None
-    embedded_order: int | None = None
-    exact: bool = True
-    digits: int | None = None
-
-    def __post_init__(self) -> None:
-        self.name = _validate.text("name", self.name)
-        self.reference = _validate.text("reference", self.reference)
-        rows = _validate.sequence("A", self.A, "rows")
-        n = len(rows)
-        if n == 0:
-            raise ValueError("A: got no rows, wanted at least one stage")
-        A = tuple(_fractions("A", row, n) for row in rows)
-        for i, row in enumerate(A):
-            if any(row[i:]):
-                raise ValueError(
-                    f"A: got row {i} = {', '.join(map(str, row))}, wanted a strictly "
-                    "lower triangular matrix (an explicit method)"
-                )
-        self.order = _validate.positive_int("order", self.order)
-        self.exact = _validate.boolean("exact", self.exact)
-        if self.digits is not None:
-            self.digits = _validate.positive_int("digits", self.digits)
-        if (self.b_embedded is None) != (self.embedded_order is None):
-            raise ValueError("b_embedded, embedded_order: got one without the other, wanted both")
-        self.A = A
-        self.b = _fractions("b", self.b, n)
-        self.c = _fractions("c", self.c, n)
-        if self.b_embedded is not None:
-            self.embedded_order = _validate.positive_int("embedded_order", self.embedded_order)
-            self.b_embedded = _fractions("b_embedded", self.b_embedded, n)
-
-    @classmethod
-    def from_text(
-        cls,
-        name: str,
-        order: int,
-        reference: str,
-        text: str,
-        embedded_order: int | None = None,
-        exact: bool = True,
-        digits: int | None = None,
-    ) -> Tableau:
-        """Parse a drawn table (the module's docstring says how it is drawn).
-
-        Raises
-        ------
-        ValueError, TypeError
-            A table without a rule, with more entries than stages, or without weights; all that
-            the class itself refuses.
-        """
-        name, text = _validate.text("name", name), _validate.text("text", text)
-        above, rule, below = text.partition("--")
-        stages = [line.partition("|") for line in above.splitlines() if line.strip()]
-        weights = [
-            line.partition("|")[2].split() for line in below.splitlines()[1:] if line.strip()
-        ]
-        if not rule or not 1 <= len(weights) <= 2:
-            raise ValueError(
-                f"text: got {len(weights)} lines below a rule of dashes in {_validate.short(name)}"
-                ", wanted one or two lines of weights there"
-            )
-        if (len(weights) == 2) != (embedded_order is not None):
-            raise ValueError(
-                f"embedded_order: got {_validate.shown(embedded_order)} with {len(weights)} lines "
-                "of weights, wanted an order exactly where there are two"
-            )
-        n = len(stages)
-        rows = [entries.split() for _, _, entries in stages]
-        A: Any = tuple(tuple(row + ["0"] * (n - len(row))) for row in rows)
-        b: Any = tuple(weights[0])
-        c: Any = tuple(node.strip() for node, _, _ in stages)
-        b_embedded: Any = tuple(weights[1]) if len(weights) == 2 else None
-        return cls(name, A, b, c, order, reference, b_embedded, embedded_order, exact, digits)
-
-    @property
-    def n_stages(self) -> int:
-        """Number of stages s."""
-        return len(self.b)
-
-    def as_floats(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A (s, s), b (s,), c (s,): each entry the double nearest to its fraction."""
-        A = np.array([[float(a) for a in row] for row in self.A])
-        return A, np.array([float(b) for b in self.b]), np.array([float(c) for c in self.c])
-
-    def propagating(self) -> Tableau:
-        """The method without the stages that do not influence y+ = y + h sum b_i k_i.
-
-        Stages that only serve the embedded weights fall away (Dormand-Prince keeps six of seven),
-        and the embedded weights with them; a method without such stages returns itself.
-        """
-        needed = {i for i, b_i in enumerate(self.b) if b_i}
-        for i in reversed(range(self.n_stages)):  # a stage reads earlier stages only
-            if i in needed:
-                needed |= {j for j, a in enumerate(self.A[i]) if a}
-        if len(needed) == self.n_stages:
-            return self
-        kept = sorted(needed)
-        return replace(
-            self,
-            A=tuple(tuple(self.A[i][j] for j in kept) for i in kept),
-            b=tuple(self.b[i] for i in kept),
-            c=tuple(self.c[i] for i in kept),
-            b_embedded=None,
-            embedded_order=None,
-        )
-
-    def __str__(self) -> str:
-        text = str if self.exact else _decimal
-        rows = [
-            [text(c), *(text(a) for a in row[:i])]
-            for i, (c, row) in enumerate(zip(self.c, self.A, strict=True))
-        ]
-        rows += [["", *map(text, weights)] for weights in (self.b, self.b_embedded) if weights]
-        widths = [
-            max(len(row[j]) for row in rows if len(row) > j) for j in range(self.n_stages + 1)
-        ]
-        lines = []
-        for i, row in enumerate(rows):
-            padded = [entry.rjust(width) for entry, width in zip(row, widths, strict=False)]
-            lines.append(f"{padded[0]} | {'  '.join(padded[1:])}".rstrip())
-            if i == self.n_stages - 1:
-                rule = "-" * (sum(widths[1:]) + 2 * self.n_stages)
-                lines.append("-" * (widths[0] + 1) + "+" + rule)
-        orders = f"{self.order}({self.embedded_order})" if self.b_embedded else f"{self.order}"
-        return "\n".join([f"{self.name}, order {orders}, {self.n_stages} stages", *lines])
-
+__all__ = ["ImplicitTableau", "RosenbrockTableau", "Tableau", "get", "names"]
 
 # Tables, drawn.
 # fmt: off
@@ -369,15 +176,83 @@ _FEHLBERG8 = Tableau.from_text("fehlberg8", 8, (
          | 41/840  0  0  0  0  34/105  9/35  9/35  9/280  9/280  41/840       0       0
     """, embedded_order=7)  # noqa: E501
 
-_TABLEAUS = {tableau.name: tableau for tableau in (
+_IMPLICIT_MIDPOINT = ImplicitTableau.from_text("implicit_midpoint", 2, (
+    "E. Hairer, G. Wanner, Solving Ordinary Differential Equations II, 2nd ed., Springer, 1996, "
+    "IV.3; the Gauss method of one stage, A-stable and symplectic"), """
+    1/2 | 1/2
+    ----+----
+        | 1
+    """)
+
+_SDIRK2 = ImplicitTableau.from_text("sdirk2", 2, (
+    "R. Alexander, Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s, SIAM J. Numer. "
+    "Anal. 14 (1977), 1006-1021; gamma = 1 - 1/sqrt(2), L-stable"), """
+    0.2928932188134524755991556379 | 0.2928932188134524755991556379
+    1                              | 0.7071067811865475244008443621  0.2928932188134524755991556379
+    -------------------------------+---------------------------------------------------------------
+                                   | 0.7071067811865475244008443621  0.2928932188134524755991556379
+    """, exact=False, digits=28)
+
+# gamma is the root 0.4358... of 1/6 - 3 gamma/2 + 3 gamma^2 - gamma^3
+_SDIRK3 = ImplicitTableau.from_text("sdirk3", 3, (
+    "R. Alexander, Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s, SIAM J. Numer. "
+    "Anal. 14 (1977), 1006-1021; L-stable"), """
+    0.435866521508458999416019451  | 0.435866521508458999416019451
+    0.7179332607542294997080097255 | 0.2820667392457705002919902745  0.435866521508458999416019451
+    1                              | 1.208496649176010070336477684  -0.644363170684469069752497135  0.435866521508458999416019451
+    -------------------------------+----------------------------------------------------------------------------------------------
+                                   | 1.208496649176010070336477684  -0.644363170684469069752497135  0.435866521508458999416019451
+    """, exact=False, digits=28)  # noqa: E501
+
+_GAUSS2 = ImplicitTableau.from_text("gauss2", 4, (
+    "E. Hairer, G. Wanner, Solving Ordinary Differential Equations II, 2nd ed., Springer, 1996, "
+    "IV.5; the Gauss method of two stages, A-stable and symplectic"), """
+    0.2113248654051871177454256097 | 0.25                           -0.0386751345948128822545743903
+    0.7886751345948128822545743903 | 0.5386751345948128822545743903  0.25
+    -------------------------------+---------------------------------------------------------------
+                                   | 0.5                             0.5
+    """, exact=False, digits=28)
+
+_GAMMA = Fraction("0.2928932188134524755991556379")
+_ROS2 = RosenbrockTableau.from_text("ros2", 2, (
+    "J. G. Verwer, E. J. Spee, J. G. Blom, W. Hundsdorfer, A second-order Rosenbrock method "
+    "applied to photochemical dispersion problems, SIAM J. Sci. Comput. 20 (1999), 1456-1480; "
+    "gamma = 1 - 1/sqrt(2), L-stable"), """
+    0 |
+    1 | 1
+    --+---------
+      | 1/2  1/2
+    """, exact=False, digits=28, G=((_GAMMA, 0), (-2 * _GAMMA, _GAMMA)))
+
+_EXPLICIT = {tableau.name: tableau for tableau in (
     _EULER, _MIDPOINT, _HEUN, _RALSTON, _SSPRK3, _KUTTA3, _BOGACKI_SHAMPINE, _RK4, _RK4_38, _DOPRI5,
     _TSIT5, _BUTCHER6, _FEHLBERG8)}
+_IMPLICIT: dict[str, Tableau] = {tableau.name: tableau for tableau in (
+    _IMPLICIT_MIDPOINT, _SDIRK2, _ROS2, _SDIRK3, _GAUSS2)}
+_TABLEAUS: dict[str, Tableau] = {**_EXPLICIT, **_IMPLICIT}
 # fmt: on
 
 
-def names() -> tuple[str, ...]:
-    """The names that `get` knows, in order of rising order."""
-    return tuple(_TABLEAUS)
+def names(kind: str = "all") -> tuple[str, ...]:
+    """The names that `get` knows, in order of rising order: explicit ones, then implicit ones.
+
+    Parameters
+    ----------
+    kind : {"all", "explicit", "implicit"}, optional
+        Rosenbrock methods are among the implicit ones.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Another kind.
+
+    Examples
+    --------
+    >>> names("implicit")
+    ('implicit_midpoint', 'sdirk2', 'ros2', 'sdirk3', 'gauss2')
+    """
+    known = {"all": _TABLEAUS, "explicit": _EXPLICIT, "implicit": _IMPLICIT}
+    return tuple(known[_validate.choice("kind", kind, tuple(known))])
 
 
 def get(name: str | Tableau) -> Tableau:

@@ -49,6 +49,8 @@ MADE = {
         steps.Equal(3),
         steps.Given([0.0, 0.2, 1.0]),
         tableaus.get("dopri5"),
+        tableaus.get("sdirk2"),
+        tableaus.get("ros2"),
         packing.Layout({"W": (2, 3), "b": ()}),
         losses.Regression(),
         losses.Logistic(),

@@ -15,7 +15,7 @@ from refode import tableaus
 from refode.tableaus import Tableau
 from refode.verify import order_conditions as oc
 
-ALL = [tableaus.get(name) for name in tableaus.names()]
+ALL = [tableaus.get(name) for name in tableaus.names("explicit")]
 EXACT = [t for t in ALL if t.exact]
 PAIRS = [t for t in ALL if t.b_embedded is not None]
 

@@ -41,7 +41,9 @@ FIELDS = (
 #: Fields of two halves, which symplectic schemes move in turn.
 PAIRED = ("Hamiltonian", "Leapfrog")
 #: From the fewest stages to the most.
-SCHEMES = tuple(sorted(tableaus.names(), key=lambda n: tableaus.get(n).propagating().n_stages))
+SCHEMES = tuple(
+    sorted(tableaus.names("explicit"), key=lambda n: tableaus.get(n).propagating().n_stages)
+)
 SYMPLECTIC = tuple(cases.SYMPLECTIC)
 #: Bases with the numbers of coefficients that are drawn.
 BASES = {

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, jacobian, rhs, rhs_adjoint
 from refode.fields.layer import affine, affine_adjoint
 from refode.machine.blocks import row_sum
 from refode.machine.views import matrix
@@ -82,6 +82,14 @@ def affine_rhs(field, e, t, Z, F, tr, tape):
     if tr is not None:  # [2]
         for s in range(tr.shape[0]):
             tr[s] = e[o_M]
+
+
+@jacobian.register(AffineSpec)
+def affine_jacobian(field, e, t, Z, tape, J, scratch):
+    """J = A."""
+    for i in range(J.shape[0]):
+        for s in range(J.shape[1]):
+            J[i, s] = e[i]
 
 
 @rhs_adjoint.register(AffineSpec)

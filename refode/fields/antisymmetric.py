@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, activation_of, jacobian, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer
 from refode.machine.activations import add_curvature
 from refode.machine.blocks import copy
@@ -88,6 +88,17 @@ def antisymmetric_rhs(field, e, t, Z, F, tr, tape):
         for i in range(d):
             for s in range(tr.shape[0]):
                 tr[s] -= field.gamma * D[i, s]
+
+
+@jacobian.register(AntisymmetricSpec)
+def antisymmetric_jacobian(field, e, t, Z, tape, J, scratch):
+    """J = diag(sigma') A."""
+    d = field.d
+    D = tape[d : 2 * d]
+    for i in range(d):
+        for j in range(d):
+            for s in range(J.shape[1]):
+                J[i * d + j, s] = D[i, s] * e[i * d + j]
 
 
 @rhs_adjoint.register(AntisymmetricSpec)

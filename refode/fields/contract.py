@@ -12,6 +12,10 @@ samples, feature-major, and registered bodies of:
 ``rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch)``
     Z_bar += J^T F_bar + (d tr/dz)^T tr_bar, e_bar likewise; returns the cotangent
     of t. ``tr_bar`` is None where no trace was asked for.
+``jacobian(field, e, t, Z, tape, J, scratch)``
+    J <- df/dz, entry (i, j) of every sample in row i d + j, after ``rhs`` has filled the
+    tape at these Z; ``scratch`` as the adjoint's without a trace. For implicit schemes
+    alone; a field without a body of its own gets ``by_pull_backs``.
 ``half`` and ``half_adjoint``
     for fields y=(p, q) with p' a function of q alone and q' of p alone: one half
     of f, for the symplectic schemes.
@@ -46,6 +50,11 @@ def rhs(field, e, t, Z, F, tr, tape):
 @FIELD.function("vsMMMv?MvM", "s")
 def rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
     """Add the pull-backs of F_bar and tr_bar; return the cotangent of t."""
+
+
+@FIELD.function("vsMMMM")
+def jacobian(field, e, t, Z, tape, J, scratch):
+    """J <- df/dz, one entry of all samples a row."""
 
 
 @FIELD.function("vsiMMM")

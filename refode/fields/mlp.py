@@ -23,7 +23,7 @@ import numpy as np
 from refode import _validate
 from refode._fixed import read_only
 from refode._shown import as_called
-from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint
+from refode.fields.contract import Array, Field, activation_of, jacobian, rhs, rhs_adjoint
 from refode.fields.layer import affine_adjoint, layer, scale_by
 from refode.machine.activations import add_curvature
 from refode.machine.blas import add_outer, multiply, multiply_transposed
@@ -221,6 +221,26 @@ def _tangent(field, e, tape, i, one, other):
         scale_by(D, following)
         here = following
     return here
+
+
+@jacobian.register(MLPSpec)
+def mlp_jacobian(field, e, t, Z, tape, J, scratch):
+    """Column after column, as the trace's, (D153)."""
+    n_hidden, widest = field.codes.shape[0], field.widest
+    last = _weights(field, e, n_hidden)
+    d = last.shape[0]
+    column = np.empty((d, J.shape[1]), e.dtype)
+    for j in range(d):
+        if n_hidden == 0:
+            for i in range(d):
+                for s in range(J.shape[1]):
+                    column[i, s] = last[i, j]
+        else:
+            one, other = scratch[:widest], scratch[widest : 2 * widest]
+            multiply(last, _tangent(field, e, tape, j, one, other), column)
+        for i in range(d):
+            for s in range(J.shape[1]):
+                J[i * d + j, s] = column[i, s]
 
 
 @rhs_adjoint.register(MLPSpec)

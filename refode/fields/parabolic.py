@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, activation_of, rhs, rhs_adjoint, width_of
+from refode.fields.contract import (
+    Array,
+    Field,
+    activation_of,
+    jacobian,
+    rhs,
+    rhs_adjoint,
+    width_of,
+)
+from refode.fields.jacobians import pairs
 from refode.fields.layer import (
     affine_adjoint,
     layer,
@@ -106,6 +115,17 @@ def parabolic_rhs(field, e, t, Z, F, tr, tape):
             F[i, s] = -F[i, s]
     if tr is not None:  # [3]
         weighted_sum(D, e[o_M : o_M + k], tr)
+
+
+@jacobian.register(ParabolicSpec)
+def parabolic_jacobian(field, e, t, Z, tape, J, scratch):
+    """J = -K^T diag(sigma') K, (D153)."""
+    d, k = field.d, field.k
+    K, K_T = matrix(e, 0, k, d), np.empty((d, k), e.dtype)
+    for i in range(d):
+        for j in range(k):
+            K_T[i, j] = K[j, i]
+    multiply(pairs(K_T, K, -1.0), tape[k : 2 * k], J)
 
 
 @rhs_adjoint.register(ParabolicSpec)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, rhs, rhs_adjoint, width_of
+from refode.fields.contract import Array, Field, jacobian, rhs, rhs_adjoint, width_of
+from refode.fields.jacobians import pairs
 from refode.fields.layer import bias_adjoint
 from refode.machine.activations import tanh_rows
 from refode.machine.blas import add_outer, add_transposed_product, multiply, multiply_transposed
@@ -149,6 +150,18 @@ def shallow_rhs(field, e, t, Z, F, tr, tape):
     add_column(F, e[o_b1:o_w])
     if tr is not None:  # [4] tr = sum_k (1 - a_k^2) M_k
         _trace(tape, e[o_M : o_M + k], tr)
+
+
+@jacobian.register(NarrowShallowSpec)
+@jacobian.register(ShallowSpec)
+def shallow_jacobian(field, e, t, Z, tape, J, scratch):
+    """J = W1 diag(1 - a^2) W0, all its entries by one product, (D153)."""
+    d, k = field.d, field.k
+    for j in range(k):
+        for s in range(tape.shape[1]):
+            scratch[j, s] = 1.0 - tape[j, s] * tape[j, s]
+    P = pairs(matrix(e, _offsets(field)[1], d, k), matrix(e, 0, k, d), 1.0)
+    multiply(P, scratch[:k], J)
 
 
 @rhs_adjoint.register(ShallowSpec)

@@ -17,6 +17,7 @@ from refode.machine.callbacks import heard
 from refode.machine.parts import link
 from refode.machine.threads import Team
 from refode.ode import placement
+from refode.ode.finite import NotSolved
 from refode.ode.shares import Share, share_of
 from refode.sweeps.contract import (
     DYNAMICS,
@@ -25,11 +26,14 @@ from refode.sweeps.contract import (
     half_slope_adjoint,
     slope,
     slope_adjoint,
+    slope_jacobian,
     step,
     step_adjoint,
     undo,
 )
 from refode.sweeps.dynamics import extra_rows, has_trace
+from refode.sweeps.implicit import Implicit
+from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.sweep import REVERSE, STEPS, STORE, Grid, forward_chunks, gradient_chunks
 from refode.sweeps.symplectic import Partitioned
 
@@ -91,11 +95,15 @@ class Gradient(NamedTuple):
 
 
 #: What sweeps forward, and there and back, ask of dynamics and schemes.
+_EXPLICIT = frozenset([(slope, 0)]), frozenset([(slope, 0), (slope_adjoint, 0)])
+_SOLVING = tuple(wants | {(slope_jacobian, 0)} for wants in _EXPLICIT)
 _SLOPES = {
-    (False, False): frozenset([(slope, 0)]),
-    (False, True): frozenset([(slope, 0), (slope_adjoint, 0)]),
-    (True, False): frozenset([(half_slope, 0)]),
-    (True, True): frozenset([(half_slope, 0), (half_slope_adjoint, 0)]),
+    Partitioned: (
+        frozenset([(half_slope, 0)]),
+        frozenset([(half_slope, 0), (half_slope_adjoint, 0)]),
+    ),
+    Implicit: _SOLVING,
+    Rosenbrock: _SOLVING,
 }
 _STEPS = {
     (False, False): frozenset([(step, 0)]),
@@ -108,11 +116,34 @@ _OBSERVE = frozenset([(observe, 0)])
 
 def _parts(sweep: Sweep, dtype: Any, back: bool) -> tuple[Any, Any]:
     """Dynamics and scheme for compiled code, forward or there and back."""
-    slopes = _SLOPES[isinstance(sweep.scheme, Partitioned), back]
+    slopes = _SLOPES.get(type(sweep.scheme), _EXPLICIT)[back]
     steps = _STEPS[sweep.memory == REVERSE, back]
     return (
         link(DYNAMICS, sweep.dynamics, dtype, slopes, hold=True),
-        link(SCHEME, sweep.scheme, dtype, steps, hold=True),
+        link(SCHEME, sweep.scheme, dtype, steps, hold=not isinstance(sweep.scheme, Implicit)),
+    )
+
+
+def _noting(sweep: Sweep, n_samples: int) -> Sweep:
+    """The sweep, with room of its own where it may have to note samples that it cannot solve."""
+    if not isinstance(sweep.scheme, Implicit):
+        return sweep
+    return sweep._replace(scheme=sweep.scheme._replace(failed=np.zeros(n_samples, dtype=np.int64)))
+
+
+def _check_solved(sweep: Sweep) -> None:
+    """`NotSolved` with the first sample whose stages Newton's iteration did not find."""
+    failed = getattr(sweep.scheme, "failed", None)
+    if failed is None or not failed.any():
+        return
+    sample = int(np.argmax(failed > 0))
+    n = int(failed[sample]) - 1
+    t, h = float(sweep.grid.t[n].real), float(sweep.grid.h[n].real)
+    raise NotSolved(
+        f"scheme: got Newton's iteration that did not converge in step {n} of "
+        f"{len(sweep.grid.t)} (t = {t:.6g}, h = {h:.6g}) for sample {sample} "
+        f"({int((failed > 0).sum())} of {len(failed)} samples fail), wanted stages that it finds: "
+        "shorter steps there, or smaller weights"
     )
 
 
@@ -142,6 +173,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x"
     n_points = len(sweep.grid.t) + 1 if whole else 1
     out = np.empty((n_points, len(X), sweep.rows), E.dtype)
     S, runs, _ = _blocks(sweep, len(X), of)
+    sweep = _noting(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=False)
     solve, grid = forward_chunks.of(E.dtype), sweep.grid
     counter = np.zeros(1, dtype=np.int64)
@@ -165,6 +197,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x"
 
     work = heard(sweep.dynamics.field, work)
     Team(work, len(runs)).around(work)
+    _check_solved(sweep)
     return out
 
 
@@ -188,8 +221,14 @@ def gradient(
         return twin.gradient(sweep, E, x, cost, n_cost, cost_rows, want_x)
     if sweep.device != "cpu":  # a complex step
         x, cost = placement.hosted(x), placement.hosted(cost)
+    if isinstance(sweep.scheme, Rosenbrock) and E.dtype == np.complex128:
+        raise ValueError(
+            "scheme: got 'ros2', whose gradient has second derivatives of the field by the complex "
+            "step already, wanted another scheme for Hessian-vector products ('sdirk2')"
+        )
     X = np.ascontiguousarray(x, dtype=E.dtype)
     S, runs, share = _blocks(sweep, len(X), of)
+    sweep = _noting(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE)
     solve, grid = gradient_chunks.of(E.dtype), sweep.grid
@@ -229,4 +268,5 @@ def gradient(
     work = heard(sweep.dynamics.field, work)
     Team(work, n).around(work)
     value, E_bar, cost_bar, time_bar = share.total((values, E_bars, cost_bars, time_bars))
+    _check_solved(sweep)
     return Gradient(value.item(), E_bar, cost_bar, X_bar, time_bar)

@@ -18,6 +18,7 @@ from refode.ode.finite import all_finite
 from refode.ode.placement import Placement
 from refode.ode.plan import SYMPLECTIC, scheme_of
 from refode.ode.swept import Swept
+from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
 
@@ -32,8 +33,9 @@ class NeuralODE(Swept):
     field : Field
         Right-hand side, from ``refode.fields``.
     scheme : str or Tableau, optional
-        Explicit Runge-Kutta scheme (``refode.tableaus.names()``); for partitioned
-        fields also "verlet", which is [HR17]'s, and "stormer_verlet".
+        Runge-Kutta scheme, explicit, or implicit for stiff fields (docs/stiff.md;
+        ``refode.tableaus.names()``); for partitioned fields also "verlet", which is [HR17]'s, and
+        "stormer_verlet".
     n_steps : int or Steps, optional
         Number of equal steps, 10 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
@@ -111,12 +113,12 @@ class NeuralODE(Swept):
                 f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
                 f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
             )
-        self.placement = Placement.of(device, dtype)
-        if self.placement.device != "cpu" and isinstance(self._scheme, Partitioned):
+        if not isinstance(self._scheme, RungeKutta) and device == "cuda":
             raise ValueError(
-                f"scheme: got {self.scheme!r} with device={self.placement.device!r}, wanted a "
-                "Runge-Kutta scheme"
+                f"scheme: got {self.scheme!r} with device='cuda', wanted an explicit Runge-Kutta "
+                "scheme"
             )
+        self.placement = Placement.of(device, dtype)
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
         self.layout = field.layout.stacked(self.basis.n_coefficients)
         J, n = self.basis.n_coefficients, field.n_weights

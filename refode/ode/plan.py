@@ -11,8 +11,11 @@ from refode import _validate, tableaus
 from refode._fixed import read_only
 from refode._products import product
 from refode.bases import Basis
-from refode.fields.contract import Field
+from refode.fields.contract import Field, rows_of
+from refode.fields.jacobians import provide
 from refode.ode.steps import Steps
+from refode.sweeps.implicit import Implicit
+from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import Grid
 from refode.sweeps.symplectic import Partitioned
@@ -41,19 +44,62 @@ class Plan(NamedTuple):
 
 def scheme_of(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
     """Name and kernel description of a scheme."""
-    if isinstance(scheme, tableaus.Tableau):
-        return scheme.name, read_only(RungeKutta(*scheme.propagating().as_floats()))
-    known = tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
-    name = _validate.choice("scheme", scheme, known)
-    if name in SYMPLECTIC:
-        which, b, c = SYMPLECTIC[name]
-        return name, read_only(Partitioned(np.array(which), np.array(b), np.array(c)))
-    return name, _explicit(name)
+    if not isinstance(scheme, tableaus.Tableau):
+        known = tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
+        name = _validate.choice("scheme", scheme, known)
+        if name in SYMPLECTIC:
+            which, b, c = SYMPLECTIC[name]
+            return name, read_only(Partitioned(np.array(which), np.array(b), np.array(c)))
+        if name in tableaus.names("explicit"):
+            return name, _explicit(name)
+        scheme = tableaus.get(name)
+    scheme = scheme.propagating()
+    if isinstance(scheme, tableaus.ImplicitTableau):
+        return scheme.name, read_only(_implicit(scheme, field))
+    if isinstance(scheme, tableaus.RosenbrockTableau):
+        return scheme.name, read_only(_rosenbrock(scheme, field))
+    return scheme.name, read_only(RungeKutta(*scheme.as_floats()))
 
 
 @functools.cache  # fractions take their time, and an ode with other steps is made in no time
 def _explicit(name: str) -> RungeKutta:
     return read_only(RungeKutta(*tableaus.get(name).propagating().as_floats()))
+
+
+def is_implicit(scheme: Any) -> bool:
+    """Whether a description is of a scheme that solves systems, and reads Jacobians."""
+    return isinstance(scheme, Implicit | Rosenbrock)
+
+
+def _implicit(tableau: tableaus.ImplicitTableau, field: Field) -> Implicit:
+    """An implicit tableau with the field's sizes; no samples yet whose failures it could note."""
+    A, b, c = tableau.as_floats()
+    c = np.concatenate([c[:1], c])
+    provide(field.description())
+    scratch = max(rows_of(field, False)[1], 1)
+    n = field.dim * (1 if tableau.one_by_one else tableau.n_stages)  # unknowns of a system
+    _validate.affordable("scheme", tableau.name, 16 * n * (field.dim * field.block() + n))
+    nobody = np.zeros(0, dtype=np.int64)
+    return Implicit(A, b, c, tableau.one_by_one, tableau.ends, field.dim, scratch, nobody)
+
+
+def _rosenbrock(tableau: tableaus.RosenbrockTableau, field: Field) -> Rosenbrock:
+    """The method ros2, for any gamma; others have no kernel."""
+    gamma = tableau.G[0][0]
+    wanted = tableaus.get("ros2")
+    G: Any = ((gamma, 0), (-2 * gamma, gamma))
+    found = tableau.A, tableau.b, tableau.c, tableau.G
+    if found != (wanted.A, wanted.b, wanted.c, G):
+        raise ValueError(
+            f"scheme: got the Rosenbrock method {tableau.name!r}, wanted 'ros2', or its table with "
+            "another gamma"
+        )
+    d = field.dim
+    _validate.affordable("scheme", tableau.name, 32 * d * d * (field.block() + 1))
+    provide(field.description())
+    tape, scratch = (max(n, 1) for n in rows_of(field, False))
+    _, _, c = tableau.as_floats()
+    return Rosenbrock(float(gamma), c, field.description(), d, tape, scratch)
 
 
 def planned(

@@ -18,6 +18,7 @@ from refode.games import Game
 from refode.ode import steps as stepping
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import hosted, send
+from refode.ode.plan import is_implicit
 from refode.problems.agents import Started, constant, with_zero
 from refode.problems.contract import with_total
 from refode.problems.game_objective import TERMS as TERMS
@@ -51,7 +52,7 @@ class MeanFieldGame(Priced):
     hjb_norm : {"absolute", "squared"}, optional
         |r| as in [ROL+20], with subgradient 0 at 0, or r^2; for both penalties.
     scheme : str or Tableau, optional
-        Explicit Runge-Kutta scheme.
+        Explicit Runge-Kutta scheme; no other, as the density's quadrature may feed slopes.
     n_steps : int or Steps, optional
         Number of equal steps, 2 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
@@ -129,6 +130,11 @@ class MeanFieldGame(Priced):
         self.ode = NeuralODE(
             potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype, grid=grid
         )
+        if is_implicit(self.ode.plan().scheme):
+            raise ValueError(
+                f"scheme: got {self.ode.scheme!r}, wanted an explicit scheme (with an entropy the "
+                "log-density, a quadrature, feeds slopes; implicit schemes solve for z alone)"
+            )
         self.n_steps, self.t_span = self.ode.n_steps, self.ode.t_span
         if self.t_span[0] >= self.t_span[1]:
             if grid is not None:

@@ -36,7 +36,7 @@ from refode.saving.kinds import (
     Part,
     Size,
 )
-from refode.tableaus import Tableau
+from refode.tableaus import ImplicitTableau, RosenbrockTableau, Tableau
 
 #: Equal steps of a saved model; a flow or a game lays them out when it is made.
 STEPS = 10**6
@@ -193,21 +193,21 @@ _add(bases.Legendre, {"J": Size(DENSE)}, _J)
 _add(bases.BSpline, {"J": Size()}, _J)
 _add(Equal, {"n_steps": Count(STEPS)})
 _add(Given, {"grid": Array(1)}, {"grid": lambda steps: steps.times})
-_add(
-    Tableau,
-    {
-        "name": TEXT,
-        "A": Many(Many(Exact())),
-        "b": Many(Exact()),
-        "c": Many(Exact()),
-        "order": INT,
-        "reference": TEXT,
-        "b_embedded": Maybe(Many(Exact())),
-        "embedded_order": Maybe(INT),
-        "exact": BOOL,
-        "digits": Maybe(INT),
-    },
-)
+_TABLE: dict[str, Kind] = {
+    "name": TEXT,
+    "A": Many(Many(Exact())),
+    "b": Many(Exact()),
+    "c": Many(Exact()),
+    "order": INT,
+    "reference": TEXT,
+    "b_embedded": Maybe(Many(Exact())),
+    "embedded_order": Maybe(INT),
+    "exact": BOOL,
+    "digits": Maybe(INT),
+}
+_add(Tableau, _TABLE)
+_add(ImplicitTableau, _TABLE)
+_add(RosenbrockTableau, {**_TABLE, "G": Many(Many(Exact()))})
 
 # --- losses, densities, games ----------------------------------------------------------------
 _add(Regression)

@@ -16,6 +16,9 @@ scheme, once a dynamics, and called through addresses.
 Y_bar, e_bar, scratch)``
     F <- the right-hand side of the augmented state; the pull-back of F_bar, which may be
     overwritten, is added to Y_bar and e_bar, and the cotangent of t returned.
+``slope_jacobian(dynamics, e, t, Y, tape, J, scratch)``
+    J <- df/dz of the field within, as its ``jacobian``, after ``slope`` at the same Y;
+    for implicit schemes.
 ``half_slope``, ``half_slope_adjoint``
     The same for one half of a partitioned field, 0 or 1.
 
@@ -104,6 +107,11 @@ def slope(dynamics, e, t, Y, F, tape):
 @DYNAMICS.function("vsMMMMMvM", "s")
 def slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch):
     """Add the pull-back of F_bar, which may be overwritten; return the cotangent of t."""
+
+
+@DYNAMICS.function("vsMMMM")
+def slope_jacobian(dynamics, e, t, Y, tape, J, scratch):
+    """J <- df/dz of the field's own rows, one entry of all samples a row."""
 
 
 @DYNAMICS.function("vsiMMM")

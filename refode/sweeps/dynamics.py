@@ -21,10 +21,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode.fields.contract import FIELD, half, half_adjoint, rhs, rhs_adjoint
+from refode.fields.contract import FIELD, half, half_adjoint, jacobian, rhs, rhs_adjoint
 from refode.machine.compile import kernel
 from refode.machine.parts import Member, members
-from refode.sweeps.contract import half_slope, half_slope_adjoint, slope, slope_adjoint
+from refode.sweeps.contract import (
+    half_slope,
+    half_slope_adjoint,
+    slope,
+    slope_adjoint,
+    slope_jacobian,
+)
 
 Array = np.ndarray
 # the complex step of Hutchinson's estimator: its square, and its inverse's, are still numbers
@@ -83,6 +89,12 @@ def plain_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch
     return rhs_adjoint(dynamics.field, e, t, Y, tape, F_bar, None, Y_bar, e_bar, scratch)
 
 
+@slope_jacobian.register(Plain)
+def plain_jacobian(dynamics, e, t, Y, tape, J, scratch):
+    """df/dz."""
+    jacobian(dynamics.field, e, t, Y, tape, J, scratch)
+
+
 @half_slope.register(Plain)
 def plain_half_slope(dynamics, e, t, which, Y, F, tape):
     """One half of f."""
@@ -111,6 +123,12 @@ def log_det_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scrat
     )
 
 
+@slope_jacobian.register(LogDet)
+def log_det_jacobian(dynamics, e, t, Y, tape, J, scratch):
+    """df/dz; l feeds nothing."""
+    jacobian(dynamics.field, e, t, Y[: Y.shape[0] - 1], tape, J, scratch)
+
+
 @slope.register(Flow)
 def flow_slope(dynamics, e, t, Y, F, tape):
     """F = (f, tr df/dz, |f|^2/2)."""
@@ -127,6 +145,12 @@ def flow_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, scratch)
     return rhs_adjoint(  # [1]^T
         dynamics.field, e, t, Y[:d], tape, F_bar[:d], F_bar[d], Y_bar[:d], e_bar, scratch
     )
+
+
+@slope_jacobian.register(Flow)
+def flow_jacobian(dynamics, e, t, Y, tape, J, scratch):
+    """df/dz; l and v feed nothing."""
+    jacobian(dynamics.field, e, t, Y[: Y.shape[0] - 2], tape, J, scratch)
 
 
 @kernel(cache=False)
@@ -202,3 +226,22 @@ def hutchinson_slope_adjoint(dynamics, e, t, Y, F, tape, F_bar, Y_bar, e_bar, sc
     for q in range(e.shape[0]):
         e_bar[q] += e_bar_c[q].real
     return t_bar.real
+
+
+@slope_jacobian.register(Hutchinson)
+def hutchinson_jacobian(dynamics, e, t, Y, tape, J, scratch):
+    """df/dz, by the field's complex kernels at real points: no others are there."""
+    d, S = (Y.shape[0] - 2) // 2, Y.shape[1]
+    e_c, Z_c = _shifted(e, Y, d)
+    for i in range(d):
+        for s in range(S):
+            Z_c[i, s] = Y[i, s]
+    F_c = np.empty((d, S), np.complex128)
+    tape_c = np.empty((tape.shape[0], S), np.complex128)
+    J_c = np.empty((d * d, S), np.complex128)
+    work = np.empty((scratch.shape[0], S), np.complex128)
+    rhs(dynamics.field, e_c, complex(t), Z_c, F_c, None, tape_c)
+    jacobian(dynamics.field, e_c, complex(t), Z_c, tape_c, J_c, work)
+    for i in range(d * d):
+        for s in range(S):
+            J[i, s] = J_c[i, s].real

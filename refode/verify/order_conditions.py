@@ -5,6 +5,9 @@ p nodes, its elementary weight equals the reciprocal of the tree's density:
 
     sum_i b_i phi_i(tau) = 1 / gamma(tau).
 
+A Rosenbrock method (A, G, b) with the exact Jacobian has the same conditions with A + G in place of
+A below every node that has one child alone [HW96, IV.7].
+
 A tree is written as the sorted tuple of its root's subtrees, so `()` is the single node and
 `((),)` the chain of two. With Fractions every residual is exact; floats work as well.
 
@@ -12,7 +15,8 @@ References
 ----------
 [But63] J. C. Butcher, Coefficients for the study of Runge-Kutta integration processes, J. Austral.
 Math. Soc. 3 (1963), 185-201. [HNW93] E. Hairer, S. P. Norsett, G. Wanner, Solving Ordinary
-Differential Equations I, 2nd ed., Springer, 1993.
+Differential Equations I, 2nd ed., Springer, 1993. [HW96] E. Hairer, G. Wanner, Solving Ordinary
+Differential Equations II, 2nd ed., Springer, 1996.
 """
 
 from __future__ import annotations
@@ -77,17 +81,31 @@ def density(tree: Tree) -> int:
     return n_nodes(tree) * prod(density(child) for child in tree)
 
 
+Matrix = Sequence[Sequence[Number]]
+
+
+def _added(A: Matrix, G: Matrix | None) -> Matrix:
+    """A + G, which stands below nodes with one child; A where there is no G."""
+    if G is None:
+        return A
+    if len(G) != len(A) or any(len(row) != len(A) for row in G):
+        raise ValueError(
+            f"G: got rows of lengths {[len(row) for row in G]}, wanted {len(A)} of {len(A)} each"
+        )
+    return [[a + g for a, g in zip(*rows, strict=True)] for rows in zip(A, G, strict=True)]
+
+
 def _stage_weights(
-    A: Sequence[Sequence[Number]], tree: Tree, known: dict[Tree, list[Number]]
+    A: Matrix, tree: Tree, known: dict[Tree, list[Number]], single: Matrix
 ) -> list[Number]:
     """phi_i(tau) = prod over the root's subtrees of (A phi(subtree))_i, remembered in `known`."""
     if tree not in known:
         phi = [Fraction(1)] * len(A)
         for child in tree:
-            below = _stage_weights(A, child, known)
+            below = _stage_weights(A, child, known, single)
             phi = [
                 phi_i * sum(a * x for a, x in zip(row, below, strict=True) if a)
-                for phi_i, row in zip(phi, A, strict=True)
+                for phi_i, row in zip(phi, single if len(tree) == 1 else A, strict=True)
             ]
         known[tree] = phi
     return known[tree]
@@ -96,29 +114,36 @@ def _stage_weights(
 def elementary_weight(A: Sequence[Sequence[Number]], b: Sequence[Number], tree: Tree) -> Number:
     """sum_i b_i phi_i(tau), the elementary weight of the method (A, b) for one tree."""
     return sum(
-        b_i * phi_i for b_i, phi_i in zip(b, _stage_weights(A, tree, {}), strict=True) if b_i
+        b_i * phi_i for b_i, phi_i in zip(b, _stage_weights(A, tree, {}, A), strict=True) if b_i
     )
 
 
 def _residuals_at(
-    A: Sequence[Sequence[Number]], b: Sequence[Number], order: int, known: dict[Tree, list[Number]]
+    A: Matrix, b: Sequence[Number], order: int, known: dict[Tree, list[Number]], single: Matrix
 ) -> dict[Tree, Number]:
     residuals_of = {}
     for tree in rooted_trees(order):
-        phi = _stage_weights(A, tree, known)
+        phi = _stage_weights(A, tree, known, single)
         weight = sum(b_i * phi_i for b_i, phi_i in zip(b, phi, strict=True) if b_i)
         residuals_of[tree] = weight - Fraction(1, density(tree))
     return residuals_of
 
 
 @quietly()
-def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int) -> dict[Tree, Number]:
+def residuals(
+    A: Sequence[Sequence[Number]],
+    b: Sequence[Number],
+    order: int,
+    G: Sequence[Sequence[Number]] | None = None,
+) -> dict[Tree, Number]:
     """Elementary weight minus 1/gamma for every rooted tree with at most `order` nodes.
 
     Parameters
     ----------
     A, b : sequences of Fraction or float, shapes (s, s) and (s,)
     order : int, 1 to 9
+    G : (s, s), optional
+        Of a Rosenbrock method: what multiplies the Jacobian.
 
     Returns
     -------
@@ -131,11 +156,12 @@ def residuals(A: Sequence[Sequence[Number]], b: Sequence[Number], order: int) ->
     """
     _check_shapes(A, b)
     known: dict[Tree, list[Number]] = {}
+    single = _added(A, G)
     rooted_trees(order)  # refuses a bad order before any work
     return {
         tree: residual
         for nodes in range(1, order + 1)
-        for tree, residual in _residuals_at(A, b, nodes, known).items()
+        for tree, residual in _residuals_at(A, b, nodes, known, single).items()
     }
 
 
@@ -153,8 +179,11 @@ def order_of(
     c: Sequence[Number],
     up_to: int = MAX_ORDER,
     tolerance: float | Fraction = 0,
+    G: Sequence[Sequence[Number]] | None = None,
 ) -> int:
     """The largest p <= `up_to` whose conditions all hold to `tolerance`; 0 where sum b != 1.
+
+    G is a Rosenbrock method's, as for `residuals`.
 
     Raises
     ------
@@ -171,9 +200,10 @@ def order_of(
                 f"c: got c[{i}] = {c[i]}, off by {float(difference):.3g}, wanted the row sums of A"
             )
     known: dict[Tree, list[Number]] = {}
+    single = _added(A, G)
     for order in range(1, up_to + 1):
         # "not <=" rather than ">", so that a NaN never counts as satisfied
-        if any(not abs(r) <= tolerance for r in _residuals_at(A, b, order, known).values()):
+        if any(not abs(r) <= tolerance for r in _residuals_at(A, b, order, known, single).values()):
             return order - 1
     return up_to
 

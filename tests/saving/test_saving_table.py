@@ -45,7 +45,7 @@ MODULES = [bases, densities, fields, games, losses, steps, tableaus]
 
 #: Where such classes are defined: what else the process has imported is of no account.
 PACKAGES = ("costs", "fields", "games", "ode", "problems")
-HOMES = tuple(f"refode.{name}" for name in (*PACKAGES, "bases", "densities", "tableaus"))
+HOMES = tuple(f"refode.{name}" for name in (*PACKAGES, "bases", "densities", "_tableau"))
 
 
 def imported():
@@ -117,6 +117,7 @@ def test_arguments_that_files_may_lack_have_defaults():
         "Given": "grid",
         "Hamiltonian": "dim",
         "KullbackLeibler": "target",
+        "ImplicitTableau": "name A b c order reference",
         "Leapfrog": "dim",
         "Legendre": "J",
         "MLP": "dim",
@@ -127,6 +128,7 @@ def test_arguments_that_files_may_lack_have_defaults():
         "PiecewiseLinear": "J",
         "Potential": "dim width",
         "Quadratic": "k",
+        "RosenbrockTableau": "name A b c order reference",
         "Scaling": "shift scale",
         "Shallow": "dim width",
         "Sum": "first second",

@@ -142,6 +142,12 @@ def _odes() -> dict[str, Case]:
         "grid falling": _ode(n_steps=refode.steps.Given([2.0, 0.3, 0.1])),
         "equal": _ode(n_steps=refode.steps.Equal(3)),
         "own tableau": _ode(scheme=own),
+        "own implicit tableau": _ode(
+            scheme=tableaus.ImplicitTableau(
+                "radau3", [["5/12", "-1/12"], [0.75, 0.25]], [0.75, 0.25], ["1/3", 1], 3, "Butcher"
+            )
+        ),
+        "rosenbrock given": _ode(scheme=tableaus.get("ros2")),
         "dopri5 given": _ode(scheme=tableaus.get("dopri5")),
         "verlet": _ode(fields.Hamiltonian(2), scheme="verlet", memory="reverse"),
         "stormer_verlet": _ode(fields.Leapfrog(2), scheme="stormer_verlet"),
@@ -317,6 +323,8 @@ GOLDEN = (
     "ode bspline",
     "ode grid falling",
     "ode own tableau",
+    "ode own implicit tableau",
+    "ode rosenbrock given",
     "ode stormer_verlet",
     "ode scheme tsit5",
     "logistic",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import oracle
+import oracle_implicit
 
 from refode import bases, tableaus
 
@@ -85,16 +86,33 @@ class Twin:
         at, scheme = self.weights(theta, times), self.ode.scheme
         if scheme in SUBSTEPS:
             rows = [oracle.splitting(self.field, at, z, times, SUBSTEPS[scheme]) for z in x]
+        elif scheme in tableaus.names("implicit"):
+            rows = [self.implicitly(at, z, times)[0] for z in x]
         else:
             tableau = tableaus.get(scheme)
             table = tableau.as_floats()
             rows = [oracle.trajectory(self.field.value, at, z, times, table) for z in x]
         return np.stack(rows, axis=1)
 
+    def implicitly(self, at: oracle.Theta, z: Array, times: Array) -> tuple[Array, Any]:
+        """States and l of one sample by an implicit scheme."""
+        table = tableaus.get(self.ode.scheme)
+        A, b, c = table.as_floats()
+
+        def one(w: Any, y: Array, t: Any, h: Any) -> tuple[Array, Any]:
+            if isinstance(table, tableaus.RosenbrockTableau):
+                return oracle_implicit.ros2_step(self.field, w, y, t, h, float(table.G[0][0]))
+            return oracle_implicit.step(self.field, w, y, t, h, (A, b, c), iterations=12)
+
+        return oracle_implicit.path(self.field, at, z, times, c, one)
+
     def log_det(self, theta: Array, x: Array, t0: Any, T: Any) -> tuple[Array, Array]:
         """z(T) (N, d) and l (N,)."""
         times = oracle.grid(t0, T, self.ode.n_steps)
         table = tableaus.get(self.ode.scheme).as_floats()
         at = self.weights(theta, times)
+        if self.ode.scheme in tableaus.names("implicit"):
+            ends = [self.implicitly(at, z, times) for z in x]
+            return np.array([z[-1] for z, _ in ends]), np.array([l for _, l in ends])  # noqa: E741
         rows = [oracle.log_det(self.field, at, z, times, table) for z in x]
         return np.array([z for z, _ in rows]), np.array([l for _, l in rows])  # noqa: E741

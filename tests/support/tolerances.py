@@ -13,6 +13,10 @@ DATASETS_MOMENT_SIGMAS = 5.0
 # tsit5 is published to 16 significant digits: its largest entries, near 12, are off by up to
 # 5e-15. Residuals of 1.1e-15 were measured; a wrong digit or order shows at 1e-4.
 TSIT5_PRINTED_DIGITS = 5e-15
+# implicit tableaus have 28 decimals; a sum of a few products of them, in fractions
+PRINTED_28_DIGITS = 1e-26
+# a linear system of three unknowns in float64 by the side of exact values
+STABILITY_FUNCTION = 2e-15
 # sums of a few dozen products of order one
 TREE_WEIGHT_ROUNDING = 1e-13
 # differences of nearby doubles against the source's printed differences, relative
@@ -110,6 +114,16 @@ OBSERVED_ORDER = 0.1
 SWEEP_RETURN_ORDER = 0.2
 # a path run backwards by subtracting what was added: a few ulp a substep
 SWEEP_REVERSE = 1e-13
+
+# --- tests/sweeps/test_implicit.py --------------------------------------------------------------
+# stages solved to rounding, a few steps of them, against exact matrices and formulas
+IMPLICIT_STATE = 1e-14
+# the adjoint against the complex step, relative: 1e-15 to 2e-14 were measured
+IMPLICIT_ADJOINT = 2e-13
+# norms along a rotation, 40 steps
+IMPLICIT_NORM = 1e-14
+# values to three digits that the specification gives
+IMPLICIT_THREE_DIGITS = 2e-3
 
 # --- tests/problems/test_supervised.py -----------------------------------------------------------
 # a mean of a few losses by two codes

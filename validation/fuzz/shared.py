@@ -134,6 +134,7 @@ POSTERIOR = RIDGE.laplace(
 )
 #: Records with methods, which are called.
 WITH_METHODS = (type(LQ), type(POSTERIOR))
+SDIRK2, ROS2 = tableaus.get("sdirk2"), tableaus.get("ros2")
 T = tableaus.get("heun2") if "heun2" in tableaus.names() else tableaus.get("rk4")
 
 
@@ -210,7 +211,8 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         }
     for made in (steps.Equal(3), steps.Given([0.0, 0.2, 1.0])):
         found[type(made).__name__] = (made, {"t_span": (0.0, 1.0), "origin": 0.5})
-    found["tableau"] = (T, {})
+    for label, table in (("tableau", T), ("implicit tableau", SDIRK2), ("Rosenbrock's", ROS2)):
+        found[label] = (table, {"z": -1.0})
     outputs = {"regression": (Y, Y), "logistic": (X[:, :1].copy(), LABELS), "softmax": (Y, LABELS)}
     for loss in (losses.Regression(), losses.Logistic(), losses.Softmax()):
         v, y = outputs[loss.name]
@@ -308,6 +310,21 @@ def _functions() -> dict[str, dict[str, Any]]:
         "ode.steps.Given": {"grid": np.array([0.0, 0.2, 1.0])},
         "tableaus.get": {"name": "rk4"},
         "tableaus.names": {},
+        "tableaus.ImplicitTableau": {
+            **{"name": "theta", "A": (("1/2",),), "b": ("1",), "c": ("1/2",)},
+            **{"order": 2, "reference": "here"},
+        },
+        "tableaus.ImplicitTableau.from_text": {
+            **{"name": "mine", "order": 1, "reference": "here", "text": "1 | 1\n--\n  | 1"},
+        },
+        "tableaus.RosenbrockTableau.from_text": {
+            **{"name": "mine", "order": 1, "reference": "here", "text": "0 |\n--\n  | 1"},
+            "G": (("1/2",),),
+        },
+        "tableaus.RosenbrockTableau": {
+            **{"name": ROS2.name, "A": ROS2.A, "b": ROS2.b, "c": ROS2.c},
+            **{"order": 2, "reference": "here", "G": ROS2.G},
+        },
         "tableaus.Tableau": {
             **{"name": T.name, "A": T.A, "b": T.b, "c": T.c},
             **{"order": T.order, "reference": "here"},

@@ -31,6 +31,7 @@ ROOMS = (
     "_splines",
     "_sparse",
     "densities",
+    "_tableau",
     "tableaus",
     "packing",
     "training",

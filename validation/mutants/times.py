@@ -32,7 +32,7 @@ TABLEAUS: tuple[Mutant, ...] = (
     Mutant(
         "tableau-digits",
         "coefficients have seven digits",
-        "tableaus",
+        "_tableau",
         "        A = np.array([[float(a) for a in row] for row in self.A])\n"
         "        return A, np.array([float(b) for b in self.b]), ",
         "        A = np.array([[float(f'{float(a):.7g}') for a in row] for row in self.A])\n"
@@ -43,7 +43,7 @@ TABLEAUS: tuple[Mutant, ...] = (
     Mutant(
         "nodes-previous",
         "c_(i-1) for c_i, for the field and for theta(t)",
-        "tableaus",
+        "_tableau",
         "np.array([float(c) for c in self.c])",
         "np.array([float(c) for c in (self.c[0], *self.c[:-1])])",
         (("nodes-previous-both", ""),),

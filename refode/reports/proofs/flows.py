@@ -76,7 +76,7 @@ def run(
         [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks[first:]],
     )
     if schemes is None:  # at higher orders too few halvings lie between a clean power and rounding
-        up_to_4 = [name for name in tableaus.names() if tableaus.get(name).order <= 4]
+        up_to_4 = [name for name in tableaus.names("explicit") if tableaus.get(name).order <= 4]
         schemes = ("heun", "kutta3", "rk4") if quick else up_to_4
     _orders(section, schemes, out)
     return section

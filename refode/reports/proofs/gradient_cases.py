@@ -108,8 +108,8 @@ class GradientCase:
 
 
 def schemes_of(field: Field) -> tuple[str, ...]:
-    """All schemes that a field can be solved by."""
-    return tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
+    """All schemes that a field can be solved by and that solve nothing themselves."""
+    return tableaus.names("explicit") + (tuple(SYMPLECTIC) if field.partitioned else ())
 
 
 def make(

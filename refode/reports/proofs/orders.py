@@ -56,20 +56,27 @@ class Conditions(NamedTuple):
 def conditions(tableau: tableaus.Tableau) -> Conditions:
     """Check a tableau's order conditions in fractions."""
     t, tolerance = tableau, Fraction(0) if tableau.exact else PRINTED_DIGITS
-    left = residuals(t.A, t.b, t.order)
-    order = order_of(t.A, t.b, t.c, min(t.order + 1, MAX_ORDER), tolerance)
+    G = t.G if isinstance(t, tableaus.RosenbrockTableau) else None
+    left = residuals(t.A, t.b, t.order, G)
+    order = order_of(t.A, t.b, t.c, min(t.order + 1, MAX_ORDER), tolerance, G)
     worst = max(abs(Fraction(r)) for r in left.values())
     return Conditions(t.name, t.order, t.n_stages, len(left), worst, order, t.exact)
 
 
-def known_schemes() -> list[KnownScheme]:
-    """Every tableau with its order."""
-    return [(name, name, tableaus.get(name).order) for name in tableaus.names()]
+def known_schemes(kind: str = "explicit") -> list[KnownScheme]:
+    """Every tableau of a kind with its order."""
+    return [(name, name, tableaus.get(name).order) for name in tableaus.names(kind)]
 
 
 def explicit(cases: Sequence[KnownScheme]) -> list[Study]:
     """Explicit schemes on theta(t) that fades with its degree."""
     return [study(name, scheme, p, fading(p)) for name, scheme, p in cases]
+
+
+def implicit() -> list[Study]:
+    """Implicit schemes on an ordinary net that reads t, with random weights."""
+    setup = random_weights(fields.Shallow(2, 4, time=True), bases.Legendre(3))
+    return [study(name, scheme, p, setup) for name, scheme, p in known_schemes("implicit")]
 
 
 def symplectic() -> list[Study]:
@@ -164,6 +171,7 @@ def run(out: Path, quick: bool, cases: Sequence[KnownScheme] | None = None) -> S
     _conditions(section)
     _second_opinion(section)
     groups = {"explicit schemes": explicit(cases or known_schemes())}
+    groups["implicit schemes"] = implicit()
     groups["symplectic schemes"] = symplectic()
     if not quick:
         groups["ordinary net, schemes up to order 4"] = ordinary_net()

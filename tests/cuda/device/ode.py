@@ -69,7 +69,7 @@ def test_fields(name, mode):
     compared(*pair(FIELDS[name]()), 5, mode)
 
 
-@pytest.mark.parametrize("scheme", tableaus.names())
+@pytest.mark.parametrize("scheme", tableaus.names("explicit"))
 def test_schemes(scheme):
     compared(*pair(fields.Shallow(2, 2, time=True), scheme), 3, "tile")
 
