@@ -394,3 +394,11 @@ TRAINING_STOPPED = 1e-6
 SAMPLE_WEIGHT = 1e-12
 # central differences of gradients, h = 1e-5: h^2 times third derivatives, and eps/h
 SAMPLE_WEIGHT_DIFFERENCES = 1e-7
+
+# --- tests/ode/test_interpolation.py -------------------------------------------------------------
+# a few steps of small nets by two codes and another form of the polynomial: a few hundred ulp
+INTERPOLATION = 1e-12
+# dopri5 with 64 steps on a closed form (6e-13 measured)
+INTERPOLATION_FINE = 1e-11
+# the local order, over one halving of a step so small that 5.08, 3.98 and 4.01 were measured
+INTERPOLATION_ORDER = 0.1
