@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from refode.problems.normalizing_flow import (
         ContinuousNormalizingFlow as ContinuousNormalizingFlow,
     )
+    from refode.problems.observations import Observations as Observations
     from refode.problems.supervised import Supervised as Supervised
+    from refode.problems.trajectories import TrajectoryFitting as TrajectoryFitting
     from refode.saving import load as load
     from refode.saving import save as save
     from refode.training import train as train
@@ -68,7 +70,9 @@ _HOMES = {
     "ContinuousNormalizingFlow": "refode.problems.normalizing_flow",
     "MeanFieldGame": "refode.problems.game",
     "NeuralODE": "refode.ode.neural_ode",
+    "Observations": "refode.problems.observations",
     "Supervised": "refode.problems.supervised",
+    "TrajectoryFitting": "refode.problems.trajectories",
     "get_num_threads": "refode.machine.threads",
     "load": "refode.saving",
     "save": "refode.saving",
@@ -82,7 +86,9 @@ __all__ = [
     "ContinuousNormalizingFlow",
     "MeanFieldGame",
     "NeuralODE",
+    "Observations",
     "Supervised",
+    "TrajectoryFitting",
     "__version__",
     "bases",
     "bridges",

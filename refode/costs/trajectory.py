@@ -62,13 +62,15 @@ def charge(cost, i, j, z, z_bar, cost_bar):
         if cost.weights[i, j, c] == 0.0:  # missing
             continue
         target = cost.targets[i, j, c]
-        v = z[c]  # [1] v = W z + b
-        if k > 0:
-            v = cost.b[c] + 0 * z[0]
+        v = z[0] * 0  # [1] v = W z + b
+        if k == 0:
+            v += z[c]
+        else:
+            v += cost.b[c]
             for r in range(d):
                 v += cost.W[c, r] * z[r]
         if cost.linear:  # [2] value, v_bar
-            bar = target + 0 * z[0]
+            bar = z[0] * 0 + target
             value += target * v
         else:
             bar = cost.scale * cost.weights[i, j, c] * (v - target)
@@ -148,7 +150,7 @@ def trajectory_look(cost, at, h, Y, F, F_bar, Y_bar, cost_bar, time_bar, scratch
                 for q in range(n_stages):
                     for r in range(d):
                         bar += beta[q] * z_bar[r] * F[q, r, s]
-                cost.times_bar[i, j] = bar
+                cost.times_bar[i, j] = bar.real
                 time_bar[0] -= bar  # x = (t - t_n) / h
                 time_bar[1] -= x * bar
     return value

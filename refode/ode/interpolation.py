@@ -81,7 +81,8 @@ def reading_of(nodes: Array, times: Array, shares: Array, used: Array | None = N
 
 def wanted_steps(reading: Reading) -> Array:
     """In which steps something is read, 0 or 1."""
-    return (np.diff(reading.begin, axis=1) > 0).any(axis=0).astype(np.int64)
+    there: Array = np.diff(reading.begin, axis=1) > 0
+    return np.any(there, axis=0).astype(np.int64)
 
 
 def times_within(name: str, times: Any, n: int, t_span: tuple[float, float]) -> Array:

@@ -1,0 +1,382 @@
+"""Fields fitted to measured trajectories: irregular times, gaps, noise of known size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from refode import _validate
+from refode._fixed import Kept, read_only
+from refode._numbers import at, first
+from refode._quiet import quietly
+from refode._scaling import TINY, restored, scaled
+from refode.ode.interpolation import times_within
+from refode.ode.neural_ode import NeuralODE
+from refode.ode.steps import Steps
+from refode.packing import Layout
+from refode.problems.contract import with_total
+from refode.problems.observations import Observations
+from refode.problems.paths import all_finite
+from refode.problems.regularisers import Regulariser
+from refode.problems.schedules import Schedule, schedule_of
+from refode.problems.trajectory_objective import Observing
+from refode.sweeps.symplectic import Partitioned
+
+Array = np.ndarray
+
+
+class TrajectoryFitting(Observing):
+    """Mean square of what is observed of z' = f(z, t; theta(t)), z(t0) = x, less what was measured.
+
+    phi = (1/M) sum w/2 |C z(t) + c - y|^2 over all that is observed, M the sum of the weights w,
+    eq. (D135); plus regularisers. Times that all samples share are points of the grid beside
+    the ode's own; times of each sample's own are read within the ode's steps by the scheme's
+    interpolant (``NeuralODE.interpolate``), or each sample takes steps of its own between
+    them. After the last time no step is taken.
+
+    Parameters
+    ----------
+    ode : NeuralODE
+        Of dimension d.
+    observed : array_like (m, d), optional
+        C; by default the whole state is observed, m = d.
+    readout : bool, optional
+        Whether C and c are trained: W (m, d) and b (m,) in theta, which begin with ``observed``
+        and 0. Otherwise c = 0.
+    initial : {"given", "fitted"}, optional
+        Whether states at t0 are given as x, or are "x0" (N, d) in theta, with x = None.
+    shooting : None
+        Reserved.
+    n_samples : int, optional
+        N, wanted with initial="fitted" alone.
+    steps_between : int, optional
+        So many equal steps of each sample's own from one of its times to the next, in place of
+        the ode's steps. For fields without t, theta(t) constant.
+    tikhonov : float, optional
+        Adds tikhonov/2 |theta|^2, over all of theta.
+    smoothness : float, optional
+        Adds smoothness/2 int |theta'(t)|^2 dt over the ode's t_span.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Naming the argument, what came and what was wanted.
+
+    Notes
+    -----
+    Methods take theta, x (N, d) and ``refode.Observations`` of N samples. Derivatives are those
+    of the numbers computed, with the grid's points where they are. Where the weights are
+    1/sigma^2, M phi is the negative log-likelihood but for a constant.
+
+    Examples
+    --------
+    >>> import numpy as np, refode
+    >>> t = np.linspace(0.0, 2.0, 21)
+    >>> y = refode.Observations(t, np.exp(-0.7 * t)[None, :, None])
+    >>> field = refode.fields.Affine(dim=1)
+    >>> ode = refode.NeuralODE(field, n_steps=10, t_span=(0.0, 2.0))
+    >>> problem = refode.TrajectoryFitting(ode)
+    >>> result = refode.train(problem, np.ones((1, 1)), y, progress=False)
+    >>> round(problem.unpack(result.x)["A"].item(), 4)
+    -0.7
+    """
+
+    n_data = (2, 2)
+    held_out_term = "loss"
+
+    @quietly()
+    def __init__(
+        self,
+        ode: NeuralODE,
+        observed: ArrayLike | None = None,
+        readout: bool = False,
+        initial: str = "given",
+        shooting: None = None,
+        n_samples: int | None = None,
+        *,
+        steps_between: int | None = None,
+        tikhonov: float = 0.0,
+        smoothness: float = 0.0,
+    ) -> None:
+        self.ode = _validate.instance("ode", ode, NeuralODE)
+        if ode.placement.device != "cpu":
+            raise ValueError(
+                f"ode: got one with device={ode.placement.device!r}, where paths are seen at "
+                "their ends alone, wanted device='cpu'"
+            )
+        d = ode.dim
+        if observed is not None:
+            observed = read_only(_validate.real_array("observed", observed, ("m", d)).copy())
+        self.observed = observed
+        self.n_channels = d if observed is None else len(observed)
+        self.readout = _validate.boolean("readout", readout)
+        self.initial_states = _validate.choice("initial", initial, ("given", "fitted"))
+        if shooting is not None:
+            raise ValueError(f"shooting: got {_validate.shown(shooting)}, wanted None")
+        self.n_samples = self._samples(n_samples)
+        self.steps_between = self._between(steps_between)
+        self._regulariser = Regulariser(ode, tikhonov, smoothness)
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.readout:
+            shapes |= {"W": (self.n_channels, d), "b": (self.n_channels,)}
+        if self.n_samples is not None:
+            shapes["x0"] = (self.n_samples, d)
+        taken = [name for name in shapes if name in ode.layout.shapes]
+        if taken:
+            raise ValueError(
+                f"readout: got {readout} with a {type(ode.field).__name__}, whose weights take "
+                f"the names {' and '.join(map(repr, taken))}, wanted False"
+            )
+        self.layout = ode.layout.joined(Layout(shapes))
+        self._schedules = Kept()
+
+    def _samples(self, n: Any) -> int | None:
+        fitted = self.initial_states == "fitted"
+        if not fitted:
+            if n is not None:
+                raise ValueError(f"n_samples: got {n} with initial='given', wanted None")
+            return None
+        if n is None:
+            raise ValueError("n_samples: got None with initial='fitted', wanted an int >= 1")
+        n = _validate.positive_int("n_samples", n)
+        _validate.affordable("n_samples", n, 8 * n * self.ode.dim)
+        return n
+
+    def _between(self, each: Any) -> int | None:
+        if each is None:
+            return None
+        each, ode = _validate.positive_int("steps_between", each), self.ode
+        field = ode.field
+        why = ""
+        if field.time or getattr(field, "_may_move", False):
+            why = f"a {type(field).__name__} that reads t"
+        elif ode.basis.n_coefficients != 1:
+            why = f"basis={ode.basis!r}"
+        elif isinstance(ode._scheme, Partitioned):
+            why = f"scheme={ode.scheme!r}"
+        if why:
+            raise ValueError(
+                f"steps_between: got {each} with {why}, wanted a field without t, theta(t) "
+                "constant and a Runge-Kutta scheme (samples are not at the same time together)"
+            )
+        return each
+
+    # --- parameters --------------------------------------------------------------------
+    def initial(self, seed: int = 0) -> Array:
+        """Random theta (p,): the ode's ``initial``, W = ``observed``, b = 0, x0 = 0."""
+        theta = np.zeros(self.n_parameters)
+        theta[: self.ode.n_parameters] = self.ode.initial(seed)
+        if self.readout:
+            eye = np.eye(self.ode.dim) if self.observed is None else self.observed
+            self.unpack(theta)["W"][...] = eye
+        return theta
+
+    def with_steps(self, n_steps: int | Steps) -> TrajectoryFitting:
+        """The same problem with other steps: so many equal ones."""
+        return self._copied(self.ode.with_steps(n_steps))
+
+    def _copied(self, ode: NeuralODE) -> TrajectoryFitting:
+        return TrajectoryFitting(
+            ode,
+            self.observed,
+            self.readout,
+            self.initial_states,
+            None,
+            self.n_samples,
+            steps_between=self.steps_between,
+            tikhonov=self.tikhonov,
+            smoothness=self.smoothness,
+        )
+
+    # --- objective ---------------------------------------------------------------------
+    @quietly()
+    def value(self, theta: Array, x: Array | None, y: Observations) -> float:
+        """Objective, regularisers included; not finite where a path is not."""
+        return float(self.costs(theta, x, y)["total"])
+
+    @quietly()
+    def value_and_gradient(
+        self, theta: Array, x: Array | None, y: Observations
+    ) -> tuple[float, Array]:
+        """Objective and its gradient (p,), by the discrete adjoint; not finite where a path is not.
+
+        Parameters
+        ----------
+        theta : (p,)
+        x : (N, d), or None with initial="fitted"
+            States at t0.
+        y : Observations
+            Of N samples, with times within the ode's t_span, in its direction.
+        """
+        value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
+        return float(value), gradient
+
+    @quietly()
+    def costs(self, theta: Array, x: Array | None, y: Observations) -> dict[str, float]:
+        """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total."""
+        theta, x, y, schedule = self._arguments(theta, x, y)
+        r = self._outputs(theta, x, schedule) - y.values
+
+        def squares(r: Array, w: Array) -> Any:
+            there = w > 0.0
+            return 0.5 * float(np.sum(w[there] * r[there] ** 2))
+
+        loss = self._rows(x).sums(squares, r, y.weights) / y.total
+        return with_total({"loss": float(loss), **self._regulariser.terms(theta)})
+
+    @property
+    def shows_costs(self) -> bool:
+        """Not without regularisers: the loss is all of the value then."""
+        return bool(self.tikhonov or self.smoothness)
+
+    @quietly()
+    def gauss_newton_vector(
+        self, theta: Array, v: Array, x: Array | None, y: Observations
+    ) -> Array:
+        """Gauss-Newton product J^T w J v / M (p,), regularisers included, eq. (D140).
+
+        J is the derivative of what is observed. Linear in v of every size. A path that leaves
+        the finite range is an error that names x.
+        """
+        theta, x, y, schedule = self._arguments(theta, x, y)
+        exponent, (v,) = scaled(_validate.real_vector("v", v, self.n_parameters))
+        size = np.abs(v).max()
+        if size == 0.0:
+            return np.zeros_like(v)
+        step = TINY / size
+        moved = theta + 1j * step * v
+        outputs = self._outputs(moved, self._start(moved, x), schedule)
+        there = y.there
+        all_finite("x", np.where(there, outputs, 0.0))
+        bars = np.where(there, outputs.imag / step * y.weights / y.total, 0.0)
+        product = self._pulled(theta, x, y, schedule, bars).theta + self._regulariser(v)[1]
+        return restored(exponent, product)
+
+    @quietly()
+    def gradients(self, theta: Array, x: Array | None, y: Observations) -> tuple[Array, Array]:
+        """Derivatives of the objective in the states at t0, and in the times of observation.
+
+        Returns
+        -------
+        x_bar : (N, d)
+        times_bar : (K,) or (N, K)
+            Of times that are points of the grid, with the steps that end and begin there; of
+            times within steps, with the steps as they are.
+        """
+        theta, x, y, schedule = self._arguments(theta, x, y)
+        if schedule.reading.begin.shape[0] == 0 and self.steps_between is None:
+            self.ode.field.check_times()
+        bars = self._swept(theta, x, self._cost(theta, y, schedule), schedule, y.times)
+        return bars.x, bars.times
+
+    # --- predictions -------------------------------------------------------------------
+    @quietly()
+    def predict(self, theta: Array, x: Array | None, times: Array) -> Array:
+        """What would be observed at times (K,) or (N, K), in order: (N, K, m).
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the argument; x also where a path leaves the finite range.
+        """
+        theta = self._parameters(theta)
+        x = self._states(theta, x, None)
+        times = times_within("times", times, len(x), self.ode.t_span)
+        self._check_way(times)
+        outputs = self._outputs(theta, x, self._schedule(times, times.tobytes()))
+        return all_finite("x", outputs)
+
+    @quietly()
+    def residuals(self, theta: Array, x: Array | None, y: Observations) -> Array:
+        """Predictions less what was observed, (N, K, m); NaN where it is missing."""
+        theta, x, y, schedule = self._arguments(theta, x, y)
+        outputs = self._outputs(theta, x, schedule)
+        all_finite("x", np.where(y.there, outputs, 0.0))
+        return np.where(y.there, outputs - y.values, np.nan)
+
+    # --- the door ----------------------------------------------------------------------
+    def _arguments(
+        self, theta: Any, *data: Any, **named: Any
+    ) -> tuple[Array, Array, Observations, Schedule]:
+        for name in named:
+            raise TypeError(f"{name}: got it by name, wanted x and y by position")
+        x, y = self.data(data)
+        theta = self._parameters(theta)
+        y = self._observations(y)
+        return theta, self._states(theta, x, y), y, self._schedule(y.times, y.fingerprint())
+
+    def _observations(self, y: Any) -> Observations:
+        y = _validate.instance("y", y, Observations)
+        if y.n_channels != self.n_channels:
+            raise ValueError(
+                f"y: got values of {y.n_channels} channels, wanted {self.n_channels}, "
+                + ("the ode's dim" if self.observed is None else "the rows of observed")
+            )
+        if self.n_samples not in (None, y.n_samples):
+            raise ValueError(
+                f"y: got observations of {y.n_samples} samples, wanted n_samples={self.n_samples}"
+            )
+        if y.inputs is not None:
+            raise ValueError(
+                f"y: got inputs with a {type(self.ode.field).__name__} that reads none, wanted "
+                "observations without inputs"
+            )
+        if y.fingerprint() not in self._schedules:  # looked at before
+            known = np.where(np.isnan(y.times), self.ode.t_span[0], y.times)
+            times_within("times", known, y.n_samples, self.ode.t_span)
+            self._check_way(y.times)
+        return y
+
+    def _check_way(self, times: Array) -> None:
+        way = self.ode.t_span[1] > self.ode.t_span[0]
+        gaps = np.diff(np.atleast_2d(times), axis=1)
+        wrong = (gaps <= 0.0) if way else (gaps >= 0.0)
+        if wrong.any():
+            index = first(wrong)
+            raise ValueError(
+                f"times: got {np.atleast_2d(times)[index]} at {at(index[-times.ndim :])} and no "
+                f"{'later' if way else 'earlier'} one after it, wanted times that "
+                f"{'rise' if way else 'fall'} as t_span={self.ode.t_span} does"
+            )
+
+    def _states(self, theta: Array, x: Any, y: Observations | None) -> Array:
+        if self.n_samples is not None:
+            if x is not None:
+                raise ValueError(f"x: got {_validate.shown(x)}, wanted None with initial='fitted'")
+            return self._start(theta, theta)
+        x = _validate.samples("x", x, self.ode.dim)
+        if y is not None and len(x) != y.n_samples:
+            raise ValueError(f"x: got {len(x)} samples, wanted {y.n_samples} as y has")
+        return x
+
+    def _schedule(self, times: Array, key: Any) -> Schedule:
+        kept: Any = self._schedules
+        found = kept.get(key)
+        if found is None:
+            if len(kept) > 16:
+                kept.clear()
+            found = kept.setdefault(key, schedule_of(self.ode, times, self.steps_between))
+        return found
+
+    def to_device(self, *data: Any, **named: Any) -> Any:
+        """Refused: these sweeps are the CPU's."""
+        raise ValueError("device: got 'cpu', wanted 'cuda' to send samples to")
+
+    def fingerprint(self) -> str:
+        """What a checkpoint knows the problem by; of a large matrix repr shows a part alone."""
+        C = b"" if self.observed is None else self.observed.tobytes()
+        return f"{super().fingerprint()} {C.hex()}"
+
+    def __repr__(self) -> str:
+        parts = [repr(self.ode)]
+        if self.observed is not None:
+            parts.append(f"observed={self.observed.tolist()}")
+        if self.readout:
+            parts.append("readout=True")
+        if self.n_samples is not None:
+            parts.append(f"initial='fitted', n_samples={self.n_samples}")
+        if self.steps_between is not None:
+            parts.append(f"steps_between={self.steps_between}")
+        return f"TrajectoryFitting({', '.join(parts)}{self._penalties()})"
