@@ -1,7 +1,7 @@
 """Where within its steps a path is read, and what is read there, eqs. (D133), (D134).
 
-y(t_n + theta h) = y_n + h sum_i beta_i(theta) k_i,  with
-beta = theta (b + u (e_1 - b + theta (2 b - e_1 - e_s + u d))),  u = 1 - theta:
+y(t_n + x h) = y_n + h sum_i beta_i(x) k_i,  with
+beta = x (b + u (e_1 - b + x (2 b - e_1 - e_s + u d))),  u = 1 - x:
 the cubic through values and slopes at both ends, and with d a polynomial of degree four.
 """
 

@@ -23,6 +23,9 @@ from refode import _validate
 from refode._blas import Hold, limit_this_thread
 
 MOST_CHUNKS = 16
+#: Samples that a block has at least, where there are fewer than four blocks: with fewer, what a
+#: block costs by itself outweighs what another thread saves.
+FEW = 24
 _state: dict[str, Any] = {"threads": None}
 _here = threading.local()  # the number of one thread's own sweeps, where it has one
 
@@ -207,9 +210,11 @@ def block_size(n_samples: int, largest: int) -> int:
     """Samples a block: at most ``largest``, a multiple of 8, as even as possible.
 
     More than one block come in even numbers, more than eight in multiples of eight, so
-    that two, four or eight threads get equal shares.
+    that two, four or eight threads get equal shares. Few samples make up to four blocks, so that
+    they find threads at work too, as long as there are some for each block: columns are what a
+    block computes by, and every block has its own overhead.
     """
-    blocks = -(-n_samples // largest)
+    blocks = max(-(-n_samples // largest), *(k for k in (0, 2, 4) if n_samples >= k * FEW))
     if blocks > 1:
         group = 2 if blocks <= 8 else 8
         blocks = -(-blocks // group) * group
