@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from refode import _validate
 from refode._fixed import Fixed
 from refode._numbers import as_array, at, first, to_float64
+from refode._quiet import quietly
 
 Array = np.ndarray
 
@@ -61,6 +62,7 @@ class Observations(Fixed):
     2.0
     """
 
+    @quietly()
     def __init__(
         self,
         times: ArrayLike,

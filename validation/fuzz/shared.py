@@ -116,6 +116,8 @@ SUPERVISED = {
     for loss in ("regression", "logistic", "softmax")
 }
 FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, smoothness=0.1)
+SEEN = refode.Observations([0.1, 0.6], np.ones((3, 2, 2)))
+TRAJECTORIES = refode.TrajectoryFitting(refode.NeuralODE(FIELD, "dopri5", n_steps=2), tikhonov=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0)
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
 T = tableaus.get("heun2") if "heun2" in tableaus.names() else tableaus.get("rk4")
@@ -159,6 +161,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         **{"theta": theta, "x": X, "z_bar": Y, "l_bar": np.ones(3), "theta_dot": np.ones(p)},
         **{"x_dot": Y, "device": "cpu", "weights": FIELD.initial(RNG), "n_steps": 3},
         **{"arrays": dict(ODE.unpack(theta)), "cost": _cost()},
+        **{"times": np.array([0.1, 0.6])},
     }
     found = {"ode": (ODE, solving)}
     targets = {"regression": Y, "logistic": LABELS, "softmax": LABELS}
@@ -171,6 +174,12 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         )
     ways = {"v": np.ones(p), "n": 3, "noise_seed": 1, "axes": (np.array([0.0, 1.0]),) * 2}
     found["flow"] = (FLOW, {**solving, **ways, "y": X})
+    at = TRAJECTORIES.initial()
+    found["trajectories"] = (
+        TRAJECTORIES,
+        {"theta": at, "v": np.ones_like(at), "x": X, "y": SEEN, "times": np.array([0.1, 0.6])}
+        | {"n_steps": 3, "arrays": dict(TRAJECTORIES.unpack(at))},
+    )
     at = MFG.initial()
     playing = {"theta": at, "v": np.ones_like(at), "x": X, "y": X + 0.1, "t": 0.5, "n_steps": 2}
     found["game"] = (MFG, {**playing, "arrays": dict(MFG.unpack(at))})
@@ -200,6 +209,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
     for energy in (BUMP, games.Quadratic(0.5, 1.0), games.Nothing()):
         found[type(energy).__name__] = (energy, {"x": X})
     found["running"] = (GAME.running_cost, {"x": X, "p": Y, "v": Y})
+    found["observations"] = (SEEN, {})
     found["lq"] = (LQ, {"t": 0.5, "x": X})
     layout = packing.Layout({"W": (2, 3), "b": ()})
     arrays = {"W": np.ones((2, 3)), "b": np.array(1.0)}
@@ -288,6 +298,8 @@ def _functions() -> dict[str, dict[str, Any]]:
         **{f"costs.losses.{n}": {} for n in ("Regression", "Logistic", "Softmax")},
         "ContinuousNormalizingFlow": {"ode": ODE},
         "MeanFieldGame": {"potential": POTENTIAL, "game": GAME},
+        "TrajectoryFitting": {"ode": ODE},
+        "Observations": {"times": np.array([0.1, 0.6]), "values": np.ones((3, 2, 2))},
         "problems.scaling.Scaling": {"shift": np.zeros(2), "scale": np.ones(2)},
         "games.CrossEntropy": {"target": TARGET},
         "games.KullbackLeibler": {"target": TARGET},
