@@ -14,10 +14,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode.costs.contract import look, observe
-from refode.costs.reading import Reading, slope_rates, slope_shares, state_within
-from refode.machine.blocks import fill
+from refode.costs.reading import (
+    Reading,
+    most_within,
+    own_of,
+    shares_within,
+    states_within,
+    time_of,
+    time_within,
+)
+from refode.machine.blocks import axpy, fill
 from refode.machine.compile import kernel
-from refode.machine.views import joined, row
+from refode.machine.views import band, joined, row
 
 Array = np.ndarray
 
@@ -48,7 +56,7 @@ class TrajectoryCost(NamedTuple):
 
 def work_rows(d: int, n_stages: int) -> int:
     """Rows of work space that the cost needs, of at least 8 samples."""
-    return d + n_stages
+    return n_stages + 2 * d + 1 + d // 4
 
 
 @kernel
@@ -118,41 +126,38 @@ def trajectory_observe(cost, at, Y, L, cost_bar, scratch):
 
 @look.register(TrajectoryCost)
 def trajectory_look(cost, at, h, Y, F, F_bar, Y_bar, cost_bar, time_bar, scratch):
-    """What is observed within the step, (D136)."""
+    """What is observed within the step, (D134): of all samples the first, the second, ..."""
     d, n_stages, about = Y.shape[0], F.shape[0], cost.reading
     value = Y[0, 0] * 0
     fill(Y_bar, 0.0)
     for i in range(n_stages):
         fill(F_bar[i], 0.0)
-    work = joined(scratch, 0, 3, max(d, n_stages))
-    z, z_bar = row(work, 0)[:d], row(work, 1)[:d]
-    beta = row(work, 2)[:n_stages]
-    for s in range(at.m):
-        i = at.first + s
-        own = i if about.begin.shape[0] > 1 else 0
-        for j in range(about.begin[own, at.n], about.begin[own, at.n + 1]):
-            if not seen(cost, i, j):
-                continue
-            x = about.fraction[own, j]
-            slope_shares(about.shares, x, beta)
-            state_within(Y, F, h, beta, s, z)  # [1] y + h sum_i beta_i k_i
-            value += charge(cost, i, j, z, z_bar, cost_bar)  # [2]
-            for r in range(d):  # [1]^T  y_bar += z_bar,  k_bar_i += h beta_i z_bar
-                Y_bar[r, s] += z_bar[r]
-            for q in range(n_stages):
-                if beta[q] != 0.0:
-                    factor = h * beta[q]
-                    for r in range(d):
-                        F_bar[q, r, s] += factor * z_bar[r]
-            if cost.times_bar.shape[0] > 0:
-                bar = z[0] * 0  # t_bar = sum_i beta_i' zbar . k_i
-                slope_rates(about.shares, x, beta)
-                for q in range(n_stages):
-                    for r in range(d):
-                        bar += beta[q] * z_bar[r] * F[q, r, s]
-                cost.times_bar[i, j] = bar.real
-                time_bar[0] -= bar  # x = (t - t_n) / h
-                time_bar[1] -= x * bar
+    beta, Z = band(scratch, 0, n_stages), band(scratch, n_stages, d)
+    Z_bar = band(scratch, n_stages + d, d)
+    columns = joined(scratch, n_stages + 2 * d, 2, d)
+    z, z_bar = row(columns, 0), row(columns, 1)
+    for q in range(most_within(about, at)):
+        shares_within(about, at, q, h, beta)
+        states_within(Y, F, beta, Z)  # [1] y + h sum_i beta_i k_i
+        fill(Z_bar, 0.0)
+        for s in range(at.m):
+            j = time_of(about, at, q, s)
+            if j >= 0 and seen(cost, at.first + s, j):
+                for r in range(d):
+                    z[r] = Z[r, s]
+                value += charge(cost, at.first + s, j, z, z_bar, cost_bar)  # [2]
+                for r in range(d):
+                    Z_bar[r, s] = z_bar[r]
+                if cost.times_bar.shape[0] > 0:
+                    bar = time_within(about, at.first + s, j, F, z_bar, s)
+                    cost.times_bar[at.first + s, j] = bar.real
+                    time_bar[0] -= bar  # x = (t - t_n) / h
+                    time_bar[1] -= bar * about.fraction[own_of(about, at.first + s), j]
+        axpy(Y_bar, 1.0, Z_bar)  # [1]^T  y_bar += z_bar,  k_bar_i += h beta_i z_bar
+        for i in range(n_stages):
+            for r in range(d):
+                for s in range(Y.shape[1]):
+                    F_bar[i, r, s] += beta[i, s] * Z_bar[r, s]
     return value
 
 

@@ -12,6 +12,7 @@ from refode import _validate
 from refode._fixed import Fixed
 from refode._numbers import as_array, at, first, to_float64
 from refode._quiet import quietly
+from refode._shown import as_called
 
 Array = np.ndarray
 
@@ -37,8 +38,8 @@ class Observations(Fixed):
 
     Attributes
     ----------
-    times, values, weights : ndarray, read-only
-        Weights are (N, K, m), 0 where missing; values are 0 there.
+    times, values, weights, there : ndarray, read-only
+        Weights are (N, K, m), 0 where missing; values are 0 and ``there`` False in these places.
     n_samples, n_times, n_channels, n_observed : int
         N, K, m, and how many numbers are not missing.
     total : float
@@ -56,10 +57,8 @@ class Observations(Fixed):
     --------
     >>> import numpy as np, refode
     >>> y = refode.Observations([0.1, 0.5, 0.7], [[[1.0], [np.nan], [2.0]]])
-    >>> y
-    Observations(1 samples, 3 common times, 1 channels, 2 of 3 observed)
-    >>> y.total
-    2.0
+    >>> y.n_samples, y.n_times, y.n_channels, y.n_observed, y.total
+    (1, 3, 1, 2, 2.0)
     """
 
     @quietly()
@@ -79,7 +78,8 @@ class Observations(Fixed):
         there = _mask(mask, found.shape) & ~np.isnan(found)
         known = _weights(weights, found.shape, there)
         self.weights = _closed(np.where(there, known, 0.0))
-        there = self.weights > 0.0
+        self.there = there = self.weights > 0.0
+        there.flags.writeable = False
         if np.isinf(found[there]).any():
             index = first(np.isinf(found) & there)
             raise ValueError(
@@ -103,11 +103,6 @@ class Observations(Fixed):
         """Whether each sample has times of its own."""
         return self.times.ndim == 2
 
-    @property
-    def there(self) -> Array:
-        """Which values are observed, (N, K, m)."""
-        return self.weights > 0.0
-
     def fingerprint(self) -> str:
         """What a checkpoint knows them by: equal observations, equal text."""
         return self._fingerprint
@@ -127,7 +122,7 @@ class Observations(Fixed):
             rows = np.atleast_1d(as_array("rows", rows))
         t, inputs = self.times[rows] if self.own else self.times, self.inputs
         inputs = None if inputs is None else (inputs[0], inputs[1][rows])
-        return Observations(t, self.values[rows], self.there[rows], self.weights[rows], inputs)
+        return Observations(t, self.values[rows], None, self.weights[rows], inputs)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Observations):
@@ -138,11 +133,8 @@ class Observations(Fixed):
         return hash(self.fingerprint())
 
     def __repr__(self) -> str:
-        whose = "times of their own" if self.own else "common times"
-        return (
-            f"Observations({self.n_samples} samples, {self.n_times} {whose}, {self.n_channels} "
-            f"channels, {self.n_observed} of {self.values.size} observed)"
-        )
+        given = None if (self.weights == 1.0).all() else self.weights
+        return as_called(self, self.times, self.values, weights=given, inputs=self.inputs)
 
 
 def _closed(array: Array) -> Array:

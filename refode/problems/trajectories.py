@@ -12,6 +12,7 @@ from refode._fixed import Kept, read_only
 from refode._numbers import at, first
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
+from refode._shown import piece
 from refode.ode.interpolation import times_within
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.steps import Steps
@@ -79,7 +80,7 @@ class TrajectoryFitting(Observing):
     >>> ode = refode.NeuralODE(field, n_steps=10, t_span=(0.0, 2.0))
     >>> problem = refode.TrajectoryFitting(ode)
     >>> result = refode.train(problem, np.ones((1, 1)), y, progress=False)
-    >>> round(problem.unpack(result.x)["A"].item(), 4)
+    >>> round(problem.unpack(result.x)["A"].item(), 2)
     -0.7
     """
 
@@ -372,7 +373,7 @@ class TrajectoryFitting(Observing):
     def __repr__(self) -> str:
         parts = [repr(self.ode)]
         if self.observed is not None:
-            parts.append(f"observed={self.observed.tolist()}")
+            parts.append(f"observed={piece(self.observed)}")
         if self.readout:
             parts.append("readout=True")
         if self.n_samples is not None:
