@@ -62,21 +62,23 @@ def dense_scheme(name: str, scheme: str | Tableau) -> tuple[Dense, Array]:
     return read_only((Dense(A, b, c, np.zeros(0, np.int64)), shares))
 
 
-def reading_of(nodes: Array, times: Array, shares: Array, used: Array | None = None) -> Reading:
+def reading_of(nodes: Array, times: Array, shares: Array, first: bool = True) -> Reading:
     """Where times (N or 1, K) lie in the steps between nodes; each row in the nodes' order.
 
-    A time at a node belongs to the step that ends there. Of times that are not ``used``, of the
-    same shape, nothing is asked.
+    A time at a node belongs to the step that ends there, and at the first node to the first step
+    if this is where paths begin. Times before the nodes and after them are not read.
     """
     n_steps, way = len(nodes) - 1, 1.0 if nodes[-1] > nodes[0] else -1.0
     places = np.searchsorted(way * nodes, way * times, side="left") - 1
-    places = np.clip(places, 0, n_steps - 1)
-    fraction = (times - nodes[places]) / (nodes[places + 1] - nodes[places])
-    fraction = np.clip(fraction, 0.0, 1.0)
-    begin = np.zeros((len(times), n_steps + 1), np.int64)
+    if first:
+        places[times == nodes[0]] = 0
+    begin = np.zeros((len(times), n_steps + 2), np.int64)  # those before, in each step, after
     rows = np.repeat(np.arange(len(times)), times.shape[1])
     np.add.at(begin, (rows, places.ravel() + 1), 1)
-    return read_only(Reading(np.cumsum(begin, axis=1), fraction, shares))
+    begin = np.ascontiguousarray(np.cumsum(begin, axis=1)[:, :-1])
+    places = np.clip(places, 0, n_steps - 1)
+    fraction = (times - nodes[places]) / (nodes[places + 1] - nodes[places])
+    return read_only(Reading(begin, np.clip(fraction, 0.0, 1.0), shares))
 
 
 def wanted_steps(reading: Reading) -> Array:

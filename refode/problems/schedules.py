@@ -41,7 +41,10 @@ class Schedule(NamedTuple):
         if not len(self.points):
             return interpolation.read(sweep, E, x, self.reading, self.n_times)
         states = driver.forward(sweep, E, x, whole=True)
-        return np.ascontiguousarray(states[self.points >= 0].transpose(1, 0, 2))
+        there = self.points >= 0
+        out = np.full((len(x), self.n_times, states.shape[2]), np.nan, states.dtype)
+        out[:, self.points[there]] = states[there].transpose(1, 0, 2)
+        return out
 
 
 def schedule_of(ode: NeuralODE, times: Array, steps_between: int | None) -> Schedule:
@@ -82,6 +85,48 @@ def _within(ode: NeuralODE, times: Array) -> Schedule:
     return Schedule(
         with_reading(plan, reading), np.zeros(0, np.int64), reading, times.shape[1], True
     )
+
+
+def stretches_of(ode: NeuralODE, times: Array, nodes: Array) -> tuple[Schedule, ...]:
+    """A schedule for each stretch between t0, the nodes and the last time, (D141).
+
+    A time at a node is observed where a stretch ends.
+    """
+    way = _way(ode)
+    last = way * np.nanmax(way * times)
+    if times.ndim == 2:  # read within the ode's own steps
+        every = ode.steps.nodes(ode.t_span)
+        last = every[np.searchsorted(way * every, way * last)]
+    ends = [ode.t_span[0], *nodes, last]
+    return tuple(
+        _stretch(ode, times, a, b, k == 0)
+        for k, (a, b) in enumerate(zip(ends, ends[1:], strict=False))
+        if way * (b - a) > 0.0
+    )
+
+
+def _stretch(ode: NeuralODE, times: Array, a: float, b: float, first: bool) -> Schedule:
+    way, length = _way(ode), abs(ode.t_span[1] - ode.t_span[0])
+    nodes = ode.steps.nodes(ode.t_span)
+    common = times.ndim == 1
+    inside = times[(way * times > way * a) & (way * times <= way * b)] if common else np.zeros(0)
+    stops = np.unique(way * np.concatenate([[a, b], inside])) * way
+    inner = nodes[(way * nodes > way * a) & (way * nodes < way * b)]
+    inner = inner[np.abs(inner[:, None] - stops).min(axis=1) > SAME * length]
+    grid = way * np.sort(way * np.concatenate([stops, inner]))
+    if common:
+        plan = planned(_steps(ode, grid), ode.basis, ode._scheme, ode.t_span, _ends(grid))
+        points = np.full(len(grid), -1)
+        j = np.flatnonzero((way * times > way * a) & (way * times <= way * b))
+        points[np.searchsorted(way * grid, way * times[j])] = j
+        if first and times[0] == a:
+            points[0] = 0
+        return Schedule(plan, points, NOWHERE, len(times), False)
+    filled = padded(times, ode.t_span[0])
+    plan, shares = ode.dense_plan(_steps(ode, grid), _ends(grid))
+    reading = interpolation.reading_of(grid, filled, shares, first)
+    nowhere = np.zeros(0, np.int64)
+    return Schedule(with_reading(plan, reading), nowhere, reading, times.shape[1], True)
 
 
 def _own_steps(ode: NeuralODE, times: Array, each: int) -> Schedule:

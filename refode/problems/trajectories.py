@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from refode import _validate
 from refode._fixed import Kept, read_only
-from refode._numbers import at, first
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
 from refode._shown import piece
@@ -21,14 +20,14 @@ from refode.problems.contract import with_total
 from refode.problems.observations import Observations
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
-from refode.problems.schedules import Schedule, schedule_of
-from refode.problems.trajectory_objective import Observing
+from refode.problems.schedules import schedule_of
+from refode.problems.trajectory_arguments import Asked
 from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
 
 
-class TrajectoryFitting(Observing):
+class TrajectoryFitting(Asked):
     """Mean square of what is observed of z' = f(z, t; theta(t)), z(t0) = x, less what was measured.
 
     phi = (1/M) sum w/2 |C z(t) + c - y|^2 over all that is observed, M the sum of the weights w,
@@ -48,10 +47,14 @@ class TrajectoryFitting(Observing):
         and 0. Otherwise c = 0.
     initial : {"given", "fitted"}, optional
         Whether states at t0 are given as x, or are "x0" (N, d) in theta, with x = None.
-    shooting : None
-        Reserved.
+    shooting : array_like (n_nodes,), optional
+        Times between t0 and the last time at which paths begin anew, at "nodes" (N, n_nodes, d)
+        in theta: multiple shooting. To phi comes the augmented Lagrangian of c = 0, c where a
+        stretch ends less the next node: the sum over samples and nodes of
+        mu . c + penalty/2 |c|^2, (D141). ``gaps`` has c, ``raised`` is the problem with
+        mu + penalty c in the place of mu.
     n_samples : int, optional
-        N, wanted with initial="fitted" alone.
+        N, wanted with initial="fitted" and with shooting.
     steps_between : int, optional
         So many equal steps of each sample's own from one of its times to the next, in place of
         the ode's steps. For fields without t, theta(t) constant.
@@ -59,6 +62,10 @@ class TrajectoryFitting(Observing):
         Adds tikhonov/2 |theta|^2, over all of theta.
     smoothness : float, optional
         Adds smoothness/2 int |theta'(t)|^2 dt over the ode's t_span.
+    penalty : float, optional
+        rho of the augmented Lagrangian, positive.
+    multipliers : array_like (N, n_nodes, d), optional
+        mu of the augmented Lagrangian, 0 by default.
 
     Raises
     ------
@@ -94,12 +101,14 @@ class TrajectoryFitting(Observing):
         observed: ArrayLike | None = None,
         readout: bool = False,
         initial: str = "given",
-        shooting: None = None,
+        shooting: ArrayLike | None = None,
         n_samples: int | None = None,
         *,
         steps_between: int | None = None,
         tikhonov: float = 0.0,
         smoothness: float = 0.0,
+        penalty: float = 10.0,
+        multipliers: ArrayLike | None = None,
     ) -> None:
         self.ode = _validate.instance("ode", ode, NeuralODE)
         if ode.placement.device != "cpu":
@@ -114,16 +123,20 @@ class TrajectoryFitting(Observing):
         self.n_channels = d if observed is None else len(observed)
         self.readout = _validate.boolean("readout", readout)
         self.initial_states = _validate.choice("initial", initial, ("given", "fitted"))
-        if shooting is not None:
-            raise ValueError(f"shooting: got {_validate.shown(shooting)}, wanted None")
+        self.fitted = self.initial_states == "fitted"
+        self.shooting = self._nodes_of(shooting)
         self.n_samples = self._samples(n_samples)
         self.steps_between = self._between(steps_between)
         self._regulariser = Regulariser(ode, tikhonov, smoothness)
         shapes: dict[str, tuple[int, ...]] = {}
         if self.readout:
             shapes |= {"W": (self.n_channels, d), "b": (self.n_channels,)}
-        if self.n_samples is not None:
-            shapes["x0"] = (self.n_samples, d)
+        if self.fitted:
+            shapes["x0"] = (self.n_samples or 0, d)
+        if self.shooting is not None:
+            shapes["nodes"] = (self.n_samples or 0, len(self.shooting), d)
+        self.penalty = _validate.positive("penalty", penalty)
+        self.multipliers = self._multipliers_of(multipliers)
         taken = [name for name in shapes if name in ode.layout.shapes]
         if taken:
             raise ValueError(
@@ -134,16 +147,37 @@ class TrajectoryFitting(Observing):
         self._schedules = Kept()
 
     def _samples(self, n: Any) -> int | None:
-        fitted = self.initial_states == "fitted"
-        if not fitted:
+        how = "initial='fitted'" if self.fitted else "shooting"
+        if not self.fitted and self.shooting is None:
             if n is not None:
                 raise ValueError(f"n_samples: got {n} with initial='given', wanted None")
             return None
         if n is None:
-            raise ValueError("n_samples: got None with initial='fitted', wanted an int >= 1")
+            raise ValueError(f"n_samples: got None with {how}, wanted an int >= 1")
         n = _validate.positive_int("n_samples", n)
         _validate.affordable("n_samples", n, 8 * n * self.ode.dim)
         return n
+
+    def _nodes_of(self, shooting: Any) -> Array | None:
+        """Times of nodes, checked: within t_span, in its direction."""
+        if shooting is None:
+            return None
+        times = _validate.real_array("shooting", shooting, ("n_nodes",)).copy()
+        t0, T = self.ode.t_span
+        way = 1.0 if t0 < T else -1.0
+        if (way * np.diff([t0, *times, T]) <= 0.0).any():
+            raise ValueError(
+                f"shooting: got {_validate.shown(shooting)}, wanted times between {t0} and {T} "
+                "in the direction of t_span"
+            )
+        return read_only(times)
+
+    def _multipliers_of(self, multipliers: Any) -> Array | None:
+        if multipliers is None:
+            return None
+        self._check_shooting()
+        shape = (self.n_samples, len(self.shooting), self.ode.dim)  # type: ignore[arg-type]
+        return read_only(_validate.real_array("multipliers", multipliers, shape).copy())
 
     def _between(self, each: Any) -> int | None:
         if each is None:
@@ -151,7 +185,9 @@ class TrajectoryFitting(Observing):
         each, ode = _validate.positive_int("steps_between", each), self.ode
         field = ode.field
         why = ""
-        if field.time or getattr(field, "_may_move", False):
+        if self.shooting is not None:
+            why = "shooting"
+        elif field.time or getattr(field, "_may_move", False):
             why = f"a {type(field).__name__} that reads t"
         elif ode.basis.n_coefficients != 1:
             why = f"basis={ode.basis!r}"
@@ -166,7 +202,7 @@ class TrajectoryFitting(Observing):
 
     # --- parameters --------------------------------------------------------------------
     def initial(self, seed: int = 0) -> Array:
-        """Random theta (p,): the ode's ``initial``, W = ``observed``, b = 0, x0 = 0."""
+        """Random theta (p,): the ode's ``initial``, W = ``observed``, b, x0 and nodes 0."""
         theta = np.zeros(self.n_parameters)
         theta[: self.ode.n_parameters] = self.ode.initial(seed)
         if self.readout:
@@ -176,19 +212,33 @@ class TrajectoryFitting(Observing):
 
     def with_steps(self, n_steps: int | Steps) -> TrajectoryFitting:
         """The same problem with other steps: so many equal ones."""
-        return self._copied(self.ode.with_steps(n_steps))
+        return self._copied(self.ode.with_steps(n_steps), self.penalty, self.multipliers)
 
-    def _copied(self, ode: NeuralODE) -> TrajectoryFitting:
+    @quietly()
+    def raised(
+        self, theta: Array, x: Array | None, y: Observations, penalty: float | None = None
+    ) -> TrajectoryFitting:
+        """The problem with multipliers mu + penalty c at theta, and perhaps another penalty."""
+        gaps = self.gaps(theta, x, y)
+        before = 0.0 if self.multipliers is None else self.multipliers
+        penalty = self.penalty if penalty is None else penalty
+        return self._copied(self.ode, penalty, before + self.penalty * gaps)
+
+    def _copied(
+        self, ode: NeuralODE, penalty: float, multipliers: Array | None
+    ) -> TrajectoryFitting:
         return TrajectoryFitting(
             ode,
             self.observed,
             self.readout,
             self.initial_states,
-            None,
+            self.shooting,
             self.n_samples,
             steps_between=self.steps_between,
             tikhonov=self.tikhonov,
             smoothness=self.smoothness,
+            penalty=penalty,
+            multipliers=multipliers,
         )
 
     # --- objective ---------------------------------------------------------------------
@@ -216,7 +266,10 @@ class TrajectoryFitting(Observing):
 
     @quietly()
     def costs(self, theta: Array, x: Array | None, y: Observations) -> dict[str, float]:
-        """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total."""
+        """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
+
+        With shooting also gaps, what the augmented Lagrangian adds.
+        """
         theta, x, y, schedule = self._arguments(theta, x, y)
         r = self._outputs(theta, x, schedule) - y.values
 
@@ -224,8 +277,10 @@ class TrajectoryFitting(Observing):
             there = w > 0.0
             return 0.5 * float(np.sum(w[there] * r[there] ** 2))
 
-        loss = self._rows(x).sums(squares, r, y.weights) / y.total
-        return with_total({"loss": float(loss), **self._regulariser.terms(theta)})
+        terms = {"loss": float(self._rows(x).sums(squares, r, y.weights) / y.total)}
+        if self.shooting is not None:
+            terms["gaps"] = self._joining(self._stretches(theta, x, y, schedule)[2])
+        return with_total({**terms, **self._regulariser.terms(theta)})
 
     @property
     def shows_costs(self) -> bool:
@@ -242,6 +297,7 @@ class TrajectoryFitting(Observing):
         the finite range is an error that names x.
         """
         theta, x, y, schedule = self._arguments(theta, x, y)
+        self._check_single("gauss_newton_vector")
         exponent, (v,) = scaled(_validate.real_vector("v", v, self.n_parameters))
         size = np.abs(v).max()
         if size == 0.0:
@@ -252,7 +308,7 @@ class TrajectoryFitting(Observing):
         there = y.there
         all_finite("x", np.where(there, outputs, 0.0))
         bars = np.where(there, outputs.imag / step * y.weights / y.total, 0.0)
-        product = self._pulled(theta, x, y, schedule, bars).theta + self._regulariser(v)[1]
+        product = self._pulled(theta, x, y, schedule, bars) + self._regulariser(v)[1]
         return restored(exponent, product)
 
     @quietly()
@@ -267,6 +323,7 @@ class TrajectoryFitting(Observing):
             times within steps, with the steps as they are.
         """
         theta, x, y, schedule = self._arguments(theta, x, y)
+        self._check_single("gradients")
         if schedule.reading.begin.shape[0] == 0 and self.steps_between is None:
             self.ode.field.check_times()
         bars = self._swept(theta, x, self._cost(theta, y, schedule), schedule, y.times)
@@ -286,8 +343,8 @@ class TrajectoryFitting(Observing):
         x = self._states(theta, x, None)
         times = times_within("times", times, len(x), self.ode.t_span)
         self._check_way(times)
-        outputs = self._outputs(theta, x, self._schedule(times, times.tobytes()))
-        return all_finite("x", outputs)
+        schedule = self._schedule(times, times.tobytes(), schedule_of, self.steps_between)
+        return all_finite("x", self._read(theta, self._states_along(theta, x, schedule)))
 
     @quietly()
     def residuals(self, theta: Array, x: Array | None, y: Observations) -> Array:
@@ -297,70 +354,7 @@ class TrajectoryFitting(Observing):
         all_finite("x", np.where(y.there, outputs, 0.0))
         return np.where(y.there, outputs - y.values, np.nan)
 
-    # --- the door ----------------------------------------------------------------------
-    def _arguments(
-        self, theta: Any, *data: Any, **named: Any
-    ) -> tuple[Array, Array, Observations, Schedule]:
-        for name in named:
-            raise TypeError(f"{name}: got it by name, wanted x and y by position")
-        x, y = self.data(data)
-        theta = self._parameters(theta)
-        y = self._observations(y)
-        return theta, self._states(theta, x, y), y, self._schedule(y.times, y.fingerprint())
-
-    def _observations(self, y: Any) -> Observations:
-        y = _validate.instance("y", y, Observations)
-        if y.n_channels != self.n_channels:
-            raise ValueError(
-                f"y: got values of {y.n_channels} channels, wanted {self.n_channels}, "
-                + ("the ode's dim" if self.observed is None else "the rows of observed")
-            )
-        if self.n_samples not in (None, y.n_samples):
-            raise ValueError(
-                f"y: got observations of {y.n_samples} samples, wanted n_samples={self.n_samples}"
-            )
-        if y.inputs is not None:
-            raise ValueError(
-                f"y: got inputs with a {type(self.ode.field).__name__} that reads none, wanted "
-                "observations without inputs"
-            )
-        if y.fingerprint() not in self._schedules:  # looked at before
-            known = np.where(np.isnan(y.times), self.ode.t_span[0], y.times)
-            times_within("times", known, y.n_samples, self.ode.t_span)
-            self._check_way(y.times)
-        return y
-
-    def _check_way(self, times: Array) -> None:
-        way = self.ode.t_span[1] > self.ode.t_span[0]
-        gaps = np.diff(np.atleast_2d(times), axis=1)
-        wrong = (gaps <= 0.0) if way else (gaps >= 0.0)
-        if wrong.any():
-            index = first(wrong)
-            raise ValueError(
-                f"times: got {np.atleast_2d(times)[index]} at {at(index[-times.ndim :])} and no "
-                f"{'later' if way else 'earlier'} one after it, wanted times that "
-                f"{'rise' if way else 'fall'} as t_span={self.ode.t_span} does"
-            )
-
-    def _states(self, theta: Array, x: Any, y: Observations | None) -> Array:
-        if self.n_samples is not None:
-            if x is not None:
-                raise ValueError(f"x: got {_validate.shown(x)}, wanted None with initial='fitted'")
-            return self._start(theta, theta)
-        x = _validate.samples("x", x, self.ode.dim)
-        if y is not None and len(x) != y.n_samples:
-            raise ValueError(f"x: got {len(x)} samples, wanted {y.n_samples} as y has")
-        return x
-
-    def _schedule(self, times: Array, key: Any) -> Schedule:
-        kept: Any = self._schedules
-        found = kept.get(key)
-        if found is None:
-            if len(kept) > 16:
-                kept.clear()
-            found = kept.setdefault(key, schedule_of(self.ode, times, self.steps_between))
-        return found
-
+    # --- who it is ---------------------------------------------------------------------
     def to_device(self, *data: Any, **named: Any) -> Any:
         """Refused: these sweeps are the CPU's."""
         raise ValueError("device: got 'cpu', wanted 'cuda' to send samples to")
@@ -376,8 +370,14 @@ class TrajectoryFitting(Observing):
             parts.append(f"observed={piece(self.observed)}")
         if self.readout:
             parts.append("readout=True")
+        if self.fitted:
+            parts.append("initial='fitted'")
+        if self.shooting is not None:
+            parts.append(f"shooting={piece(self.shooting)}, penalty={self.penalty}")
+        if self.multipliers is not None:
+            parts.append(f"multipliers={piece(self.multipliers)}")
         if self.n_samples is not None:
-            parts.append(f"initial='fitted', n_samples={self.n_samples}")
+            parts.append(f"n_samples={self.n_samples}")
         if self.steps_between is not None:
             parts.append(f"steps_between={self.steps_between}")
         return f"TrajectoryFitting({', '.join(parts)}{self._penalties()})"

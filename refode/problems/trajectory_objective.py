@@ -35,40 +35,49 @@ class Observing(Regularised, WithODE):
     n_channels: int
     readout: bool
     n_samples: int | None
+    fitted: bool  # whether states at t0 are in theta
     steps_between: int | None
 
     def _value_and_gradient(
         self, theta: Array, x: Array, y: Observations, schedule: Schedule
     ) -> tuple[Any, Array]:
-        x = self._start(theta, x)
-        bars = self._swept(theta, x, self._cost(theta, y, schedule), schedule)
+        value, gradient = self._whole(theta, x, self._cost(theta, y, schedule), schedule)
         penalty, penalty_bar = self._regulariser(theta)
-        return bars.value + penalty, bars.theta + penalty_bar
+        return value + penalty, gradient + penalty_bar
+
+    def _whole(
+        self, theta: Array, x: Array, cost: TrajectoryCost, schedule: Schedule
+    ) -> tuple[Any, Array]:
+        """A cost and its cotangent of all of theta."""
+        bars = self._swept(theta, self._start(theta, x), cost, schedule, want_x=self.fitted)
+        parts = [bars.theta, bars.x.ravel()] if self.fitted else [bars.theta]
+        return bars.value, np.concatenate(parts)
 
     def _swept(
         self,
         theta: Array,
         x: Array,
-        cost: TrajectoryCost,
+        cost: Any,
         schedule: Schedule,
         times: Array | None = None,
+        want_x: bool = False,
     ) -> Bars:
-        """A cost and its cotangents, by one sweep forward and back; those of times if given."""
-        ode, plan, fitted = self.ode, schedule.plan, self.n_samples is not None
+        """A cost and its cotangents, by one sweep forward and back; those of times if given.
+
+        theta's are of the ode and of the readout.
+        """
+        ode, plan = self.ode, schedule.plan
         weights = ode.stage_weights(theta[: ode.n_parameters], plan)
         E = ode.field.prepare(weights, False)
         if times is not None:
             cost, plan = _with_times(cost, plan, schedule, len(x))
-        n_cost = cost.W.size + cost.b.size if self.readout else 0
+        n_cost = self.n_channels * (ode.dim + 1) if self.readout else 0
         rows = work_rows(ode.dim, plan.grid.slots.shape[1])
         sweep = ode.sweep(schedule.plan, Plain, E.dtype)._replace(scheme=plan.scheme)
-        result = driver.gradient(
-            sweep, E, x, cost, n_cost, rows, want_x=fitted or times is not None
-        )
+        want_x = want_x or times is not None
+        result = driver.gradient(sweep, E, x, cost, n_cost, rows, want_x)
         weights_bar = ode.field.prepare_adjoint(weights, False, result.E_bar)
         theta_bar = [ode.stage_weights_adjoint(weights_bar, plan), result.cost_bar]
-        if fitted:
-            theta_bar.append(result.x_bar.ravel())
         times_bar = np.zeros(0)
         if times is not None:
             times_bar = self._times_bar(theta, cost, plan, schedule, result, weights_bar, times)
@@ -94,10 +103,10 @@ class Observing(Regularised, WithODE):
 
     def _pulled(
         self, theta: Array, x: Array, y: Observations, schedule: Schedule, bars: Array
-    ) -> Bars:
+    ) -> Array:
         """Pull-back of cotangents (N, K, m) of what is observed; 0 where nothing is."""
         cost = self._cost(theta, y, schedule)._replace(targets=bars, linear=True)
-        return self._swept(theta, x, cost, schedule)
+        return self._whole(theta, x, cost, schedule)[1]
 
     def _cost(self, theta: Array, y: Observations, schedule: Schedule) -> TrajectoryCost:
         W, b = self._readout(theta)
@@ -124,9 +133,10 @@ class Observing(Regularised, WithODE):
 
     def _outputs(self, theta: Array, x: Array, schedule: Schedule) -> Array:
         """C z + c at the schedule's times, (N, K, m), theta and x real or complex."""
-        ode = self.ode
-        E = ode.field.prepare(ode.stage_weights(theta[: ode.n_parameters], schedule.plan), False)
-        z = schedule.states(ode, E, x)
+        return self._read(theta, self._states_seen(theta, x, schedule))
+
+    def _read(self, theta: Array, z: Array) -> Array:
+        """C z + c of states (N, K, d)."""
         W, b = self._readout(theta)
         if not len(W):
             return z
@@ -136,9 +146,15 @@ class Observing(Regularised, WithODE):
 
     def _start(self, theta: Array, x: Array) -> Array:
         """States at t0, theta's own with initial='fitted'."""
-        if self.n_samples is None:
+        if not self.fitted:
             return x
-        return theta[-self.n_samples * self.ode.dim :].reshape(self.n_samples, self.ode.dim)
+        return theta[self.layout.slices["x0"]].reshape(self.layout.shapes["x0"])
+
+    def _states_seen(self, theta: Array, x: Array, schedule: Schedule) -> Array:
+        """States at the schedule's times, (N, K, d)."""
+        ode, plan = self.ode, schedule.plan
+        E = ode.field.prepare(ode.stage_weights(theta[: ode.n_parameters], plan), False)
+        return schedule.states(ode, E, x)
 
 
 def _with_times(

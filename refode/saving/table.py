@@ -173,13 +173,15 @@ _add(
         "observed": Maybe(Array(2)),
         "readout": BOOL,
         "initial": TEXT,
+        "shooting": Maybe(Array(1)),
         "n_samples": Maybe(Size()),
+        "penalty": FLOAT,
+        "multipliers": Maybe(Array(3)),
         "steps_between": Maybe(Count(STEPS)),
         "tikhonov": FLOAT,
         "smoothness": FLOAT,
     },
     {"initial": lambda problem: problem.initial_states},
-    left_out=("shooting",),
 )
 _add(Scaling, {"shift": Array(1), "scale": Array(1)})
 
