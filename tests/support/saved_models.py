@@ -170,6 +170,11 @@ def _problems() -> dict[str, Case]:
         "trajectories": Case(
             refode.TrajectoryFitting(_ode(), [[1.0, 0.5]], readout=True, tikhonov=0.1)
         ),
+        "trajectories shooting": Case(
+            refode.TrajectoryFitting(
+                _ode(), shooting=[0.45], n_samples=SAMPLES, multipliers=np.ones((SAMPLES, 1, 2))
+            )
+        ),
         "trajectories fitted": Case(
             refode.TrajectoryFitting(
                 refode.NeuralODE(fields.Parabolic(2, 3), "dopri5"),
@@ -250,7 +255,7 @@ def data_of(problem: Any) -> list[np.ndarray]:
     ode = problem if isinstance(problem, refode.NeuralODE) else problem.ode
     if isinstance(problem, refode.TrajectoryFitting):
         times, values = np.array([0.2, 0.7]), rng.standard_normal((SAMPLES, 2, problem.n_channels))
-        x = None if problem.n_samples else rng.standard_normal((SAMPLES, ode.dim))
+        x = None if problem.fitted else rng.standard_normal((SAMPLES, ode.dim))
         return [x, refode.Observations(times, values)]
     if not isinstance(problem, refode.Supervised):
         x = rng.standard_normal((SAMPLES, ode.dim))
