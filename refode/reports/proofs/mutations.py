@@ -18,11 +18,8 @@ NAMED = 0.8
 #: Some of each kind that touch few cases.
 QUICK = (
     "forward-time",
-    "zero-weight",
     "gradient-1.001",
-    "weight-transposed",
     "labels-shifted",
-    "readout-bias-detached",
     "density-constant",
     "Q-sign",
 )

@@ -33,8 +33,12 @@ from refode.games import CrossEntropy, Game, GaussianBump, KullbackLeibler, Quad
 
 compiled: set = set()  # once for all tests: the same function for the same types
 launches: list = []  # of one test
-DTYPES = ("float64", "float32")
 gc.set_threshold(50_000)  # the compiler makes many objects, few of them garbage
+
+
+def numbers(first, *others):
+    """Both number types of one of a kind: the others share all of its kernels but the costs'."""
+    return [(first, "float64"), (first, "float32"), *((name, "float64") for name in others)]
 
 
 class Array(np.ndarray):
@@ -104,9 +108,8 @@ def drawn(n=40, d=2):
     return np.random.default_rng(0).standard_normal((n, d))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mode", ["tile", "staged"])
-@pytest.mark.parametrize("loss", ["regression", "logistic", "softmax"])
+@pytest.mark.parametrize("loss, dtype", numbers("regression", "logistic", "softmax"))
 def test_supervised(loss, mode, dtype):
     ode = refode.NeuralODE(fields.Shallow(2, 4, time=True), "heun", 2, memory="steps")
     y = drawn() if loss == "regression" else np.arange(40) % 2
@@ -142,9 +145,8 @@ def test_estimated_traces(name, mode):
     ran(mode, flow, ode.initial(), drawn())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("mode", ["tile", "staged"])
-@pytest.mark.parametrize("kind", ["kl", "cross_entropy", "energy"])
+@pytest.mark.parametrize("kind, dtype", numbers("kl", "cross_entropy", "energy"))
 def test_games(kind, mode, dtype):
     one, two = Gaussian(np.zeros(2), np.eye(2)), Gaussian(np.ones(2), [[1.0, 0.5], [0.5, 1.0]])
     energy = GaussianBump(1.0, [0.0, 0.0], 0.5) + Quadratic(1.0)
