@@ -264,6 +264,13 @@ class TrajectoryFitting(Asked):
         value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
         return float(value), gradient
 
+    def hessian_vector(self, theta: Array, v: Array, x: Array | None, y: Observations) -> Array:
+        """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
+
+        Not finite where a path is not.
+        """
+        return super().hessian_vector(theta, v, x, y)
+
     @quietly()
     def costs(self, theta: Array, x: Array | None, y: Observations) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
@@ -355,9 +362,12 @@ class TrajectoryFitting(Asked):
         return np.where(y.there, outputs - y.values, np.nan)
 
     # --- who it is ---------------------------------------------------------------------
-    def to_device(self, *data: Any, **named: Any) -> Any:
+    def to_device(self, x: Any, y: Any) -> Any:
         """Refused: these sweeps are the CPU's."""
-        raise ValueError("device: got 'cpu', wanted 'cuda' to send samples to")
+        raise ValueError(
+            f"x: got {_validate.shown(x)} for a device, wanted it in a method's place: paths are "
+            "seen along the way by the CPU's sweeps alone"
+        )
 
     def fingerprint(self) -> str:
         """What a checkpoint knows the problem by; of a large matrix repr shows a part alone."""

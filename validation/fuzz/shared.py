@@ -25,7 +25,7 @@ from validation.fuzz.surface import Public, surface
 #: Methods that the package asks, with arguments it has checked, and subclasses supply.
 INSIDE = {
     "fields.*": "answer block check_times description initial named prepare prepare_adjoint rows",
-    "NeuralODE": "stage_weights stage_weights_adjoint sweep",
+    "NeuralODE": "dense_plan stage_weights stage_weights_adjoint sweep",
     "losses": "check_outputs description targets",
     "games": "check_dim description",
     "problems": "check data fingerprint held_out placed placed_with weighted",
