@@ -32,7 +32,7 @@ MADE = {
         refode.ContinuousNormalizingFlow(ODE),
         refode.MeanFieldGame(fields.Potential(2, 3), GAME),
         refode.TrajectoryFitting(ODE, np.eye(2)),
-        refode.Observations([0.1, 0.3], np.ones((5, 2, 2))),
+        refode.Observations([0.3], np.ones((5, 1, 2))),
         fields.Affine(2),
         fields.Antisymmetric(2),
         fields.Field(2, {"A": (2, 2)}),
