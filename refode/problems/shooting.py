@@ -34,7 +34,10 @@ class Shooting(Observing):
 
     @quietly()
     def gaps(self, theta: Array, x: Array | None, y: Observations) -> Array:
-        """c, (N, n_nodes, d): where stretches end less the nodes where the next ones begin."""
+        """c, (N, n_nodes, d): where stretches end less the nodes where the next ones begin.
+
+        Not finite where a path is not.
+        """
         theta, x, y, stretches = self._arguments(theta, x, y)
         self._check_shooting()
         return self._stretches(theta, self._start(theta, x), y, stretches)[2]

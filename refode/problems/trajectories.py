@@ -275,7 +275,8 @@ class TrajectoryFitting(Asked):
     def costs(self, theta: Array, x: Array | None, y: Observations) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
 
-        With shooting also gaps, what the augmented Lagrangian adds.
+        With shooting also gaps, what the augmented Lagrangian adds. Not finite where a path is
+        not, as the value.
         """
         theta, x, y, schedule = self._arguments(theta, x, y)
         r = self._outputs(theta, x, schedule) - y.values
@@ -321,6 +322,8 @@ class TrajectoryFitting(Asked):
     @quietly()
     def gradients(self, theta: Array, x: Array | None, y: Observations) -> tuple[Array, Array]:
         """Derivatives of the objective in the states at t0, and in the times of observation.
+
+        Not finite where a path is not.
 
         Returns
         -------

@@ -210,3 +210,11 @@ def test_paths_that_leave_the_finite_range():
         problem.predict(problem.initial(), x, [1.5])
     with pytest.raises(ValueError, match="times: got 0.5 at index 0 and no later"):
         problem.predict(problem.initial(), x, [0.5, 0.1])
+
+
+def test_samples_on_many_ranks_are_not_for_it():
+    """Its mean is over what is observed, of which a rank knows its own share alone."""
+    from refode.distributed.problem import checked
+
+    with pytest.raises(TypeError, match="problem: got TrajectoryFitting.*, wanted a Supervised"):
+        checked(refode.TrajectoryFitting(ODE))
