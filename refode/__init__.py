@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from refode.problems.normalizing_flow import (
         ContinuousNormalizingFlow as ContinuousNormalizingFlow,
     )
+    from refode.problems.observations import Observations as Observations
     from refode.problems.supervised import Supervised as Supervised
+    from refode.problems.trajectories import TrajectoryFitting as TrajectoryFitting
     from refode.saving import load as load
     from refode.saving import save as save
     from refode.training import train as train
@@ -73,8 +75,10 @@ _HOMES = {
     "ContinuousNormalizingFlow": "refode.problems.normalizing_flow",
     "MeanFieldGame": "refode.problems.game",
     "NeuralODE": "refode.ode.neural_ode",
+    "Observations": "refode.problems.observations",
     "Supervised": "refode.problems.supervised",
     "adapt": "refode.adaptation",
+    "TrajectoryFitting": "refode.problems.trajectories",
     "get_num_threads": "refode.machine.threads",
     "load": "refode.saving",
     "save": "refode.saving",
@@ -88,7 +92,9 @@ __all__ = [
     "ContinuousNormalizingFlow",
     "MeanFieldGame",
     "NeuralODE",
+    "Observations",
     "Supervised",
+    "TrajectoryFitting",
     "__version__",
     "adapt",
     "adaptation",

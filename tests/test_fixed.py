@@ -31,6 +31,8 @@ MADE = {
         refode.Supervised(ODE, tikhonov=0.1),
         refode.ContinuousNormalizingFlow(ODE),
         refode.MeanFieldGame(fields.Potential(2, 3), GAME),
+        refode.TrajectoryFitting(ODE, np.eye(2)),
+        refode.Observations([0.3], np.ones((5, 1, 2))),
         fields.Affine(2),
         fields.Antisymmetric(2),
         fields.Field(2, {"A": (2, 2)}),
@@ -253,7 +255,9 @@ def test_memory_maps_are_read_only_too(tmp_path, mmap_mode):
                 array[...] = 0.0
         if hasattr(made, "value_and_gradient"):
             theta = made.initial()
-            data = (x, [0, 1, 1, 0, 1]) if kind is refode.Supervised else (x,)
+            y = {refode.Supervised: [0, 1, 1, 0, 1]}
+            y[refode.TrajectoryFitting] = MADE[refode.Observations]
+            data = (x, y[kind]) if kind in y else (x,)
             one, other = (p.value_and_gradient(theta, *data) for p in (made, found))
             assert one[0] == other[0]
             np.testing.assert_array_equal(one[1], other[1])

@@ -7,6 +7,12 @@
     end (``at.last``); those that are ``everywhere`` at the start of every step too, in
     descending order. ``scratch`` (rows, S) is work space, at least ``work_rows`` of them.
 
+``look(cost, at, h, Y, F, F_bar, Y_bar, cost_bar, time_bar, scratch)``
+    Of costs that read a path ``within`` its steps: the value of what is read in the step of
+    length h that begins at a moment with the states Y, from the slopes F of all its stages. F_bar
+    and Y_bar are overwritten with the cotangents of the slopes and of Y; cost_bar and time_bar,
+    of the step's start and length, are added to. No other cost has one.
+
 docs/adding_a_loss.md adds one. Twins on the device: refode/cuda/contract.py and
 refode/cuda/costs.py.
 """
@@ -45,9 +51,19 @@ def observe(cost, at, Y, L, cost_bar, scratch):
     """Value over the block at a moment; its cotangent is added to L."""
 
 
+@COST.function([_moment, "s", "M", "T", "T", "M", "v", "v", "M"], "s")
+def look(cost, at, h, Y, F, F_bar, Y_bar, cost_bar, time_bar, scratch):
+    """Value of what is read within a step; its cotangents overwrite F_bar and Y_bar."""
+
+
 def everywhere(cost: Any) -> bool:
     """Whether a cost reads the path at every point of the grid; most read its end alone."""
     return _validate.boolean("cost.everywhere", getattr(cost, "everywhere", False))
+
+
+def within(cost: Any) -> bool:
+    """Whether a cost reads the path within its steps, by ``look``."""
+    return _validate.boolean("cost.within", getattr(cost, "within", False))
 
 
 def work_rows(cost: Any) -> int:

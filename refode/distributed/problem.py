@@ -16,6 +16,7 @@ from refode.ode.placement import Resident
 from refode.ode.shares import Borders
 from refode.problems.contract import Problem, WithODE
 from refode.problems.game import MeanFieldGame
+from refode.problems.trajectories import TrajectoryFitting
 
 Array = np.ndarray
 
@@ -222,7 +223,7 @@ class Distributed(Problem):
 
 def checked(problem: Any) -> Any:
     """A problem that can be distributed: the survey's three, on the CPU."""
-    if not isinstance(problem, WithODE):
+    if not isinstance(problem, WithODE) or isinstance(problem, TrajectoryFitting):
         raise TypeError(
             f"problem: got {_validate.short(problem)}, wanted a Supervised, "
             "ContinuousNormalizingFlow or MeanFieldGame: of others nobody knows what is a sum "

@@ -1,7 +1,8 @@
 """Neural ODEs and flows as estimators of scikit-learn's: for pipelines, searches and reports.
 
 ``NeuralODEClassifier`` and ``NeuralODERegressor`` are a ``refode.Supervised`` with its training,
-``FlowDensity`` is a ``refode.ContinuousNormalizingFlow``. They need scikit-learn, the extra
+``FlowDensity`` is a ``refode.ContinuousNormalizingFlow``, ``TrajectoryRegressor`` a
+``refode.TrajectoryFitting``. They need scikit-learn, the extra
 ``sklearn``, which is imported when one of them is first asked for.
 """
 
@@ -14,14 +15,16 @@ if TYPE_CHECKING:
     from refode.estimators.density import FlowDensity as FlowDensity
     from refode.estimators.supervised import NeuralODEClassifier as NeuralODEClassifier
     from refode.estimators.supervised import NeuralODERegressor as NeuralODERegressor
+    from refode.estimators.trajectories import TrajectoryRegressor as TrajectoryRegressor
 
 _HOMES = {
     "FlowDensity": "refode.estimators.density",
     "NeuralODEClassifier": "refode.estimators.supervised",
     "NeuralODERegressor": "refode.estimators.supervised",
+    "TrajectoryRegressor": "refode.estimators.trajectories",
 }
 
-__all__ = ["FlowDensity", "NeuralODEClassifier", "NeuralODERegressor"]
+__all__ = ["FlowDensity", "NeuralODEClassifier", "NeuralODERegressor", "TrajectoryRegressor"]
 
 
 def __getattr__(name: str) -> Any:

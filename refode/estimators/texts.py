@@ -27,6 +27,25 @@ basis : str or refode.bases.Basis, optional
 n_coefficients : int, optional
     Of a named basis other than "constant"."""
 
+SERIES = """\
+field : str or refode.fields.Field, optional
+    Right-hand side f: "shallow", "mlp" (two hidden layers), "antisymmetric", "parabolic",
+    "affine", "hamiltonian", "leapfrog"; or a field of one's own.
+width : int, optional
+    Hidden units of the named fields that have any.
+time : bool, optional
+    Whether t is an input of the named fields.
+scheme : str or Tableau, optional
+    Runge-Kutta scheme with an interpolant: "bogacki_shampine", "dopri5", "tsit5".
+n_steps : int, optional
+    Equal steps from the earliest time to the last one.
+basis : str or refode.bases.Basis, optional
+    Weights in time: "constant", "piecewise_constant", "piecewise_linear", "legendre", "bspline".
+n_coefficients : int, optional
+    Of a named basis other than "constant".
+augment : int, optional
+    Components of the state that are not observed, beside those of y."""
+
 AUGMENT = """\
 augment : int, optional
     Zeros appended to each sample, (7). A field of one's own says by its dim how many; named
@@ -73,6 +92,25 @@ warm_start : bool, optional
     Whether ``fit`` goes on from the weights, and with the standardisation, of the last one.
 random_state : int, RandomState or None, optional
     For the first weights, batches and the held-out part.
+n_threads : int, optional
+    Threads of a fit or prediction. By default all that are left to it: one in each of joblib's
+    processes where these are as many as processors.
+verbose : bool, optional
+    Whether training shows its progress on standard error."""
+
+TRAINING_WHOLE = """\
+method : {"lbfgs", "newton-cg", "trust-krylov"}, optional
+    SciPy's optimiser, as of ``refode.train``.
+max_iter : int, optional
+    The largest number of iterations.
+tolerance : float, optional
+    Converged where no entry of the gradient is larger in magnitude.
+memory : int, optional
+    Pairs of vectors that L-BFGS keeps.
+warm_start : bool, optional
+    Whether ``fit`` goes on from the weights, and with the standardisation, of the last one.
+random_state : int, RandomState or None, optional
+    For the first weights.
 n_threads : int, optional
     Threads of a fit or prediction. By default all that are left to it: one in each of joblib's
     processes where these are as many as processors.

@@ -23,6 +23,10 @@ from refode import _validate
 from refode._blas import Hold, limit_this_thread
 
 MOST_CHUNKS = 16
+#: Samples that blocks have at least that are there for other threads' sake alone: with fewer, what
+#: a block costs by itself outweighs what another thread saves; so do columns without a sample, of
+#: which there may be a fifth.
+FEW = 24
 _state: dict[str, Any] = {"threads": None}
 _here = threading.local()  # the number of one thread's own sweeps, where it has one
 
@@ -207,14 +211,23 @@ def block_size(n_samples: int, largest: int) -> int:
     """Samples a block: at most ``largest``, a multiple of 8, as even as possible.
 
     More than one block come in even numbers, more than eight in multiples of eight, so
-    that two, four or eight threads get equal shares.
+    that two, four or eight threads get equal shares. Few samples make four blocks or two all the
+    same, so that they find threads at work too, where each has enough of them.
     """
     blocks = -(-n_samples // largest)
     if blocks > 1:
         group = 2 if blocks <= 8 else 8
         blocks = -(-blocks // group) * group
-    even = -(-n_samples // blocks)
-    return min(largest, -(-even // 8) * 8)
+    for more in (4, 2):
+        size = _even(n_samples, more)
+        if blocks < more and n_samples >= more * FEW and 5 * more * size <= 6 * n_samples:
+            blocks = more
+    return min(largest, _even(n_samples, blocks))
+
+
+def _even(n_samples: int, blocks: int) -> int:
+    """Samples in each of so many blocks, a multiple of 8."""
+    return -(-n_samples // (8 * blocks)) * 8
 
 
 def chunks(n_blocks: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from refode.costs.contract import COST, everywhere, observe
+from refode.costs.contract import COST, everywhere, look, observe, within
 from refode.fields.contract import rows_of
 from refode.machine.callbacks import heard
 from refode.machine.parts import link
@@ -111,7 +111,10 @@ _STEPS = {
     (False, True): frozenset([(step, 0), (step_adjoint, 0)]),
     (True, True): frozenset([(step, 0), (step_adjoint, 0), (undo, 0)]),
 }
-_OBSERVE = frozenset([(observe, 0)])
+_OBSERVE = {
+    False: frozenset([(observe, 0)]),
+    True: frozenset([(observe, 0), (look, 0)]),
+}
 
 
 def _parts(sweep: Sweep, dtype: Any, back: bool) -> tuple[Any, Any]:
@@ -230,7 +233,7 @@ def gradient(
     S, runs, share = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
-    charge = link(COST, cost, E.dtype, _OBSERVE)
+    charge = link(COST, cost, E.dtype, _OBSERVE[within(cost)])
     solve, grid = gradient_chunks.of(E.dtype), sweep.grid
     memory = _memory(sweep, S, E.itemsize)
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
@@ -258,6 +261,7 @@ def gradient(
         max(sweep.scratch, cost_rows, 1),
         memory,
         everywhere(cost),
+        within(cost),
         values,
         E_bars,
         cost_bars,

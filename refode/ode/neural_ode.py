@@ -15,9 +15,9 @@ from refode.fields.contract import Field
 from refode.ode import placement
 from refode.ode import steps as stepping
 from refode.ode.finite import all_finite
+from refode.ode.interpolating import Interpolating
 from refode.ode.placement import Placement
 from refode.ode.plan import SYMPLECTIC, scheme_of
-from refode.ode.swept import Swept
 from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
@@ -25,7 +25,7 @@ from refode.sweeps.symplectic import Partitioned
 Array = np.ndarray
 
 
-class NeuralODE(Swept):
+class NeuralODE(Interpolating):
     """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
 
     Parameters

@@ -16,7 +16,12 @@ LARGE = 1e3
 
 def warn_of_scales(problem: Problem, data: tuple[Any, ...]) -> None:
     """Say so where samples are too large for weights of order one, and nothing scales them."""
-    if not isinstance(problem, WithODE) or getattr(problem, "scalings", None) or not data:
+    if (
+        not isinstance(problem, WithODE)
+        or getattr(problem, "scalings", None)
+        or not data
+        or data[0] is None
+    ):
         return
     x = np.asarray(hosted(data[0]))
     largest = max(-float(x.min()), float(x.max()))

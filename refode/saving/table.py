@@ -21,6 +21,7 @@ from refode.problems.game import MeanFieldGame
 from refode.problems.normalizing_flow import ContinuousNormalizingFlow
 from refode.problems.scaling import Scaling
 from refode.problems.supervised import Supervised
+from refode.problems.trajectories import TrajectoryFitting
 from refode.saving.kinds import (
     BOOL,
     FLOAT,
@@ -165,6 +166,23 @@ _add(
     },
     left_out=("grid", "basis"),  # in n_steps; constant
 )
+_add(
+    TrajectoryFitting,
+    {
+        "ode": Part(),
+        "observed": Maybe(Array(2)),
+        "readout": BOOL,
+        "initial": TEXT,
+        "shooting": Maybe(Array(1)),
+        "n_samples": Maybe(Size()),
+        "penalty": FLOAT,
+        "multipliers": Maybe(Array(3)),
+        "steps_between": Maybe(Count(STEPS)),
+        "tikhonov": FLOAT,
+        "smoothness": FLOAT,
+    },
+    {"initial": lambda problem: problem.initial_states},
+)
 _add(Scaling, {"shift": Array(1), "scale": Array(1)})
 
 # --- fields ----------------------------------------------------------------------------------
@@ -251,4 +269,4 @@ BY_CLASS: dict[type, Entry] = {entry.make: entry for entry in _ENTRIES}
 #: By the name in files.
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 #: What may be saved as a whole.
-PROBLEMS = (Supervised, ContinuousNormalizingFlow, MeanFieldGame, NeuralODE)
+PROBLEMS = (Supervised, ContinuousNormalizingFlow, MeanFieldGame, TrajectoryFitting, NeuralODE)

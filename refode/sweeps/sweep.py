@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode.costs.contract import COST, Moment, observe
-from refode.machine.blocks import copy, fill
+from refode.costs.contract import COST, Moment, look, observe
+from refode.machine.blocks import axpy, copy, fill
 from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
@@ -66,6 +66,7 @@ class Work(NamedTuple):
     L: Array
     W: Array
     Z_bars: Array
+    Y_bar: Array  # of a step's start, from what is read within the step
     scratch: Array
 
 
@@ -92,14 +93,14 @@ def unload(Y, m, first, X):
 @kernel
 def length(S, rows, tape_rows, scratch, n_stages, kept, starts):
     """Numbers in a thread's own memory, which ``cut`` deals out."""
-    return S * (rows * (3 + n_stages + 2 * kept + starts) + tape_rows * kept + scratch)
+    return S * (rows * (4 + n_stages + 2 * kept + starts) + tape_rows * kept + scratch)
 
 
 @kernel
 def cut(memory, S, rows, tape_rows, scratch, n_stages, kept, starts):
     """A thread's arrays from one stretch of memory, the path last."""
     block = rows * S
-    a = 3 * block  # Y, L, W
+    a = 4 * block  # Y, L, W, Y_bar
     b = a + n_stages * block  # Z_bars
     c = b + scratch * S
     d = c + starts * block
@@ -117,6 +118,7 @@ def cut(memory, S, rows, tape_rows, scratch, n_stages, kept, starts):
         matrix(memory, block, rows, S),
         matrix(memory, 2 * block, rows, S),
         stack(memory, a, n_stages, rows, S),
+        matrix(memory, 3 * block, rows, S),
         matrix(memory, b, scratch, S),
     )
 
@@ -169,6 +171,7 @@ def forward_chunks(dynamics, scheme, t, h, slots, E, X, runs, counter, S, rows, 
         "i",
         "i",
         "b",
+        "b",
         "v",
         "T",
         "M",
@@ -193,6 +196,7 @@ def gradient_chunks(
     scratch,
     memory,
     everywhere,
+    within,
     values,
     E_bars,
     cost_bars,
@@ -228,6 +232,7 @@ def gradient_chunks(
                 sizes,
                 work,
                 everywhere,
+                within,
                 E_bars[i],
                 cost_bars[i],
                 X_bar,
@@ -251,6 +256,7 @@ def gradient_block(
     sizes,
     work,
     everywhere,
+    within,
     E_bar,
     cost_bar,
     X_bar,
@@ -277,9 +283,24 @@ def gradient_block(
         elif memory == REVERSE:  # the path backwards from where it ended
             undo(scheme, dynamics, at, E, Y, tape)
         bar = Cotangents(L, work.W, work.Z_bars, E_bar, work.scratch, time_bar[n])
+        now = Moment(n, False, at.t, first, m)
+        if within:
+            value += look(
+                cost,
+                now,
+                at.h,
+                tape.Y[0],
+                tape.F,
+                bar.Z,
+                work.Y_bar,
+                cost_bar,
+                bar.time,
+                work.scratch,
+            )
         step_adjoint(scheme, dynamics, at, E, Y, tape, bar)
+        if within:
+            axpy(L, 1.0, work.Y_bar)
         if everywhere:
-            now = Moment(n, False, at.t, first, m)
             value += observe(cost, now, tape.Y[0], L, cost_bar, work.scratch)
     if X_bar.shape[0]:
         unload(L, m, first, X_bar)

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from refode import _seeds, _validate
-from refode._numbers import as_array
-from refode.ode.placement import hosted
 from refode.problems.contract import Problem
 from refode.training.options import Options
 from refode.training.periods import Plan
 from refode.training.records import Float64
-from refode.training.samples import Samples, rows
+from refode.training.samples import Samples, chosen_from, rows
 
 #: Iterations on a batch, where nobody says how many.
 EVERY = 10
@@ -35,7 +33,7 @@ class Batches:
 
     def __init__(self, samples: Samples, size: int, seed: int) -> None:
         self.samples, self.size, self.seed = samples, size, seed
-        self._arrays = [as_array("x", hosted(array)) for array in samples.arrays]
+        self._arrays = [chosen_from("x", array) for array in samples.arrays]
         n, weight = len(self._arrays[0]), samples.weight
         self._there = np.arange(n) if weight is None else np.flatnonzero(weight)
         self.n_batches = -(-len(self._there) // size)

@@ -24,6 +24,7 @@ from refode._numbers import as_array
 from refode.ode.placement import hosted
 from refode.ode.steps import Given
 from refode.problems.contract import Problem
+from refode.problems.observations import Observations
 from refode.training.records import EVALUATION, HISTORY, PRODUCT, Call, Evaluation, Float64, norm
 
 if TYPE_CHECKING:
@@ -312,6 +313,8 @@ def fingerprint(name: str, value: Any) -> str | None:
     """Dtype, shape and a digest of the bytes; equal data, equal text."""
     if value is None:
         return None
+    if isinstance(value, Observations):
+        return value.fingerprint()
     array = as_array(name, hosted(value))
     if array.dtype.hasobject:
         raise TypeError(

@@ -10,6 +10,7 @@ from refode._numbers import as_array
 from refode._weights import checked
 from refode.ode.placement import hosted
 from refode.problems.contract import Problem
+from refode.problems.observations import Observations
 from refode.training import checkpoint as files
 from refode.training.records import Float64
 
@@ -67,10 +68,17 @@ def weight_of(name: str, problem: Problem, weight: Any, arrays: tuple[Any, ...])
 
 def rows(name: str, array: Any) -> int:
     """How many samples an array has: the length of its first axis."""
+    if isinstance(array, Observations):
+        return len(array)
     array = as_array(name, hosted(array))
     if not array.ndim:
         raise ValueError(f"{name}: got an array of shape (), wanted samples along its first axis")
     return len(array)
+
+
+def chosen_from(name: str, array: Any) -> Any:
+    """The same, of which an array of numbers chooses samples."""
+    return array if isinstance(array, Observations) else as_array(name, hosted(array))
 
 
 def paired(given: Samples, like: Samples) -> Iterator[tuple[Any, Any]]:

@@ -37,7 +37,12 @@ def classifier(loss):
 SOFTMAX, WEIGHTS = classifier("softmax")
 LOGISTIC, OTHERS = classifier("logistic")
 REGRESSION, THIRD = classifier("regression")
+DENSE = refode.NeuralODE(ODE.field, "dopri5", 3)
+FITTED = refode.TrajectoryFitting(DENSE)
 NAMED = {
+    "interpolate": ("x", lambda: DENSE.interpolate(THETA, X, [0.5])),
+    "interpolate_adjoint": ("x", lambda: DENSE.interpolate_adjoint(THETA, X, [0.5], BAR[None])),
+    "trajectories: predict": ("x", lambda: FITTED.predict(THETA, X, [0.5])),
     "solve": ("x", lambda: ODE.solve(THETA, X)),
     "solve backwards": ("x", lambda: ODE.solve(-THETA, X, (1.0, 0.0))),
     "trajectory": ("x", lambda: ODE.trajectory(THETA, X)),
@@ -78,6 +83,7 @@ SAID = {
     SOFTMAX: ("value", "value_and_gradient", "hessian_vector", "costs"),
     FLOW: ("value", "value_and_gradient", "hessian_vector", "costs"),
     GAME: ("value", "value_and_gradient", "hessian_vector"),
+    FITTED: ("value", "value_and_gradient", "hessian_vector", "costs", "gradients", "gaps"),
 }
 
 
@@ -122,7 +128,7 @@ def test_nothing_else_is_public():
         *("adjoint", "constant_in_time", "data", "fingerprint", "initial", "on", "pack", "placed"),
         *("plan", "stage_weights", "stage_weights_adjoint", "sweep", "to_device", "unpack"),
         *("standardized", "with_noise", "with_steps", "value_function", "laplacian"),
-        *("check", "held_out", "placed_with", "weighted"),
+        *("check", "held_out", "placed_with", "weighted", "dense_plan", "raised"),
         "adapt",  # shortens steps where a path leaves: tests/adaptation/test_adapt_input.py
     }
     for made in SAID:

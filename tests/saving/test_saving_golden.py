@@ -18,6 +18,8 @@ from refode.saving.content import content, found, read
 from refode.saving.table import BY_NAME
 
 HERE = Path(__file__).parent / "golden"
+#: Classes that came after the newest version: a release writes files that have them.
+NEWER = {"TrajectoryFitting"}
 VERSIONS = sorted(folder.name for folder in HERE.iterdir() if (folder / "expected.json").exists())
 PROGRAM = """
 import sys; sys.path.insert(0, sys.argv[1])
@@ -75,4 +77,4 @@ def test_every_class_of_the_table_is_in_the_newest_files():
     for name in expected(version):
         path = found(HERE / version / name)
         there |= classes_in(content(path, *read(path)).whole["problem"])
-    assert set(BY_NAME) - there == set()
+    assert set(BY_NAME) - there == NEWER

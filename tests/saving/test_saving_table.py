@@ -135,6 +135,7 @@ def test_arguments_that_files_may_lack_have_defaults():
         "Supervised": "ode",
         "Tableau": "name A b c order reference",
         "TerminalEnergy": "energy",
+        "TrajectoryFitting": "ode",
     }
     for name, entry in BY_NAME.items():
         parameters = inspect.signature(entry.make).parameters.values()

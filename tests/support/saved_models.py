@@ -173,6 +173,23 @@ def _problems() -> dict[str, Case]:
         "flow noise": Case(flow(smooth, trace="gaussian", noise_seed=2**70, smoothness=0.1)),
         "flow rademacher": Case(flow(_ode(), trace="rademacher")),
         "flow standardized": Case(flow(_ode()).standardized(x)),
+        "trajectories": Case(
+            refode.TrajectoryFitting(_ode(), [[1.0, 0.5]], readout=True, tikhonov=0.1)
+        ),
+        "trajectories shooting": Case(
+            refode.TrajectoryFitting(
+                _ode(), shooting=[0.45], n_samples=SAMPLES, multipliers=np.ones((SAMPLES, 1, 2))
+            )
+        ),
+        "trajectories fitted": Case(
+            refode.TrajectoryFitting(
+                refode.NeuralODE(fields.Parabolic(2, 3), "dopri5"),
+                initial="fitted",
+                n_samples=SAMPLES,
+                steps_between=2,
+                smoothness=0.1,
+            )
+        ),
     }
 
 
@@ -242,6 +259,10 @@ def data_of(problem: Any) -> list[np.ndarray]:
     """Samples for a problem, the same each time."""
     rng = np.random.default_rng(11)
     ode = problem if isinstance(problem, refode.NeuralODE) else problem.ode
+    if isinstance(problem, refode.TrajectoryFitting):
+        times, values = np.array([0.2, 0.7]), rng.standard_normal((SAMPLES, 2, problem.n_channels))
+        x = None if problem.fitted else rng.standard_normal((SAMPLES, ode.dim))
+        return [x, refode.Observations(times, values)]
     if not isinstance(problem, refode.Supervised):
         x = rng.standard_normal((SAMPLES, ode.dim))
         needs_y = isinstance(problem, refode.MeanFieldGame) and problem.game.alpha == 0.0
@@ -262,6 +283,8 @@ def results(problem: Any, theta: np.ndarray, data: list[np.ndarray]) -> list[np.
     if isinstance(problem, refode.NeuralODE):
         return [problem.solve(theta, *data), problem.adjoint(theta, data[0], data[0])[0]]
     value, gradient = problem.value_and_gradient(theta, *data)
+    if isinstance(problem, refode.TrajectoryFitting):
+        return [np.array(value), gradient, problem.predict(theta, data[0], data[1].times)]
     given: Callable[..., Any] = (
         problem.predict if isinstance(problem, refode.Supervised) else problem.generate
     )

@@ -449,3 +449,22 @@ LAPLACE_TENTH = (7.5, 12.0)
 SENSITIVITY_ORDER = 0.02
 # steps of one size by two solves with condition numbers up to 200; 1e-12 measured
 LEFT_OUT_STEP = 1e-9
+# --- tests/ode/test_interpolation.py -------------------------------------------------------------
+# a few steps of small nets by two codes and another form of the polynomial: a few hundred ulp
+INTERPOLATION = 1e-12
+# dopri5 with 64 steps on a closed form (6e-13 measured)
+INTERPOLATION_FINE = 1e-11
+# the local order, over one halving of a step so small that 5.08, 3.98 and 4.01 were measured
+INTERPOLATION_ORDER = 0.1
+
+# --- tests/problems/test_trajectories.py ---------------------------------------------------------
+# a few dozen stages and sums of small nets by two codes: a few hundred ulp of the largest entry
+TRAJECTORIES = 1e-11
+# central differences of gradients, step 1e-5
+TRAJECTORIES_DIFFERENCES = 1e-7
+# Newton's method on well-conditioned fits ends at rounding
+TRAJECTORIES_FIT = 1e-12
+# dopri5 with 16 steps, or four between times, on a mild flow: the interpolant's 1e-9
+TRAJECTORIES_FLOW = 1e-8
+# L-BFGS on exact data, stopped by its gradient
+TRAJECTORIES_TRAINED = 1e-4

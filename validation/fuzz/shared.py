@@ -25,7 +25,7 @@ from validation.fuzz.surface import Public, surface
 #: Methods that the package asks, with arguments it has checked, and subclasses supply.
 INSIDE = {
     "fields.*": "answer block check_times description initial named prepare prepare_adjoint rows",
-    "NeuralODE": "stage_weights stage_weights_adjoint sweep",
+    "NeuralODE": "dense_plan stage_weights stage_weights_adjoint sweep",
     "losses": "check_outputs description targets",
     "games": "check_dim description",
     "problems": "check data fingerprint held_out placed placed_with weighted",
@@ -123,6 +123,8 @@ SUPERVISED = {
 }
 # tikhonov so large that second derivatives are positive definite everywhere near
 FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, tikhonov=20.0, smoothness=0.1)
+SEEN = refode.Observations([0.1, 0.6], np.ones((3, 2, 2)))
+TRAJECTORIES = refode.TrajectoryFitting(refode.NeuralODE(FIELD, "dopri5", n_steps=2), tikhonov=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0, scheme="bogacki_shampine")
 LAYERS = refode.NeuralODE(fields.Shallow(2, 3), "euler", 4, basis=bases.PiecewiseConstant(4))
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
@@ -181,6 +183,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         **{"x_dot": Y, "device": "cpu", "weights": FIELD.initial(RNG), "n_steps": 3},
         **{"arrays": dict(ODE.unpack(theta)), "cost": _cost()},
         **EXACT,
+        **{"times": np.array([0.1, 0.6])},
     }
     found = {"ode": (ODE, solving)}
     targets = {"regression": Y, "logistic": LABELS, "softmax": LABELS}
@@ -195,6 +198,12 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         )
     ways = {"v": np.ones(p), "n": 3, "noise_seed": 1, "axes": (np.array([0.0, 1.0]),) * 2}
     found["flow"] = (FLOW, {**solving, **ways, "y": X, "y_dot": Y})
+    at = TRAJECTORIES.initial()
+    found["trajectories"] = (
+        TRAJECTORIES,
+        {"theta": at, "v": np.ones_like(at), "x": X, "y": SEEN, "times": np.array([0.1, 0.6])}
+        | {"n_steps": 3, "arrays": dict(TRAJECTORIES.unpack(at))},
+    )
     at = MFG.initial()
     playing = {"theta": at, "v": np.ones_like(at), "x": X, "y": X + 0.1, "t": 0.5, "n_steps": 2}
     playing |= EXACT
@@ -226,6 +235,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
     for energy in (BUMP, games.Quadratic(0.5, 1.0), games.Nothing()):
         found[type(energy).__name__] = (energy, {"x": X})
     found["running"] = (GAME.running_cost, {"x": X, "p": Y, "v": Y})
+    found["observations"] = (SEEN, {})
     found["lq"] = (LQ, {"t": 0.5, "x": X})
     exact = {"x": X, "times": np.array([0.3, 1.0]), "z_bar": Y, "log_det_bar": np.ones(3)}
     for flow in (
@@ -336,6 +346,8 @@ def _functions() -> dict[str, dict[str, Any]]:
         **{f"costs.losses.{n}": {} for n in ("Regression", "Logistic", "Softmax")},
         "ContinuousNormalizingFlow": {"ode": ODE},
         "MeanFieldGame": {"potential": POTENTIAL, "game": GAME},
+        "TrajectoryFitting": {"ode": ODE},
+        "Observations": {"times": np.array([0.1, 0.6]), "values": np.ones((3, 2, 2))},
         "problems.scaling.Scaling": {"shift": np.zeros(2), "scale": np.ones(2)},
         "games.CrossEntropy": {"target": TARGET},
         "games.KullbackLeibler": {"target": TARGET},
