@@ -276,7 +276,7 @@ class Halving:
             share_chunks.of(float),
             dynamics,
             scheme,
-            link(COST, cost, np.dtype(float), _OBSERVE),
+            link(COST, cost, np.dtype(float), _OBSERVE[False]),
             np.ascontiguousarray(times[:, :-1]),
             np.diff(times, axis=1),
             slots,

@@ -19,7 +19,7 @@ from refode.machine.callbacks import heard
 from refode.machine.counting import WAY
 from refode.machine.parts import link
 from refode.machine.threads import Team
-from refode.ode.driver import _SLOPES
+from refode.ode.driver import _EXPLICIT
 from refode.ode.finite import all_finite
 from refode.ode.shares import Borders
 from refode.sweeps import planning as kernel
@@ -66,7 +66,7 @@ class Planner:
         self.course, self.pair, self.settings = course, pair, settings
         self.sweep = sweep = course.sweep
         self.entry = kernel.plan_chunks.of(float)
-        self.dynamics = link(DYNAMICS, sweep.dynamics, "d", _SLOPES[False, False], hold=True)
+        self.dynamics = link(DYNAMICS, sweep.dynamics, "d", _EXPLICIT[False], hold=True)
         self.borders = Borders.of(len(course.start), self.sweep.block)
         self.labels = [label for _, label in course.rows if label]
         self.keep, self.path = keep, list[Array]()
