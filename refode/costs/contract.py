@@ -71,12 +71,27 @@ def work_rows(cost: Any) -> int:
     return _validate.nonnegative_int("cost.work_rows", getattr(cost, "work_rows", 0))
 
 
+def parameters_of(cost: Any) -> int:
+    """Parameters of the cost itself, whose cotangents it adds to ``cost_bar``; it may say so."""
+    return _validate.nonnegative_int("cost.n_parameters", getattr(cost, "n_parameters", 0))
+
+
 def check_cost(name: str, cost: Any) -> None:
-    """TypeError unless this is a description that ``observe`` has a body for."""
-    if type(cost) not in observe.bodies:
+    """TypeError unless this is a description that ``observe`` has a body for.
+
+    Costs of this package's problems read quadratures and schedules that only these sweep along:
+    those that need no more than a path say so by ``of_any_path``.
+    """
+    kind = type(cost)
+    if kind not in observe.bodies:
         raise TypeError(
-            f"{name}: got a {type(cost).__name__}, wanted a NamedTuple of a class with a body "
+            f"{name}: got a {kind.__name__}, wanted a NamedTuple of a class with a body "
             "registered for refode.costs.contract.observe"
+        )
+    if kind.__module__.startswith("refode.") and not getattr(cost, "of_any_path", False):
+        raise TypeError(
+            f"{name}: got a {kind.__name__}, which reads more than the path, wanted a cost of it "
+            "alone; the problem that makes this cost has value_and_gradient"
         )
 
 
@@ -97,6 +112,19 @@ def check_samples(name: str, cost: Any, n: int) -> None:
                 )
 
 
+def check_path(name: str, cost: Any, n_points: int, dim: int) -> None:
+    """ValueError where a cost of ours is of states of another dimension, or of another path."""
+    if getattr(cost, "of_any_path", False):
+        found = cost.dim
+        if found != dim:
+            raise ValueError(f"{name}: got one of states of {found} numbers, wanted {dim}")
+    if isinstance(cost, Cotangent) and cost.z_bar.shape[0] not in (1, n_points):
+        raise ValueError(
+            f"{name}: got z_bar at {cost.z_bar.shape[0]} points, wanted 1 or {n_points}, those of "
+            "the grid"
+        )
+
+
 def _parts(description: Any) -> Iterator[Any]:
     """A description and those within it."""
     yield description
@@ -113,6 +141,16 @@ class Cotangent(NamedTuple):
     """
 
     z_bar: np.ndarray
+
+    @property
+    def of_any_path(self) -> bool:
+        """It reads nothing else."""
+        return True
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a state."""
+        return int(self.z_bar.shape[-1])
 
     @property
     def everywhere(self) -> bool:

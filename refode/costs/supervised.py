@@ -28,6 +28,26 @@ class SupervisedCost(NamedTuple):
     b: np.ndarray
     scale: float
 
+    @property
+    def of_any_path(self) -> bool:
+        """It reads nothing else."""
+        return True
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a state."""
+        return int(self.W.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Those of the readout."""
+        return int(self.W.size + self.b.size)
+
+    @property
+    def work_rows(self) -> int:
+        """Rows of the outputs v."""
+        return int(self.W.shape[0] or self.W.shape[1])
+
 
 @observe.register(SupervisedCost)
 def supervised_observe(cost, at, Y, L, cost_bar, scratch):

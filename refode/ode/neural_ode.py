@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from refode import _validate, bases, tableaus
 from refode._fixed import Kept, read_only
 from refode._quiet import quietly
-from refode.costs.contract import check_cost, check_samples, everywhere
+from refode.costs.contract import check_cost, check_path, check_samples, everywhere
 from refode.fields.contract import Field
 from refode.ode import placement
 from refode.ode import steps as stepping
@@ -350,6 +350,7 @@ class NeuralODE(Interpolating):
         theta, x = self._parameters(theta), self._states(x)
         check_cost("cost", cost)
         check_samples("cost", cost, len(x))
+        check_path("cost", cost, self.n_steps + 1, self.dim)
         if everywhere(cost) and self.placement.device != "cpu":
             raise ValueError(
                 f"cost: got a {type(cost).__name__}, which reads the whole path, with device="

@@ -10,7 +10,7 @@ from refode import _validate, bases
 from refode._fixed import Fixed
 from refode._products import product
 from refode._scaling import TINY, restored, scaled
-from refode.costs.contract import Cotangent, work_rows
+from refode.costs.contract import Cotangent, parameters_of, work_rows
 from refode.fields.contract import Field
 from refode.ode import driver, placement
 from refode.ode import steps as stepping
@@ -126,7 +126,8 @@ class Swept(Fixed):
         sweep = self.sweep(plan, LogDet if trace else Plain, E.dtype)
         if times:  # the device knows no cotangent of t
             sweep, x = sweep._replace(device="cpu"), placement.hosted(x)
-        result = driver.gradient(sweep, E, x, cost, cost_rows=work_rows(cost), want_x=True)
+        own, rows = parameters_of(cost), work_rows(cost)
+        result = driver.gradient(sweep, E, x, cost, own, rows, want_x=True)
         return result, self.field.prepare_adjoint(weights, trace, result.E_bar)
 
     def _ends_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:

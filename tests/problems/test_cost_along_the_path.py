@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ from sweep_oracle import Twin
 import refode
 from refode import bases, fields, verify
 from refode.costs.contract import Cotangent, observe
+from refode.costs.flow import FlowCost
+from refode.costs.losses import RegressionSpec
+from refode.costs.supervised import SupervisedCost
 
 T_SPAN, STEPS, TINY = (-0.3, 1.7), 3, 1e-200
 
@@ -157,3 +161,37 @@ def test_bad_input_is_refused_by_name():
         run(theta, x[:, 1:], case.cost)
     with pytest.raises(ValueError, match="^t_span"):
         run(theta, x, case.cost, (1.0, 1.0))
+
+
+def supervised(case, k, d=None):
+    """A regression on k outputs, of states of d numbers."""
+    d = case.ode.dim if d is None else d
+    loss = RegressionSpec(case.rng.standard_normal((len(case.x), k or d)))
+    W = case.rng.standard_normal((k, d))
+    return SupervisedCost(loss, W, case.rng.standard_normal(k), 1 / len(case.x))
+
+
+@pytest.mark.parametrize("k", [0, 1, 7])
+def test_a_loss_with_a_readout(k):
+    """Its own parameters' cotangents have a place, as its outputs have, however many."""
+    case = Drawn("store", False)
+    cost = supervised(case, k)
+    value, theta_bar, _ = case.ode.cost_and_gradient(case.theta, case.x, cost)
+    z = case.ode.solve(case.theta, case.x)
+    error = (z @ cost.W.T + cost.b if k else z) - cost.loss.targets
+    close(value, 0.5 * np.mean(np.sum(error**2, axis=1)), tol.SWEEP_STATE)
+    z_bar = (error @ cost.W if k else error) / len(z)
+    close(theta_bar, case.ode.adjoint(case.theta, case.x, z_bar)[0], tol.SWEEP_STATE)
+
+
+def test_costs_of_other_states_and_paths_are_refused():
+    case = Drawn("store", False)
+    run, (n, d) = partial(case.ode.cost_and_gradient, case.theta, case.x), case.x.shape
+    with pytest.raises(ValueError, match=f"^cost: got one of states of {d + 1} numbers, wanted"):
+        run(supervised(case, 2, d + 1))
+    with pytest.raises(ValueError, match=f"^cost: got one of states of {d + 1} numbers, wanted"):
+        run(Cotangent(np.ones((1, n, d + 1))))
+    with pytest.raises(ValueError, match=f"^cost: got z_bar at 2 points, wanted 1 or {STEPS + 1}"):
+        run(Cotangent(np.ones((2, n, d))))
+    with pytest.raises(TypeError, match="^cost: got a FlowCost, which reads more than the path"):
+        run(FlowCost(d, 1.0, 0.1, 0.1))
