@@ -201,7 +201,8 @@ class Tableau(Fixed):
         """
         if isinstance(z, np.ndarray) and z.ndim == 0:
             z = z.item()
-        if isinstance(z, bool | np.bool_) or not isinstance(z, Number):
+        wrong = isinstance(z, bool | np.bool_ | np.timedelta64)  # which Python calls numbers
+        if wrong or not isinstance(z, Number):
             raise TypeError(f"z: got {_validate.shown(z)}, wanted a number")
         A, b, _ = self.as_floats()
         A = A + self._slopes_of_slopes()

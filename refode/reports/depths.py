@@ -135,6 +135,11 @@ def depth(problem: WithODE | NeuralODE, theta: Array, x: Array) -> DepthReport:
     net = _Network(ode, weights)
     path = ode.trajectory(net.packed(ode, weights), states)
     exact = net.exact(states)
+    if not np.isfinite(_longest(path)):
+        raise ValueError(
+            f"x: got {_validate.shown(x)}, whose path is longer than float64 can say, wanted "
+            "states that are no longer than 1e150"
+        )
     ends, fine = path[-1], [net.end(m * net.n, states) for m in DEPTHS]
     gaps = np.array([_longest(z - exact[-1]) for z in fine])
     depths = net.n * np.array(DEPTHS, dtype=float)

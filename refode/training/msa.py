@@ -21,6 +21,7 @@ from refode.ode.steps import Equal
 from refode.problems.supervised import Supervised
 from refode.sweeps.dynamics import Plain
 from refode.training import records
+from refode.training.options import check_callback
 from refode.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def train_msa(
         Naming the argument, what came and what was wanted.
     """
     problem = _admitted(problem)
+    check_callback(callback)
     rho, inner = _validate.nonnegative("rho", rho), _validate.positive_int("inner", inner)
     max_iter = _validate.nonnegative_int("max_iter", max_iter)
     tolerance = _validate.nonnegative("tolerance", tolerance)

@@ -31,6 +31,12 @@ WITH_PRODUCTS = ("newton-cg", "trust-krylov", "gn-cg")
 Callback = Callable[["OptimizeResult"], Any]
 
 
+def check_callback(callback: Any) -> None:
+    """TypeError unless it can be called, or is None."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: got {_validate.short(callback)}, wanted a callable or None")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """See ``train``, which documents and defaults them."""
@@ -57,10 +63,7 @@ class Options:
         flags = {"progress": self.progress, "resume": self.resume, "terms": self.terms}
         for name, flag in flags.items():
             self._set(name, _validate.boolean(name, flag))
-        if self.callback is not None and not callable(self.callback):
-            raise TypeError(
-                f"callback: got {_validate.short(self.callback)}, wanted a callable or None"
-            )
+        check_callback(self.callback)
         _validate.choice("method", self.method, METHODS)
         self._set("tolerance", _validate.nonnegative("tolerance", self.tolerance))
         if self.resume and self.checkpoint is None:

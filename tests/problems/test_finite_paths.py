@@ -120,6 +120,17 @@ def test_and_return_it():
         problem.hessian_vector(theta, theta, *data)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", ["laplace", "leave_one_out", "sensitivity"])
+def test_second_derivatives_that_are_not_finite_are_named(name):
+    for problem, theta, data, dot in (
+        (SOFTMAX, WEIGHTS, (X, Y), {"x_dot": X}),
+        (FLOW, -THETA, (X,), {"y_dot": X}),
+    ):
+        with pytest.raises(ValueError, match=r"^theta: got .* not finite, wanted paths that stay"):
+            getattr(problem, name)(theta, *data, **(dot if name == "sensitivity" else {}))
+
+
 def test_nothing_else_is_public():
     """A method that is new has to say on which side it stands."""
     known = {name.split(" ")[-1] if ":" in name else name.split(" ")[0] for name in NAMED}
@@ -129,6 +140,7 @@ def test_nothing_else_is_public():
         *("plan", "stage_weights", "stage_weights_adjoint", "sweep", "to_device", "unpack"),
         *("standardized", "with_noise", "with_steps", "value_function", "laplacian"),
         *("check", "held_out", "placed_with", "weighted", "dense_plan", "raised"),
+        *("laplace", "leave_one_out", "sensitivity"),  # theta is named, below
         "adapt",  # shortens steps where a path leaves: tests/adaptation/test_adapt_input.py
     }
     for made in SAID:

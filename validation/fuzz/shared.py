@@ -30,6 +30,8 @@ INSIDE = {
     "games": "check_dim description",
     "problems": "check data fingerprint held_out placed placed_with weighted",
 }
+#: What is refused whatever comes, by class.
+REFUSED = {refode.TrajectoryFitting: ("adapt", "to_device")}
 _INSIDE = frozenset(" ".join(INSIDE.values()).split())
 #: Records that calls answer with: nothing is asked of who makes one by hand.
 RECORDS = [
@@ -467,6 +469,8 @@ def left_out(public: Public) -> str:
         return "abstract"
     if owner is not None and issubclass(owner, fields.Field) and last in _INSIDE:
         return "inside"
+    if last in REFUSED.get(owner, ()):
+        return "refused whatever comes"
     if owner is Scaling:  # problems ask it, with data that they have checked
         return "inside"
     if owner is not None and not issubclass(owner, fields.Field):
