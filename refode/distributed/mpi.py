@@ -26,6 +26,9 @@ Array = np.ndarray
 TAG = 23017  # of all messages: below 32767, as MPI promises
 LAST = TAG + 1  # of the last one from a rank
 _SLEEP = 1e-3
+#: Seconds for the launcher to pass on what a rank has printed: it ends all ranks at ``Abort``, and
+#: was seen to lose the text then, once in some hundred runs on a busy machine.
+FORWARDED = 0.2
 
 
 class MPIWire:
@@ -79,6 +82,7 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
         return
     text = "".join(traceback.format_exception(kind, error, trace))
     print(f"rank {rank} of {size} failed:\n{text}", file=sys.stderr, end="", flush=True)
+    time.sleep(FORWARDED)
     MPI.COMM_WORLD.Abort(130 if issubclass(kind, KeyboardInterrupt) else 1)
 
 
