@@ -44,6 +44,8 @@ class Observations(Fixed):
         N, K, m, and how many numbers are not missing.
     total : float
         Sum of the weights.
+    weighted : bool
+        Whether weights were given, so that the noise's size is known.
     inputs : (ndarray, ndarray) or None
         Read-only.
 
@@ -95,6 +97,7 @@ class Observations(Fixed):
         self.total = float(self.weights.sum())
         if not np.isfinite(self.total):
             raise ValueError("weights: got a sum beyond float64, wanted a finite one")
+        self.weighted = weights is not None
         self.inputs = None if inputs is None else _inputs(inputs, len(found))
         self._fingerprint = self._digest()
 
@@ -122,7 +125,8 @@ class Observations(Fixed):
             rows = np.atleast_1d(as_array("rows", rows))
         t, inputs = self.times[rows] if self.own else self.times, self.inputs
         inputs = None if inputs is None else (inputs[0], inputs[1][rows])
-        return Observations(t, self.values[rows], None, self.weights[rows], inputs)
+        weights = self.weights[rows] if self.weighted else None
+        return Observations(t, self.values[rows], self.there[rows], weights, inputs)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Observations):
@@ -133,8 +137,10 @@ class Observations(Fixed):
         return hash(self.fingerprint())
 
     def __repr__(self) -> str:
-        given = None if (self.weights == 1.0).all() else self.weights
-        return as_called(self, self.times, self.values, weights=given, inputs=self.inputs)
+        given = {"mask": None if self.there.all() else self.there}
+        if self.weighted:
+            given = {"weights": self.weights}
+        return as_called(self, self.times, self.values, **given, inputs=self.inputs)
 
 
 def _closed(array: Array) -> Array:

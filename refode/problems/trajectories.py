@@ -21,13 +21,13 @@ from refode.problems.observations import Observations
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
 from refode.problems.schedules import schedule_of
-from refode.problems.trajectory_arguments import Asked
+from refode.problems.trajectory_error_bars import MeasuredErrorBars
 from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
 
 
-class TrajectoryFitting(Asked):
+class TrajectoryFitting(MeasuredErrorBars):
     """Mean square of what is observed of z' = f(z, t; theta(t)), z(t0) = x, less what was measured.
 
     phi = (1/M) sum w/2 |C z(t) + c - y|^2 over all that is observed, M the sum of the weights w,
@@ -92,6 +92,7 @@ class TrajectoryFitting(Asked):
     """
 
     n_data = (2, 2)
+    no_gauss_newton = "with shooting the objective is no sum of squares: multipliers"
     held_out_term = "loss"
 
     @quietly()
@@ -294,6 +295,11 @@ class TrajectoryFitting(Asked):
     def shows_costs(self) -> bool:
         """Not without regularisers: the loss is all of the value then."""
         return bool(self.tikhonov or self.smoothness)
+
+    @property
+    def has_gauss_newton(self) -> bool:  # type: ignore[override]
+        """Not with shooting."""
+        return self.shooting is None
 
     @quietly()
     def gauss_newton_vector(
