@@ -218,8 +218,13 @@ class _Sweeps:
     def _by_steps(self, _: Any, layer: Layer, w: Array) -> Array:
         from scipy.optimize import minimize
 
+        def tried(w: Array) -> tuple[float, Array]:
+            if not np.isfinite(w).all():  # where steps before it overflowed
+                return np.inf, np.zeros_like(w)
+            return self.hamiltonian(layer, w)
+
         found = minimize(
-            lambda w: self.hamiltonian(layer, w),
+            tried,
             w,
             jac=True,
             method="L-BFGS-B",

@@ -140,7 +140,7 @@ def test_nothing_else_is_public():
         *("plan", "stage_weights", "stage_weights_adjoint", "sweep", "to_device", "unpack"),
         *("standardized", "with_noise", "with_steps", "value_function", "laplacian"),
         *("check", "held_out", "placed_with", "weighted", "dense_plan", "raised"),
-        *("laplace", "leave_one_out", "sensitivity"),  # theta is named, below
+        *("covariance", "laplace", "leave_one_out", "sensitivity"),  # theta is named, below
         "adapt",  # shortens steps where a path leaves: tests/adaptation/test_adapt_input.py
     }
     for made in SAID:

@@ -90,6 +90,8 @@ def test_covariance_is_the_inverse_of_all_curvature(fit):
     posterior = fit.problem.laplace(theta, fit.x, fit.y)
     r = fit.problem.residuals(theta, fit.x, fit.y)
     squares = np.nansum(fit.y.weights * np.nan_to_num(r) ** 2)
+    found = fit.problem._observed(theta, fit.x, fit.y).squares
+    close(found, squares, tol.LAPLACE_ROUNDING)
     prior = 0.05 * np.eye(size)
     parts = 1.0 - np.linalg.eigvals(np.linalg.solve(H, prior)).real  # of every direction
     p_eff = parts[parts > 0.0].sum()
@@ -182,9 +184,7 @@ def test_gauss_newton_trains_and_bears_error_bars(fit):
     )
     assert result.success
     posterior = fit.problem.laplace(result.x, fit.x, fit.y, curvature="gauss_newton", noise=1.0)
-    G = [
-        fit.problem.gauss_newton_vector(result.x, v, fit.x, fit.y) for v in np.eye(len(result.x))
-    ]
+    G = [fit.problem.gauss_newton_vector(result.x, v, fit.x, fit.y) for v in np.eye(len(result.x))]
     close(posterior.covariance, np.linalg.inv(G) / fit.y.total, tol.LAPLACE_ROUNDING)
 
 
