@@ -46,8 +46,6 @@ class ShallowFlow(Fixed):
 
     Attributes
     ----------
-    dim, width : int
-        d and k.
     rates : ndarray, shape (k,)
         The diagonal a of W0 W1. Stiff where it is far below 0.
     theta : ndarray, shape (p,)
@@ -64,7 +62,8 @@ class ShallowFlow(Fixed):
     -----
     With u = W0 z + b0, (D157): u_k(t) = asinh(e^(a_k t) sinh u_k(0)). All times have either sign,
     and nothing overflows on the way. Weights that change in time as alpha(t) W1 and alpha(t) b1 run
-    through the same states: give the integral of alpha in place of t.
+    through the same states: give the integral of alpha in place of t. ``dim`` and ``width``
+    are d and k.
 
     Examples
     --------
