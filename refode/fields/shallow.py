@@ -16,6 +16,7 @@ import numpy as np
 
 from refode import _validate
 from refode.fields.contract import Array, Field, jacobian, rhs, rhs_adjoint, width_of
+from refode.fields.driven import InputShallowSpec
 from refode.fields.jacobians import pairs
 from refode.fields.layer import bias_adjoint
 from refode.machine.activations import tanh_rows
@@ -56,6 +57,9 @@ class Shallow(Field):
         Number k of hidden units.
     time : bool, optional
         Append t to the input: W0 is then (k, d+1), its last column the time's.
+    inputs : int, optional
+        Number q of inputs u(t) that the field reads besides z, after it: W0 is then (k, d+q),
+        a column more with time. For `TrajectoryFitting` of observations with inputs alone.
 
     Notes
     -----
@@ -71,9 +75,10 @@ class Shallow(Field):
     {'W0': (1, 8, 2), 'b0': (1, 8), 'W1': (1, 2, 8), 'b1': (1, 2)}
     """
 
-    def __init__(self, dim: int, width: int, time: bool = False) -> None:
+    def __init__(self, dim: int, width: int, time: bool = False, inputs: int = 0) -> None:
         d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
-        columns = d + 1 if time else d
+        self.inputs = _validate.nonnegative_int("inputs", inputs)
+        columns = d + self.inputs + (1 if time else 0)
         k = width_of(width, d, columns + d + 1)
         super().__init__(d, {"W0": (k, columns), "b0": (k,), "W1": (d, k), "b1": (d,)}, time)
         self.width = k
@@ -86,20 +91,31 @@ class Shallow(Field):
         return 256 if narrow or large else 128  # docs/performance.md
 
     def description(self) -> Any:
+        if self.inputs:
+            n_time = self.width if self.time else 0
+            return InputShallowSpec(self.dim + self.inputs, self.dim, self.width, n_time)
         sizes = (self.dim, self.width, self.time)
         if self.dim <= NARROW:
             return NarrowShallowSpec(*sizes, tuple(range(self.dim)))
         return ShallowSpec(*sizes)
 
     def prepare(self, weights: Array, trace: bool) -> Array:
+        if self.inputs:  # a kernel would read rows that are not there
+            raise ValueError(
+                f"field: got a Shallow with inputs={self.inputs} and no data for them, wanted "
+                "TrajectoryFitting with Observations(..., inputs=(times, values)), or inputs=0"
+            )
+        return self._prepared(weights, trace)
+
+    def _prepared(self, weights: Array, trace: bool) -> Array:
         if not (trace or self.time):
             return weights
         w = self.named(weights)
-        W0 = w["W0"][:, :, : self.dim]
+        W0 = w["W0"][:, :, : self.dim + self.inputs]
         n = len(weights)
         parts = [W0.reshape(n, -1), w["b0"], w["W1"].reshape(n, -1), w["b1"]]
         if self.time:
-            parts.append(w["W0"][:, :, self.dim])
+            parts.append(w["W0"][:, :, -1])
         if trace:
             parts.append(np.einsum("nik,nki->nk", w["W1"], W0))
         return np.concatenate(parts, axis=1)
@@ -109,9 +125,10 @@ class Shallow(Field):
             return e_bar
         d, k, n = self.dim, self.width, len(weights)
         w = self.named(weights)
-        ends = np.cumsum([k * d, k, d * k, d, k if self.time else 0])
+        n_in = d + self.inputs
+        ends = np.cumsum([k * n_in, k, d * k, d, k if self.time else 0])
         W0_bar, b0_bar, W1_bar, b1_bar, time_bar, M_bar = np.split(e_bar, ends, axis=1)
-        W0_bar, W1_bar = W0_bar.reshape(n, k, d), W1_bar.reshape(n, d, k)
+        W0_bar, W1_bar = W0_bar.reshape(n, k, n_in), W1_bar.reshape(n, d, k)
         if trace:  # M_k = sum_i W1[i,k] W0[k,i]
             W0_bar = W0_bar + M_bar[:, :, None] * w["W1"].transpose(0, 2, 1)
             W1_bar = W1_bar + M_bar[:, None, :] * w["W0"][:, :, :d].transpose(0, 2, 1)

@@ -17,7 +17,8 @@ from refode.ode.neural_ode import NeuralODE
 from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.contract import with_total
-from refode.problems.observations import Observations
+from refode.problems.driven import driven, numbered, with_inputs
+from refode.problems.observations import Observations, inputs_of
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
 from refode.problems.schedules import schedule_of
@@ -243,11 +244,13 @@ class TrajectoryFitting(MeasuredErrorBars):
         )
 
     # --- objective ---------------------------------------------------------------------
+    @with_inputs
     @quietly()
     def value(self, theta: Array, x: Array | None, y: Observations) -> float:
         """Objective, regularisers included; not finite where a path is not."""
         return float(self.costs(theta, x, y)["total"])
 
+    @with_inputs
     @quietly()
     def value_and_gradient(
         self, theta: Array, x: Array | None, y: Observations
@@ -265,6 +268,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
         return float(value), gradient
 
+    @with_inputs
     def hessian_vector(self, theta: Array, v: Array, x: Array | None, y: Observations) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
@@ -272,6 +276,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         """
         return super().hessian_vector(theta, v, x, y)
 
+    @with_inputs
     @quietly()
     def costs(self, theta: Array, x: Array | None, y: Observations) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
@@ -301,6 +306,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         """Not with shooting."""
         return self.shooting is None
 
+    @with_inputs
     @quietly()
     def gauss_newton_vector(
         self, theta: Array, v: Array, x: Array | None, y: Observations
@@ -325,6 +331,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         product = self._pulled(theta, x, y, schedule, bars) + self._regulariser(v)[1]
         return restored(exponent, product)
 
+    @with_inputs
     @quietly()
     def gradients(self, theta: Array, x: Array | None, y: Observations) -> tuple[Array, Array]:
         """Derivatives of the objective in the states at t0, and in the times of observation.
@@ -347,8 +354,16 @@ class TrajectoryFitting(MeasuredErrorBars):
 
     # --- predictions -------------------------------------------------------------------
     @quietly()
-    def predict(self, theta: Array, x: Array | None, times: Array) -> Array:
+    def predict(
+        self,
+        theta: Array,
+        x: Array | None,
+        times: Array,
+        inputs: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Array:
         """What would be observed at times (K,) or (N, K), in order: (N, K, m).
+
+        Where the field reads inputs u(t), they are given as to ``Observations``.
 
         Raises
         ------
@@ -356,12 +371,17 @@ class TrajectoryFitting(MeasuredErrorBars):
             Naming the argument; x also where a path leaves the finite range.
         """
         theta = self._parameters(theta)
+        if inputs is not None:
+            x = numbered(self, x)
+            made: Array = driven(self, inputs_of(inputs, len(x))).predict(theta, x, times)
+            return made
         x = self._states(theta, x, None)
         times = times_within("times", times, len(x), self.ode.t_span)
         self._check_way(times)
         schedule = self._schedule(times, times.tobytes(), schedule_of, self.steps_between)
         return all_finite("x", self._read(theta, self._states_along(theta, x, schedule)))
 
+    @with_inputs
     @quietly()
     def residuals(self, theta: Array, x: Array | None, y: Observations) -> Array:
         """Predictions less what was observed, (N, K, m); NaN where it is missing."""

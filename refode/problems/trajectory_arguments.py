@@ -50,6 +50,11 @@ class Asked(Shooting):
             raise ValueError(
                 f"y: got observations of {y.n_samples} samples, wanted n_samples={self.n_samples}"
             )
+        if y.inputs is not None and getattr(self.ode.field, "inputs", 0):
+            raise ValueError(
+                "y: got inputs, wanted observations without them: error bars, sensitivities and "
+                "left-out fits have no inputs"
+            )
         if y.inputs is not None:
             raise ValueError(
                 f"y: got inputs with a {type(self.ode.field).__name__} that reads none, wanted "

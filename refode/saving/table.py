@@ -200,7 +200,7 @@ _add(
     {"dim": Size(), "width": Size(), "depth": Size(), "rank": Maybe(Size()), "quadratic": TEXT},
     {"rank": lambda field: None if field.quadratic == "symmetric" else field.rank},
 )
-_add(fields.Shallow, {"dim": Size(), "width": Size(), "time": BOOL})
+_add(fields.Shallow, {"dim": Size(), "width": Size(), "time": BOOL, "inputs": Count(DENSE)})
 
 # --- weights in time, steps, schemes ---------------------------------------------------------
 _J: dict[str, Callable[[Any], Any]] = {"J": lambda basis: basis.n_coefficients}
