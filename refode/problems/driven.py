@@ -92,6 +92,11 @@ def driven(problem: Any, inputs: tuple[Array, Array]) -> Any:
 _SAID = {"readout": "readout=True", "fitted": "initial='fitted'", "shooting": "shooting"}
 
 
+def _given(y: Observations) -> tuple[Array, Array]:
+    assert y.inputs is not None
+    return y.inputs
+
+
 def _of_observations(problem: Any, y: Observations) -> tuple[Any, Observations]:
     """The problem for a set of observations, kept, and these without their inputs."""
     key = ("inputs", y.fingerprint())
@@ -100,6 +105,6 @@ def _of_observations(problem: Any, y: Observations) -> tuple[Any, Observations]:
         bare = Observations(y.times, y.values, y.there, y.weights)
         if len(problem._schedules) > 16:
             problem._schedules.clear()
-        found = problem._schedules.setdefault(key, (driven(problem, y.inputs), bare))
+        found = problem._schedules.setdefault(key, (driven(problem, _given(y)), bare))
     made: tuple[Any, Observations] = found
     return made

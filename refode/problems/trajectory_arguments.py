@@ -9,6 +9,7 @@ import numpy as np
 from refode import _validate
 from refode._numbers import at, first
 from refode.ode.interpolation import times_within
+from refode.problems.driven import reads
 from refode.problems.observations import Observations
 from refode.problems.schedules import schedule_of, stretches_of
 from refode.problems.shooting import Shooting
@@ -50,7 +51,7 @@ class Asked(Shooting):
             raise ValueError(
                 f"y: got observations of {y.n_samples} samples, wanted n_samples={self.n_samples}"
             )
-        if y.inputs is not None and getattr(self.ode.field, "inputs", 0):
+        if y.inputs is not None and reads(self):
             raise ValueError(
                 "y: got inputs, wanted observations without them: error bars, sensitivities and "
                 "left-out fits have no inputs"
