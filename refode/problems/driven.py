@@ -1,110 +1,66 @@
-"""Fitted trajectories whose fields read inputs u(t), as ordinary ones of one row more, (D142)."""
+"""Fitted trajectories whose fields read inputs u(t): what sweeps go over then, (D142)."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable
+import hashlib
 from typing import Any
 
 import numpy as np
 
-from refode import _validate
+from refode._shown import short
 from refode.fields.driven import Driven
 from refode.ode.neural_ode import NeuralODE
-from refode.problems.observations import Observations
 
 Array = np.ndarray
+Inputs = tuple[Array, Array]
 
 
-def with_inputs(method: Callable) -> Callable:
-    """Let a method (..., x, y) hand observations with inputs to the problem of one row more."""
-    signature = inspect.signature(method)
+def driven_by(ode: NeuralODE, inputs: Inputs | None, name: str) -> NeuralODE:
+    """The ode with a row more for inputs; itself without. ``name`` is of who gives them.
 
-    @functools.wraps(method)
-    def of(self: Any, *given: Any, **named: Any) -> Any:
-        bound = signature.bind(self, *given, **named)
-        y = bound.arguments["y"]
-        if not isinstance(y, Observations) or y.inputs is None or not reads(self):
-            return method(self, *given, **named)
-        problem, bare = _of_observations(self, y)
-        bound.arguments.update(x=numbered(self, bound.arguments["x"], y.n_samples), y=bare)
-        _, *arguments = bound.args
-        found = getattr(problem, method.__name__)(*arguments)
-        if method.__name__ == "gradients":  # nothing moves a sample's number
-            found = np.ascontiguousarray(found[0][:, :-1]), found[1]
-        return found
-
-    return of
-
-
-def reads(problem: Any) -> int:
-    """How many inputs the problem's field reads."""
-    return int(getattr(problem.ode.field, "inputs", 0))
-
-
-def numbered(problem: Any, x: Any, n: int | None = None) -> Array:
-    """States at t0 with the samples' numbers in a last column."""
-    x = _validate.real_array("x", x, ("N" if n is None else n, problem.ode.dim))
-    return np.concatenate([x, np.arange(len(x), dtype=x.dtype)[:, None]], axis=1)
-
-
-def driven(problem: Any, inputs: tuple[Array, Array]) -> Any:
-    """The same problem for these inputs: its states have the samples' numbers in a last row."""
-    ode, (knots, u) = problem.ode, inputs
-    q, d = reads(problem), ode.dim
+    Raises
+    ------
+    ValueError
+        Where the field reads none, or others: no channels, other ones, not all of t_span.
+    """
+    q = ode.field.inputs
+    if inputs is None:
+        if q:
+            raise ValueError(
+                f"{name}: got no inputs with {short(ode.field)}, wanted u(t) as inputs=(times, "
+                f"values) with {q} channels"
+            )
+        return ode
+    knots, u = inputs
     if not q:
         raise ValueError(
-            f"inputs: got some with a {type(ode.field).__name__} that reads none, wanted None"
-        )
-    for name in ("readout", "fitted", "shooting"):
-        if getattr(problem, name) not in (False, None):
-            raise ValueError(
-                f"y: got inputs with {_SAID[name]}, wanted observations without inputs, or "
-                "initial='given', readout=False and shooting=None"
-            )
-    if problem.steps_between is not None:
-        raise ValueError(
-            f"y: got inputs with steps_between={problem.steps_between}, wanted steps_between=None "
-            "(samples are not at the same time together)"
+            f"{name}: got inputs with {short(ode.field)}, which reads none, wanted none, or a "
+            "field with inputs=q"
         )
     if u.shape[2] != q:
         raise ValueError(
-            f"y: got inputs of {u.shape[2]} channels, wanted {q}, those of the field's inputs"
+            f"{name}: got inputs of {u.shape[2]} channels, wanted {q}, those of the field's inputs"
         )
     low, high = sorted(ode.t_span)
     if knots[0] > low or knots[-1] < high:
         raise ValueError(
-            f"y: got inputs from t={knots[0]} to {knots[-1]}, wanted them from {low} to {high}, "
-            "all of the ode's t_span"
+            f"{name}: got inputs from t={knots[0]} to {knots[-1]}, wanted them from {low} to "
+            f"{high}, all of the ode's t_span"
         )
     field = Driven(ode.field, knots, u)
-    of_inputs = NeuralODE(field, ode._named_scheme, ode.steps, ode.t_span, ode.basis, ode.memory)
-    C = np.eye(d) if problem.observed is None else problem.observed
-    return type(problem)(
-        of_inputs,
-        np.concatenate([C, np.zeros((len(C), 1))], axis=1),
-        tikhonov=problem.tikhonov,
-        smoothness=problem.smoothness,
-    )
+    return NeuralODE(field, ode._named_scheme, ode.steps, ode.t_span, ode.basis, ode.memory)
 
 
-_SAID = {"readout": "readout=True", "fitted": "initial='fitted'", "shooting": "shooting"}
+def start_of(ode: NeuralODE, x: Array) -> Array:
+    """States at t0 as sweeps of the ode take them."""
+    return ode.field.start(x) if isinstance(ode.field, Driven) else x
 
 
-def _given(y: Observations) -> tuple[Array, Array]:
-    assert y.inputs is not None
-    return y.inputs
-
-
-def _of_observations(problem: Any, y: Observations) -> tuple[Any, Observations]:
-    """The problem for a set of observations, kept, and these without their inputs."""
-    key = ("inputs", y.fingerprint())
-    found = problem._schedules.get(key)
-    if found is None:
-        bare = Observations(y.times, y.values, y.there, y.weights)
-        if len(problem._schedules) > 16:
-            problem._schedules.clear()
-        found = problem._schedules.setdefault(key, (driven(problem, _given(y)), bare))
-    made: tuple[Any, Observations] = found
-    return made
+def digest_of(inputs: Inputs | None) -> Any:
+    """What inputs are known by."""
+    if inputs is None:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for array in inputs:
+        digest.update(f"{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()

@@ -12,16 +12,13 @@ from refode._fixed import Kept, read_only
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
 from refode._shown import piece
-from refode.ode.interpolation import times_within
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.contract import with_total
-from refode.problems.driven import driven, numbered, with_inputs
-from refode.problems.observations import Observations, inputs_of
+from refode.problems.observations import Observations
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
-from refode.problems.schedules import schedule_of
 from refode.problems.trajectory_error_bars import MeasuredErrorBars
 from refode.sweeps.symplectic import Partitioned
 
@@ -58,7 +55,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         N, wanted with initial="fitted" and with shooting.
     steps_between : int, optional
         So many equal steps of each sample's own from one of its times to the next, in place of
-        the ode's steps. For fields without t, theta(t) constant.
+        the ode's steps. For fields without t and inputs, theta(t) constant.
     tikhonov : float, optional
         Adds tikhonov/2 |theta|^2, over all of theta.
     smoothness : float, optional
@@ -189,6 +186,8 @@ class TrajectoryFitting(MeasuredErrorBars):
         why = ""
         if self.shooting is not None:
             why = "shooting"
+        elif field.inputs:
+            why = f"a {type(field).__name__} that reads inputs"
         elif field.time or getattr(field, "_may_move", False):
             why = f"a {type(field).__name__} that reads t"
         elif ode.basis.n_coefficients != 1:
@@ -244,13 +243,11 @@ class TrajectoryFitting(MeasuredErrorBars):
         )
 
     # --- objective ---------------------------------------------------------------------
-    @with_inputs
     @quietly()
     def value(self, theta: Array, x: Array | None, y: Observations) -> float:
         """Objective, regularisers included; not finite where a path is not."""
         return float(self.costs(theta, x, y)["total"])
 
-    @with_inputs
     @quietly()
     def value_and_gradient(
         self, theta: Array, x: Array | None, y: Observations
@@ -268,7 +265,6 @@ class TrajectoryFitting(MeasuredErrorBars):
         value, gradient = self._value_and_gradient(*self._arguments(theta, x, y))
         return float(value), gradient
 
-    @with_inputs
     def hessian_vector(self, theta: Array, v: Array, x: Array | None, y: Observations) -> Array:
         """Exact Hessian-vector product (p,): the complex step through the gradient, (D33).
 
@@ -276,7 +272,6 @@ class TrajectoryFitting(MeasuredErrorBars):
         """
         return super().hessian_vector(theta, v, x, y)
 
-    @with_inputs
     @quietly()
     def costs(self, theta: Array, x: Array | None, y: Observations) -> dict[str, float]:
         """Weighted terms of the objective: loss, tikhonov, smoothness, and their sum, total.
@@ -306,7 +301,6 @@ class TrajectoryFitting(MeasuredErrorBars):
         """Not with shooting."""
         return self.shooting is None
 
-    @with_inputs
     @quietly()
     def gauss_newton_vector(
         self, theta: Array, v: Array, x: Array | None, y: Observations
@@ -331,7 +325,6 @@ class TrajectoryFitting(MeasuredErrorBars):
         product = self._pulled(theta, x, y, schedule, bars) + self._regulariser(v)[1]
         return restored(exponent, product)
 
-    @with_inputs
     @quietly()
     def gradients(self, theta: Array, x: Array | None, y: Observations) -> tuple[Array, Array]:
         """Derivatives of the objective in the states at t0, and in the times of observation.
@@ -371,17 +364,10 @@ class TrajectoryFitting(MeasuredErrorBars):
             Naming the argument; x also where a path leaves the finite range.
         """
         theta = self._parameters(theta)
-        if inputs is not None:
-            x = numbered(self, x)
-            made: Array = driven(self, inputs_of(inputs, len(x))).predict(theta, x, times)
-            return made
         x = self._states(theta, x, None)
-        times = times_within("times", times, len(x), self.ode.t_span)
-        self._check_way(times)
-        schedule = self._schedule(times, times.tobytes(), schedule_of, self.steps_between)
+        schedule = self._asked(len(x), times, inputs)
         return all_finite("x", self._read(theta, self._states_along(theta, x, schedule)))
 
-    @with_inputs
     @quietly()
     def residuals(self, theta: Array, x: Array | None, y: Observations) -> Array:
         """Predictions less what was observed, (N, K, m); NaN where it is missing."""

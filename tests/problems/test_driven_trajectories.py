@@ -146,21 +146,236 @@ def test_a_linear_equation_with_a_known_solution():
     assert abs(found[0, 0, 0] - exact) <= 1e-8
 
 
+WAYS = {
+    "given": {},
+    "readout": {"readout": True},
+    "fitted": {"initial": "fitted", "n_samples": N},
+    "shooting": {"shooting": [0.5], "n_samples": N},
+    "all": {"readout": True, "initial": "fitted", "shooting": [0.4], "n_samples": N},
+}
+
+
+def pair(scheme, own=False, **how):
+    """A field that reads t, and one whose input is t: the same numbers by the same theta."""
+    rng = np.random.default_rng(8)
+    problems = [
+        refode.TrajectoryFitting(
+            refode.NeuralODE(field, scheme, 5),
+            [[1.0, 0.5], [0.2, -1.0]],
+            tikhonov=0.3,
+            **how,
+        )
+        for field in (
+            refode.fields.Shallow(D, WIDTH, time=True),
+            refode.fields.Shallow(D, WIDTH, inputs=1),
+        )
+    ]
+    times = np.sort(rng.uniform(0.1, 1.0, (N, 4)), axis=1) if own else [0.2, 0.35, 0.6, 0.9]
+    values = rng.standard_normal((N, 4, 2))
+    values[0, 2] = np.nan
+    u = np.repeat(KNOTS[None, :, None], N, axis=0)
+    seen = [refode.Observations(times, values, inputs=i) for i in (None, (KNOTS, u))]
+    x = None if how.get("initial") == "fitted" else rng.standard_normal((N, D))
+    theta = problems[0].initial(3)
+    theta += 0.3 * rng.standard_normal(len(theta))
+    return problems, theta, x, seen, (KNOTS, u)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_input_t_is_the_field_that_reads_t(way, own):
+    problems, theta, x, seen, inputs = pair("dopri5", own, **WAYS[way])
+    v = np.random.default_rng(1).standard_normal(len(theta))
+    times = np.array([0.1, 0.25, 0.7])
+
+    def results(problem, y, *inputs):
+        yield problem.value(theta, x, y)
+        yield problem.value_and_gradient(theta, x, y)[1]
+        yield problem.hessian_vector(theta, v, x, y)
+        yield np.nan_to_num(problem.residuals(theta, x, y))
+        yield problem.predict(theta, x, times, *inputs)
+        if "shooting" not in WAYS[way]:
+            yield problem.gauss_newton_vector(theta, v, x, y)
+            yield from problem.gradients(theta, x, y)
+        else:
+            yield problem.gaps(theta, x, y)
+            raised = problem.raised(theta, x, y)
+            yield raised.value_and_gradient(theta, x, y)[1]
+            yield raised.hessian_vector(theta, v, x, y)
+
+    found = zip(
+        results(problems[0], seen[0]), results(problems[1], seen[1], inputs), strict=True
+    )
+    for of_time, of_inputs in found:
+        assert np.abs(of_time).max() > 0.0
+        np.testing.assert_allclose(of_inputs, of_time, rtol=0, atol=1e-12)
+
+
+@pytest.mark.nojit
+def test_error_bars_of_the_input_t():
+    problems, theta, x, seen, inputs = pair("rk4")
+    theta = refode.train(problems[0], x, seen[0], theta, tolerance=1e-9, progress=False).x
+    more = [(), (inputs,)]
+    dot = np.random.default_rng(4).standard_normal(x.shape)
+    for curvature in ("hessian", "gauss_newton"):
+        bars = [
+            problem.laplace(theta, x, y, curvature=curvature)
+            for problem, y in zip(problems, seen, strict=True)
+        ]
+        np.testing.assert_allclose(bars[1].covariance, bars[0].covariance, rtol=0, atol=1e-9)
+        said = [b.predictive(x, np.array([0.3, 0.8]), *m) for b, m in zip(bars, more, strict=True)]
+        for one, other in zip(*said, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
+    moves = [
+        problem.sensitivity(theta, x, y, x_dot=dot)
+        for problem, y in zip(problems, seen, strict=True)
+    ]
+    np.testing.assert_allclose(moves[1], moves[0], rtol=1e-8)
+    left = [problem.leave_one_out(theta, x, y) for problem, y in zip(problems, seen, strict=True)]
+    np.testing.assert_allclose(left[1].predictions, left[0].predictions, rtol=0, atol=1e-9)
+    with pytest.raises(TypeError, match="got 3 arguments after x"):
+        bars[1].predictive(x, [0.3], inputs, None)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("scheme", ["implicit_midpoint", "sdirk3", "gauss2", "ros2"])
+def test_implicit_schemes_take_inputs(scheme):
+    problems, theta, x, seen, _ = pair(scheme)
+    values = [
+        problem.value_and_gradient(theta, x, y) for problem, y in zip(problems, seen, strict=True)
+    ]
+    assert values[1][0] == pytest.approx(values[0][0], rel=1e-10)
+    np.testing.assert_allclose(values[1][1], values[0][1], rtol=0, atol=1e-9)
+    found = [
+        problem.gradients(theta, x, y)[1] for problem, y in zip(problems, seen, strict=True)
+    ]
+    np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.nojit
+def test_stages_that_nobody_finds_are_an_error():
+    """Newton's iteration leaves NaN in all rows, the sample's number's among them."""
+    problems, theta, x, seen, _ = pair("gauss2")
+    theta = 1e3 * theta
+    theta[0] = 1e308
+    with pytest.raises(ValueError, match="did not converge|finite range"):
+        problems[1].predict(theta, x, [0.3], seen[1].inputs)
+
+
+def order_of(errors):
+    return np.log2(np.array(errors)[:-1] / np.array(errors)[1:])
+
+
+@pytest.mark.nojit
+def test_orders():
+    """u = sin 5t, all slopes through three points: u's error is of order 3, at fixed knots h^p."""
+    field = refode.fields.Shallow(D, WIDTH, inputs=1)
+    theta = refode.NeuralODE(field).initial(2) * 2.0
+    x = np.array([[0.4, -0.3]])
+
+    def ends(n_knots, scheme, n_steps, grid=None):
+        knots = np.linspace(0.0, 1.0, n_knots)
+        ode = refode.NeuralODE(field, scheme, n_steps, grid=grid)
+        problem = refode.TrajectoryFitting(ode)
+        return problem.predict(theta, x, [1.0], (knots, np.sin(5.0 * knots)[None, :, None]))
+
+    truth = ends(641, "dopri5", 640)
+    of_knots = [np.abs(ends(k + 1, "dopri5", 320) - truth).max() for k in (10, 20, 40)]
+    assert (order_of(of_knots) > 2.8).all()
+    # knots are points of the grid: the scheme's own order
+    fine = ends(6, "dopri5", 640)
+    at_knots = [np.abs(ends(6, "rk4", n) - fine).max() for n in (10, 20, 40)]
+    np.testing.assert_allclose(order_of(at_knots), 4.0, atol=0.35)
+    # they are not: u'' jumps within steps, and order 3 is left at least
+    apart = [np.abs(ends(6, "rk4", n) - fine).max() for n in (11, 22, 44, 88)]
+    assert np.mean(order_of(apart)) > 2.7
+
+
+@pytest.mark.nojit
+def test_slope_of_taylor():
+    problem, theta, x, y = case(own=True, time=True)
+    report = refode.verify.taylor_test(
+        lambda w: problem.value(w, x, y), lambda w: problem.value_and_gradient(w, x, y)[1], theta
+    )
+    assert report.passed, report
+    assert report.slope1 == pytest.approx(2.0, abs=0.1)
+
+
+@pytest.mark.nojit
+def test_saved_and_loaded(tmp_path):
+    problem, theta, x, y = case(time=True)
+    refode.save(tmp_path / "driven.refode", problem, theta)
+    found = refode.load(tmp_path / "driven.refode")
+    assert repr(found.problem) == repr(problem)
+    assert "inputs=2" in repr(problem)
+    assert found.problem.value(found.theta, x, y) == problem.value(theta, x, y)
+
+
+@pytest.mark.nojit
+def test_training_takes_some_of_the_samples():
+    problem, theta, x, y = case()
+    some = np.array([2, 0])
+    np.testing.assert_allclose(
+        problem.residuals(theta, x[some], y[some]),
+        problem.residuals(theta, x, y)[some],
+        atol=1e-15,
+    )
+    result = refode.train(problem, x, y, theta, max_iter=5, progress=False)
+    assert result.fun < problem.value(theta, x, y)
+
+
 @pytest.mark.nojit
 def test_what_is_refused():
     problem, theta, x, y = case()
+    knots, u = y.inputs
     without = refode.Observations(y.times, y.values)
-    with pytest.raises(ValueError, match="inputs=2 and no data"):
+    wants = r"y: got no inputs with Shallow\(dim=2, width=3, inputs=2\), wanted u\(t\)"
+    with pytest.raises(ValueError, match=wants):
         problem.value(theta, x, without)
-    with pytest.raises(ValueError, match="inputs=2 and no data"):
-        problem.ode.solve(theta, x)
-    with pytest.raises(ValueError, match="1 channels, wanted 2"):
-        problem.predict(theta, x, y.times, (KNOTS, y.inputs[1][:, :, :1]))
+    with pytest.raises(ValueError, match="inputs: got no inputs"):
+        problem.predict(theta, x, y.times)
+    for asked in (problem.ode.solve, problem.ode.trajectory):
+        with pytest.raises(ValueError, match="field: got .*inputs=2.* and no data for its inputs"):
+            asked(theta, x)
+    with pytest.raises(ValueError, match="field: got .* has no trace"):
+        problem.ode.log_det(theta, x)
+    ode = refode.NeuralODE(problem.ode.field, "dopri5")
+    with pytest.raises(ValueError, match="no data for its inputs"):
+        refode.adapt(ode, theta, x, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="no data for its inputs"):
+        refode.Supervised(problem.ode).value(np.zeros(problem.n_parameters + 3), x, x[:, 0])
+    with pytest.raises(ValueError, match="inputs: got inputs of 1 channels, wanted 2"):
+        problem.predict(theta, x, y.times, (knots, u[:, :, :1]))
     with pytest.raises(ValueError, match=r"from t=0.0 to 0.9, wanted them from 0.0 to 1.0"):
-        problem.predict(theta, x, y.times, (0.9 * KNOTS, y.inputs[1]))
-    trained = refode.TrajectoryFitting(problem.ode, problem.observed, readout=True)
-    with pytest.raises(ValueError, match="inputs with readout=True"):
-        trained.value(trained.initial(), x, y)
+        problem.predict(theta, x, y.times, (0.9 * knots, u))
+    with pytest.raises(ValueError, match="steps_between: got 2 with a Shallow that reads inputs"):
+        refode.TrajectoryFitting(problem.ode, steps_between=2)
     plain_field = refode.TrajectoryFitting(refode.NeuralODE(refode.fields.Shallow(D, WIDTH)))
-    with pytest.raises(ValueError, match="reads none"):
+    with pytest.raises(ValueError, match="inputs: got inputs .* which reads none"):
         plain_field.predict(plain_field.initial(), x, y.times, y.inputs)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        (3.0, TypeError, "inputs: got 3.0"),
+        ((KNOTS,), TypeError, "inputs: got"),
+        ((KNOTS[::-1], None), ValueError, r"inputs\[0\]: got times that do not rise"),
+        ((KNOTS[:1], None), ValueError, r"inputs\[0\]: got times that do not rise"),
+        ((KNOTS[None], None), ValueError, r"inputs\[0\]: got"),
+        (([0.0, np.nan], None), ValueError, r"inputs\[0\]: got"),
+        ((KNOTS, np.ones((N, 3, Q))), ValueError, r"inputs\[1\]: got"),
+        ((KNOTS, np.ones((N + 1, 4, Q))), ValueError, r"inputs\[1\]: got"),
+        ((KNOTS, np.ones((N, 4))), ValueError, r"inputs\[1\]: got"),
+        ((KNOTS, np.ones((N, 4, 0))), ValueError, r"inputs\[1\]: got"),
+        ((KNOTS, np.full((N, 4, Q), np.inf)), ValueError, r"inputs\[1\]: got inf"),
+        ((KNOTS, np.full((N, 4, Q), "a")), TypeError, r"inputs\[1\]: got"),
+    ],
+)
+def test_inputs_that_are_none(given, error, said):
+    problem, theta, x, y = case()
+    with pytest.raises(error, match=said):
+        refode.Observations(y.times, y.values, inputs=given)
+    with pytest.raises(error, match=said):
+        problem.predict(theta, x, y.times, given)
