@@ -156,7 +156,7 @@ class Field(Fixed):
 
     def __repr__(self) -> str:
         """As the constructor is called, where its arguments are attributes; else by shapes."""
-        given = {}
+        given: dict[str, Any] = {}
         for name in inspect.signature(type(self)).parameters:
             if name == "shapes":
                 given[name] = dict(self.layout.shapes)

@@ -42,7 +42,7 @@ from refode.machine.views import matrix
 
 
 class MLPSpec(NamedTuple):
-    """Rows of layers (d + inputs, w_1, ..., outputs), starts of W_l, of tape rows; codes; time column."""
+    """Rows of layers (d + q, w_1, ..., m), starts of W_l, of tape rows; codes; time column."""
 
     widths: Array
     starts: Array  # of W_l among the effective weights; the last one is their end

@@ -58,6 +58,4 @@ def padded_rhs(field, e, t, Z, F, tr, tape):
 def padded_rhs_adjoint(field, e, t, Z, tape, F_bar, tr_bar, Z_bar, e_bar, scratch):
     """The field's own adjoint."""
     n, m = field.n_in, field.n_out
-    return rhs_adjoint(
-        field.field, e, t, Z[:n], tape, F_bar[:m], None, Z_bar[:n], e_bar, scratch
-    )
+    return rhs_adjoint(field.field, e, t, Z[:n], tape, F_bar[:m], None, Z_bar[:n], e_bar, scratch)

@@ -34,8 +34,8 @@ def driven_by(ode: NeuralODE, inputs: Inputs | None, name: str) -> NeuralODE:
     knots, u = inputs
     if not q:
         raise ValueError(
-            f"{name}: got inputs with {short(ode.field)}, which reads none, wanted none, or a "
-            "field with inputs=q"
+            f"{name}: got inputs with a {type(ode.field).__name__} that reads none, wanted none, "
+            "or a field with inputs=q"
         )
     if u.shape[2] != q:
         raise ValueError(

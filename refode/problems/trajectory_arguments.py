@@ -99,9 +99,7 @@ class Asked(Shooting):
         key = times.tobytes(), times.shape, digest_of(inputs)
         return self._schedule(times, key, schedule_of, self.steps_between, inputs, "inputs")
 
-    def _schedule(
-        self, times: Array, key: Any, make: Any, how: Any, inputs: Any, name: str
-    ) -> Any:
+    def _schedule(self, times: Array, key: Any, make: Any, how: Any, inputs: Any, name: str) -> Any:
         kept: Any = self._schedules
         found = kept.get(key)
         if found is None:

@@ -35,8 +35,8 @@ class MeasuredErrorBars(Asked, Uncertain):
         """Laplace's approximation of the posterior of theta at the optimum, (D143)-(D146).
 
         M, by which the objective's mean divides, is the sum of the weights. ``predictive`` of
-        the answer takes (x, times), or (x, times, inputs), as ``predict`` does, and gives means (N, K, m) and
-        covariances (N, K, m, m) of what would be observed, without noise.
+        the answer takes (x, times), or (x, times, inputs), as ``predict`` does, and gives means
+        (N, K, m) and covariances (N, K, m, m) of what would be observed, without noise.
 
         Parameters
         ----------

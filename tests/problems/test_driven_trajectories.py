@@ -204,12 +204,48 @@ def test_the_input_t_is_the_field_that_reads_t(way, own):
             yield raised.value_and_gradient(theta, x, y)[1]
             yield raised.hessian_vector(theta, v, x, y)
 
-    found = zip(
-        results(problems[0], seen[0]), results(problems[1], seen[1], inputs), strict=True
-    )
+    found = zip(results(problems[0], seen[0]), results(problems[1], seen[1], inputs), strict=True)
     for of_time, of_inputs in found:
         assert np.abs(of_time).max() > 0.0
         np.testing.assert_allclose(of_inputs, of_time, rtol=0, atol=1e-12)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize("time", [False, True])
+def test_a_perceptron_of_one_layer_is_a_shallow_network(time):
+    problem, theta, x, y = case(time=time)
+    field = refode.fields.MLP(D, (WIDTH,), time=time, inputs=Q)
+    assert field.layout.shapes == problem.ode.field.layout.shapes
+    ode = refode.NeuralODE(field, "bogacki_shampine", 4)
+    other = refode.TrajectoryFitting(ode, problem.observed, tikhonov=0.1)
+    (a, a_bar), (b, b_bar) = (p.value_and_gradient(theta, x, y) for p in (problem, other))
+    assert b == pytest.approx(a, rel=1e-13)
+    np.testing.assert_allclose(b_bar, a_bar, rtol=0, atol=1e-13)
+    with pytest.raises(ValueError, match="no data for its inputs"):
+        ode.solve(theta, x)
+    implicit = [
+        refode.TrajectoryFitting(refode.NeuralODE(f, "sdirk2", 4), problem.observed)
+        for f in (problem.ode.field, field)
+    ]
+    (a, a_bar), (b, b_bar) = (p.value_and_gradient(theta, x, y) for p in implicit)
+    assert b == pytest.approx(a, rel=1e-10)
+    np.testing.assert_allclose(b_bar, a_bar, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("made", [refode.fields.Shallow, refode.fields.MLP])
+def test_other_outputs_are_no_slope(made):
+    width = 4 if made is refode.fields.Shallow else (4,)
+    same, other = made(2, width, outputs=2), made(2, width, inputs=1, outputs=6)
+    assert repr(same) == repr(made(2, width))
+    assert same.description()._asdict().keys() == made(2, width).description()._asdict().keys()
+    assert "inputs=1, outputs=6" in repr(other)
+    with pytest.raises(ValueError, match=r"field: got .*outputs=6.*, wanted as many .* as dim=2"):
+        refode.NeuralODE(other)
+    for inputs, outputs, said in ((-1, None, "inputs: got -1"), (0, 0, "outputs: got 0")):
+        with pytest.raises(ValueError, match=said):
+            made(2, width, inputs=inputs, outputs=outputs)
+    with pytest.raises(TypeError, match="outputs: got 2.0"):
+        made(2, width, outputs=2.0)
 
 
 @pytest.mark.nojit
@@ -247,9 +283,7 @@ def test_implicit_schemes_take_inputs(scheme):
     ]
     assert values[1][0] == pytest.approx(values[0][0], rel=1e-10)
     np.testing.assert_allclose(values[1][1], values[0][1], rtol=0, atol=1e-9)
-    found = [
-        problem.gradients(theta, x, y)[1] for problem, y in zip(problems, seen, strict=True)
-    ]
+    found = [problem.gradients(theta, x, y)[1] for problem, y in zip(problems, seen, strict=True)]
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-9)
 
 
@@ -343,8 +377,9 @@ def test_what_is_refused():
     ode = refode.NeuralODE(problem.ode.field, "dopri5")
     with pytest.raises(ValueError, match="no data for its inputs"):
         refode.adapt(ode, theta, x, rtol=1e-3, atol=1e-3)
+    network = refode.Supervised(problem.ode, "regression")
     with pytest.raises(ValueError, match="no data for its inputs"):
-        refode.Supervised(problem.ode).value(np.zeros(problem.n_parameters + 3), x, x[:, 0])
+        network.value(network.initial(), x, x[:, 0])
     with pytest.raises(ValueError, match="inputs: got inputs of 1 channels, wanted 2"):
         problem.predict(theta, x, y.times, (knots, u[:, :, :1]))
     with pytest.raises(ValueError, match=r"from t=0.0 to 0.9, wanted them from 0.0 to 1.0"):
@@ -352,7 +387,7 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="steps_between: got 2 with a Shallow that reads inputs"):
         refode.TrajectoryFitting(problem.ode, steps_between=2)
     plain_field = refode.TrajectoryFitting(refode.NeuralODE(refode.fields.Shallow(D, WIDTH)))
-    with pytest.raises(ValueError, match="inputs: got inputs .* which reads none"):
+    with pytest.raises(ValueError, match="inputs: got inputs with a Shallow that reads none"):
         plain_field.predict(plain_field.initial(), x, y.times, y.inputs)
 
 
