@@ -25,6 +25,20 @@ from refode.sweeps.symplectic import Partitioned
 Array = np.ndarray
 
 
+def kept_slots(memory: str, slots: int | None) -> int | None:
+    """The slots of memory="binomial", a number; None with any other memory."""
+    if memory == "binomial":
+        if slots is None:
+            raise ValueError("slots: got None with memory='binomial', wanted a number of states")
+        return _validate.positive_int("slots", slots)
+    if slots is not None:
+        raise ValueError(
+            f"slots: got {_validate.short(slots)} with memory={memory!r}, wanted None, or "
+            "memory='binomial'"
+        )
+    return None
+
+
 class NeuralODE(Interpolating):
     """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
 
@@ -43,10 +57,11 @@ class NeuralODE(Interpolating):
         default. n_steps steps cover it, and whatever other t_span a method is given.
     basis : Basis, optional
         Weights in time, from ``refode.bases``; constant by default.
-    memory : {"store", "steps", "reverse"}, optional
+    memory : {"store", "steps", "reverse", "binomial"}, optional
         What the adjoint sweep keeps of a block's path: every stage; the start of every
-        step (a third more work); or nothing, the path being recomputed backwards from
-        its end (symplectic schemes only, where that is exact but for rounding). Where
+        step (a third more work); nothing, the path being recomputed backwards from
+        its end (symplectic schemes only, where that is exact but for rounding); or the starts of
+        so many steps as ``slots`` says, docs/memory.md, to the bits of "store". Where
         every stage would take a thread more than 512 MB, "store" does as "steps" does, to
         the same bits.
     device : {"cpu", "cuda"}, optional
@@ -57,6 +72,9 @@ class NeuralODE(Interpolating):
     grid : array_like (n_steps+1,), optional
         In place of n_steps and t_span: the times to step at, rising or falling throughout; its
         ends are t_span. Other intervals are stepped through as ``refode.steps.Given`` says.
+    slots : int, optional
+        With memory="binomial", and only then: states of a block that are kept at a time, one of
+        them that at t0. Steps are walked again, as few as so many slots allow.
 
     Raises
     ------
@@ -98,6 +116,7 @@ class NeuralODE(Interpolating):
         dtype: Any = "float64",
         *,
         grid: ArrayLike | None = None,
+        slots: int | None = None,
     ) -> None:
         self.field = _validate.instance("field", field, Field)
         self.steps, self.t_span = stepping.resolved(n_steps, t_span, grid, default=10)
@@ -108,6 +127,7 @@ class NeuralODE(Interpolating):
         self._named_scheme = scheme
         self.scheme, self._scheme = scheme_of(scheme, field)
         self.memory = _validate.choice("memory", memory, tuple(MEMORY))
+        self.slots = kept_slots(self.memory, slots)
         if self.memory == "reverse" and not isinstance(self._scheme, Partitioned):
             raise ValueError(
                 f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
@@ -117,6 +137,11 @@ class NeuralODE(Interpolating):
             raise ValueError(
                 f"scheme: got {self.scheme!r} with device='cuda', wanted an explicit Runge-Kutta "
                 "scheme"
+            )
+        if self.memory == "binomial" and device == "cuda":
+            raise ValueError(
+                "memory: got 'binomial' with device='cuda', wanted 'store' or 'steps' (the device's "
+                "sweeps walk no step twice but the one that goes back)"
             )
         self.placement = Placement.of(device, dtype)
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
@@ -137,7 +162,14 @@ class NeuralODE(Interpolating):
 
     def _copied(self, steps: stepping.Steps, place: Placement) -> NeuralODE:
         return NeuralODE(
-            self.field, self._named_scheme, steps, self.t_span, self.basis, self.memory, *place
+            self.field,
+            self._named_scheme,
+            steps,
+            self.t_span,
+            self.basis,
+            self.memory,
+            *place,
+            slots=self.slots,
         )
 
     # --- parameters --------------------------------------------------------------------
@@ -370,6 +402,7 @@ class NeuralODE(Interpolating):
     def __repr__(self) -> str:
         place = self.placement
         kept = "" if self.memory == "store" else f", memory={self.memory!r}"
+        kept += "" if self.slots is None else f", slots={self.slots}"
         where = "" if place.device == "cpu" else f", device={place.device!r}, dtype={place.dtype!r}"
         return (
             f"NeuralODE({self.field!r}, scheme={self.scheme!r}, "

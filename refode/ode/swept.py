@@ -35,6 +35,7 @@ class Swept(Fixed):
     t_span: tuple[float, float]
     basis: bases.Basis
     memory: str
+    slots: int | None
     placement: Placement
     layout: Layout
     _scheme: Any
@@ -78,7 +79,7 @@ class Swept(Fixed):
                 plan.grid,
                 dynamics,
                 dtype,
-                MEMORY[self.memory],
+                MEMORY[self.memory] + min(self.slots or 0, len(plan.grid.t)),
                 self.placement,
             )
             if len(self._sweeps) > 64:

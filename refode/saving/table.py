@@ -107,6 +107,7 @@ _add(
         "t_span": _SPAN,
         "basis": Part(),
         "memory": TEXT,
+        "slots": Maybe(Size()),
         "device": TEXT,
         "dtype": TEXT,
     },
@@ -156,6 +157,7 @@ _add(
         "device": TEXT,
         "dtype": TEXT,
         "memory": TEXT,
+        "slots": Maybe(Size()),
     },
     {
         "scheme": lambda problem: _scheme(problem.ode),
@@ -163,6 +165,7 @@ _add(
         "device": lambda problem: problem.ode.placement.device,
         "dtype": lambda problem: problem.ode.placement.dtype,
         "memory": lambda problem: problem.ode.memory,
+        "slots": lambda problem: problem.ode.slots,
     },
     left_out=("grid", "basis"),  # in n_steps; constant
 )

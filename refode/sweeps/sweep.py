@@ -21,6 +21,7 @@ from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
 from refode.machine.views import matrix, stack
+from refode.sweeps.binomial import BINOMIAL, walk
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -36,7 +37,7 @@ Array = np.ndarray
 
 
 STORE, STEPS, REVERSE = range(3)
-MEMORY = {"store": STORE, "steps": STEPS, "reverse": REVERSE}
+MEMORY = {"store": STORE, "steps": STEPS, "reverse": REVERSE, "binomial": BINOMIAL}
 
 
 class Grid(NamedTuple):
@@ -54,14 +55,14 @@ class Sizes(NamedTuple):
     rows: int  # of the augmented state
     tape: int  # rows of a stage's tape
     scratch: int  # rows of work space
-    memory: int  # what the adjoint sweep keeps of the path: STORE, STEPS or REVERSE
+    memory: int  # what is kept of the path: STORE, STEPS, REVERSE, or BINOMIAL and the slots
 
 
 class Work(NamedTuple):
     """A thread's own arrays: a block's state, its path, and what the adjoint works with."""
 
     Y: Array
-    starts: Array  # of the steps, with memory="steps"
+    starts: Array  # of the steps, with memory="steps"; of some, with "binomial"
     tape: Tape
     L: Array
     W: Array
@@ -211,7 +212,7 @@ def gradient_chunks(
     """
     n_steps, n_stages = t.shape[0], slots.shape[1]
     kept = n_steps * n_stages if memory == STORE else n_stages
-    starts = n_steps if memory == STEPS else 0
+    starts = n_steps if memory == STEPS else max(memory - BINOMIAL, 0)
     own = np.empty(length(S, rows, tape_rows, scratch, n_stages, kept, starts), E.dtype)
     given = (t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars)
     t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars = uncounted(given)
@@ -266,7 +267,12 @@ def gradient_block(
     n_steps, n_stages, memory = grid.t.shape[0], grid.slots.shape[1], sizes.memory
     Y, L, starts, first = work.Y, work.L, work.starts, block * sizes.S
     m = load(X, first, Y)
-    for n in range(n_steps):
+    places, top = np.zeros(max(memory - BINOMIAL, 0), dtype=np.int64), 0
+    if memory > BINOMIAL:
+        copy(starts[0], Y)
+        tape = kept_of(work.tape, 0, n_stages)
+        top = walk(scheme, dynamics, grid, n_steps - 1, E, Y, starts, places, 0, first, m, tape)
+    for n in range(n_steps if memory <= BINOMIAL else 0):
         if memory == STEPS:
             copy(starts[n], Y)
         at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
@@ -282,6 +288,8 @@ def gradient_block(
             step(scheme, dynamics, at, E, Y, tape)
         elif memory == REVERSE:  # the path backwards from where it ended
             undo(scheme, dynamics, at, E, Y, tape)
+        elif memory > BINOMIAL and n < n_steps - 1:
+            top = walk(scheme, dynamics, grid, n, E, Y, starts, places, top, first, m, tape)
         bar = Cotangents(L, work.W, work.Z_bars, E_bar, work.scratch, time_bar[n])
         now = Moment(n, False, at.t, first, m)
         if within:
