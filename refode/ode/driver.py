@@ -33,6 +33,7 @@ from refode.sweeps.contract import (
 )
 from refode.sweeps.dynamics import extra_rows, has_trace
 from refode.sweeps.implicit import Implicit
+from refode.sweeps.reversible import Reversible
 from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.sweep import REVERSE, STEPS, STORE, Grid, forward_chunks, gradient_chunks
 from refode.sweeps.symplectic import Partitioned
@@ -75,9 +76,16 @@ class Sweep(NamedTuple):
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
         tape, scratch = rows_of(field, has_trace(dynamics))
         rows = field.dim + extra_rows(dynamics, field.dim)
+        if isinstance(scheme, Reversible):  # two states
+            rows *= 2
         within = dynamics(field.description())
         widest = max(field.layout.sizes.values())
         return cls(within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest)
+
+    @property
+    def out_rows(self) -> int:
+        """Rows of the state that anybody sees."""
+        return self.rows // 2 if isinstance(self.scheme, Reversible) else self.rows
 
     def runs_on_device(self, E: Array) -> bool:
         """Whether a sweep with these weights leaves the CPU: complex steps do not."""
@@ -174,7 +182,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x"
         x = placement.hosted(x)
     X = np.ascontiguousarray(x, dtype=E.dtype)
     n_points = len(sweep.grid.t) + 1 if whole else 1
-    out = np.empty((n_points, len(X), sweep.rows), E.dtype)
+    out = np.empty((n_points, len(X), sweep.out_rows), E.dtype)
     S, runs, _ = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=False)
@@ -260,6 +268,7 @@ def gradient(
         max(sweep.tape, 1),
         max(sweep.scratch, cost_rows, 1),
         memory,
+        sweep.out_rows,
         everywhere(cost),
         within(cost),
         values,

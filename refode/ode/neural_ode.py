@@ -18,6 +18,7 @@ from refode.ode.finite import all_finite
 from refode.ode.interpolating import Interpolating
 from refode.ode.placement import Placement
 from refode.ode.plan import SYMPLECTIC, scheme_of
+from refode.sweeps.reversible import Reversible
 from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
@@ -48,8 +49,9 @@ class NeuralODE(Interpolating):
         Right-hand side, from ``refode.fields``.
     scheme : str or Tableau, optional
         Runge-Kutta scheme, explicit, or implicit for stiff fields (docs/stiff.md;
-        ``refode.tableaus.names()``); for partitioned fields also "verlet", which is [HR17]'s, and
-        "stormer_verlet".
+        ``refode.tableaus.names()``); "reversible(rk4)" or "reversible(rk4, 0.99)" for the
+        reversible coupling of any explicit one, docs/memory.md; for partitioned fields also
+        "verlet", which is [HR17]'s, and "stormer_verlet".
     n_steps : int or Steps, optional
         Number of equal steps, 10 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
@@ -60,8 +62,8 @@ class NeuralODE(Interpolating):
     memory : {"store", "steps", "reverse", "binomial"}, optional
         What the adjoint sweep keeps of a block's path: every stage; the start of every
         step (a third more work); nothing, the path being recomputed backwards from
-        its end (symplectic schemes only, where that is exact but for rounding); or the starts of
-        so many steps as ``slots`` says, docs/memory.md, to the bits of "store". Where
+        its end (symplectic schemes and reversible couplings only, where that is exact but for
+        rounding); or the starts of as many steps as ``slots`` says, docs/memory.md. Where
         every stage would take a thread more than 512 MB, "store" does as "steps" does, to
         the same bits.
     device : {"cpu", "cuda"}, optional
@@ -128,10 +130,11 @@ class NeuralODE(Interpolating):
         self.scheme, self._scheme = scheme_of(scheme, field)
         self.memory = _validate.choice("memory", memory, tuple(MEMORY))
         self.slots = kept_slots(self.memory, slots)
-        if self.memory == "reverse" and not isinstance(self._scheme, Partitioned):
+        if self.memory == "reverse" and not isinstance(self._scheme, Partitioned | Reversible):
             raise ValueError(
                 f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
-                f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
+                f"(only {', '.join(SYMPLECTIC)} and 'reversible(...)' can be run "
+                "backwards exactly)"
             )
         if not isinstance(self._scheme, RungeKutta) and device == "cuda":
             raise ValueError(
@@ -140,8 +143,8 @@ class NeuralODE(Interpolating):
             )
         if self.memory == "binomial" and device == "cuda":
             raise ValueError(
-                "memory: got 'binomial' with device='cuda', wanted 'store' or 'steps' (the device's "
-                "sweeps walk no step twice but the one that goes back)"
+                "memory: got 'binomial' with device='cuda', wanted 'store' or 'steps' (the "
+                "device's sweeps walk no step twice but the one that goes back)"
             )
         self.placement = Placement.of(device, dtype)
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)

@@ -20,7 +20,7 @@ from refode.machine.blocks import axpy, copy, fill
 from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
-from refode.machine.views import matrix, stack
+from refode.machine.views import band, matrix, stack
 from refode.sweeps.binomial import BINOMIAL, walk
 from refode.sweeps.contract import (
     DYNAMICS,
@@ -56,6 +56,7 @@ class Sizes(NamedTuple):
     tape: int  # rows of a stage's tape
     scratch: int  # rows of work space
     memory: int  # what is kept of the path: STORE, STEPS, REVERSE, or BINOMIAL and the slots
+    seen: int  # rows of the state that costs see: all, but for reversible couplings
 
 
 class Work(NamedTuple):
@@ -171,6 +172,7 @@ def forward_chunks(dynamics, scheme, t, h, slots, E, X, runs, counter, S, rows, 
         "i",
         "i",
         "i",
+        "i",
         "b",
         "b",
         "v",
@@ -196,6 +198,7 @@ def gradient_chunks(
     tape_rows,
     scratch,
     memory,
+    seen,
     everywhere,
     within,
     values,
@@ -217,7 +220,7 @@ def gradient_chunks(
     given = (t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars)
     t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars = uncounted(given)
     work = cut(uncounted(own), S, rows, tape_rows, scratch, n_stages, kept, starts)
-    grid, sizes = Grid(t, h, slots), Sizes(S, rows, tape_rows, scratch, memory)
+    grid, sizes = Grid(t, h, slots), Sizes(S, rows, tape_rows, scratch, memory, seen)
     i = take(counter)
     while i < runs.shape[0]:
         value = E[0, 0] * 0
@@ -279,7 +282,8 @@ def gradient_block(
         step(scheme, dynamics, at, E, Y, kept_of(work.tape, n if memory == STORE else 0, n_stages))
     end = grid.t[n_steps - 1] + grid.h[n_steps - 1]
     fill(L, 0.0)
-    value = observe(cost, Moment(n_steps, True, end, first, m), Y, L, cost_bar, work.scratch)
+    y, seen_bar = band(Y, 0, sizes.seen), band(L, 0, sizes.seen)
+    value = observe(cost, Moment(n_steps, True, end, first, m), y, seen_bar, cost_bar, work.scratch)
     for n in range(n_steps - 1, -1, -1):
         tape = kept_of(work.tape, n if memory == STORE else 0, n_stages)
         at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
@@ -309,7 +313,8 @@ def gradient_block(
         if within:
             axpy(L, 1.0, work.Y_bar)
         if everywhere:
-            value += observe(cost, now, tape.Y[0], L, cost_bar, work.scratch)
+            y = band(tape.Y[0], 0, sizes.seen)
+            value += observe(cost, now, y, seen_bar, cost_bar, work.scratch)
     if X_bar.shape[0]:
         unload(L, m, first, X_bar)
     return value

@@ -127,7 +127,7 @@ def counted(*arguments, step=binomial.step):
     return step(*arguments)
 binomial.step = sweep.step = counted
 
-x, found, field = np.ones((20, 8)), {}, refode.fields.Shallow(8, 1)
+x, found, field = np.ones((40, 64)), {}, refode.fields.Shallow(64, 1)
 for steps, slots in ((1, 1), (10, 1), (10, 3), (40, 4), (40, 64), (100, 5)):
     ode = refode.NeuralODE(field, "euler", steps, memory="binomial", slots=slots)
     theta = ode.initial()
@@ -145,7 +145,7 @@ def test_so_many_steps_are_taken_and_no_more_slots():
     done = run(PROGRAM, NUMBA_DISABLE_JIT="1")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    block = 20 * 8 * 8  # bytes of a state: 20 samples are one block
+    block = 40 * 64 * 8  # bytes of a state: 40 samples are one block
     for sizes, (taken, _) in found.items():
         steps, slots = map(int, sizes.split())
         assert taken == steps + extra_steps(steps, slots)
