@@ -76,16 +76,14 @@ class Sweep(NamedTuple):
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
         tape, scratch = rows_of(field, has_trace(dynamics))
         rows = field.dim + extra_rows(dynamics, field.dim)
-        if isinstance(scheme, Reversible):  # two states
-            rows *= 2
         within = dynamics(field.description())
         widest = max(field.layout.sizes.values())
         return cls(within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest)
 
     @property
-    def out_rows(self) -> int:
-        """Rows of the state that anybody sees."""
-        return self.rows // 2 if isinstance(self.scheme, Reversible) else self.rows
+    def block_rows(self) -> int:
+        """Rows of a block: those of the state, which reversible couplings have twice."""
+        return 2 * self.rows if isinstance(self.scheme, Reversible) else self.rows
 
     def runs_on_device(self, E: Array) -> bool:
         """Whether a sweep with these weights leaves the CPU: complex steps do not."""
@@ -167,7 +165,7 @@ def _blocks(sweep: Sweep, n_samples: int, of: str = "x") -> tuple[int, Array, Sh
 def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
     """What the adjoint keeps of a block's path: as asked, unless stages would take too much."""
     stages = sweep.grid.slots.size
-    stored = itemsize * S * (2 * sweep.rows + sweep.tape) * stages
+    stored = itemsize * S * (2 * sweep.block_rows + sweep.tape) * stages
     return STEPS if sweep.memory == STORE and stored > STORED_AT_MOST else sweep.memory
 
 
@@ -182,7 +180,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x"
         x = placement.hosted(x)
     X = np.ascontiguousarray(x, dtype=E.dtype)
     n_points = len(sweep.grid.t) + 1 if whole else 1
-    out = np.empty((n_points, len(X), sweep.out_rows), E.dtype)
+    out = np.empty((n_points, len(X), sweep.rows), E.dtype)
     S, runs, _ = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=False)
@@ -201,7 +199,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x"
         runs,
         counter,
         S,
-        sweep.rows,
+        sweep.block_rows,
         max(sweep.tape, 1),
         out,
     )
@@ -264,11 +262,11 @@ def gradient(
         runs,
         counter,
         S,
-        sweep.rows,
+        sweep.block_rows,
         max(sweep.tape, 1),
         max(sweep.scratch, cost_rows, 1),
         memory,
-        sweep.out_rows,
+        sweep.rows,
         everywhere(cost),
         within(cost),
         values,
