@@ -19,6 +19,7 @@ from refode.machine.threads import Team
 from refode.ode import placement
 from refode.ode.finite import NotSolved
 from refode.ode.shares import Share, share_of
+from refode.sweeps.binomial import BINOMIAL
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -33,6 +34,7 @@ from refode.sweeps.contract import (
 )
 from refode.sweeps.dynamics import extra_rows, has_trace
 from refode.sweeps.implicit import Implicit
+from refode.sweeps.long import long_chunks
 from refode.sweeps.reversible import Reversible
 from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.sweep import REVERSE, STEPS, STORE, Grid, forward_chunks, gradient_chunks
@@ -240,8 +242,10 @@ def gradient(
     sweep = _noting(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE[within(cost)])
-    solve, grid = gradient_chunks.of(E.dtype), sweep.grid
-    memory = _memory(sweep, S, E.itemsize)
+    memory, grid = _memory(sweep, S, E.itemsize), sweep.grid
+    is_long = memory > BINOMIAL or sweep.block_rows != sweep.rows
+    solve = (long_chunks if is_long else gradient_chunks).of(E.dtype)
+    seen = (sweep.rows,) if is_long else ()
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
@@ -266,7 +270,7 @@ def gradient(
         max(sweep.tape, 1),
         max(sweep.scratch, cost_rows, 1),
         memory,
-        sweep.rows,
+        *seen,
         everywhere(cost),
         within(cost),
         values,

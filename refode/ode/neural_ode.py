@@ -136,12 +136,13 @@ class NeuralODE(Interpolating):
                 f"(only {', '.join(SYMPLECTIC)} and 'reversible(...)' can be run "
                 "backwards exactly)"
             )
-        if not isinstance(self._scheme, RungeKutta) and device == "cuda":
+        on_gpu = isinstance(device, str) and device == "cuda"
+        if not isinstance(self._scheme, RungeKutta) and on_gpu:
             raise ValueError(
                 f"scheme: got {self.scheme!r} with device='cuda', wanted an explicit Runge-Kutta "
                 "scheme"
             )
-        if self.memory == "binomial" and device == "cuda":
+        if self.memory == "binomial" and on_gpu:
             raise ValueError(
                 "memory: got 'binomial' with device='cuda', wanted 'store' or 'steps' (the "
                 "device's sweeps walk no step twice but the one that goes back)"

@@ -20,8 +20,8 @@ from refode.machine.blocks import axpy, copy, fill
 from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
-from refode.machine.views import band, matrix, stack
-from refode.sweeps.binomial import BINOMIAL, walk
+from refode.machine.views import matrix, stack
+from refode.sweeps.binomial import BINOMIAL
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -55,15 +55,14 @@ class Sizes(NamedTuple):
     rows: int  # of the augmented state
     tape: int  # rows of a stage's tape
     scratch: int  # rows of work space
-    memory: int  # what is kept of the path: STORE, STEPS, REVERSE, or BINOMIAL and the slots
-    seen: int  # rows of the state that costs see: all, but for reversible couplings
+    memory: int  # what the adjoint sweep keeps of the path: STORE, STEPS or REVERSE
 
 
 class Work(NamedTuple):
     """A thread's own arrays: a block's state, its path, and what the adjoint works with."""
 
     Y: Array
-    starts: Array  # of the steps, with memory="steps"; of some, with "binomial"
+    starts: Array  # of the steps, with memory="steps"
     tape: Tape
     L: Array
     W: Array
@@ -155,33 +154,7 @@ def forward_chunks(dynamics, scheme, t, h, slots, E, X, runs, counter, S, rows, 
     hold(given)
 
 
-@entry(
-    [
-        DYNAMICS,
-        SCHEME,
-        COST,
-        "v",
-        "v",
-        "J",
-        "M",
-        "M",
-        "J",
-        "I",
-        "i",
-        "i",
-        "i",
-        "i",
-        "i",
-        "i",
-        "b",
-        "b",
-        "v",
-        "T",
-        "M",
-        "M",
-        "T",
-    ]
-)
+@entry([DYNAMICS, SCHEME, COST, *"vvJMMJIiiiiibbvTMMT"])
 def gradient_chunks(
     dynamics,
     scheme,
@@ -198,7 +171,6 @@ def gradient_chunks(
     tape_rows,
     scratch,
     memory,
-    seen,
     everywhere,
     within,
     values,
@@ -215,12 +187,12 @@ def gradient_chunks(
     """
     n_steps, n_stages = t.shape[0], slots.shape[1]
     kept = n_steps * n_stages if memory == STORE else n_stages
-    starts = n_steps if memory == STEPS else max(memory - BINOMIAL, 0)
+    starts = n_steps if memory == STEPS else 0
     own = np.empty(length(S, rows, tape_rows, scratch, n_stages, kept, starts), E.dtype)
     given = (t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars)
     t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars = uncounted(given)
     work = cut(uncounted(own), S, rows, tape_rows, scratch, n_stages, kept, starts)
-    grid, sizes = Grid(t, h, slots), Sizes(S, rows, tape_rows, scratch, memory, seen)
+    grid, sizes = Grid(t, h, slots), Sizes(S, rows, tape_rows, scratch, memory)
     i = take(counter)
     while i < runs.shape[0]:
         value = E[0, 0] * 0
@@ -270,20 +242,14 @@ def gradient_block(
     n_steps, n_stages, memory = grid.t.shape[0], grid.slots.shape[1], sizes.memory
     Y, L, starts, first = work.Y, work.L, work.starts, block * sizes.S
     m = load(X, first, Y)
-    places, top = np.zeros(max(memory - BINOMIAL, 0), dtype=np.int64), 0
-    if memory > BINOMIAL:
-        copy(starts[0], Y)
-        tape = kept_of(work.tape, 0, n_stages)
-        top = walk(scheme, dynamics, grid, n_steps - 1, E, Y, starts, places, 0, first, m, tape)
-    for n in range(n_steps if memory <= BINOMIAL else 0):
+    for n in range(n_steps):
         if memory == STEPS:
             copy(starts[n], Y)
         at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
         step(scheme, dynamics, at, E, Y, kept_of(work.tape, n if memory == STORE else 0, n_stages))
     end = grid.t[n_steps - 1] + grid.h[n_steps - 1]
     fill(L, 0.0)
-    y, seen_bar = band(Y, 0, sizes.seen), band(L, 0, sizes.seen)
-    value = observe(cost, Moment(n_steps, True, end, first, m), y, seen_bar, cost_bar, work.scratch)
+    value = observe(cost, Moment(n_steps, True, end, first, m), Y, L, cost_bar, work.scratch)
     for n in range(n_steps - 1, -1, -1):
         tape = kept_of(work.tape, n if memory == STORE else 0, n_stages)
         at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
@@ -292,8 +258,6 @@ def gradient_block(
             step(scheme, dynamics, at, E, Y, tape)
         elif memory == REVERSE:  # the path backwards from where it ended
             undo(scheme, dynamics, at, E, Y, tape)
-        elif memory > BINOMIAL and n < n_steps - 1:
-            top = walk(scheme, dynamics, grid, n, E, Y, starts, places, top, first, m, tape)
         bar = Cotangents(L, work.W, work.Z_bars, E_bar, work.scratch, time_bar[n])
         now = Moment(n, False, at.t, first, m)
         if within:
@@ -313,8 +277,7 @@ def gradient_block(
         if within:
             axpy(L, 1.0, work.Y_bar)
         if everywhere:
-            y = band(tape.Y[0], 0, sizes.seen)
-            value += observe(cost, now, y, seen_bar, cost_bar, work.scratch)
+            value += observe(cost, now, tape.Y[0], L, cost_bar, work.scratch)
     if X_bar.shape[0]:
         unload(L, m, first, X_bar)
     return value

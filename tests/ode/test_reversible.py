@@ -153,3 +153,26 @@ def test_names():
             solver(wrong)
     with pytest.raises(ValueError, match="scheme: got"):
         solver("reversible(rk4)", device="cuda")
+
+
+@pytest.mark.parametrize("memory", ["store", "reverse"])
+def test_games_take_it(memory):
+    """The gradient of all costs against the complex step through the values."""
+    ends = [refode.densities.Gaussian(mean, 0.5) for mean in ([0.0, 0.0], [1.0, 0.0])]
+    game = refode.games.crowd_motion(*ends, obstacle=refode.games.GaussianBump(5.0, [0.5, 0.1], 0.2))
+    problem = refode.MeanFieldGame(
+        fields.Potential(2, 3),
+        game,
+        hjb=1.0,
+        hjb_terminal=0.5,
+        scheme="reversible(rk4)",
+        n_steps=3,
+        memory=memory,
+    )
+    theta, direction = problem.initial(1), RNG.standard_normal(problem.n_parameters)
+    value, gradient = problem.value_and_gradient(theta, X)
+    assert value == pytest.approx(problem.value(theta, X), rel=1e-14)
+    _, *data = problem._arguments(theta, X)
+    moved, _ = problem._value_and_gradient(theta + 1e-30j * direction, *data)
+    wanted = moved.imag / 1e-30
+    assert abs(gradient @ direction - wanted) <= 1e-13 * np.abs(gradient * direction).sum()

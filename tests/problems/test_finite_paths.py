@@ -17,6 +17,8 @@ X = np.array([[0.0, 0.0], [1.0, -1.0], [0.0, 0.0]])  # the second moves
 Y = np.array([0, 1, 1])
 LEAVES = r"^{}: got sample 1, whose path leaves the finite range \(1 of 3 do\); wanted paths that"
 ODE = refode.NeuralODE(fields.Affine(2), n_steps=3)
+COUPLED = refode.NeuralODE(fields.Affine(2), "reversible(rk4)", 3, memory="reverse")
+FEW = refode.NeuralODE(fields.Affine(2), n_steps=3, memory="binomial", slots=2)
 THETA = ODE.pack({"A": 1e200 * np.eye(2)[None], "c": np.zeros((1, 2))})
 BAR = np.ones((3, 2))
 NORMAL = refode.densities.Gaussian([0.0, 0.0], 1.0)
@@ -44,6 +46,9 @@ NAMED = {
     "interpolate_adjoint": ("x", lambda: DENSE.interpolate_adjoint(THETA, X, [0.5], BAR[None])),
     "trajectories: predict": ("x", lambda: FITTED.predict(THETA, X, [0.5])),
     "solve": ("x", lambda: ODE.solve(THETA, X)),
+    "solve coupled": ("x", lambda: COUPLED.solve(THETA, X)),
+    "adjoint coupled": ("x", lambda: COUPLED.adjoint(THETA, X, BAR)),
+    "adjoint in few slots": ("x", lambda: FEW.adjoint(THETA, X, BAR)),
     "solve backwards": ("x", lambda: ODE.solve(-THETA, X, (1.0, 0.0))),
     "trajectory": ("x", lambda: ODE.trajectory(THETA, X)),
     "log_det": ("x", lambda: ODE.log_det(THETA, X)),

@@ -118,6 +118,7 @@ BUMP = games.GaussianBump(1.0, [0.0, 0.5], 0.5)
 FIELD = fields.Shallow(2, 3, time=True)
 POTENTIAL = fields.Potential(2, 3)
 ODE = refode.NeuralODE(FIELD, "dopri5", n_steps=2, basis=bases.PiecewiseLinear(2))
+COUPLED = refode.NeuralODE(FIELD, "reversible(euler)", 2, None, ODE.basis, "reverse")
 GAME = games.crowd_motion(NORMAL, TARGET, obstacle=BUMP, entropy=0.01)
 SUPERVISED = {
     loss: refode.Supervised(ODE, loss, 1 if loss == "logistic" else 2, augment=1, tikhonov=9.0)
@@ -187,7 +188,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         **EXACT,
         **{"times": np.array([0.1, 0.6])},
     }
-    found = {"ode": (ODE, solving)}
+    found = {"ode": (ODE, solving), "coupled ode": (COUPLED, solving)}
     targets = {"regression": Y, "logistic": LABELS, "softmax": LABELS}
     for loss, problem in SUPERVISED.items():
         at = problem.initial()
@@ -294,7 +295,7 @@ def _functions() -> dict[str, dict[str, Any]]:
     bowl = {"fun": _bowl, "gradient": _slope, "x0": np.ones(3)}
     dim = {"dim": 2}
     found: dict[str, dict[str, Any]] = {
-        "NeuralODE": {"field": FIELD},
+        "NeuralODE": {"field": FIELD, "memory": "binomial", "slots": 2},
         "set_num_threads": {"n": 1},
         "get_num_threads": {},
         **{

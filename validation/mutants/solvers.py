@@ -18,8 +18,8 @@ _BACK = (
     "        at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)\n"
 )
 _ASKED = (
-    "    value = observe(cost, Moment(n_steps, True, end, first, m), y, seen_bar, "
-    "cost_bar, work.scratch)\n"
+    "    value = observe(cost, Moment(n_steps, True, end, first, m), Y, L, cost_bar, "
+    "work.scratch)\n"
 )
 _JUMP = "            L[i, s] += bar\n"
 
