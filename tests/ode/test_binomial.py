@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from math import comb
 
@@ -106,7 +107,21 @@ def game(n_steps, memory, **kept):
     return problem.value_and_gradient(problem.initial(1), X)
 
 
-@pytest.mark.parametrize("kind", [path, implicit, partitioned, flow, game])
+def fitted(n_steps, memory, own=False, **kept):
+    """Costs that read states: at common times, and within the steps by dense output."""
+    ode = refode.NeuralODE(refode.fields.Shallow(2, 3), "dopri5", n_steps, memory=memory, **kept)
+    times = np.linspace(0.0, 1.0, 13)[1:]
+    x, later = X[:9], 0.01 * np.arange(12)[::-1]
+    times = np.tile(times + later, (len(x), 1)) if own else times
+    values = np.random.default_rng(2).standard_normal((len(x), 12, 2))
+    problem = refode.TrajectoryFitting(ode)
+    theta = problem.initial(1)
+    return problem.value_and_gradient(theta, x, refode.Observations(times, values))
+
+
+@pytest.mark.parametrize(
+    "kind", [path, implicit, partitioned, flow, game, fitted, functools.partial(fitted, own=True)]
+)
 def test_the_bits_are_those_of_what_is_stored(kind):
     for n_steps in (1, 2, 5, 12):
         stored = [np.asarray(a).tobytes() for a in kind(n_steps, "store")]

@@ -159,7 +159,9 @@ def test_names():
 def test_games_take_it(memory):
     """The gradient of all costs against the complex step through the values."""
     ends = [refode.densities.Gaussian(mean, 0.5) for mean in ([0.0, 0.0], [1.0, 0.0])]
-    game = refode.games.crowd_motion(*ends, obstacle=refode.games.GaussianBump(5.0, [0.5, 0.1], 0.2))
+    game = refode.games.crowd_motion(
+        *ends, obstacle=refode.games.GaussianBump(5.0, [0.5, 0.1], 0.2)
+    )
     problem = refode.MeanFieldGame(
         fields.Potential(2, 3),
         game,
