@@ -12,10 +12,10 @@ from refode._fixed import Kept, read_only
 from refode._quiet import quietly
 from refode.costs.contract import check_cost, check_path, check_samples, everywhere
 from refode.fields.contract import Field
-from refode.ode import placement
+from refode.ode import learned, placement
 from refode.ode import steps as stepping
 from refode.ode.finite import all_finite
-from refode.ode.interpolating import Interpolating
+from refode.ode.learned_steps import LearnedSteps
 from refode.ode.placement import Placement
 from refode.ode.plan import SYMPLECTIC, scheme_of
 from refode.sweeps.reversible import Reversible
@@ -40,7 +40,7 @@ def kept_slots(memory: str, slots: int | None) -> int | None:
     return None
 
 
-class NeuralODE(Interpolating):
+class NeuralODE(LearnedSteps):
     """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
 
     Parameters
@@ -77,6 +77,12 @@ class NeuralODE(Interpolating):
     slots : int, optional
         With memory="binomial", and only then: states of a block that are kept at a time, one of
         them that at t0. Steps are walked again, as few as so many slots allow.
+    steps : {"fixed", "free", "simplex", "softmax"}, optional
+        Whether steps are learned with the weights, docs/learned_steps.md; n_steps or grid are where
+        they start. theta has "h" (n_steps,) last: the steps themselves, whose sum is the
+        interval's length wherever it ends ("free"); what is projected onto steps >= 0 over t_span
+        ("simplex"); or logits ("softmax"). With weights that are constant, or belong to the
+        step: ``PiecewiseConstant(n_steps)``.
 
     Raises
     ------
@@ -119,6 +125,7 @@ class NeuralODE(Interpolating):
         *,
         grid: ArrayLike | None = None,
         slots: int | None = None,
+        steps: str = "fixed",
     ) -> None:
         self.field = _validate.instance("field", field, Field)
         self.steps, self.t_span = stepping.resolved(n_steps, t_span, grid, default=10)
@@ -147,9 +154,12 @@ class NeuralODE(Interpolating):
                 "memory: got 'binomial' with device='cuda', wanted 'store' or 'steps' (the "
                 "device's sweeps walk no step twice but the one that goes back)"
             )
+        self.step_rule = learned.checked(steps, self.n_steps, self.basis, on_gpu)
         self.placement = Placement.of(device, dtype)
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
-        self.layout = field.layout.stacked(self.basis.n_coefficients)
+        weights = field.layout.stacked(self.basis.n_coefficients)
+        self.layout = learned.joined(weights, self.step_rule, self.n_steps)
+        self._places, self._h = [*weights.slices.values()], slice(weights.size, self.layout.size)
         J, n = self.basis.n_coefficients, field.n_weights
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
         order = [rows[:, p].ravel() for p in field.layout.slices.values()]
@@ -158,23 +168,30 @@ class NeuralODE(Interpolating):
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
-        return self._copied(stepping.of(n_steps), self.placement)
+        steps = stepping.of(n_steps)
+        self._check_fixed_steps("fixed ones, to take others in their place")
+        return self._like(n_steps=steps)
 
     def on(self, device: str, dtype: Any = "float64") -> NeuralODE:
         """The same ode with its sweeps on another device."""
-        return self._copied(self.steps, Placement(device, dtype))
+        device, dtype = Placement(device, dtype)
+        return self._like(device=device, dtype=dtype)
 
-    def _copied(self, steps: stepping.Steps, place: Placement) -> NeuralODE:
-        return NeuralODE(
-            self.field,
-            self._named_scheme,
-            steps,
-            self.t_span,
-            self.basis,
-            self.memory,
-            *place,
-            slots=self.slots,
-        )
+    def _like(self, **changes: Any) -> NeuralODE:
+        """The same but for the arguments given."""
+        own = {
+            "field": self.field,
+            "scheme": self._named_scheme,
+            "n_steps": self.steps,
+            "t_span": self.t_span,
+            "basis": self.basis,
+            "memory": self.memory,
+            "device": self.placement.device,
+            "dtype": self.placement.dtype,
+            "slots": self.slots,
+            "steps": self.step_rule,
+        }
+        return NeuralODE(**{**own, **changes})
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -197,10 +214,21 @@ class NeuralODE(Interpolating):
 
     @quietly()
     def constant_in_time(self, weights: dict[str, Array]) -> Array:
-        """Theta (p,) with theta(t) equal to one weight set at all times."""
+        """Theta (p,) with theta(t) equal to one weight set at all times.
+
+        Steps that are learned are those of n_steps, or of the grid.
+        """
         one = bases.Constant().prolongation(self.basis).toarray()[:, 0]
         flat = self.field.layout.unpack(self.field.layout._packed("weights", weights))
-        return self.layout.pack({n: np.multiply.outer(one, w) for n, w in flat.items()})
+        named = {n: np.multiply.outer(one, w) for n, w in flat.items()}
+        return self.layout.pack({**named, **self._started()})
+
+    def _started(self) -> dict[str, Array]:
+        """What theta has for the steps of ``n_steps`` or ``grid``, by name."""
+        if self.step_rule == "fixed":
+            return {}
+        length = self.t_span[1] - self.t_span[0]
+        return {"h": learned.start(self.step_rule, self.steps.sizes(self.t_span), length)}
 
     def unpack(self, theta: Array) -> dict[str, Array]:
         """Views of theta by name, each (J, ...)."""
@@ -394,7 +422,8 @@ class NeuralODE(Interpolating):
             )
         plan = self.plan(t_span)
         result, weights_bar = self._charged(theta, x, cost, plan, trace=False)
-        return float(result.value), self.stage_weights_adjoint(weights_bar, plan), result.x_bar
+        theta_bar = self._pulled_back(theta, weights_bar, plan, result.time_bar)
+        return float(result.value), theta_bar, result.x_bar
 
     # --- insides -----------------------------------------------------------------------
     def _parameters(self, theta: Array) -> Array:
@@ -407,6 +436,7 @@ class NeuralODE(Interpolating):
         place = self.placement
         kept = "" if self.memory == "store" else f", memory={self.memory!r}"
         kept += "" if self.slots is None else f", slots={self.slots}"
+        kept += "" if self.step_rule == "fixed" else f", steps={self.step_rule!r}"
         where = "" if place.device == "cpu" else f", device={place.device!r}, dtype={place.dtype!r}"
         return (
             f"NeuralODE({self.field!r}, scheme={self.scheme!r}, "

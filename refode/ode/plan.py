@@ -45,6 +45,8 @@ class Plan(NamedTuple):
     P: Any
     dP: Any
     identity: bool
+    backwards: bool = False  # of learned steps: whether they are gone through from the last one on
+    steps: Any = None  # of learned steps: what theta makes of them, in its order
 
 
 def scheme_of(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:

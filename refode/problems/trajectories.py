@@ -112,6 +112,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         multipliers: ArrayLike | None = None,
     ) -> None:
         self.ode = _validate.instance("ode", ode, NeuralODE)
+        ode._check_fixed_steps("fixed ones, as observations have times of their own", "ode")
         if ode.placement.device != "cpu":
             raise ValueError(
                 f"ode: got one with device={ode.placement.device!r}, where paths are seen at "

@@ -108,10 +108,16 @@ _add(
         "basis": Part(),
         "memory": TEXT,
         "slots": Maybe(Size()),
+        "steps": TEXT,
         "device": TEXT,
         "dtype": TEXT,
     },
-    {"scheme": _scheme, "n_steps": lambda ode: ode.steps, **_PLACE},
+    {
+        "scheme": _scheme,
+        "n_steps": lambda ode: ode.steps,
+        "steps": lambda ode: ode.step_rule,
+        **_PLACE,
+    },
     left_out=("grid",),  # in n_steps
 )
 _add(
