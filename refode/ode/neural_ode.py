@@ -169,7 +169,7 @@ class NeuralODE(LearnedSteps):
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
         steps = stepping.of(n_steps)
-        self._check_fixed_steps("fixed ones, to take others in their place")
+        self._check_fixed_steps("fixed ones, to take others in their place", "n_steps")
         return self._like(n_steps=steps)
 
     def on(self, device: str, dtype: Any = "float64") -> NeuralODE:

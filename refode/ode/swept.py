@@ -143,6 +143,11 @@ class Swept(Fixed):
         if self.step_rule != "fixed":
             raise ValueError(f"{name}: got an ode with steps={self.step_rule!r}, wanted {wanted}")
 
+    def _check_end(self, t: float) -> None:
+        """ValueError where t is on the way of learned steps, which have no parts."""
+        if t not in self.t_span:
+            self._check_fixed_steps(f"fixed ones, or one of the ends {self.t_span}", "t")
+
     def _forward(
         self, theta: Array, x: Array, plan: Plan, trace: bool = False, whole: bool = False
     ) -> Array:

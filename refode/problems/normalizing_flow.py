@@ -350,6 +350,7 @@ class ContinuousNormalizingFlow(LearnsSteps, FlowErrorBars):
             t, (low, high) = _validate.real_number("t", t), sorted(ode.t_span)
             if not low <= t <= high:
                 raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
+            ode._check_end(t)
         if t == ode.t_span[0]:
             return hosted(y), np.zeros(len(y)), np.zeros(len(y))
         w, l, v = self._backward(theta, y, ode, t, exact=True)  # noqa: E741

@@ -358,14 +358,16 @@ def test_saved_and_loaded(rule, tmp_path):
 
 def test_what_has_no_learned_steps_says_so():
     ode = solver("simplex")
-    theta, fit = ode.initial(), problems("simplex")[0][0]
+    theta, (fit, flow) = ode.initial(), (problem for problem, _ in problems("simplex"))
     potential = fields.Potential(2, 3)
     for make, named in (
         (lambda: solver("learned"), "steps: got 'learned'"),
         (lambda: solver("simplex", bases.Legendre(3)), "steps: got 'simplex' with Legendre"),
         (lambda: solver("free", bases.PiecewiseConstant(3)), "steps: got 'free' with Piecewise"),
         (lambda: NeuralODE(FIELD, device="cuda", steps="free"), "steps: got 'free' with device"),
-        (lambda: ode.with_steps(7), "steps: got an ode"),
+        (lambda: ode.with_steps(7), "n_steps: got an ode"),
+        (lambda: fit.transported(fit.initial(), X, 0.7), "t: got an ode"),
+        (lambda: flow.log_density(flow.initial(), X, t=0.7), "t: got an ode"),
         (lambda: ode.solve(theta, X, (0.2, 1.0)), r"t_span: got \(0.2, 1.0\) with steps"),
         (lambda: ode.adjoint(theta, X, X, times=True), "steps: got an ode"),
         (lambda: solver("free", scheme="dopri5").interpolate(theta, X, [0.3]), "steps: got an ode"),
