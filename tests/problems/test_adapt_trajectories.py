@@ -7,8 +7,13 @@ import pytest
 
 import refode
 from refode import bases, fields
+from refode.adaptation.halving import Halving
+from refode.adaptation.pairs import pair_of
+from refode.adaptation.planner import Planner
+from refode.adaptation.settings import Settings
 from refode.machine.threads import num_threads
 from refode.ode.interpolation import reading_of
+from refode.ode.steps import Given
 from refode.problems.trajectory_courses import points_of, reading_in
 
 ASKED = {"rtol": 1e-6, "atol": 1e-8}
@@ -98,6 +103,44 @@ def test_the_grid_given_back_has_the_same_bits(name):
     ours, theirs = (p.value_and_gradient(theta, x, y) for p in (planned, again))
     assert ours[0] == theirs[0]
     assert np.array_equal(ours[1], theirs[1])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_shares_of_the_steps_are_the_gradient(name):
+    """On the state's grid, or in pairs of its steps: then a path's every other point begins one."""
+    problem, theta, x, y = CASES[name]()
+    settings = Settings.of(1e-3, 1e-3)._replace(
+        stops=() if y.times.ndim == 2 else tuple(y.times), interpolated=y.times.ndim == 2
+    )
+    total, nodes = 0.0, []
+    for course in problem._courses(*problem._arguments(theta, x, y)):
+        low, high = sorted(course.span)
+        stops = tuple(t for t in settings.stops if low < t < high)
+        within, pair = settings._replace(stops=stops), pair_of(problem.ode)
+        plan = Planner(course, pair, within, keep=True).run()
+        nodes += [*plan.nodes[:-1]]
+        halving, n = Halving(course, pair, within, plan), len(plan.nodes) - 1
+        bars = np.zeros((n + 1, *plan.path.shape[1:]))
+        times = np.stack([plan.nodes[:-1], plan.nodes[1:]], axis=1)
+        shares = halving._shares(times, np.arange(n), plan.path, bars, charged=True)
+        total += shares.of_theta.sum(axis=(0, 1))
+    grid = np.array([*nodes, plan.nodes[-1]])
+    on_it = problem.with_steps(Given(grid))
+    gradient = on_it.value_and_gradient(theta, x, y)[1][: problem.ode.n_parameters]
+    wanted = problem.ode._coefficients(gradient).ravel()
+    assert np.abs(total - wanted).max() < 1e-12 * np.abs(wanted).max()
+    if y.times.ndim == 2 and problem.shooting is None and n % 2 == 0:
+        bars = np.zeros((n // 2 + 1, *plan.path.shape[1:]))
+        times = np.stack([plan.nodes[:-1:2], plan.nodes[1::2], plan.nodes[2::2]], axis=1)
+        pairs = halving._shares(times, 2 * np.arange(n // 2), plan.path, bars, charged=True)
+        assert np.abs(pairs.of_theta.sum(axis=(0, 1)) - wanted).max() < 1e-12 * np.abs(wanted).max()
+
+
+def test_tolerances_refer_to_cotangents_along_the_way():
+    """Where nothing comes in at the end: by that alone atol would allow nothing."""
+    problem, theta, x, y = made(True)
+    _, report = problem.adapt(theta, x, y, rtol=1e-12, atol=1e-4)
+    assert report.n_steps < 100
 
 
 def wave(own, times, span=(0.0, 3.0)):
