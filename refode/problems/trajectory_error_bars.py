@@ -14,12 +14,12 @@ from refode.problems.laplace import Laplace, Observed, laplace
 from refode.problems.left_out import Alone, LeftOut, left_out
 from refode.problems.observations import Observations
 from refode.problems.paths import all_finite
-from refode.problems.trajectory_arguments import Asked
+from refode.problems.trajectory_courses import Planning
 
 Array = np.ndarray
 
 
-class MeasuredErrorBars(Asked, Uncertain):
+class MeasuredErrorBars(Planning, Uncertain):
     """Second-order results of a problem whose data are ``Observations``."""
 
     # --- posterior -----------------------------------------------------------------------

@@ -31,7 +31,7 @@ INSIDE = {
     "problems": "check data fingerprint held_out placed placed_with weighted",
 }
 #: What is refused whatever comes, by class.
-REFUSED = {refode.TrajectoryFitting: ("adapt", "to_device")}
+REFUSED = {refode.TrajectoryFitting: ("to_device",)}
 _INSIDE = frozenset(" ".join(INSIDE.values()).split())
 #: Records that calls answer with: nothing is asked of who makes one by hand.
 RECORDS = [
