@@ -42,6 +42,8 @@ class Planning(Asked):
                 f"steps_between: got {self.steps_between}, by which each sample has steps of its "
                 "own, wanted None where a grid is planned"
             )
+        if y.inputs is not None:
+            raise ValueError("y: got inputs, wanted observations without them to plan a grid for")
         self._check_stops(settings)
         own = y.times.ndim == 2
         if not own:
@@ -118,7 +120,7 @@ class Planning(Asked):
     def _stretch_cost(self, theta: Array, seen: TrajectoryCost, k: int, n: int) -> StretchCost:
         more = k < len(self.shooting)  # type: ignore[arg-type]
         node = np.ascontiguousarray(self._nodes(theta)[:, k]) if more else NONE
-        multipliers = self._multipliers(k) if more else NONE
+        multipliers = self._multipliers(k, self.ode.dim) if more else NONE
         return StretchCost(seen, node, multipliers, self.penalty, np.zeros((n, self.ode.dim)))
 
 
