@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 import refode
 from refode import NeuralODE, bases, fields, tableaus
+from refode.sweeps.dynamics import Plain
 
 RNG = np.random.default_rng(0)
 X, Z_BAR, L_BAR = RNG.standard_normal((7, 2)), RNG.standard_normal((7, 2)), RNG.standard_normal(7)
@@ -316,6 +317,8 @@ def test_theta_of_fixed_steps_is_taken_along():
         theta = refode.training.prolong(fixed.initial(1), fixed, learned)
         assert np.allclose(learned.step_sizes(theta), np.diff(fixed.steps.times), rtol=1e-14)
         assert theta[:-N].tobytes() == fixed.initial(1).tobytes()
+        theta = drawn(learned)  # layers belong to steps, however long these are
+        assert np.abs(learned.solve(theta, X) - plain_solve(learned, theta, X)[0]).max() <= 1e-13
         assert learned.with_learned_steps("fixed").steps == fixed.steps
         assert np.array_equal(refode.training.prolong(theta, learned, learned), theta)
         with pytest.raises(ValueError, match="^fine: got the steps of"):
@@ -368,6 +371,7 @@ def test_what_has_no_learned_steps_says_so():
         (lambda: ode.with_steps(7), "n_steps: got an ode"),
         (lambda: fit.transported(fit.initial(), X, 0.7), "t: got an ode"),
         (lambda: flow.log_density(flow.initial(), X, t=0.7), "t: got an ode"),
+        (lambda: ode.sweep(ode.plan(), Plain, np.dtype(float)), "steps: got an ode"),
         (lambda: ode.solve(theta, X, (0.2, 1.0)), r"t_span: got \(0.2, 1.0\) with steps"),
         (lambda: ode.adjoint(theta, X, X, times=True), "steps: got an ode"),
         (lambda: solver("free", scheme="dopri5").interpolate(theta, X, [0.3]), "steps: got an ode"),
