@@ -249,6 +249,27 @@ def test_other_outputs_are_no_slope(made):
 
 
 @pytest.mark.nojit
+@pytest.mark.parametrize("t_span", [(-0.5, 4.0), (3.0, -0.5)])
+def test_long_and_falling_times(t_span):
+    """Numbers of samples stay what they are, and each sample has its own inputs."""
+    rng = np.random.default_rng(6)
+    field = refode.fields.Shallow(D, WIDTH, inputs=1)
+    problem = refode.TrajectoryFitting(refode.NeuralODE(field, "rk4", 12, t_span))
+    timed = refode.fields.Shallow(D, WIDTH, time=True)
+    known = refode.TrajectoryFitting(refode.NeuralODE(timed, "rk4", 12, t_span))
+    theta, x = problem.initial(4), rng.standard_normal((N, D))
+    knots, size = np.array([-1.0, 0.0, 2.5, 5.0]), np.arange(1.0, N + 1.0)[:, None, None]
+    times = np.linspace(*t_span, 7)[1:]
+    found = problem.predict(theta, x, times, (knots, size * knots[:, None]))
+    column = np.s_[:, :, -1]
+    for i in range(N):  # u = (i + 1) t is the time's column, i + 1 times as large
+        blocks = {name: w.copy() for name, w in known.unpack(theta).items()}
+        blocks["W0"][column] *= i + 1.0
+        wanted = known.predict(known.pack(blocks), x[i : i + 1], times)
+        np.testing.assert_allclose(found[i : i + 1], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.nojit
 def test_error_bars_of_the_input_t():
     problems, theta, x, seen, inputs = pair("rk4")
     theta = refode.train(problems[0], x, seen[0], theta, tolerance=1e-9, progress=False).x
