@@ -204,7 +204,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
     found["trajectories"] = (
         TRAJECTORIES,
         {"theta": at, "v": np.ones_like(at), "x": X, "y": SEEN, "times": np.array([0.1, 0.6])}
-        | {"n_steps": 3, "arrays": dict(TRAJECTORIES.unpack(at))}
+        | {"n_steps": 3, **EXACT, "arrays": dict(TRAJECTORIES.unpack(at))}
         | {"x_dot": X, "y_dot": np.ones((3, 2, 2))},
     )
     at = MFG.initial()
