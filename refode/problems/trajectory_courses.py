@@ -89,7 +89,7 @@ class Planning(Asked):
         """One way from t0 or from a node to the next one, or to the end."""
         ode = self.ode
         sweep = ode.sweep(schedule.plan, Plain, np.dtype(float))
-        rows = work_rows(ode.dim, schedule.plan.grid.slots.shape[1])
+        rows = work_rows(ode.dim)
         n_cost = self.n_channels * (self.ode.dim + 1) if self.readout else 0
         cost = self._cost(theta, y, schedule)
         times = y.times if y.times.ndim == 1 else padded(y.times, ode.t_span[0])

@@ -73,7 +73,7 @@ class Observing(Regularised, WithODE):
         if times is not None:
             cost, plan = _with_times(cost, plan, schedule, len(x))
         n_cost = self.n_channels * (self.ode.dim + 1) if self.readout else 0
-        rows = work_rows(ode.dim, plan.grid.slots.shape[1])
+        rows = work_rows(ode.dim)
         sweep = ode.sweep(schedule.plan, Plain, E.dtype)._replace(scheme=plan.scheme)
         want_x = want_x or times is not None
         result = driver.gradient(sweep, E, start_of(ode, x), cost, n_cost, rows, want_x)

@@ -224,7 +224,7 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         found[name] = (
             problem,
             {"theta": at, "v": np.ones_like(at), "x": X, "y": seen, "times": np.array([0.1, 0.6])}
-            | {"n_steps": 3, "arrays": dict(problem.unpack(at)), "inputs": seen.inputs}
+            | {"n_steps": 3, **EXACT, "arrays": dict(problem.unpack(at)), "inputs": seen.inputs}
             | {"x_dot": X, "y_dot": np.ones((3, 2, 2))},
         )
     at = MFG.initial()
