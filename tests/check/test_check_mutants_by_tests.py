@@ -61,7 +61,7 @@ def test_without_a_bug_a_red_test_is_told(a_test):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"test": "tests/nothing.py::test_nothing"}, "m: pytest ended with 4"),
+        ({"test": "tests/test_seeds.py::test_nothing"}, "m: pytest ended with 4"),
         ({"module": "reports.depths", "old": "FINER", "new": "FINER"}, "occurrences of 'FINER'"),
         ({"module": "tableaus", "old": '"gauss2", 4', "new": '"gauss2", 5'}, "ended with 70"),
     ],
