@@ -28,13 +28,13 @@ def draw(fits: list[Fit]) -> Any:
     grid = made.add_gridspec(
         3,
         3,
-        height_ratios=(1.25, 1.0, 0.9),
-        hspace=0.55,
-        wspace=0.34,
-        left=0.075,
+        height_ratios=(1.35, 0.95, 0.9),
+        hspace=0.52,
+        wspace=0.27,
+        left=0.085,
         right=0.985,
         top=0.955,
-        bottom=0.125,
+        bottom=0.1,
     )
     above = [made.add_subplot(grid[0, k]) for k in range(3)]
     for axes, fit in zip(above, fits, strict=True):
@@ -100,15 +100,8 @@ def _plane(axes: Any, fit: Fit) -> None:
     axes.plot(*fit.y.values[whole].T, "ko", ms=2.2, zorder=5)
     last = fit.curves[0, fit.inside][-1]
     axes.plot(*last, "kD", ms=4, mfc="w", zorder=6)
-    axes.annotate(
-        "last\nobservation",
-        last,
-        xytext=(0.02, 0.03),
-        textcoords="axes fraction",
-        fontsize=7,
-        arrowprops={"arrowstyle": "-", "lw": 0.6},
-        zorder=6,
-    )
+    beside = {"textcoords": "offset points", "ha": "center", "fontsize": 6.5, "zorder": 6}
+    axes.annotate("last\nobservation", last, xytext=(0, 7), **beside)
     axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     axes.set_adjustable("datalim")
 
@@ -125,25 +118,32 @@ def _in_time(axes: Any, fit: Fit) -> None:
         there = fit.y.there[i, :, channel]
         seen = fit.y.times[i, there], fit.y.values[i, there, channel]
         axes.plot(*seen, "o", ms=2.4, mfc=colour, mec="k", mew=0.3, zorder=5)
-    axes.axvline(fit.case.until, color="k", ls=":", lw=0.8)
+    axes.axvline(fit.case.until, ymax=0.84, color="k", ls=":", lw=0.8)
     pendulum = fit.case.name == "pendulum"
     axes.set(xlabel="time", ylabel="angle" if pendulum else "number", xlim=(0.0, fit.case.beyond))
     low, high = axes.get_ylim()
-    axes.set_ylim(low, high + 0.22 * (high - low))
+    axes.set_ylim(low, high + 0.18 * (high - low))
     axes.legend(loc="upper right", ncols=2, handlelength=1.4, columnspacing=1.0)
 
 
 def _deviations(axes: Any, fit: Fit) -> None:
     """Standard deviations of the curves: two ways that must agree."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
     spread = fit.spread
     for i, channel, colour, word in _colours(fit):
-        axes.semilogy(fit.times, fit.bands[i, :, channel], color=colour, label=f"{word}, Laplace")
-        axes.semilogy(fit.times, spread[i, :, channel], ":", color=colour, label=f"{word}, refits")
-    axes.axvline(fit.case.until, color="k", ls=":", lw=0.8)
+        axes.semilogy(fit.times, fit.bands[i, :, channel], color=colour, label=word)
+        axes.semilogy(fit.times, spread[i, :, channel], ":", color=colour, lw=1.5)
+    axes.axvline(fit.case.until, ymax=0.84, color="k", ls=":", lw=0.8)
     low, high = axes.get_ylim()
-    axes.set(xlabel="time", ylabel="standard deviation", xlim=(0.0, fit.case.beyond))
-    axes.set_ylim(low, high * (high / low) ** 0.45)
-    axes.legend(loc="upper left", ncols=2, handlelength=1.4, columnspacing=0.8, fontsize=6)
+    axes.set(xlabel="time", xlim=(0.0, fit.case.beyond), title="solid: Laplace, dotted: refits")
+    axes.set_ylim(low, high * (high / low) ** 0.22)
+    axes.yaxis.set_major_locator(FixedLocator([0.01, 0.02, 0.05, 0.1, 0.2, 0.5]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, at: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.legend(loc="upper right", ncols=2, handlelength=1.4, columnspacing=1.0)
+    if fit.case.name == "spiral":
+        axes.set_ylabel("standard deviation")
 
 
 def _parameters(axes: Any, fits: list[Fit]) -> None:
@@ -165,8 +165,9 @@ def _parameters(axes: Any, fits: list[Fit]) -> None:
             axes.axvline(len(labels) - 0.5, color="0.8", lw=0.7)
     axes.axhline(0.0, color="k", ls="--", lw=0.9)
     axes.set_xticks(range(len(labels)), labels)
-    axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(-5.2, 5.2))
-    axes.set_ylabel("(estimate - truth)\n/ standard error")
+    axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(-5.0, 5.0))
+    axes.set_yticks([-4, -2, 0, 2, 4])
+    axes.set_ylabel("(estimate $-$ truth)\n/ standard error")
     axes.set_title(
         "parameters and states at time 0 of the fields of known form: pendulum (left), "
         "predator and prey (right)"
@@ -176,11 +177,11 @@ def _parameters(axes: Any, fits: list[Fit]) -> None:
 def known(fit: Fit) -> tuple[list[str], Array]:
     """Names and true values of theta, of a field of known form."""
     case = fit.case
-    names = list(fit.problem.ode.field.layout.shapes)
+    names = [f"${name}$" for name in fit.problem.ode.field.layout.shapes]
     channels = ("angle", "speed") if case.name == "pendulum" else ("prey", "predator")
     many = len(case.starts) > 1
     for i in range(len(case.starts)):
-        names += [f"{word}$_{i + 1}$" if many else word for word in channels]
+        names += [f"{word} {i + 1}" if many else word for word in channels]
     return names, np.concatenate([case.true, case.starts.ravel()])  # type: ignore[list-item]
 
 
@@ -200,23 +201,26 @@ def draw_sunspots(found: sunspots.Forecasts) -> Any:
     axes = made.subplots(1, 2, width_ratios=(1.75, 1.0))
     shown = found.years >= 1880
     axes[0].plot(found.years[shown], found.numbers[shown], "k.-", ms=2.5, lw=0.6, label="observed")
+    band = "two deviations"
     for k in range(0, len(found.origins), sunspots.AHEAD):
         root = found.by[sunspots.NODE][k]
         came = ~np.isnan(found.came[k])
         years, error = found.origins[k] + np.arange(1, sunspots.AHEAD + 1), 2.0 * found.learned
         bounds = [np.maximum(root + s * error, 0.0)[came] ** 2 for s in (-1.0, 1.0)]
-        axes[0].fill_between(years[came], *bounds, color=plotting.BLUE, alpha=0.2, lw=0)
+        axes[0].fill_between(years[came], *bounds, color=plotting.BLUE, alpha=0.2, lw=0, label=band)
+        band = "_"
         axes[0].plot(years[came], root[came] ** 2, color=plotting.BLUE)
         axes[0].axvline(found.origins[k], color="0.8", lw=0.6, zorder=0)
     axes[0].axvline(sunspots.SPLIT, color="k", ls=":", lw=0.8)
     axes[0].set(xlabel="year", ylabel="sunspot number", xlim=(1880, 2009), ylim=(0, 260))
     axes[0].set_title("forecasts from two years' numbers, eleven years ahead")
-    axes[0].annotate("learned", (sunspots.SPLIT - 2, 243), ha="right", fontsize=7)
-    axes[0].annotate("held out", (sunspots.SPLIT + 2, 243), ha="left", fontsize=7)
+    axes[0].annotate("learned", (sunspots.SPLIT - 2, 247), ha="right", fontsize=7)
+    axes[0].annotate("held out", (sunspots.SPLIT + 2, 247), ha="left", fontsize=7)
+    axes[0].legend(loc="upper left", bbox_to_anchor=(0.0, 0.93))
     ahead = np.arange(1, sunspots.AHEAD + 1)
     for name, (colour, look) in COLOURS.items():
         axes[1].plot(ahead, found.errors(name), look, color=colour, ms=3, label=name)
-    axes[1].set(xlabel="years ahead", ylabel=r"error of $\sqrt{\mathrm{number}}$", ylim=(0, None))
+    axes[1].set(xlabel="years ahead", ylabel="error of the number's root", ylim=(0, None))
     axes[1].set_title(f"all forecasts after {sunspots.SPLIT}")
     axes[1].set_xticks(ahead[::2])
     handles, labels = axes[1].get_legend_handles_labels()
