@@ -472,3 +472,5 @@ TRAJECTORIES_FIT = 1e-12
 TRAJECTORIES_FLOW = 1e-8
 # L-BFGS on exact data, stopped by its gradient
 TRAJECTORIES_TRAINED = 1e-4
+# a recurrence run eleven terms from weights by least squares, whose condition is about 10
+AUTOREGRESSION = 1e-9

@@ -69,12 +69,12 @@ class Case:
     tikhonov: float = 0.0
 
     def truth(self, times: Array) -> Array:
-        """States (N, K, d) at times (N, K) or (K,), far more precisely than they are fitted."""
+        """States (N, K, d) at times (N, K) or (K,), far more precise than the noise."""
         times = np.broadcast_to(times, (len(self.starts), np.shape(times)[-1]))
         rows = []
         for start, own in zip(self.starts, times, strict=True):
             at = np.nan_to_num(own, nan=self.until)
-            span = {"t_eval": np.unique(at), "rtol": 1e-10, "atol": 1e-12, "method": "DOP853"}
+            span = {"t_eval": np.unique(at), "rtol": 1e-8, "atol": 1e-10, "method": "DOP853"}
             path = solve_ivp(lambda t, z: self.f(z), (0.0, self.beyond), start, **span)
             rows.append(path.y.T[np.searchsorted(path.t, at)])
         return np.stack(rows)

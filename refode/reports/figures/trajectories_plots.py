@@ -100,8 +100,8 @@ def _plane(axes: Any, fit: Fit) -> None:
     axes.plot(*fit.y.values[whole].T, "ko", ms=2.2, zorder=5)
     last = fit.curves[0, fit.inside][-1]
     axes.plot(*last, "kD", ms=4, mfc="w", zorder=6)
-    beside = {"textcoords": "offset points", "ha": "center", "fontsize": 6.5, "zorder": 6}
-    axes.annotate("last\nobservation", last, xytext=(0, 7), **beside)
+    beside = {"textcoords": "offset points", "ha": "left", "fontsize": 7, "zorder": 6}
+    axes.annotate("last seen", last, xytext=(3, 7), **beside)
     axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     axes.set_adjustable("datalim")
 
