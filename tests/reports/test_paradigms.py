@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from refode import Supervised
 from refode.reports import outputs
-from refode.reports.figures import depth, paradigms
+from refode.reports.figures import depth, depth_steps, paradigms
 
 
 @pytest.mark.parametrize(("name", "report"), [("paradigms", paradigms), ("depth", depth)])
@@ -35,3 +36,20 @@ def test_depth_fails_where_layers_read_other_weights(tmp_path, monkeypatch):
     right = depth._weights
     monkeypatch.setattr(depth, "_weights", lambda ode, n, kind: right(ode, n, "independent"))
     assert not depth.run(tmp_path, progress=False)
+
+
+def test_a_layer_left_out_that_counts_is_seen(monkeypatch):
+    """The check of bits, on runs too short for the others."""
+    monkeypatch.setattr(depth_steps, "ROUNDS", 2)
+    monkeypatch.setattr(depth_steps, "ITERATIONS", 5)
+    named = "what is left predicts the same bits"
+    assert dict(depth_steps.checks_of(depth_steps.learned(False)))[named]
+    right = Supervised.pruned
+
+    def wrong(problem, theta):
+        moved = theta.copy()
+        problem.unpack(moved)["W0"][0] *= 1.001
+        return right(problem, moved)
+
+    monkeypatch.setattr(Supervised, "pruned", wrong)
+    assert not dict(depth_steps.checks_of(depth_steps.learned(False)))[named]

@@ -1,4 +1,7 @@
-"""Networks and their equations: gap against depth [SAP22]; successive approximations [LCTW18]."""
+"""Networks and their equations: gap against depth [SAP22]; successive approximations [LCTW18].
+
+Steps learned with the weights [BCEOS19] are in depth_steps.py.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from refode.ode.neural_ode import NeuralODE
 from refode.problems.supervised import Supervised
 from refode.reports import outputs, tables
 from refode.reports.depths import depth
+from refode.reports.figures import depth_steps
 from refode.training import train, train_msa
 
 Array = np.ndarray
@@ -30,7 +34,9 @@ def run(out: Path, progress: bool) -> bool:
         kept.add("depth", found)
         curves = sweeps(progress)
         kept.add("sweeps", curves)
-        plotting.save(draw(found, curves), folder, "depth")
+        steps = depth_steps.learned(progress)
+        kept.add("steps", steps)
+        plotting.save(draw(found, curves, steps), folder, "depth")
     for kind, rows in found.items():
         tables.show(
             f"{kind} weights: is the network an equation?",
@@ -46,6 +52,11 @@ def run(out: Path, progress: bool) -> bool:
         ["by", "value"],
         [[name, f"{value:.4f}"] for name, value in ends.items()],
     )
+    tables.show(
+        "Steps learned with the weights",
+        ["data", "steps", "layers", "value", "right of 2000 new"],
+        depth_steps.rows_of(steps),
+    )
     smooth, rough = found["smooth"], found["independent"]
     slope = verify.observed_order(smooth["gap"], 1.0 / np.array(LAYERS)).slopes[-1]
     checks = [
@@ -54,8 +65,10 @@ def run(out: Path, progress: bool) -> bool:
         ("smooth weights: D1 stays", smooth["d1"][-1] < 1.2 * smooth["d1"][0]),
         ("independent weights: D1 grows with the layers", rough["d1"][-1] > 8.0 * rough["d1"][0]),
         ("L-BFGS ends lowest", min(ends, key=lambda name: ends[name]) == "L-BFGS"),
+        *depth_steps.checks_of(steps),
     ]
-    return tables.finish("depth", folder, checks, {"depth": found, "sweeps": curves})
+    measured = {"depth": found, "sweeps": curves, "steps": steps}
+    return tables.finish("depth", folder, checks, measured)
 
 
 def against_depth(progress: bool) -> dict[str, dict[str, list[float]]]:
@@ -109,10 +122,11 @@ def _lowest(values: Array) -> list[float]:
     return np.pad(so_far, (0, max(0, SWEEPS + 1 - len(so_far))), mode="edge").tolist()
 
 
-def draw(found: Any, curves: Any) -> Any:
-    """Three panels: the gap, D1, training."""
-    made = plotting.figure(7.2, 2.6)
-    axes = made.subplots(1, 3)
+def draw(found: Any, curves: Any, steps: Any) -> Any:
+    """Above the gap, D1, training; below learned steps."""
+    made = plotting.figure(7.2, 5.0)
+    axes, below = made.subplots(2, 3)
+    depth_steps.draw(below, steps)
     looks = {"smooth": (plotting.BLUE, "o-"), "independent": (plotting.VERMILION, "s-")}
     for kind, (colour, mark) in looks.items():
         rows = found[kind]
