@@ -296,6 +296,23 @@ def test_error_bars_of_the_input_t():
 
 
 @pytest.mark.nojit
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("way", ["readout", "all"])
+def test_grids_are_planned_for_the_input_t(way, own):
+    problems, theta, x, seen, _ = pair("dopri5", own, **WAYS[way])
+    found = [
+        problem.adapt(theta, x, y, rtol=1e-5, atol=1e-6)
+        for problem, y in zip(problems, seen, strict=True)
+    ]
+    grids = [problem.ode.steps.nodes((0.0, 1.0)) for problem, _ in found]
+    assert len(grids[0]) > 8
+    np.testing.assert_allclose(grids[1], grids[0], rtol=0, atol=1e-9)
+    values = [p.value(theta, x, y) for (p, _), y in zip(found, seen, strict=True)]
+    assert values[1] == pytest.approx(values[0], rel=1e-9)
+    assert found[1][0].ode.field is problems[1].ode.field
+
+
+@pytest.mark.nojit
 @pytest.mark.parametrize("scheme", ["implicit_midpoint", "sdirk3", "gauss2", "ros2"])
 def test_implicit_schemes_take_inputs(scheme):
     problems, theta, x, seen, _ = pair(scheme)
