@@ -313,8 +313,10 @@ def test_grids_are_planned_for_the_input_t(way, own):
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize("scheme", ["implicit_midpoint", "sdirk3", "gauss2", "ros2"])
-def test_implicit_schemes_take_inputs(scheme):
+@pytest.mark.parametrize(
+    "scheme", ["implicit_midpoint", "sdirk3", "gauss2", "ros2", "reversible(rk4, 0.9)"]
+)
+def test_other_schemes_take_inputs(scheme):
     problems, theta, x, seen, _ = pair(scheme)
     values = [
         problem.value_and_gradient(theta, x, y) for problem, y in zip(problems, seen, strict=True)
@@ -323,6 +325,22 @@ def test_implicit_schemes_take_inputs(scheme):
     np.testing.assert_allclose(values[1][1], values[0][1], rtol=0, atol=1e-9)
     found = [problem.gradients(theta, x, y)[1] for problem, y in zip(problems, seen, strict=True)]
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    "kept", [{"memory": "steps"}, {"memory": "reverse"}, {"memory": "binomial", "slots": 2}]
+)
+def test_any_memory(kept):
+    scheme = "reversible(rk4, 0.9)"
+    problems, theta, x, seen, _ = pair(scheme)
+    field = problems[1].ode.field
+    ode = refode.NeuralODE(field, scheme, 5, **kept)
+    other = refode.TrajectoryFitting(ode, problems[1].observed, tikhonov=0.3)
+    value, gradient = problems[1].value_and_gradient(theta, x, seen[1])
+    found = other.value_and_gradient(theta, x, seen[1])
+    assert found[0] == value
+    np.testing.assert_allclose(found[1], gradient, rtol=0, atol=1e-12)
 
 
 @pytest.mark.nojit
