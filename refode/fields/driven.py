@@ -1,7 +1,7 @@
 """A field driven by samples' own inputs u(t), cubic in time between knots, (D142).
 
 z' = f(z, u(t)) is run as an ordinary field of one dimension more: the last row of the state is
-the sample's number, whose slope is 0 and which steps keep exactly. So sweeps that have no
+the sample's number, whose slope is 0 and which steps keep. So sweeps that have no
 inputs are as they were, and those that have some get all that fields get. No twin on the device.
 """
 
@@ -96,8 +96,9 @@ def _cell(knots, t):
 
 @kernel(cache=False)
 def _number(field, y):
-    """A sample's number; 0 where a state that nobody could solve has lost it."""
-    return int(y.real) if 0.0 <= y.real < field.u.shape[0] else 0
+    """A sample's number, which reversible couplings round; 0 where nobody could solve a state."""
+    n = y.real + 0.5
+    return int(n) if 0.0 <= n < field.u.shape[0] else 0
 
 
 @kernel(cache=False)

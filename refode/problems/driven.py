@@ -47,8 +47,7 @@ def driven_by(ode: NeuralODE, inputs: Inputs | None, name: str) -> NeuralODE:
             f"{name}: got inputs from t={knots[0]} to {knots[-1]}, wanted them from {low} to "
             f"{high}, all of the ode's t_span"
         )
-    field = Driven(ode.field, knots, u)
-    return NeuralODE(field, ode._named_scheme, ode.steps, ode.t_span, ode.basis, ode.memory)
+    return ode._like(field=Driven(ode.field, knots, u))
 
 
 def start_of(ode: NeuralODE, x: Array) -> Array:

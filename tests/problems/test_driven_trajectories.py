@@ -296,8 +296,27 @@ def test_error_bars_of_the_input_t():
 
 
 @pytest.mark.nojit
-@pytest.mark.parametrize("scheme", ["implicit_midpoint", "sdirk3", "gauss2", "ros2"])
-def test_implicit_schemes_take_inputs(scheme):
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("way", ["readout", "all"])
+def test_grids_are_planned_for_the_input_t(way, own):
+    problems, theta, x, seen, _ = pair("dopri5", own, **WAYS[way])
+    found = [
+        problem.adapt(theta, x, y, rtol=1e-5, atol=1e-6)
+        for problem, y in zip(problems, seen, strict=True)
+    ]
+    grids = [problem.ode.steps.nodes((0.0, 1.0)) for problem, _ in found]
+    assert len(grids[0]) > 8
+    np.testing.assert_allclose(grids[1], grids[0], rtol=0, atol=1e-9)
+    values = [p.value(theta, x, y) for (p, _), y in zip(found, seen, strict=True)]
+    assert values[1] == pytest.approx(values[0], rel=1e-9)
+    assert found[1][0].ode.field is problems[1].ode.field
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    "scheme", ["implicit_midpoint", "sdirk3", "gauss2", "ros2", "reversible(rk4, 0.9)"]
+)
+def test_other_schemes_take_inputs(scheme):
     problems, theta, x, seen, _ = pair(scheme)
     values = [
         problem.value_and_gradient(theta, x, y) for problem, y in zip(problems, seen, strict=True)
@@ -306,6 +325,22 @@ def test_implicit_schemes_take_inputs(scheme):
     np.testing.assert_allclose(values[1][1], values[0][1], rtol=0, atol=1e-9)
     found = [problem.gradients(theta, x, y)[1] for problem, y in zip(problems, seen, strict=True)]
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=1e-9)
+
+
+@pytest.mark.nojit
+@pytest.mark.parametrize(
+    "kept", [{"memory": "steps"}, {"memory": "reverse"}, {"memory": "binomial", "slots": 2}]
+)
+def test_any_memory(kept):
+    scheme = "reversible(rk4, 0.9)"
+    problems, theta, x, seen, _ = pair(scheme)
+    field = problems[1].ode.field
+    ode = refode.NeuralODE(field, scheme, 5, **kept)
+    other = refode.TrajectoryFitting(ode, problems[1].observed, tikhonov=0.3)
+    value, gradient = problems[1].value_and_gradient(theta, x, seen[1])
+    found = other.value_and_gradient(theta, x, seen[1])
+    assert found[0] == value
+    np.testing.assert_allclose(found[1], gradient, rtol=0, atol=1e-12)
 
 
 @pytest.mark.nojit
