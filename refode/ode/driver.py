@@ -31,8 +31,10 @@ from refode.sweeps.contract import (
     step_adjoint,
     undo,
 )
+from refode.sweeps.dense import Dense
 from refode.sweeps.dynamics import extra_rows, has_trace
 from refode.sweeps.implicit import Implicit
+from refode.sweeps.joined import joined_chunks
 from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.sweep import REVERSE, STEPS, STORE, Grid, forward_chunks, gradient_chunks
 from refode.sweeps.symplectic import Partitioned
@@ -163,6 +165,14 @@ def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
     return STEPS if sweep.memory == STORE and stored > STORED_AT_MOST else sweep.memory
 
 
+def _joins(sweep: Sweep, cost: Any) -> bool:
+    """Whether every step's last slope is the next one's first, and serves what is read."""
+    if not (isinstance(sweep.scheme, Dense) and within(cost)) or everywhere(cost):
+        return False
+    slots = sweep.grid.slots
+    return bool((slots[:-1, -1] == slots[1:, 0]).all())
+
+
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x") -> Array:
     """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows).
 
@@ -232,10 +242,13 @@ def gradient(
     X = np.ascontiguousarray(x, dtype=E.dtype)
     S, runs, share = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
+    memory = _memory(sweep, S, E.itemsize)
+    together = memory in (STORE, STEPS) and _joins(sweep, cost)
+    if together:
+        sweep = sweep._replace(scheme=sweep.scheme.joined())
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE[within(cost)])
-    solve, grid = gradient_chunks.of(E.dtype), sweep.grid
-    memory = _memory(sweep, S, E.itemsize)
+    solve, grid = (joined_chunks if together else gradient_chunks).of(E.dtype), sweep.grid
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
@@ -260,8 +273,7 @@ def gradient(
         max(sweep.tape, 1),
         max(sweep.scratch, cost_rows, 1),
         memory,
-        everywhere(cost),
-        within(cost),
+        *(() if together else (everywhere(cost), within(cost))),
         values,
         E_bars,
         cost_bars,
