@@ -19,6 +19,7 @@ from refode.machine.threads import Team
 from refode.ode import placement
 from refode.ode.finite import NotSolved
 from refode.ode.shares import Share, share_of
+from refode.sweeps.binomial import BINOMIAL
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -35,6 +36,8 @@ from refode.sweeps.dense import Dense
 from refode.sweeps.dynamics import extra_rows, has_trace
 from refode.sweeps.implicit import Implicit
 from refode.sweeps.joined import joined_chunks
+from refode.sweeps.long import long_chunks
+from refode.sweeps.reversible import Reversible
 from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.sweep import REVERSE, STEPS, STORE, Grid, forward_chunks, gradient_chunks
 from refode.sweeps.symplectic import Partitioned
@@ -80,6 +83,11 @@ class Sweep(NamedTuple):
         within = dynamics(field.description())
         widest = max(field.layout.sizes.values())
         return cls(within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest)
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block: those of the state, which reversible couplings have twice."""
+        return 2 * self.rows if isinstance(self.scheme, Reversible) else self.rows
 
     def runs_on_device(self, E: Array) -> bool:
         """Whether a sweep with these weights leaves the CPU: complex steps do not."""
@@ -161,7 +169,7 @@ def _blocks(sweep: Sweep, n_samples: int, of: str = "x") -> tuple[int, Array, Sh
 def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
     """What the adjoint keeps of a block's path: as asked, unless stages would take too much."""
     stages = sweep.grid.slots.size
-    stored = itemsize * S * (2 * sweep.rows + sweep.tape) * stages
+    stored = itemsize * S * (2 * sweep.block_rows + sweep.tape) * stages
     return STEPS if sweep.memory == STORE and stored > STORED_AT_MOST else sweep.memory
 
 
@@ -203,7 +211,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x"
         runs,
         counter,
         S,
-        sweep.rows,
+        sweep.block_rows,
         max(sweep.tape, 1),
         out,
     )
@@ -242,13 +250,15 @@ def gradient(
     X = np.ascontiguousarray(x, dtype=E.dtype)
     S, runs, share = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
-    memory = _memory(sweep, S, E.itemsize)
-    together = memory in (STORE, STEPS) and _joins(sweep, cost)
-    if together:
+    memory, grid = _memory(sweep, S, E.itemsize), sweep.grid
+    entry, more = gradient_chunks, (everywhere(cost), within(cost))
+    if memory != REVERSE and _joins(sweep, cost):
+        entry, more = joined_chunks, ()
         sweep = sweep._replace(scheme=sweep.scheme.joined())
+    elif memory > BINOMIAL or sweep.block_rows != sweep.rows:
+        entry, more = long_chunks, (sweep.rows, *more)
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE[within(cost)])
-    solve, grid = (joined_chunks if together else gradient_chunks).of(E.dtype), sweep.grid
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
@@ -257,7 +267,7 @@ def gradient(
     X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
 
     work: Callable[[], Any] = partial(  # without a frame or a call of its own
-        solve,
+        entry.of(E.dtype),
         dynamics,
         scheme,
         charge,
@@ -269,11 +279,11 @@ def gradient(
         runs,
         counter,
         S,
-        sweep.rows,
+        sweep.block_rows,
         max(sweep.tape, 1),
         max(sweep.scratch, cost_rows, 1),
         memory,
-        *(() if together else (everywhere(cost), within(cost))),
+        *more,
         values,
         E_bars,
         cost_bars,

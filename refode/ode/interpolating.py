@@ -147,6 +147,7 @@ class Interpolating(Swept):
         kept: Any = self._plans
         found = kept.get("dense")
         if found is None:
+            self._check_fixed_steps("fixed ones, to read states within them")
             found = kept.setdefault("dense", self.dense_plan(self.steps, self.t_span))
         return found
 

@@ -22,7 +22,7 @@ from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
 from refode.problems.schedules import schedule_of
 from refode.problems.trajectory_error_bars import MeasuredErrorBars
-from refode.sweeps.symplectic import Partitioned
+from refode.sweeps.runge_kutta import RungeKutta
 
 Array = np.ndarray
 
@@ -112,6 +112,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         multipliers: ArrayLike | None = None,
     ) -> None:
         self.ode = _validate.instance("ode", ode, NeuralODE)
+        ode._check_fixed_steps("fixed ones, as observations have times of their own", "ode")
         if ode.placement.device != "cpu":
             raise ValueError(
                 f"ode: got one with device={ode.placement.device!r}, where paths are seen at "
@@ -192,12 +193,12 @@ class TrajectoryFitting(MeasuredErrorBars):
             why = f"a {type(field).__name__} that reads t"
         elif ode.basis.n_coefficients != 1:
             why = f"basis={ode.basis!r}"
-        elif isinstance(ode._scheme, Partitioned):
+        elif not isinstance(ode._scheme, RungeKutta):
             why = f"scheme={ode.scheme!r}"
         if why:
             raise ValueError(
                 f"steps_between: got {each} with {why}, wanted a field without t, theta(t) "
-                "constant and a Runge-Kutta scheme (samples are not at the same time together)"
+                "constant and an explicit scheme (samples are not at the same time together)"
             )
         return each
 

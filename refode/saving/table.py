@@ -107,10 +107,17 @@ _add(
         "t_span": _SPAN,
         "basis": Part(),
         "memory": TEXT,
+        "slots": Maybe(Size()),
+        "steps": TEXT,
         "device": TEXT,
         "dtype": TEXT,
     },
-    {"scheme": _scheme, "n_steps": lambda ode: ode.steps, **_PLACE},
+    {
+        "scheme": _scheme,
+        "n_steps": lambda ode: ode.steps,
+        "steps": lambda ode: ode.step_rule,
+        **_PLACE,
+    },
     left_out=("grid",),  # in n_steps
 )
 _add(
@@ -156,6 +163,7 @@ _add(
         "device": TEXT,
         "dtype": TEXT,
         "memory": TEXT,
+        "slots": Maybe(Size()),
     },
     {
         "scheme": lambda problem: _scheme(problem.ode),
@@ -163,6 +171,7 @@ _add(
         "device": lambda problem: problem.ode.placement.device,
         "dtype": lambda problem: problem.ode.placement.dtype,
         "memory": lambda problem: problem.ode.memory,
+        "slots": lambda problem: problem.ode.slots,
     },
     left_out=("grid", "basis"),  # in n_steps; constant
 )

@@ -19,6 +19,7 @@ from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
 from refode.machine.views import stack
+from refode.sweeps.binomial import BINOMIAL, walk
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -28,7 +29,7 @@ from refode.sweeps.contract import (
     step,
     step_adjoint,
 )
-from refode.sweeps.sweep import STEPS, Grid, cut, length, load, unload
+from refode.sweeps.sweep import STEPS, STORE, Grid, cut, length, load, unload
 
 Array = np.ndarray
 
@@ -58,15 +59,17 @@ def joined_chunks(
 ):
     """As ``gradient_chunks``, of a cost that is read within steps and asked at the end.
 
-    ``memory`` is STORE or STEPS.
+    ``memory`` is STORE, STEPS, or BINOMIAL and the slots.
     """
     n_steps, n_stages = t.shape[0], slots.shape[1]
-    kept = 2 * n_stages if memory == STEPS else n_steps * (n_stages - 1) + 1
-    starts, block = n_steps if memory == STEPS else 0, rows * S
+    kept = n_steps * (n_stages - 1) + 1 if memory == STORE else 2 * n_stages
+    starts, block = n_steps if memory == STEPS else max(memory - BINOMIAL, 0), rows * S
     own = np.empty(length(S, rows, tape_rows, scratch, n_stages, kept, starts), E.dtype)
     pair = np.empty(2 * (n_stages + 1) * block, E.dtype)
-    given = (t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars, pair)
-    t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars, mine = uncounted(given)
+    places = np.empty(starts, dtype=np.int64)
+    given = (t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars, pair, places)
+    bare = uncounted(given)
+    t, h, slots, E, X, runs, values, E_bars, cost_bars, X_bar, time_bars, mine, places = bare
     work = cut(uncounted(own), S, rows, tape_rows, scratch, n_stages, kept, starts)
     Z_bars = stack(mine, 0, 2 * n_stages, rows, S)
     Y_bars = stack(mine, 2 * n_stages * block, 2, rows, S)
@@ -76,7 +79,7 @@ def joined_chunks(
         bars = (E_bars[i], cost_bars[i], X_bar, time_bars[i])
         for at in range(runs[i, 0], runs[i, 1]):
             value += joined_block(
-                dynamics, scheme, cost, grid, E, X, at, memory, work, Z_bars, Y_bars, bars
+                dynamics, scheme, cost, grid, E, X, at, memory, work, places, Z_bars, Y_bars, bars
             )
         values[i] = value
         i = take(counter)
@@ -85,14 +88,24 @@ def joined_chunks(
 
 
 @kernel
-def joined_block(dynamics, scheme, cost, grid, E, X, block, memory, work, Z_bars, Y_bars, bars):
+def joined_block(
+    dynamics, scheme, cost, grid, E, X, block, memory, work, places, Z_bars, Y_bars, bars
+):
     """All the way forward, and all the way back, for the samples of one block."""
     n_steps, n_stages = grid.t.shape[0], grid.slots.shape[1]
     E_bar, cost_bar, X_bar, time_bar = bars
     Y, L, scratch = work.Y, work.L, work.scratch
     first = block * Y.shape[1]
     m = load(X, first, Y)
-    for n in range(n_steps):
+    top = 0
+    if memory > BINOMIAL:
+        copy(work.starts[0], Y)
+        places[0] = 0
+        tape = tape_of(work.tape, n_steps - 1, n_stages, memory)
+        top = walk(
+            scheme, dynamics, grid, n_steps - 1, E, Y, work.starts, places, 0, first, m, tape
+        )
+    for n in range(n_steps if memory <= BINOMIAL else 0):
         if memory == STEPS:
             copy(work.starts[n], Y)
         at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
@@ -107,10 +120,26 @@ def joined_block(dynamics, scheme, cost, grid, E, X, block, memory, work, Z_bars
         Z_this = Z_bars[this * n_stages : (this + 1) * n_stages]
         if n > 0:
             tape, h = tape_of(work.tape, n - 1, n_stages, memory), grid.h[n - 1]
-            if memory == STEPS and n < n_steps:  # the stages once more, from the step's start
-                copy(Y, work.starts[n - 1])
-                at = Step(n - 1, grid.t[n - 1], h, grid.slots[n - 1], first, m)
-                step(scheme, dynamics, at, E, Y, tape)
+            if memory != STORE and n < n_steps:  # the stages once more
+                if memory == STEPS:
+                    copy(Y, work.starts[n - 1])
+                    at = Step(n - 1, grid.t[n - 1], h, grid.slots[n - 1], first, m)
+                    step(scheme, dynamics, at, E, Y, tape)
+                else:
+                    top = walk(
+                        scheme,
+                        dynamics,
+                        grid,
+                        n - 1,
+                        E,
+                        Y,
+                        work.starts,
+                        places,
+                        top,
+                        first,
+                        m,
+                        tape,
+                    )
                 copy(tape.F[n_stages - 1], tape_of(work.tape, n, n_stages, memory).F[0])
             value += look(
                 cost,
@@ -145,6 +174,6 @@ def joined_block(dynamics, scheme, cost, grid, E, X, block, memory, work, Z_bars
 @kernel
 def tape_of(tape, n, n_stages, memory):
     """The part of a tape that belongs to step n; stored, its last stage is the next one's first."""
-    a = n % 2 * n_stages if memory == STEPS else n * (n_stages - 1)
+    a = n * (n_stages - 1) if memory == STORE else n % 2 * n_stages
     z = a + n_stages
     return Tape(tape.Y[a:z], tape.F[a:z], tape.field[a:z])

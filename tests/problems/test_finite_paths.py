@@ -17,7 +17,11 @@ X = np.array([[0.0, 0.0], [1.0, -1.0], [0.0, 0.0]])  # the second moves
 Y = np.array([0, 1, 1])
 LEAVES = r"^{}: got sample 1, whose path leaves the finite range \(1 of 3 do\); wanted paths that"
 ODE = refode.NeuralODE(fields.Affine(2), n_steps=3)
+COUPLED = refode.NeuralODE(fields.Affine(2), "reversible(rk4)", 3, memory="reverse")
+LEARNED = ODE.with_learned_steps()
+FEW = refode.NeuralODE(fields.Affine(2), n_steps=3, memory="binomial", slots=2)
 THETA = ODE.pack({"A": 1e200 * np.eye(2)[None], "c": np.zeros((1, 2))})
+WITH_STEPS = np.concatenate([THETA, np.ones(3) / 3])
 BAR = np.ones((3, 2))
 NORMAL = refode.densities.Gaussian([0.0, 0.0], 1.0)
 FLOW = refode.ContinuousNormalizingFlow(ODE)
@@ -44,6 +48,11 @@ NAMED = {
     "interpolate_adjoint": ("x", lambda: DENSE.interpolate_adjoint(THETA, X, [0.5], BAR[None])),
     "trajectories: predict": ("x", lambda: FITTED.predict(THETA, X, [0.5])),
     "solve": ("x", lambda: ODE.solve(THETA, X)),
+    "solve coupled": ("x", lambda: COUPLED.solve(THETA, X)),
+    "adjoint coupled": ("x", lambda: COUPLED.adjoint(THETA, X, BAR)),
+    "adjoint in few slots": ("x", lambda: FEW.adjoint(THETA, X, BAR)),
+    "solve with learned steps": ("x", lambda: LEARNED.solve(WITH_STEPS, X)),
+    "adjoint of learned steps": ("x", lambda: LEARNED.adjoint(WITH_STEPS, X, BAR)),
     "solve backwards": ("x", lambda: ODE.solve(-THETA, X, (1.0, 0.0))),
     "trajectory": ("x", lambda: ODE.trajectory(THETA, X)),
     "log_det": ("x", lambda: ODE.log_det(THETA, X)),
@@ -138,6 +147,7 @@ def test_nothing_else_is_public():
     aside = {
         *("adjoint", "constant_in_time", "data", "fingerprint", "initial", "on", "pack", "placed"),
         *("plan", "stage_weights", "stage_weights_adjoint", "sweep", "to_device", "unpack"),
+        *("step_sizes", "stepped", "with_learned_steps", "pruned"),  # no path is walked
         *("standardized", "with_noise", "with_steps", "value_function", "laplacian"),
         *("check", "held_out", "placed_with", "weighted", "dense_plan", "raised"),
         *("covariance", "laplace", "leave_one_out", "sensitivity"),  # theta is named, below

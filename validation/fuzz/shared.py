@@ -25,7 +25,7 @@ from validation.fuzz.surface import Public, surface
 #: Methods that the package asks, with arguments it has checked, and subclasses supply.
 INSIDE = {
     "fields.*": "answer block check_times description initial named prepare prepare_adjoint rows",
-    "NeuralODE": "dense_plan stage_weights stage_weights_adjoint sweep",
+    "NeuralODE": "dense_plan stage_weights stage_weights_adjoint stepped sweep",
     "losses": "check_outputs description targets",
     "games": "check_dim description",
     "problems": "check data fingerprint held_out placed placed_with weighted",
@@ -59,6 +59,7 @@ RECORDS = [
     "Adaptation",
     "Laplace",
     "LeftOut",
+    "Pruned",
 ]
 #: What needs a GPU to do anything at all; the door stands before it in ``device``.
 ON_A_GPU = ("refode.cuda.crossover.calibrate", "refode.cuda.buffers.release")
@@ -118,6 +119,8 @@ BUMP = games.GaussianBump(1.0, [0.0, 0.5], 0.5)
 FIELD = fields.Shallow(2, 3, time=True)
 POTENTIAL = fields.Potential(2, 3)
 ODE = refode.NeuralODE(FIELD, "dopri5", n_steps=2, basis=bases.PiecewiseLinear(2))
+COUPLED = refode.NeuralODE(FIELD, "reversible(euler)", 2, None, ODE.basis, "reverse")
+LEARNED = refode.NeuralODE(FIELD, "euler", 2, basis=bases.PiecewiseConstant(2), steps="simplex")
 GAME = games.crowd_motion(NORMAL, TARGET, obstacle=BUMP, entropy=0.01)
 SUPERVISED = {
     loss: refode.Supervised(ODE, loss, 1 if loss == "logistic" else 2, augment=1, tikhonov=9.0)
@@ -187,7 +190,10 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         **EXACT,
         **{"times": np.array([0.1, 0.6])},
     }
-    found = {"ode": (ODE, solving)}
+    found = {"ode": (ODE, solving), "coupled ode": (COUPLED, solving)}
+    at = LEARNED.initial()
+    learning = {"theta": at, "theta_dot": at, "arrays": dict(LEARNED.unpack(at)), "steps": "free"}
+    found["ode with learned steps"] = (LEARNED, {**solving, **learning})
     targets = {"regression": Y, "logistic": LABELS, "softmax": LABELS}
     for loss, problem in SUPERVISED.items():
         at = problem.initial()
@@ -198,6 +204,13 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
             | EXACT
             | {"x_dot": np.ones((3, 1)), "y_dot": Y if loss == "regression" else None},
         )
+    learning = refode.Supervised(LEARNED, "softmax", 2, augment=1, tikhonov=9.0)
+    at, good = learning.initial(), found["softmax"][1]
+    arrays = {"arrays": dict(learning.unpack(at)), "steps": "softmax"}
+    found["softmax with learned steps"] = (
+        learning,
+        {**good, **arrays, "theta": at, "v": np.ones_like(at)},
+    )
     ways = {"v": np.ones(p), "n": 3, "noise_seed": 1, "axes": (np.array([0.0, 1.0]),) * 2}
     found["flow"] = (FLOW, {**solving, **ways, "y": X, "y_dot": Y})
     at = TRAJECTORIES.initial()
@@ -294,7 +307,7 @@ def _functions() -> dict[str, dict[str, Any]]:
     bowl = {"fun": _bowl, "gradient": _slope, "x0": np.ones(3)}
     dim = {"dim": 2}
     found: dict[str, dict[str, Any]] = {
-        "NeuralODE": {"field": FIELD},
+        "NeuralODE": {"field": FIELD, "memory": "binomial", "slots": 2},
         "set_num_threads": {"n": 1},
         "get_num_threads": {},
         **{
