@@ -94,57 +94,25 @@ def joined_block(
     """All the way forward, and all the way back, for the samples of one block."""
     n_steps, n_stages = grid.t.shape[0], grid.slots.shape[1]
     E_bar, cost_bar, X_bar, time_bar = bars
-    Y, L, scratch = work.Y, work.L, work.scratch
-    first = block * Y.shape[1]
-    m = load(X, first, Y)
-    top = 0
-    if memory > BINOMIAL:
-        copy(work.starts[0], Y)
-        places[0] = 0
-        tape = tape_of(work.tape, n_steps - 1, n_stages, memory)
-        top = walk(
-            scheme, dynamics, grid, n_steps - 1, E, Y, work.starts, places, 0, first, m, tape
-        )
-    for n in range(n_steps if memory <= BINOMIAL else 0):
-        if memory == STEPS:
-            copy(work.starts[n], Y)
-        at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
-        step(scheme, dynamics, at, E, Y, tape_of(work.tape, n, n_stages, memory))
+    L, scratch, first = work.L, work.scratch, block * work.Y.shape[1]
+    m = load(X, first, work.Y)
+    top = there(scheme, dynamics, grid, E, work, places, memory, first, m)
     end = grid.t[n_steps - 1] + grid.h[n_steps - 1]
     fill(L, 0.0)
-    value = observe(cost, Moment(n_steps, True, end, first, m), Y, L, cost_bar, scratch)
+    value = observe(cost, Moment(n_steps, True, end, first, m), work.Y, L, cost_bar, scratch)
     for n in range(n_steps, -1, -1):
         # what the step before leaves for its slopes, the last of which is this step's first
         before, this = n % 2, 1 - n % 2
         Z_before = Z_bars[before * n_stages : (before + 1) * n_stages]
         Z_this = Z_bars[this * n_stages : (this + 1) * n_stages]
         if n > 0:
-            tape, h = tape_of(work.tape, n - 1, n_stages, memory), grid.h[n - 1]
-            if memory != STORE and n < n_steps:  # the stages once more
-                if memory == STEPS:
-                    copy(Y, work.starts[n - 1])
-                    at = Step(n - 1, grid.t[n - 1], h, grid.slots[n - 1], first, m)
-                    step(scheme, dynamics, at, E, Y, tape)
-                else:
-                    top = walk(
-                        scheme,
-                        dynamics,
-                        grid,
-                        n - 1,
-                        E,
-                        Y,
-                        work.starts,
-                        places,
-                        top,
-                        first,
-                        m,
-                        tape,
-                    )
-                copy(tape.F[n_stages - 1], tape_of(work.tape, n, n_stages, memory).F[0])
+            if memory != STORE and n < n_steps:
+                top = again(scheme, dynamics, grid, n - 1, E, work, places, top, memory, first, m)
+            tape = tape_of(work.tape, n - 1, n_stages, memory)
             value += look(
                 cost,
                 Moment(n - 1, False, grid.t[n - 1], first, m),
-                h,
+                grid.h[n - 1],
                 tape.Y[0],
                 tape.F,
                 Z_before,
@@ -164,11 +132,42 @@ def joined_block(
             axpy(Z_this[0], 1.0, last)
         at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
         bar = Cotangents(L, work.W, Z_this, E_bar, scratch, time_bar[n])
-        step_adjoint(scheme, dynamics, at, E, Y, tape, bar)
+        step_adjoint(scheme, dynamics, at, E, work.Y, tape, bar)
         axpy(L, 1.0, Y_bars[this])
     if X_bar.shape[0]:
         unload(L, m, first, X_bar)
     return value
+
+
+@kernel
+def there(scheme, dynamics, grid, E, work, places, memory, first, m):
+    """All the way forward; return the slot on top, where a few starts are kept."""
+    n_steps, n_stages, Y, starts = grid.t.shape[0], grid.slots.shape[1], work.Y, work.starts
+    if memory > BINOMIAL:
+        copy(starts[0], Y)
+        places[0] = 0
+        tape = tape_of(work.tape, n_steps - 1, n_stages, memory)
+        return walk(scheme, dynamics, grid, n_steps - 1, E, Y, starts, places, 0, first, m, tape)
+    for n in range(n_steps):
+        if memory == STEPS:
+            copy(starts[n], Y)
+        at = Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m)
+        step(scheme, dynamics, at, E, Y, tape_of(work.tape, n, n_stages, memory))
+    return 0
+
+
+@kernel
+def again(scheme, dynamics, grid, n, E, work, places, top, memory, first, m):
+    """Step n once more, where the one after it is on the tape; return the slot on top."""
+    n_stages, Y, starts = grid.slots.shape[1], work.Y, work.starts
+    tape = tape_of(work.tape, n, n_stages, memory)
+    if memory == STEPS:
+        copy(Y, starts[n])
+        step(scheme, dynamics, Step(n, grid.t[n], grid.h[n], grid.slots[n], first, m), E, Y, tape)
+    else:
+        top = walk(scheme, dynamics, grid, n, E, Y, starts, places, top, first, m, tape)
+    copy(tape.F[n_stages - 1], tape_of(work.tape, n + 1, n_stages, memory).F[0])
+    return top
 
 
 @kernel
