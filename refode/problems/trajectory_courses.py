@@ -20,6 +20,7 @@ from refode.costs.reading import Reading
 from refode.costs.shooting import StretchCost
 from refode.costs.trajectory import NOWHERE, TrajectoryCost, work_rows
 from refode.ode.steps import Given
+from refode.problems.driven import start_of
 from refode.problems.observations import Observations
 from refode.problems.schedules import Schedule, padded
 from refode.problems.shooting import NONE
@@ -85,7 +86,7 @@ class Planning(Asked):
         k: int = 0,
     ) -> Course:
         """One way from t0 or from a node to the next one, or to the end."""
-        ode = self.ode
+        ode = schedule.ode  # with a row more for inputs, which stands still
         sweep = ode.sweep(schedule.plan, Plain, np.dtype(float))
         rows = work_rows(ode.dim)
         n_cost = self.n_channels * (self.ode.dim + 1) if self.readout else 0
@@ -100,7 +101,7 @@ class Planning(Asked):
                 seen = _read_in(cost, reached.times, times, reached.nodes[0] if k == 0 else None)
             if self.shooting is None:
                 return seen, rows, n_cost
-            return self._stretch_cost(theta, seen, k, len(start)), rows, n_cost
+            return self._stretch_cost(theta, seen, k, schedule, len(start)), rows, n_cost
 
         return Course(
             ode,
@@ -108,18 +109,20 @@ class Planning(Asked):
             span,
             sweep,
             False,
-            start,
-            rows_of_ode(ode.dim, ("z",)),
+            start_of(ode, start),
+            rows_of_ode(self.ode.dim, ("z",)) + (("", ""),) * (ode.dim - self.ode.dim),
             paid,
             "nodes" if k else "x",
             charged_along=True,
         )
 
-    def _stretch_cost(self, theta: Array, seen: TrajectoryCost, k: int, n: int) -> StretchCost:
-        more = k < len(self.shooting)  # type: ignore[arg-type]
-        node = np.ascontiguousarray(self._nodes(theta)[:, k]) if more else NONE
-        multipliers = self._multipliers(k) if more else NONE
-        return StretchCost(seen, node, multipliers, self.penalty, np.zeros((n, self.ode.dim)))
+    def _stretch_cost(
+        self, theta: Array, seen: TrajectoryCost, k: int, schedule: Schedule, n: int
+    ) -> StretchCost:
+        more, d = k < len(self.shooting), schedule.ode.dim  # type: ignore[arg-type]
+        node = self._node(self._nodes(theta)[:, k], schedule) if more else NONE
+        multipliers = self._multipliers(k, d) if more else NONE
+        return StretchCost(seen, node, multipliers, self.penalty, np.zeros((n, d)))
 
 
 def points_of(nodes: Array, times: Array, first: bool) -> Array:
