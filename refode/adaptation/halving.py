@@ -270,7 +270,7 @@ class Halving:
         )
         sweep, reads = self.sweep._replace(memory=STORE), within(cost)
         if reads:
-            sweep = sweep._replace(scheme=sweep.scheme._replace(wanted=wanted_steps(cost.reading)))
+            sweep = sweep._replace(scheme=sweep.scheme.read_in(wanted_steps(cost.reading)))
         dynamics, scheme = _parts(sweep, np.dtype(float), back=True)
         nothing = np.empty((0, *path.shape[1:]))
         compared = (nothing, nothing, np.arange(0))

@@ -32,8 +32,10 @@ from refode.sweeps.contract import (
     step_adjoint,
     undo,
 )
+from refode.sweeps.dense import Dense
 from refode.sweeps.dynamics import extra_rows, has_trace
 from refode.sweeps.implicit import Implicit
+from refode.sweeps.joined import joined_chunks
 from refode.sweeps.long import long_chunks
 from refode.sweeps.reversible import Reversible
 from refode.sweeps.rosenbrock import Rosenbrock
@@ -172,6 +174,14 @@ def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
     return STEPS if sweep.memory == STORE and stored > STORED_AT_MOST else sweep.memory
 
 
+def _joins(sweep: Sweep, cost: Any) -> bool:
+    """Whether every step's last slope is the next one's first, and serves what is read."""
+    if not (isinstance(sweep.scheme, Dense) and within(cost)) or everywhere(cost):
+        return False
+    slots = sweep.grid.slots
+    return bool((slots[:-1, -1] == slots[1:, 0]).all())
+
+
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x") -> Array:
     """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows).
 
@@ -241,12 +251,15 @@ def gradient(
     X = np.ascontiguousarray(x, dtype=E.dtype)
     S, runs, share = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
+    memory, grid = _memory(sweep, S, E.itemsize), sweep.grid
+    entry, more = gradient_chunks, (everywhere(cost), within(cost))
+    if memory != REVERSE and _joins(sweep, cost):
+        entry, more = joined_chunks, ()
+        sweep = sweep._replace(scheme=sweep.scheme.joined())
+    elif memory > BINOMIAL or sweep.block_rows != sweep.rows:
+        entry, more = long_chunks, (sweep.rows, *more)
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE[within(cost)])
-    memory, grid = _memory(sweep, S, E.itemsize), sweep.grid
-    is_long = memory > BINOMIAL or sweep.block_rows != sweep.rows
-    solve = (long_chunks if is_long else gradient_chunks).of(E.dtype)
-    seen = (sweep.rows,) if is_long else ()
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
@@ -255,7 +268,7 @@ def gradient(
     X_bar = np.empty(X.shape if want_x else (0, X.shape[1]), E.dtype)
 
     work: Callable[[], Any] = partial(  # without a frame or a call of its own
-        solve,
+        entry.of(E.dtype),
         dynamics,
         scheme,
         charge,
@@ -271,9 +284,7 @@ def gradient(
         max(sweep.tape, 1),
         max(sweep.scratch, cost_rows, 1),
         memory,
-        *seen,
-        everywhere(cost),
-        within(cost),
+        *more,
         values,
         E_bars,
         cost_bars,

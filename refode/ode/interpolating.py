@@ -165,7 +165,7 @@ class Interpolating(Swept):
 
 def with_reading(plan: Plan, reading: Reading) -> Plan:
     """The plan whose steps keep their last stage where something is read."""
-    scheme = plan.scheme._replace(wanted=interpolation.wanted_steps(reading))
+    scheme = plan.scheme.read_in(interpolation.wanted_steps(reading))
     return plan._replace(scheme=scheme)
 
 

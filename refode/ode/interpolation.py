@@ -59,7 +59,7 @@ def dense_scheme(name: str, scheme: str | Tableau) -> tuple[Dense, Array]:
             f"{', '.join(map(repr, known))}"
         )
     A, b, c = tableau.as_floats()
-    return read_only((Dense(A, b, c, np.zeros(0, np.int64)), shares))
+    return read_only((Dense(A, b, c, *np.zeros((2, 0), np.int64)), shares))
 
 
 def reading_of(nodes: Array, times: Array, shares: Array, first: bool = True) -> Reading:

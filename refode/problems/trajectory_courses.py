@@ -86,10 +86,7 @@ class Planning(Asked):
         k: int = 0,
     ) -> Course:
         """One way from t0 or from a node to the next one, or to the end."""
-        ode = schedule.ode
-        parts = rows_of_ode(self.ode.dim, ("z",))
-        if ode is not self.ode:  # the sample's number
-            parts = (*parts, ("", ""))
+        ode = schedule.ode  # with a row more for inputs, which stands still
         sweep = ode.sweep(schedule.plan, Plain, np.dtype(float))
         rows = work_rows(ode.dim)
         n_cost = self.n_channels * (self.ode.dim + 1) if self.readout else 0
@@ -104,7 +101,7 @@ class Planning(Asked):
                 seen = _read_in(cost, reached.times, times, reached.nodes[0] if k == 0 else None)
             if self.shooting is None:
                 return seen, rows, n_cost
-            return self._stretch_cost(theta, seen, k, schedule), rows, n_cost
+            return self._stretch_cost(theta, seen, k, schedule, len(start)), rows, n_cost
 
         return Course(
             ode,
@@ -113,19 +110,19 @@ class Planning(Asked):
             sweep,
             False,
             start_of(ode, start),
-            parts,
+            rows_of_ode(self.ode.dim, ("z",)) + (("", ""),) * (ode.dim - self.ode.dim),
             paid,
             "nodes" if k else "x",
             charged_along=True,
         )
 
     def _stretch_cost(
-        self, theta: Array, seen: TrajectoryCost, k: int, schedule: Schedule
+        self, theta: Array, seen: TrajectoryCost, k: int, schedule: Schedule, n: int
     ) -> StretchCost:
-        more, nodes, d = k < len(self.shooting), self._nodes(theta), schedule.ode.dim  # type: ignore[arg-type]
-        node = self._node(nodes[:, k], schedule) if more else NONE
+        more, d = k < len(self.shooting), schedule.ode.dim  # type: ignore[arg-type]
+        node = self._node(self._nodes(theta)[:, k], schedule) if more else NONE
         multipliers = self._multipliers(k, d) if more else NONE
-        return StretchCost(seen, node, multipliers, self.penalty, np.zeros((len(nodes), d)))
+        return StretchCost(seen, node, multipliers, self.penalty, np.zeros((n, d)))
 
 
 def points_of(nodes: Array, times: Array, first: bool) -> Array:

@@ -42,12 +42,23 @@ def _reals(dtype):
 
 
 class Dense(NamedTuple):
-    """Explicit tableau with its last stage, and whether it is wanted in each step, 0 or 1."""
+    """Explicit tableau with its last stage, and for each step, 0 or 1, whether that is taken."""
 
     A: Array
     b: Array
     c: Array
     wanted: Array
+    seeded: Array  # whether reading leaves something for the slopes
+
+    def read_in(self, steps: Array) -> Dense:
+        """Where something is read in such steps, by their last stages."""
+        return self._replace(wanted=steps, seeded=steps)
+
+    def joined(self) -> Dense:
+        """The same where the next step takes its last stage."""
+        last = np.zeros_like(self.wanted)
+        last[-1] = self.wanted[-1]
+        return self._replace(wanted=last, seeded=np.ones_like(last))
 
 
 @kernel(cache=False)
@@ -71,7 +82,7 @@ def dense_step(scheme, dynamics, at, E, Y, tape):
 def dense_step_adjoint(scheme, dynamics, at, E, Y, tape, bar):
     """Eq. (D134): as (D21), with what reading left in ``bar.Z`` for the slopes."""
     A, b, c, h = scheme.A, scheme.b, scheme.c, at.h
-    n, W, seeded = _stages(scheme, at), bar.W, scheme.wanted[at.n] == 1
+    n, W, seeded = _stages(scheme, at), bar.W, scheme.seeded[at.n] == 1
     for i in range(n - 1, -1, -1):
         # w_i = h (b_i lambda + sum_{j>i} a_ji zbar_j) + h sum beta_i ybar
         _stage_adjoint(W, bar.L, b[i], A[i + 1 : n, i], bar.Z[i + 1 : n], h)

@@ -34,10 +34,15 @@ def observations(own, n=20, K=7, m=2, span=SPAN, seed=0):
     return refode.Observations(times, values, weights=rng.uniform(0.5, 2.0, values.shape))
 
 
-def made(own, scheme="dopri5", basis=None, span=SPAN, **how):
-    ode = refode.NeuralODE(fields.Shallow(2, 6), scheme, 4, span, basis or bases.Constant())
+def made(own, scheme="dopri5", basis=None, span=SPAN, inputs=0, **how):
+    field = fields.Shallow(2, 6, inputs=inputs)
+    ode = refode.NeuralODE(field, scheme, 4, span, basis or bases.Constant())
     problem = refode.TrajectoryFitting(ode, **how)
     y = observations(own, m=problem.n_channels, span=span)
+    if inputs:
+        knots = np.linspace(0.0, 2.0, 9)
+        u = np.random.default_rng(5).standard_normal((20, 9, inputs))
+        y = refode.Observations(y.times, y.values, weights=y.weights, inputs=(knots, u))
     rng = np.random.default_rng(1)
     theta = problem.initial(2) * 2.0
     theta += 0.3 * rng.standard_normal(len(theta))
@@ -64,6 +69,9 @@ CASES = {
     "fitted": lambda: made(False, initial="fitted", n_samples=20),
     "shooting": lambda: made(True, shooting=[0.7, 1.4], n_samples=20),
     "common, shooting": lambda: made(False, shooting=[0.7, 1.4], n_samples=20),
+    "driven": lambda: made(True, inputs=1),
+    "common, driven": lambda: made(False, inputs=2, basis=bases.Legendre(2)),
+    "driven, shooting": lambda: made(True, inputs=1, shooting=[0.7, 1.4], n_samples=20),
     "shooting, backwards": lambda: made(True, span=SPAN[::-1], shooting=[1.4, 0.7], n_samples=20),
 }
 
