@@ -148,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     info.add_argument("file", nargs="?", metavar="FILE", help="a saved model or a checkpoint")
 
-    known = "\n".join(f"  {name:<10} {text}" for name, text in _known_targets().items())
+    known = "\n".join(f"  {name:<12} {text}" for name, text in _known_targets().items())
     reproduce = commands.add_parser(
         "reproduce",
         help="compute figures and tables of the documentation anew",

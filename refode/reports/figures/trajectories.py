@@ -61,7 +61,7 @@ def numbers_of(fit: Fit) -> dict[str, Any]:
     free = fit.y.n_observed - posterior.p_eff
     off = fit.curves - fit.truth
     covered = np.abs([refit.curves - fit.truth for refit in fit.refits]) < 1.96 * fit.bands
-    found = {
+    found: dict[str, Any] = {
         "observed": fit.y.n_observed,
         "p_eff": posterior.p_eff,
         "residual over noise": float(np.sqrt(squares / free)),

@@ -100,8 +100,8 @@ def _plane(axes: Any, fit: Fit) -> None:
     axes.plot(*fit.y.values[whole].T, "ko", ms=2.2, zorder=5)
     last = fit.curves[0, fit.inside][-1]
     axes.plot(*last, "kD", ms=4, mfc="w", zorder=6)
-    beside = {"textcoords": "offset points", "ha": "left", "fontsize": 7, "zorder": 6}
-    axes.annotate("last seen", last, xytext=(3, 7), **beside)
+    beside = {"textcoords": "offset points", "ha": "center", "fontsize": 7, "zorder": 6}
+    axes.annotate("last seen", last, xytext=(0, -13), **beside)
     axes.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     axes.set_adjustable("datalim")
 
@@ -182,7 +182,7 @@ def known(fit: Fit) -> tuple[list[str], Array]:
     many = len(case.starts) > 1
     for i in range(len(case.starts)):
         names += [f"{word} {i + 1}" if many else word for word in channels]
-    return names, np.concatenate([case.true, case.starts.ravel()])  # type: ignore[list-item]
+    return names, np.concatenate([case.true, case.starts.ravel()])
 
 
 # --- sunspots ------------------------------------------------------------------------------
