@@ -252,6 +252,7 @@ def gradient(
     S, runs, share = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
     memory, grid = _memory(sweep, S, E.itemsize), sweep.grid
+    more: tuple[int, ...]  # what the entry asks besides
     entry, more = gradient_chunks, (everywhere(cost), within(cost))
     if memory != REVERSE and _joins(sweep, cost):
         entry, more = joined_chunks, ()
