@@ -8,12 +8,13 @@ from validation.mutants.moments import MOMENTS
 from validation.mutants.mutant import Mutant
 from validation.mutants.problems import PROBLEMS
 from validation.mutants.solvers import SOLVERS
+from validation.mutants.stepping import STEPPING
 from validation.mutants.times import TIME
 
 MUTANTS: tuple[Mutant, ...] = (*SOLVERS, *TIME, *FIELD, *PROBLEMS, *GAMES)
 
 #: Those that tests are held to, and no golden case.
-BY_TESTS: tuple[Mutant, ...] = MOMENTS
+BY_TESTS: tuple[Mutant, ...] = (*MOMENTS, *STEPPING)
 
 #: No bug: the same numbers but for rounding, to show that a mutant can survive.
 EQUIVALENT = Mutant(

@@ -25,12 +25,13 @@ _MSA = "tests/training/test_training_msa.py::test_"
 _GAPS = "tests/verify/test_verify_gap.py::test_orders_of_the_gaps[{}]"
 
 
-def _mutant(name: str, about: str, module: str, old: str, new: str, test: str) -> Mutant:
+def held(name: str, about: str, module: str, old: str, new: str, test: str) -> Mutant:
+    """A bug that a test is held to."""
     return Mutant(name, about, module, old, new, (), test=test)
 
 
 DENSE: tuple[Mutant, ...] = (
-    _mutant(
+    held(
         "seeds-without-h",
         "what is read within a step has cotangents of its slopes without the step's length",
         "costs.trajectory",
@@ -38,7 +39,7 @@ DENSE: tuple[Mutant, ...] = (
         "parts_within_adjoint(about, h / h, P_bar, F_bar)",
         _ADJOINT,
     ),
-    _mutant(
+    held(
         "last-slope-detached",
         "the slope at a step's end, which the next step begins with, has no cotangent",
         "sweeps.dense",
@@ -46,7 +47,7 @@ DENSE: tuple[Mutant, ...] = (
         "        if seeded and i < n - 1:\n            axpy(W, 1.0, bar.Z[i])\n",
         _ADJOINT,
     ),
-    _mutant(
+    held(
         "seeds-after-h-bar",
         "the cotangent of a step's length lacks what is read within it",
         "sweeps.dense",
@@ -58,7 +59,7 @@ DENSE: tuple[Mutant, ...] = (
         "            axpy(W, 1.0, bar.Z[i])\n",
         _ADJOINT,
     ),
-    _mutant(
+    held(
         "times-detached",
         "times of observation have no cotangent",
         "costs.trajectory",
@@ -66,7 +67,7 @@ DENSE: tuple[Mutant, ...] = (
         "cost.times_bar[i, j] = 0.0\n",
         _ADJOINT,
     ),
-    _mutant(
+    held(
         "grid-stays",
         "observations within a step do not move as the step does",
         "costs.trajectory",
@@ -84,7 +85,7 @@ DENSE: tuple[Mutant, ...] = (
         more=(("np.clip(fraction, 0.0, 1.0)", "fraction"),),
         test=_INSIDE.format("states_are_the_oracles", "tsit5"),
     ),
-    _mutant(
+    held(
         "cubic-for-dopri5",
         "dopri5 is read by the cubic, which has one order less",
         "ode.interpolation",
@@ -95,7 +96,7 @@ DENSE: tuple[Mutant, ...] = (
 )
 
 ENDS: tuple[Mutant, ...] = (
-    _mutant(
+    held(
         "start-for-end",
         "the derivative by t0 has the sign of that by T",
         "ode.plan",
@@ -103,7 +104,7 @@ ENDS: tuple[Mutant, ...] = (
         "((1 - alpha) * t_bar).sum() + h_bar",
         _ENDS,
     ),
-    _mutant(
+    held(
         "lengths-detached",
         "steps' lengths have no cotangent",
         "ode.plan",
@@ -111,7 +112,7 @@ ENDS: tuple[Mutant, ...] = (
         "0.0",
         _ENDS,
     ),
-    _mutant(
+    held(
         "starts-detached",
         "steps' starts have no cotangent",
         "ode.plan",
@@ -122,7 +123,7 @@ ENDS: tuple[Mutant, ...] = (
 )
 
 PLANS: tuple[Mutant, ...] = (
-    _mutant(
+    held(
         "longest-at-the-end",
         "the last step is as long as the one before it would have it",
         "sweeps.planning",
@@ -130,7 +131,7 @@ PLANS: tuple[Mutant, ...] = (
         "        under_way[STEP] = sign * wanted\n",
         _ORACLE.format("None"),
     ),
-    _mutant(
+    held(
         "end-by-its-size",
         "the end is reached where |t + h| is |T|",
         "sweeps.planning",
@@ -138,7 +139,7 @@ PLANS: tuple[Mutant, ...] = (
         "        clipped = abs(t + sign * wanted) >= abs(under_way[STOP]) * (1.0 - CLOSE)\n",
         _RK45.format(2),
     ),
-    _mutant(
+    held(
         "order-one",
         "lengths follow errors as if the pair were of order one",
         "adaptation.pairs",
@@ -146,7 +147,7 @@ PLANS: tuple[Mutant, ...] = (
         "        0.5,\n",
         _RK45.format(0),
     ),
-    _mutant(
+    held(
         "another-pair",
         "the error is two thirds of dopri5's, as by Shampine's embedded weights",
         "adaptation.pairs",
@@ -154,7 +155,7 @@ PLANS: tuple[Mutant, ...] = (
         "rows = [[float(x - y) / 1.5 for",
         _RK45.format(1),
     ),
-    _mutant(
+    held(
         "grows-after-a-rejection",
         "the step after a rejected one may be longer",
         "sweeps.planning",
@@ -162,7 +163,7 @@ PLANS: tuple[Mutant, ...] = (
         "        pass\n",
         _STATE + "the_step_after_a_rejection_does_not_grow",
     ),
-    _mutant(
+    held(
         "slope-of-another-cell",
         "the last slope of a cell is taken for the first one of the next",
         "adaptation.planner",
@@ -170,7 +171,7 @@ PLANS: tuple[Mutant, ...] = (
         "                self.shared[trying.KNOWN] = 1  # the slope",
         _ORACLE.format("basis2"),
     ),
-    _mutant(
+    held(
         "unguarded-start",
         "the first length is 0.01 d0/d1 where nothing moves, too",
         "adaptation.planner",
@@ -178,7 +179,7 @@ PLANS: tuple[Mutant, ...] = (
         "0.01 * d0 / max(d1, 1e-300)",
         _STATE + "nothing_that_moves_takes_few_steps",
     ),
-    _mutant(
+    held(
         "hidden-among-others",
         "the error is the mean over samples",
         "sweeps.planning",
@@ -186,7 +187,7 @@ PLANS: tuple[Mutant, ...] = (
         "    if True:\n",
         _STATE + "by_the_largest_norm_nobody_hides_among_the_others",
     ),
-    _mutant(
+    held(
         "gradient-unwatched",
         "the share of the gradient does not count in a plan",
         "adaptation.halving",
@@ -195,7 +196,7 @@ PLANS: tuple[Mutant, ...] = (
         _GRADIENT
         + "the_gradient_is_as_exact_as_asked_for_where_the_state_does_not_move[0.0-dopri5]",
     ),
-    _mutant(
+    held(
         "state-alone",
         "problems plan for the state alone",
         "adaptation.course",
@@ -206,7 +207,7 @@ PLANS: tuple[Mutant, ...] = (
 )
 
 IMPLICIT: tuple[Mutant, ...] = (
-    _mutant(
+    held(
         "slopes-at-the-start",
         "implicit stages read the field at the step's start",
         "sweeps.newton",
@@ -214,7 +215,7 @@ IMPLICIT: tuple[Mutant, ...] = (
         "        t = at.t\n        n = i + 1\n        slope(",
         "tests/sweeps/test_implicit.py::test_adjoint_tangent_and_differences_agree[sdirk3-MLPSpec]",
     ),
-    _mutant(
+    held(
         "radau-typo",
         "1/3 stands for 1/4 in gauss2's second row, whose sum and weights are right",
         "tableaus",
@@ -242,7 +243,7 @@ TRAJECTORIES: tuple[Mutant, ...] = (
         ),
         test=_CURVES + "what_is_missing_is_never_looked_at",
     ),
-    _mutant(
+    held(
         "mean-over-samples",
         "the loss is a mean over samples, not over what is observed",
         "problems.trajectory_objective",
@@ -250,7 +251,7 @@ TRAJECTORIES: tuple[Mutant, ...] = (
         "            1.0 / len(y.weights),\n",
         _VALUES.format("gaps"),
     ),
-    _mutant(
+    held(
         "weights-are-deviations",
         "weights are 1/sigma in the residual's square",
         "costs.trajectory",
@@ -258,7 +259,7 @@ TRAJECTORIES: tuple[Mutant, ...] = (
         "            bar = cost.scale * cost.weights[i, j, c] ** 2 * (v - target)\n",
         _VALUES.format("own"),
     ),
-    _mutant(
+    held(
         "durations-of-one-side",
         "the time of an observation moves the steps before it alone",
         "problems.schedules",
@@ -266,7 +267,7 @@ TRAJECTORIES: tuple[Mutant, ...] = (
         "",
         _TIMES.format("steps"),
     ),
-    _mutant(
+    held(
         "points-one-late",
         "cotangents of observations at points of the grid go to the next one",
         "problems.schedules",
@@ -274,7 +275,7 @@ TRAJECTORIES: tuple[Mutant, ...] = (
         "    bars[1:] += time_bar[:, 0]\n",
         _TIMES.format("common"),
     ),
-    _mutant(
+    held(
         "first-interval-for-all",
         "every stretch is as long as the first",
         "problems.schedules",
@@ -282,7 +283,7 @@ TRAJECTORIES: tuple[Mutant, ...] = (
         "        _stretch(ode, times, a, a + ends[1] - ends[0], k == 0)\n",
         _SHOOTING.format("on_the_path_it_is_single_shooting", "common"),
     ),
-    _mutant(
+    held(
         "multipliers-sign",
         "the next stretch's node gets what joins it with the wrong sign",
         "problems.shooting",
@@ -293,7 +294,7 @@ TRAJECTORIES: tuple[Mutant, ...] = (
 )
 
 SECOND: tuple[Mutant, ...] = (
-    _mutant(
+    held(
         "leverage-missing",
         "a fit without a sample lacks 1/(1 - leverage)",
         "problems.left_out",
@@ -301,7 +302,7 @@ SECOND: tuple[Mutant, ...] = (
         "    pushed = bars[..., None]\n",
         "tests/problems/test_leave_one_out.py::test_ridge_regression",
     ),
-    _mutant(
+    held(
         "prior-for-every-output",
         "M counts outputs, not samples: the prior enters as often",
         "problems.laplace",
@@ -309,7 +310,7 @@ SECOND: tuple[Mutant, ...] = (
         "        scale = self.noise / max(about.scalars, 1)\n",
         _LAPLACE + "ridge_regression",
     ),
-    _mutant(
+    held(
         "fit-twice",
         "the evidence counts the fit twice",
         "problems.laplace",
@@ -317,7 +318,7 @@ SECOND: tuple[Mutant, ...] = (
         "    return -2.0 * about.total * value / noise",
         _LAPLACE + "evidence_is_that_of_the_marginal_gaussian",
     ),
-    _mutant(
+    held(
         "volume-missing",
         "the evidence lacks the posterior's log-determinant",
         "problems.laplace",
@@ -325,7 +326,7 @@ SECOND: tuple[Mutant, ...] = (
         "prior",
         _LAPLACE + "evidence_is_that_of_the_marginal_gaussian",
     ),
-    _mutant(
+    held(
         "moved-the-other-way",
         "the optimum moves against the data",
         "problems.error_bars",
@@ -333,7 +334,7 @@ SECOND: tuple[Mutant, ...] = (
         '        return Definite(H, "hessian").solve(mixed)\n',
         "tests/problems/test_sensitivity.py::test_ridge_regression",
     ),
-    _mutant(
+    held(
         "linearised-hessian",
         "the Gauss-Newton matrix stands for the Hessian",
         "problems.curvature",
@@ -344,7 +345,7 @@ SECOND: tuple[Mutant, ...] = (
 )
 
 REPORTS: tuple[Mutant, ...] = (
-    _mutant(
+    held(
         "costate-of-the-layers-start",
         "a layer's Hamiltonian reads the costate at its start",
         "training.msa",
@@ -352,7 +353,7 @@ REPORTS: tuple[Mutant, ...] = (
         "Layer(t, path[k], p + self.h * slope, (path",
         _MSA + "the_gradient_is_that_of_the_hamiltonian",
     ),
-    _mutant(
+    held(
         "penalty-of-states-alone",
         "departures of the costates are not penalised in affine layers",
         "training.msa",
@@ -360,7 +361,7 @@ REPORTS: tuple[Mutant, ...] = (
         "    by_p = r * np.eye(d)\n",
         _MSA + "affine_layers_are_maximised_exactly",
     ),
-    _mutant(
+    held(
         "penalty-sums",
         "penalties are sums over samples where the Hamiltonian is a mean",
         "training.msa",
@@ -368,7 +369,7 @@ REPORTS: tuple[Mutant, ...] = (
         "(np.sum(off**2) + np.sum(miss**2))\n",
         _MSA + "the_hamiltonians_gradient_off_the_path",
     ),
-    _mutant(
+    held(
         "path-kept",
         "backsolve begins every step at the state that was kept",
         "verify.gap",
@@ -376,7 +377,7 @@ REPORTS: tuple[Mutant, ...] = (
         "            z = path[k]\n        else:\n",
         "tests/verify/test_verify_gap.py::test_euler_of_a_scalar",
     ),
-    _mutant(
+    held(
         "line-for-cubic",
         "states are read from the stored path by lines",
         "verify.gap",
@@ -384,7 +385,7 @@ REPORTS: tuple[Mutant, ...] = (
         "if False else None",
         _GAPS.format("rk4-4-4-2-4"),
     ),
-    _mutant(
+    held(
         "bound-twice",
         "the bound of the gap lacks its half",
         "reports.depths",
