@@ -121,9 +121,10 @@ def moved_settings(document: Document, rng: Any, step: float) -> Document:
             _symmetrise(S)
         total = sum(Fraction(w) for w in rho["weights"])
         rho["weights"] = [repr(float(Fraction(w) / total)) for w in rho["weights"]]
-    for part in moved["problem"].get("energy", ()):
-        if "covariance" in part:
-            _symmetrise(part["covariance"])
+    for key in ("energy", "terminal_energy"):
+        for part in moved["problem"].get(key, ()):
+            if "covariance" in part:
+                _symmetrise(part["covariance"])
     return moved | {"inputs": document["inputs"]}
 
 

@@ -58,6 +58,7 @@ SPANS = (*FORWARD, (1, 0), (1.25, -0.25))
 
 #: Results up to this size, and absolute values this far from their kink, are asked of others.
 LARGEST, NEAREST = 1e3, 1e-2
+ENERGIES = (("Quadratic",), ("GaussianBump",), ("GaussianBump", "Quadratic"))
 #: Seeds of the densities' and energies' numbers start here, beyond those of the inputs.
 DENSITIES = 10**6
 
@@ -213,10 +214,11 @@ def _flow(one: One, f: Document) -> Document:
 
 def _game(one: One, f: Document) -> Document:
     """Settings of a game; alpha = 0, a normalizing flow, has no Hamiltonian."""
-    kind = one(("kl", "cross_entropy"))
+    kind = one(("kl", "cross_entropy", "energy"))
     crossed = kind == "cross_entropy"
     alpha = one((0, 1, 0.75, 2) if crossed else (1, 0.75, 2))
     known = not crossed or one((False, True))  # the target: by its density, or by samples
+    ends = kind == "energy"
     rules = {
         "kind": kind,
         "alpha": alpha,
@@ -225,9 +227,10 @@ def _game(one: One, f: Document) -> Document:
         "hjb_terminal": one((0, 1, 0.625) if alpha and known else (0,)),
         "hjb_norm": one(("squared", "absolute")),
         "entropy": one((0, 0.25, 0.5)),
-        "energy": one(((), ("Quadratic",), ("GaussianBump",), ("GaussianBump", "Quadratic"))),
+        "energy": one(((), *ENERGIES)),
         "initial": _shape(one),
-        "target": _shape(one) if known else None,
+        "target": _shape(one) if known and not ends else None,
+        **({"terminal_energy": one(ENERGIES)} if ends else {}),
     }
     return {"rules": rules, "n_targets": one((1, 2, 3)) if crossed else 0}
 
@@ -245,7 +248,15 @@ def _shape(one: One) -> tuple[int, str]:
     return one((1, 2)), one(("identity", "diagonal", "full"))
 
 
-def _rules(d: int, seed: int, initial: Any, target: Any, energy: Any, **rules: Any) -> Document:
+def _rules(
+    d: int,
+    seed: int,
+    initial: Any,
+    target: Any,
+    energy: Any,
+    terminal_energy: Any = (),
+    **rules: Any,
+) -> Document:
     draws = Draws(DENSITIES + seed)
     start = _mixture(draws, d, *initial)
     end = None if target is None else _mixture(draws, d, *target)
@@ -253,6 +264,7 @@ def _rules(d: int, seed: int, initial: Any, target: Any, energy: Any, **rules: A
         initial=start,
         target=end,
         energy=tuple(_energy(draws, d, name) for name in energy),
+        terminal_energy=tuple(_energy(draws, d, name) for name in terminal_energy),
         **rules,
     )
 

@@ -61,8 +61,10 @@ def sizes(problem: Mapping[str, Any], values: Mapping[str, Array]) -> dict[str, 
 def _game(problem: Mapping[str, Any], found: dict[str, float]) -> None:
     along = max(found.get("log_density_path", 0.0), found.get("log_density", 0.0))
     weight = {k: abs(float(Fraction(problem[k]))) for k in ("terminal", "entropy", "hjb_terminal")}
-    _at_least(found, "terms/G", weight["terminal"] * along)
     _at_least(found, "terms/F", weight["entropy"] * along)
+    if problem["kind"] == "energy":  # which reads no density
+        return
+    _at_least(found, "terms/G", weight["terminal"] * along)
     if weight["hjb_terminal"] == 0.0:
         return
     if problem["kind"] == "cross_entropy":

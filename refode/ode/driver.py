@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode.costs.contract import COST, everywhere, look, observe, within
-from refode.fields.contract import rows_of
+from refode.fields.contract import check_inputs, rows_of
 from refode.machine.callbacks import heard
 from refode.machine.parts import link
 from refode.machine.threads import Team
@@ -74,6 +74,7 @@ class Sweep(NamedTuple):
         place: placement.Placement = placement.CPU,
     ) -> Sweep:
         """Sweep of a field within a class of ``dynamics``, in a number type."""
+        check_inputs(field)
         if dtype == np.complex128:
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
         tape, scratch = rows_of(field, has_trace(dynamics))

@@ -158,7 +158,7 @@ class Interpolating(Swept):
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, False)
         sweep = self.sweep(plan, Plain, E.dtype)
-        rows = work_rows(self.field.dim, plan.grid.slots.shape[1])
+        rows = work_rows(self.field.dim)
         result = driver.gradient(sweep, E, x, cost, cost_rows=rows, want_x=True)
         return result, self.field.prepare_adjoint(weights, False, result.E_bar)
 

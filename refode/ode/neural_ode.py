@@ -128,6 +128,10 @@ class NeuralODE(LearnedSteps):
         steps: str = "fixed",
     ) -> None:
         self.field = _validate.instance("field", field, Field)
+        if field.outputs != field.dim:
+            raise ValueError(
+                f"field: got {field!r}, wanted as many outputs as dim={field.dim}, those of z'"
+            )
         self.steps, self.t_span = stepping.resolved(n_steps, t_span, grid, default=10)
         self.n_steps = self.steps.n_steps
         self.basis = _validate.instance(

@@ -23,6 +23,14 @@ PARABOLIC = field("Parabolic", 2, width=3, time=True)
 SOFT = field("Parabolic", 3, width=2, activation="softplus")
 HAMILTONIAN = field("Hamiltonian", 4, time=True)
 LEAPFROG = field("Leapfrog", 4, width=3, activation="softplus")
+#: W0 W1 is diagonal, 1 and -1, and W0 b1 = 0; rows of K are orthogonal. The flow is (D157).
+DECOUPLED: Document = {
+    "W0": "1 0.5 -0.25  -0.5 0.75 0.5",
+    "b0": "0.25 -0.375",
+    "W1": "0.75 0.5  0.5 -1  0 0",
+    "b1": "0.4375 -0.375 1",
+}
+ORTHOGONAL: Document = {"K": "1 0.5  -0.25 0.5", "b0": "0.25 -0.375"}
 POTENTIAL = field("Potential", 2, width=3, depth=2, rank=2, quadratic="lowrank")
 SYMMETRIC = field("Potential", 2, width=3, depth=2, quadratic="symmetric")
 FLAT = field("Potential", 1, width=2, depth=1, rank=1, quadratic="lowrank")
@@ -54,6 +62,7 @@ BOWL_5: Document = {
     "centre": ["0.25", "0", "-0.5", "1", "0"],
 }
 BOTH: Document = {"hjb": 1.75, "hjb_terminal": 0.625}
+FINE: Document = {"scheme": "fehlberg8", "n_steps": 12, "t_span": (0, 0.5)}
 
 
 def cases() -> list[Document]:
@@ -126,6 +135,10 @@ def _odes() -> list[Document]:
         ode("ode-plain-interval", "from t = -0.25 to 1.25", 107, SMALL, scheme="euler", n_steps=3),
         ode("ode-plain-backward", "backward in time", 108, SMALL, scheme="euler", n_steps=3,
             along=back),
+        ode("ode-exact-shallow", "the flow itself to 17 digits, (D157), by fine steps of order 8",
+            151, field("Shallow", 3, width=2), n=1, weights=DECOUPLED, **FINE),
+        ode("ode-exact-parabolic", "the same with orthogonal rows", 152,
+            field("Parabolic", 2, width=2), weights=ORTHOGONAL, **FINE),
         ode("ode-plain-observations", "a loss at the start and in between, none at the end", 109,
             PLAIN, scheme="euler", n_steps=4, t_span=(0, 1), observed=(0, 2, 3)),
     ]
@@ -269,4 +282,9 @@ def _games() -> list[Document]:
              rules("cross_entropy", TWO, TILTED, 0.875, 1.25, **BOTH, **squared), n_targets=2),
         game("game-entropy", "entropy alone", 84, FLAT,
              rules("kl", TWO_1D, ONE_D, 1, 1, entropy=0.5, **BOTH), n=1, n_steps=2),
+        game("game-energy", "ends in a bowl and a bump instead of a target", 85, POTENTIAL,
+             rules("energy", TWO, None, 1.25, 2, terminal_energy=(BOWL, BUMP), **BOTH)),
+        game("game-energy-crowd", "with obstacle, entropy and the smooth norm", 86, SYMMETRIC,
+             rules("energy", TILTED, None, 2, 1.5, 0.25, (BUMP,), terminal_energy=(BOWL,), **BOTH,
+                   **squared), n=3, n_steps=3),
     ]

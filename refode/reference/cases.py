@@ -177,11 +177,13 @@ def ode(
     f: Document,
     n: int = 2,
     observed: tuple[int, ...] = (),
+    weights: dict[str, str] | None = None,
     **how: Any,
 ) -> Document:
     """States, log-determinants, their tangent and adjoint.
 
     Cotangents are of the end and the log-determinant, or of the states that are ``observed``.
+    ``weights`` are given ones by name, text with spaces between the numbers; others are drawn.
     """
     case, draws = _case(name, about, seed, {"type": "ode"}, f, _how(how)), Draws(seed)
     J = case["basis"]["J"]
@@ -201,6 +203,9 @@ def ode(
     else:
         case["inputs"]["z_bar"] = draws.array((n, f["dim"]), SAMPLES)
         case["inputs"]["l_bar"] = draws.array((n,), SAMPLES)
+    for block, text in (weights or {}).items():
+        given = [Fraction(w) for w in text.split()]
+        case["inputs"]["theta"][block] = array((J, *shapes(f)[block]), given)
     return case
 
 
@@ -314,8 +319,9 @@ def rules(
     hjb: float = 0,
     hjb_terminal: float = 0,
     hjb_norm: str = "absolute",
+    terminal_energy: tuple[Document, ...] = (),
 ) -> Document:
-    """A game's costs: ``kind`` is "kl" or "cross_entropy"."""
+    """A game's costs: ``kind`` is "kl", "cross_entropy" or "energy", which has no target."""
     numbers = {
         "alpha": alpha,
         "terminal": terminal,
@@ -330,6 +336,7 @@ def rules(
         "energy": list(energy),
         "initial": initial,
         "target": target,
+        **({"terminal_energy": list(terminal_energy)} if kind == "energy" else {}),
     }
 
 

@@ -252,14 +252,22 @@ def _energy(parts: list[Document]) -> games.Energy:
     return total
 
 
+def _terminal(p: Document, y: Array | None) -> Any:
+    """The terminal cost of a game."""
+    weight = _number(p["terminal"])
+    if p["kind"] == "energy":
+        return games.TerminalEnergy(_energy(p["terminal_energy"]), weight)
+    target = Empirical(y) if p["target"] is None and y is not None else density_of(p["target"])
+    kind = games.KullbackLeibler if p["kind"] == "kl" else games.CrossEntropy
+    return kind(target, weight)
+
+
 def game_of(case: Document, y: Array | None = None) -> refode.MeanFieldGame:
     """The game that a case describes; y are samples where the target is known by them."""
     p = case["problem"]
-    target = Empirical(y) if p["target"] is None and y is not None else density_of(p["target"])
-    kind = games.KullbackLeibler if p["kind"] == "kl" else games.CrossEntropy
     game = games.Game(
         density_of(p["initial"]),
-        kind(target, _number(p["terminal"])),
+        _terminal(p, y),
         _number(p["alpha"]),
         _energy(p["energy"]),
         _number(p["entropy"]),

@@ -208,6 +208,9 @@ def _game(inputs: Inputs) -> Results:
     if game["kind"] == "kl":
         gaps = [end[d] - formulas.log_density(game["target"], end[:d]) for end in ends]
         terms["G"] = terminal * mean(gaps)
+    elif game["kind"] == "energy":
+        paid = [formulas.energy(game["terminal_energy"], end[:d]) for end in ends]
+        terms["G"] = terminal * mean(paid)
     else:
         log_rho = _arrived(inputs, slope, results)
         terms["G"] = -(terminal * mean(log_rho))
@@ -290,10 +293,14 @@ def _terminal_penalty(inputs: Inputs, ends: list[Vector]) -> Number:
     sizes = []
     for end in ends:
         phi = formulas.potential(inputs.field, inputs.theta, end[:d], T)[0]
-        gap = end[d] - formulas.log_density(game["target"], end[:d])
-        if game["kind"] == "kl":
-            derivative = terminal * (1 + gap)
-        else:
-            derivative = -(terminal * formulas.rings.exp(-gap))
+        derivative = terminal * _terminal_derivative(game, end[:d], end[d])
         sizes.append(_measured(phi - derivative, game["hjb_norm"]))
     return constant(weight) * mean(sizes)
+
+
+def _terminal_derivative(game: Document, z: Vector, log_rho: Number) -> Number:
+    """The L2 derivative of the terminal cost, of weight 1."""
+    if game["kind"] == "energy":
+        return formulas.energy(game["terminal_energy"], z)
+    gap = log_rho - formulas.log_density(game["target"], z)
+    return 1 + gap if game["kind"] == "kl" else -formulas.rings.exp(-gap)

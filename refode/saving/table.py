@@ -195,13 +195,16 @@ _add(
 _add(Scaling, {"shift": Array(1), "scale": Array(1)})
 
 # --- fields ----------------------------------------------------------------------------------
+_ROWS: dict[str, Kind] = {"inputs": Count(DENSE), "outputs": Maybe(Size())}
+_ROWS_OF: dict[str, Callable[[Any], Any]] = {"outputs": lambda field: field._outputs}
 _add(fields.Affine, {"dim": Size(), "time": BOOL})
 _add(fields.Antisymmetric, {"dim": Size(), "gamma": FLOAT, "activation": TEXT, "time": BOOL})
 _add(fields.Hamiltonian, {"dim": Size(), "activation": TEXT, "time": BOOL})
 _add(fields.Leapfrog, {"dim": Size(), "width": Size(), "activation": TEXT, "time": BOOL})
 _add(
     fields.MLP,
-    {"dim": Size(), "widths": Many(Size()), "activation": Many(TEXT), "time": BOOL},
+    {"dim": Size(), "widths": Many(Size()), "activation": Many(TEXT), "time": BOOL, **_ROWS},
+    _ROWS_OF,
 )
 _add(fields.Parabolic, {"dim": Size(), "width": Size(), "activation": TEXT, "time": BOOL})
 _add(
@@ -209,7 +212,7 @@ _add(
     {"dim": Size(), "width": Size(), "depth": Size(), "rank": Maybe(Size()), "quadratic": TEXT},
     {"rank": lambda field: None if field.quadratic == "symmetric" else field.rank},
 )
-_add(fields.Shallow, {"dim": Size(), "width": Size(), "time": BOOL})
+_add(fields.Shallow, {"dim": Size(), "width": Size(), "time": BOOL, **_ROWS}, _ROWS_OF)
 
 # --- weights in time, steps, schemes ---------------------------------------------------------
 _J: dict[str, Callable[[Any], Any]] = {"J": lambda basis: basis.n_coefficients}

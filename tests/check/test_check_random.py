@@ -170,7 +170,7 @@ def test_everything_is_met(drawn):
     assert set(met["span"]) == set(rc.SPANS)
     expected = {
         "loss": {"regression", "logistic", "softmax"},
-        "kind": {"kl", "cross_entropy"},
+        "kind": {"kl", "cross_entropy", "energy"},
         "hjb_norm": {"absolute", "squared"},
         "readout": {False, True},
         "transport": {"0", "0.25", "0.5"},

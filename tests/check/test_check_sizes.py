@@ -61,6 +61,15 @@ def test_of_exponentials():
     assert alone["terms/hjb_terminal"] == 12.0
 
 
+def test_of_an_energy_at_the_end():
+    """It reads no density; the entropy on the way does."""
+    found = of(GAME, VALUES, kind="energy")
+    assert found["terms/F"] == 3.5
+    assert found["terms/G"] == 0.01
+    assert found["terms/hjb_terminal"] == 12.0
+    assert found["total"] == 12.0
+
+
 def test_of_a_flow_and_of_losses():
     flow = of({"type": "flow"}, {"terms/likelihood": 0.5, "log_density": 4.0, "total": 0.25})
     assert flow == {"terms/likelihood": 4.0, "log_density": 4.0, "total": 4.0}

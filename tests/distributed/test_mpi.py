@@ -108,6 +108,24 @@ def test_every_rank_has_the_result_and_rank_0_the_progress_and_checkpoint(tmp_pa
     assert on.x.tobytes() == refode.train(problem, x, y, max_iter=20, **options).x.tobytes()
 
 
+@pytest.mark.parametrize("chain", [(2, 4, 1), (None, 3)])
+def test_a_run_goes_on_on_another_number_of_ranks(chain, tmp_path):
+    """None is a program without ranks; all end in the bits of a run that was never stopped."""
+    problem, x, y = data()
+    options = {"tolerance": 0.0, "progress": False}
+    for i, n in enumerate(chain):
+        how = {"checkpoint": str(tmp_path / "run.npz"), "max_iter": 4 * (i + 1), "resume": i > 0}
+        if n is None:
+            refode.train(problem, x, y, **options, **how)
+            continue
+        text = TRAIN.replace("max_iter=12, tolerance=0.0, checkpoint=checkpoint", "**how")
+        done = run(n, f"{BEGIN}how = {options | how}\n{text}")
+        assert done.returncode == 0, done.stderr
+        alone = refode.train(problem, x, y, max_iter=how["max_iter"], **options)
+        lines = sorted(done.stdout.strip().split("\n"))
+        assert lines == [f"{rank} {alone.x.tobytes().hex()} {alone.nit}" for rank in range(n)]
+
+
 @pytest.mark.parametrize("again", range(2))
 @pytest.mark.parametrize(
     "last",

@@ -43,10 +43,14 @@ LOGISTIC, OTHERS = classifier("logistic")
 REGRESSION, THIRD = classifier("regression")
 DENSE = refode.NeuralODE(ODE.field, "dopri5", 3)
 FITTED = refode.TrajectoryFitting(DENSE)
+DRIVEN = refode.TrajectoryFitting(refode.NeuralODE(fields.MLP(2, (), inputs=1), n_steps=3))
+DRIVEN_THETA = DRIVEN.pack({"W0": 1e200 * np.eye(2, 3)[None], "b0": np.zeros((1, 2))})
+INPUTS = [0.0, 1.0], np.zeros((3, 2, 1))
 NAMED = {
     "interpolate": ("x", lambda: DENSE.interpolate(THETA, X, [0.5])),
     "interpolate_adjoint": ("x", lambda: DENSE.interpolate_adjoint(THETA, X, [0.5], BAR[None])),
     "trajectories: predict": ("x", lambda: FITTED.predict(THETA, X, [0.5])),
+    "driven: predict": ("x", lambda: DRIVEN.predict(DRIVEN_THETA, X, [0.5], INPUTS)),
     "solve": ("x", lambda: ODE.solve(THETA, X)),
     "solve coupled": ("x", lambda: COUPLED.solve(THETA, X)),
     "adjoint coupled": ("x", lambda: COUPLED.adjoint(THETA, X, BAR)),

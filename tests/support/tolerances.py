@@ -418,6 +418,10 @@ SHALLOW_ADJOINT = 1e-13
 SHALLOW_SWEEP = 1e-13
 SHALLOW_ORDER = 0.1
 
+# --- tests/reference/test_reference_exact.py ------------------------------------------------------
+# 12 steps of order 8 and length 1/24: 5e-18 at most
+EXACT_FLOW = 1e-17
+
 # --- tests/verify/test_verify_gap.py, tests/reports/test_gaps.py ---------------------------------
 # fitted to two halvings at 64 steps and more, relative gaps from 1e-1 to 1e-11
 GAP_ORDER = 0.1

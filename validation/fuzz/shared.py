@@ -31,7 +31,7 @@ INSIDE = {
     "problems": "check data fingerprint held_out placed placed_with weighted",
 }
 #: What is refused whatever comes, by class.
-REFUSED = {refode.TrajectoryFitting: ("adapt", "to_device")}
+REFUSED = {refode.TrajectoryFitting: ("to_device",)}
 _INSIDE = frozenset(" ".join(INSIDE.values()).split())
 #: Records that calls answer with: nothing is asked of who makes one by hand.
 RECORDS = [
@@ -131,6 +131,11 @@ FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, tikhonov=20.0, smoot
 SEEN = refode.Observations([0.1, 0.6], np.ones((3, 2, 2)))
 TRAJECTORIES = refode.TrajectoryFitting(refode.NeuralODE(FIELD, "dopri5", n_steps=2), tikhonov=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0, scheme="bogacki_shampine")
+FORCING = np.array([0.0, 0.5, 1.0]), np.ones((3, 3, 1))
+FORCED = refode.Observations([0.1, 0.6], np.ones((3, 2, 2)), inputs=FORCING)
+DRIVEN = refode.TrajectoryFitting(
+    refode.NeuralODE(fields.MLP(2, (3,), inputs=1), "dopri5", n_steps=2), tikhonov=0.1
+)
 LAYERS = refode.NeuralODE(fields.Shallow(2, 3), "euler", 4, basis=bases.PiecewiseConstant(4))
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
 RIDGE = refode.Supervised(
@@ -213,13 +218,15 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
     )
     ways = {"v": np.ones(p), "n": 3, "noise_seed": 1, "axes": (np.array([0.0, 1.0]),) * 2}
     found["flow"] = (FLOW, {**solving, **ways, "y": X, "y_dot": Y})
-    at = TRAJECTORIES.initial()
-    found["trajectories"] = (
-        TRAJECTORIES,
-        {"theta": at, "v": np.ones_like(at), "x": X, "y": SEEN, "times": np.array([0.1, 0.6])}
-        | {"n_steps": 3, "arrays": dict(TRAJECTORIES.unpack(at))}
-        | {"x_dot": X, "y_dot": np.ones((3, 2, 2))},
-    )
+    fitted = ("trajectories", TRAJECTORIES, SEEN), ("driven", DRIVEN, FORCED)
+    for name, problem, seen in fitted:
+        at = problem.initial()
+        found[name] = (
+            problem,
+            {"theta": at, "v": np.ones_like(at), "x": X, "y": seen, "times": np.array([0.1, 0.6])}
+            | {"n_steps": 3, **EXACT, "arrays": dict(problem.unpack(at)), "inputs": seen.inputs}
+            | {"x_dot": X, "y_dot": np.ones((3, 2, 2))},
+        )
     at = MFG.initial()
     playing = {"theta": at, "v": np.ones_like(at), "x": X, "y": X + 0.1, "t": 0.5, "n_steps": 2}
     playing |= EXACT
@@ -363,7 +370,10 @@ def _functions() -> dict[str, dict[str, Any]]:
         "ContinuousNormalizingFlow": {"ode": ODE},
         "MeanFieldGame": {"potential": POTENTIAL, "game": GAME},
         "TrajectoryFitting": {"ode": ODE},
-        "Observations": {"times": np.array([0.1, 0.6]), "values": np.ones((3, 2, 2))},
+        "Observations": {
+            **{"times": np.array([0.1, 0.6]), "values": np.ones((3, 2, 2))},
+            "inputs": FORCING,
+        },
         "problems.scaling.Scaling": {"shift": np.zeros(2), "scale": np.ones(2)},
         "games.CrossEntropy": {"target": TARGET},
         "games.KullbackLeibler": {"target": TARGET},

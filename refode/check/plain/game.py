@@ -139,6 +139,8 @@ class GameFormulas(Problem):
         if s["kind"] == "kl":
             gap = self.gap(end, "G")
             terms["G"] = s["terminal"] * self.mean(-gap if self.m.reversed_divergence else gap)
+        elif s["kind"] == "energy":
+            terms["G"] = s["terminal"] * self.mean(self.paid(end))
         else:
             terms["G"] = -s["terminal"] * self.mean(self.arrived(states))
         R = self.measured(end[..., d + 3]) if self.m.outside else end[..., d + 3]
@@ -152,6 +154,10 @@ class GameFormulas(Problem):
         at = end[..., : self.d]
         return log_rho - log_density(self.setting["target"], at, self.m, self.m.target_constant)
 
+    def paid(self, end: Array) -> Array:
+        """The terminal energy at the paths' ends."""
+        return energy(self.setting["terminal_energy"], end[..., : self.d], self.m)
+
     def terminal(self, theta: Blocks, end: Array) -> Array:
         """hjb_terminal times the mean of |Phi(z(T), T) - G'|."""
         phi, derivative = self.lacking(theta, end)
@@ -163,8 +169,11 @@ class GameFormulas(Problem):
         at = {"": self.case.along[1], "one": 1.0, "start": self.case.along[0]}[m.end_at]
         w = {k: v[:, 0] for k, v in theta.items()}
         phi = potential(self.case.field, w, end[..., : self.d], at, m)[0]
-        gap = self.gap(end, "g")
-        derivative = m.G_one + gap if s["kind"] == "kl" else -np.exp(-gap)
+        if s["kind"] == "energy":
+            derivative = self.paid(end)
+        else:
+            gap = self.gap(end, "g")
+            derivative = m.G_one + gap if s["kind"] == "kl" else -np.exp(-gap)
         derivative = derivative.real if m.target_detached else derivative
         return phi, m.G_sign * s["terminal"] ** m.terminal_in_G * derivative
 

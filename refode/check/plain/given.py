@@ -45,7 +45,8 @@ def following(document: dict[str, Any], values: Mapping[str, Array]) -> Results:
         states. ``log_det``, ``log_density_path``: quadratures of the given traces and Laplacians.
         ``outputs``, ``inverse``, ``log_density``, ``terms/loss``, ``terms/likelihood``,
         ``terms/transport``, ``terms/L``, ``terms/hjb`` (without entropy), ``terms/G`` (of a
-        Kullback-Leibler divergence), ``total``: from what they are made of. No derivatives.
+        Kullback-Leibler divergence or an energy), ``total``: from what they are made of. No
+        derivatives.
     """
     case = Case.of(document)
     problem = KINDS[case.kind](case, RIGHT)
@@ -160,4 +161,6 @@ def _game(problem: Any, theta: Blocks, values: Mapping[str, Array]) -> Results:
         end = [values["trajectory"][-1], values["log_density_path"][-1][:, None]]
         gap = problem.gap(np.concatenate(end, axis=-1)[None] + 0.0j, "G")
         results["terms/G"] = s["terminal"] * gap.mean()
+    if "trajectory" in values and s["kind"] == "energy":
+        results["terms/G"] = s["terminal"] * problem.paid(values["trajectory"][-1]).mean()
     return results

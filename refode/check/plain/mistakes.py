@@ -113,7 +113,7 @@ class Mistakes:
         log rho_Y - log rho; "one" or "start": the time of Phi in the terminal penalty.
     terminal_in_G, G_one, G_sign : float
         Factors in the terminal cost's derivative: terminal^{terminal_in_G} G_sign (G_one + log
-        rho - log rho_Y); G_sign for cross-entropies too.
+        rho - log rho_Y); G_sign for cross-entropies and energies too.
     """
 
     time_nodes: Callable[[Nodes], Nodes] | None = None

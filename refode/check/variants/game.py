@@ -65,7 +65,11 @@ GAMES: tuple[Variant, ...] = (
         "hjb-weights-swapped",
         "The weights hjb and hjb_terminal are exchanged.",
         _rules(
-            lambda p: {"hjb": p["hjb_terminal"], "hjb_terminal": p["hjb"]} if p["target"] else None
+            lambda p: (
+                {"hjb": p["hjb_terminal"], "hjb_terminal": p["hjb"]}
+                if p["target"] or p["kind"] == "energy"
+                else None
+            )
         ),
         GAME,
     ),
@@ -317,7 +321,7 @@ GAMES: tuple[Variant, ...] = (
     knobs(
         "terminal-in-penalty",
         "The weight `terminal` is missing in the terminal penalty: "
-        "G' = terminal (1 + log rho - log rho_Y).",
+        "G' = terminal (1 + log rho - log rho_Y), or terminal g of an energy g.",
         GAME,
         terminal_in_G=0.0,
     ),

@@ -246,14 +246,20 @@ class Problems:
         terms = {"L": end[:, d + 1].mean(), "F": end[:, d + 2].mean()}
         if p["target"]:
             gap = end[:, d] - jax.vmap(lambda z: parts.log_density(p["target"], z))(z)
-        if back is not None:
+        if p["kind"] == "energy":
+            paid = jax.vmap(lambda z: parts.energy(p["terminal_energy"], z))(z)
+            terms["G"] = p["terminal"] * paid.mean()
+        elif back is not None:
             terms["G"] = -p["terminal"] * back[1].mean()
         else:
             terms["G"] = p["terminal"] * gap.mean()
         terms["hjb"] = p["hjb"] * end[:, d + 3].mean()
         terms["hjb_terminal"] = jnp.zeros(())
         if p["hjb_terminal"]:
-            derivative = p["terminal"] * (1.0 + gap if p["kind"] == "kl" else -jnp.exp(-gap))
+            if p["kind"] == "energy":
+                derivative = p["terminal"] * paid
+            else:
+                derivative = p["terminal"] * (1.0 + gap if p["kind"] == "kl" else -jnp.exp(-gap))
             value = jax.vmap(lambda z: parts.phi(case.field, theta, z, case.along[1]))(z)
             terms["hjb_terminal"] = p["hjb_terminal"] * _size(p, value - derivative).mean()
         return terms

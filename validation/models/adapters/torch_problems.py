@@ -252,15 +252,19 @@ class Problems:
         end, back = self._play(case, theta).states[-1], self._arrive(case, theta)
         terms = {"L": end[:, d + 1].mean(), "F": end[:, d + 2].mean()}
         gap = end[:, d] - models.log_density(p["target"], end[:, :d]) if p["target"] else None
+        paid = models.energy(p.get("terminal_energy", []), end[:, :d])
         if back is not None:
             terms["G"] = -p["terminal"] * back[1].mean()
         else:
-            terms["G"] = p["terminal"] * gap.mean()
+            terms["G"] = p["terminal"] * (paid if p["kind"] == "energy" else gap).mean()
         terms["hjb"] = p["hjb"] * end[:, d + 3].mean()
         terms["hjb_terminal"] = torch.zeros((), dtype=self.dtype)
         if p["hjb_terminal"]:
-            kl = p["kind"] == "kl"
-            derivative = p["terminal"] * (1.0 + gap if kl else -torch.exp(-gap))
+            if p["kind"] == "energy":
+                derivative = p["terminal"] * paid
+            else:
+                kl = p["kind"] == "kl"
+                derivative = p["terminal"] * (1.0 + gap if kl else -torch.exp(-gap))
             value = models.potential(case.field, theta, end[:, :d], case.along[1])[0]
             terms["hjb_terminal"] = p["hjb_terminal"] * _size(p, value - derivative).mean()
         return terms
