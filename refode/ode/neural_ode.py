@@ -13,31 +13,16 @@ from refode._quiet import quietly
 from refode.costs.contract import check_cost, check_path, check_samples, everywhere
 from refode.fields.contract import Field
 from refode.ode import learned, placement
+from refode.ode import memory as kept
 from refode.ode import steps as stepping
 from refode.ode.finite import all_finite
 from refode.ode.learned_steps import LearnedSteps
 from refode.ode.placement import Placement
-from refode.ode.plan import SYMPLECTIC, scheme_of
-from refode.sweeps.reversible import Reversible
+from refode.ode.plan import scheme_of
 from refode.sweeps.runge_kutta import RungeKutta
-from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
 
 Array = np.ndarray
-
-
-def kept_slots(memory: str, slots: int | None) -> int | None:
-    """The slots of memory="binomial", a number; None with any other memory."""
-    if memory == "binomial":
-        if slots is None:
-            raise ValueError("slots: got None with memory='binomial', wanted a number of states")
-        return _validate.positive_int("slots", slots)
-    if slots is not None:
-        raise ValueError(
-            f"slots: got {_validate.short(slots)} with memory={memory!r}, wanted None, or "
-            "memory='binomial'"
-        )
-    return None
 
 
 class NeuralODE(LearnedSteps):
@@ -139,24 +124,12 @@ class NeuralODE(LearnedSteps):
         )
         self._named_scheme = scheme
         self.scheme, self._scheme = scheme_of(scheme, field)
-        self.memory = _validate.choice("memory", memory, tuple(MEMORY))
-        self.slots = kept_slots(self.memory, slots)
-        if self.memory == "reverse" and not isinstance(self._scheme, Partitioned | Reversible):
-            raise ValueError(
-                f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
-                f"(only {', '.join(SYMPLECTIC)} and 'reversible(...)' can be run "
-                "backwards exactly)"
-            )
         on_gpu = isinstance(device, str) and device == "cuda"
+        self.memory, self.slots = kept.checked(memory, slots, self._scheme, self.scheme, on_gpu)
         if not isinstance(self._scheme, RungeKutta) and on_gpu:
             raise ValueError(
                 f"scheme: got {self.scheme!r} with device='cuda', wanted an explicit Runge-Kutta "
                 "scheme"
-            )
-        if self.memory == "binomial" and on_gpu:
-            raise ValueError(
-                "memory: got 'binomial' with device='cuda', wanted 'store' or 'steps' (the "
-                "device's sweeps walk no step twice but the one that goes back)"
             )
         self.step_rule = learned.checked(steps, self.n_steps, self.basis, on_gpu)
         self.placement = Placement.of(device, dtype)

@@ -150,6 +150,13 @@ def _odes() -> dict[str, Case]:
         "rosenbrock given": _ode(scheme=tableaus.get("ros2")),
         "dopri5 given": _ode(scheme=tableaus.get("dopri5")),
         "verlet": _ode(fields.Hamiltonian(2), scheme="verlet", memory="reverse"),
+        "binomial": _ode(memory="binomial", slots=2, n_steps=5),
+        "reversible": _ode(scheme="reversible(rk4, 0.99)", memory="reverse"),
+        "free steps": _ode(steps="free", grid=[0.0, 0.1, 1.0], n_steps=None),
+        "steps on the simplex": _ode(
+            steps="simplex", n_steps=3, basis=bases.PiecewiseConstant(3), scheme="euler"
+        ),
+        "steps by the softmax": _ode(steps="softmax", n_steps=3),
         "stormer_verlet": _ode(fields.Leapfrog(2), scheme="stormer_verlet"),
     }
     made |= {f"scheme {name}": _ode(scheme=name) for name in tableaus.names()}

@@ -10,7 +10,8 @@ import numpy as np
 
 from refode import bases, fields, tableaus
 from refode.fields import Field
-from refode.ode.neural_ode import SYMPLECTIC, NeuralODE
+from refode.ode.neural_ode import NeuralODE
+from refode.ode.plan import SYMPLECTIC
 from refode.problems.supervised import Supervised
 from refode.reports.proofs import users_field
 from refode.verify import DotReport, GradientReport
