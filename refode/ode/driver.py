@@ -49,6 +49,10 @@ Array = np.ndarray
 STORED_AT_MOST = 2**29
 
 
+#: Schemes whose steps are joined, by the id of those that they are made of.
+_JOINED: dict[int, tuple[Dense, Dense]] = {}
+
+
 class Sweep(NamedTuple):
     """What a sweep is over: dynamics, scheme, time grid and the sizes of a block's rows."""
 
@@ -182,6 +186,16 @@ def _joins(sweep: Sweep, cost: Any) -> bool:
     return bool((slots[:-1, -1] == slots[1:, 0]).all())
 
 
+def _joined(scheme: Dense) -> Dense:
+    """The scheme of joined steps, the same object at every call."""
+    held = _JOINED.get(id(scheme))
+    if held is None or held[0] is not scheme:
+        if len(_JOINED) >= 64:
+            _JOINED.clear()
+        held = _JOINED[id(scheme)] = scheme, scheme.joined()
+    return held[1]
+
+
 def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x") -> Array:
     """State at the end (1, N, rows), or at every grid point (n_steps+1, N, rows).
 
@@ -252,11 +266,11 @@ def gradient(
     S, runs, share = _blocks(sweep, len(X), of)
     sweep = _noting(sweep, len(X))
     memory, grid = _memory(sweep, S, E.itemsize), sweep.grid
-    more: tuple[int, ...]  # what the entry asks besides
-    entry, more = gradient_chunks, (everywhere(cost), within(cost))
+    entry = gradient_chunks
+    more: tuple[Any, ...] = (everywhere(cost), within(cost))
     if memory != REVERSE and _joins(sweep, cost):
         entry, more = joined_chunks, ()
-        sweep = sweep._replace(scheme=sweep.scheme.joined())
+        sweep = sweep._replace(scheme=_joined(sweep.scheme))
     elif memory > BINOMIAL or sweep.block_rows != sweep.rows:
         entry, more = long_chunks, (sweep.rows, *more)
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
