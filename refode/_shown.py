@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 LONGEST = 60  # characters of a piece
+MOST_BITS = 4_000  # of an integer that is written out
 FEW = 6  # entries of an array that is shown whole
 
 _limits = reprlib.Repr()
@@ -34,8 +35,10 @@ def shown(value: Any) -> str:
 def short(value: Any) -> str:
     """At most 60 characters of a value's repr, in one line."""
     try:
+        if type(value) is int and value.bit_length() > MOST_BITS:
+            return "<int>"  # repr is an error, or on later Pythons an address
         found = _limits.repr(value) if type(value) in _SIMPLE else repr(value)
-    except Exception:  # an object that cannot be shown, a number too long for Python
+    except Exception:  # an object that cannot be shown
         found = f"<{type(value).__name__}>"
     found = one_line(found)  # arrays print on several lines
     return found if len(found) <= LONGEST else found[: LONGEST - 3] + "..."

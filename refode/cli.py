@@ -36,6 +36,7 @@ TARGETS = {
     "densities": "estimate densities of wine and breast cancer (needs refode[data])",
     "paradigms": "measure what other adjoints than the discrete one cost",
     "depth": "measure whether residual networks are differential equations",
+    "trajectories": "fit fields to measured curves, with error bars (sunspots: refode[data])",
     "realdata": "classify scikit-learn's digits and breast cancer (needs refode[data])",
 }
 

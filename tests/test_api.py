@@ -57,6 +57,8 @@ def test_signatures():
         "device": "cpu",
         "dtype": "float64",
         "grid": None,
+        "slots": None,
+        "steps": "fixed",
     }
     made = refode.NeuralODE(refode.fields.Shallow(dim=D, width=K))  # what the two None mean
     assert (made.n_steps, made.t_span) == (10, (0.0, 1.0))

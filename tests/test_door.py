@@ -216,7 +216,7 @@ def test_a_value_is_shown_in_short(value: Any, text: str | None) -> None:
     found = _shown.shown(value)
     assert "\n" not in found
     assert len(found) < 110
-    assert text is None or found == text or np.__version__ < "2"
+    assert text is None or found == text
 
 
 def test_messages_are_short() -> None:

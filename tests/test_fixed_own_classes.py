@@ -74,7 +74,8 @@ def test_slots_are_attributes_too():
 
 
 def test_classes_show_what_they_are_called_with():
-    assert list(inspect.signature(fields.Shallow).parameters) == ["dim", "width", "time"]
+    shown = ["dim", "width", "time", "inputs", "outputs"]
+    assert list(inspect.signature(fields.Shallow).parameters) == shown
     assert str(inspect.signature(Own)) == "(dim, scale=2.0)"
     assert str(inspect.signature(games.Nothing)) == "()"
     assert re.match(r"\(field: .*\)$", str(inspect.signature(refode.NeuralODE)))

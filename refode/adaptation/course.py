@@ -23,6 +23,7 @@ class Reached(NamedTuple):
 
     nodes: Array  # (n+1,)
     ends: Callable[[], Array]  # (N, d)
+    times: Array  # (n, m+1): of the intervals that are looked at, of m steps each
 
 
 class Course(NamedTuple):
@@ -40,6 +41,8 @@ class Course(NamedTuple):
     #: parameters of its own it has.
     cost: Callable[[Array, Reached], tuple[Any, int, int]] | None = None
     name: str = "x"  # of the samples, for messages
+    #: Whether the cost is asked all along, so that the cotangent at the end is no measure.
+    charged_along: bool = False
 
     @property
     def home(self) -> Span:
@@ -77,3 +80,8 @@ def rows_of_ode(d: int, parts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     if "cost" in parts:
         rows.append(("cost", "kinetic"))
     return tuple(rows)
+
+
+def watched(courses: list[Course], gradient: bool) -> list[Course]:
+    """The courses, without their costs where the gradient is not to be watched."""
+    return courses if gradient else [course._replace(cost=None) for course in courses]

@@ -98,6 +98,7 @@ def adapt(
     (True, True)
     """
     ode = _validate.instance("ode", ode, NeuralODE)
+    ode._check_fixed_steps("fixed ones, which are then planned", "ode")
     settings = Settings.of(rtol, atol, error_in, norm, stops, first_step, controller, max_steps)
     theta, x = ode._parameters(theta), hosted(ode._states(x))
     if z_bar is not None:

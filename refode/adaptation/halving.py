@@ -13,11 +13,12 @@ from refode.adaptation.pairs import EmbeddedPair
 from refode.adaptation.planner import SHORTEST, Planned
 from refode.adaptation.settings import Settings
 from refode.bases import Constant, PiecewiseConstant
-from refode.costs.contract import COST, everywhere
+from refode.costs.contract import COST, everywhere, within
 from refode.machine.callbacks import heard
 from refode.machine.parts import link
 from refode.machine.threads import Team
 from refode.ode.driver import _OBSERVE, _parts
+from refode.ode.interpolation import wanted_steps
 from refode.ode.shares import Borders, added
 from refode.sweeps.shares import (
     APART,
@@ -100,7 +101,7 @@ class Halving:
         self.n_rows = sum(part == "z" for part, _ in course.rows)
         self.n_stages = len(self.sweep.scheme.c)
         self.evaluations = self.adjoints = 0
-        self.unit = self.sum_of_units = 0.0
+        self.sizes = np.zeros(len(course.start))  # of the samples' cotangents
         self.nodes: list[float] = []
         self.total = np.zeros(self.coefficients.size)  # theta_bar of the steps so far
         self.largest = 0.0  # of its entries, so far
@@ -137,8 +138,8 @@ class Halving:
             end_bars[-1] = end_bar
         times = np.stack([start, stop], axis=1)
         whole = self._shares(times, places, path, end_bars, charged=end_bar is None)
-        if end_bar is None:
-            self._set_scales(end_bars[-1])
+        if end_bar is None or self.course.charged_along:
+            self._measure(end_bars if self.course.charged_along else end_bars[-1:])
         partial_sums = self.total + np.cumsum(whole.of_theta[::-1, 0], axis=0)
         self.total = partial_sums[-1]
         self.largest = max(self.largest, float(np.abs(partial_sums).max()))
@@ -158,11 +159,11 @@ class Halving:
         return end_bars[0]
 
     # --- scales -------------------------------------------------------------------------------
-    def _set_scales(self, end_bar: Array) -> None:
-        """Sizes of the cotangent at the end, which tolerances refer to."""
-        blocks = np.abs(end_bar.reshape(-1, self.sweep.rows, self.borders.S))
-        sizes = blocks.max(axis=1).ravel()[: len(self.course.start)]
-        self.unit, self.sum_of_units = float(sizes.max()), float(sizes.sum())
+    def _measure(self, bars: Array) -> None:
+        """Sizes of cotangents, which tolerances refer to: the largest so far."""
+        blocks = np.abs(bars.reshape(len(bars), -1, self.sweep.rows, self.borders.S))
+        sizes = blocks.max(axis=(0, 2)).ravel()[: len(self.course.start)]
+        self.sizes = np.maximum(self.sizes, sizes)
 
     def _ends(self) -> Array:
         """The states at the ends of the paths, (N, d)."""
@@ -192,7 +193,7 @@ class Halving:
         lengths = np.abs(given.end - given.start)
         difference = given.shares - halves.of_theta.sum(axis=1)
         of_theta = np.abs(difference).max(axis=1)
-        allowed = atol * self.sum_of_units + rtol * self.largest
+        allowed = atol * float(self.sizes.sum()) + rtol * self.largest
         found = halves.found
         block = found[:, :, LARGEST].argmax(axis=1)
         each = np.arange(len(found))
@@ -265,9 +266,12 @@ class Halving:
         E_bars = np.zeros((k, n * (slots.max() + 1), E.shape[1]))
         found = np.empty((n, n_blocks, FOUND))
         cost, cost_rows, n_cost = self.course.cost(  # type: ignore[misc]
-            E, Reached(self.planned.nodes, self._ends)
+            E, Reached(self.planned.nodes, self._ends, times)
         )
-        dynamics, scheme = _parts(self.sweep._replace(memory=STORE), np.dtype(float), back=True)
+        sweep, reads = self.sweep._replace(memory=STORE), within(cost)
+        if reads:
+            sweep = sweep._replace(scheme=sweep.scheme._replace(wanted=wanted_steps(cost.reading)))
+        dynamics, scheme = _parts(sweep, np.dtype(float), back=True)
         nothing = np.empty((0, *path.shape[1:]))
         compared = (nothing, nothing, np.arange(0))
         if known is not None:
@@ -276,7 +280,7 @@ class Halving:
             share_chunks.of(float),
             dynamics,
             scheme,
-            link(COST, cost, np.dtype(float), _OBSERVE[False]),
+            link(COST, cost, np.dtype(float), _OBSERVE[reads]),
             np.ascontiguousarray(times[:, :-1]),
             np.diff(times, axis=1),
             slots,
@@ -288,6 +292,7 @@ class Halving:
             chain,
             charged,
             chain and everywhere(cost),
+            reads,
             int(places[0]) if chain else 0,
             np.array(self.borders.runs),
             np.zeros(1, dtype=np.int64),
@@ -302,7 +307,7 @@ class Halving:
             np.zeros(k),
             *compared,
             self.n_rows,
-            np.array([self.settings.atol * self.unit, self.settings.rtol]),
+            np.array([self.settings.atol * self.sizes.max(), self.settings.rtol]),
             found,
         )
         work = heard(self.sweep.dynamics.field, solve)

@@ -58,6 +58,7 @@ def pair_of(ode: NeuralODE, interpolated: bool = False) -> EmbeddedPair:
     ValueError
         A scheme without embedded weights; the message lists those that have some.
     """
+    ode._check_fixed_steps("fixed ones, which are then planned", "ode")
     scheme = ode._named_scheme
     if isinstance(scheme, Tableau):
         found = None if scheme.b_embedded is None else _pair(scheme, interpolated)

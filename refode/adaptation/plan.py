@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refode.adaptation.course import Course
+from refode.adaptation.course import Course, Span
 from refode.adaptation.halving import Halving, Watched
 from refode.adaptation.pairs import EmbeddedPair, pair_of
 from refode.adaptation.planner import Planned, Planner
@@ -16,10 +16,13 @@ from refode.sweeps import planning as kernel
 Array = np.ndarray
 
 
-def planned(courses: list[Course], settings: Settings) -> tuple[Given, Adaptation]:
+def planned(
+    courses: list[Course], settings: Settings, in_turn: bool = False
+) -> tuple[Given, Adaptation]:
     """Steps that are good for all courses, on the interval of their ode, and the report.
 
-    A course stops wherever those before it do.
+    A course stops wherever those before it do; or, ``in_turn``, it begins where the one before it
+    has ended.
     """
     ode = courses[0].ode
     pair = pair_of(ode, settings.interpolated)
@@ -28,9 +31,13 @@ def planned(courses: list[Course], settings: Settings) -> tuple[Given, Adaptatio
     watched: list[Watched] = []
     quadratures: dict[str, float] = {}
     nodes: Array | None = None
+    done = np.zeros(0)  # points of the courses that have had their turn
     for number, course in enumerate(courses):
         within = settings
-        if nodes is not None:
+        if in_turn:
+            done = done if nodes is None else np.concatenate([done, nodes[:-1]])
+            within = settings._replace(stops=_between(settings.stops, course.span))
+        elif nodes is not None:
             within = settings._replace(stops=(*settings.stops, *nodes.tolist()))
         plan = Planner(course, pair, within, keep=course.cost is not None).run()
         plans.append(plan)
@@ -40,6 +47,7 @@ def planned(courses: list[Course], settings: Settings) -> tuple[Given, Adaptatio
             nodes = watched[-1].nodes
         quadratures |= _quadratures(course, plan, f"{course.name}: " if number else "")
     assert nodes is not None
+    nodes = np.concatenate([done, nodes])
     nodes = nodes if nodes[0] == ode.t_span[0] else nodes[::-1]
     report = Adaptation(
         nodes,
@@ -54,6 +62,11 @@ def planned(courses: list[Course], settings: Settings) -> tuple[Given, Adaptatio
         _interpolant(pair, settings),
     )
     return Given(nodes), report
+
+
+def _between(stops: tuple[float, ...], span: Span) -> tuple[float, ...]:
+    low, high = sorted(span)
+    return tuple(stop for stop in stops if low < stop < high)
 
 
 def _quadratures(course: Course, plan: Planned, prefix: str) -> dict[str, float]:

@@ -59,48 +59,67 @@ def own_of(about, i):
 
 
 @kernel(cache=False)
-def time_of(about, at, q, s):
-    """Which of its times column s has as its q-th within the step; -1 where it has not so many."""
-    own = own_of(about, at.first + s)
-    j = about.begin[own, at.n] + q
-    return j if j < about.begin[own, at.n + 1] else -1
-
-
-@kernel(cache=False)
-def most_within(about, at):
-    """How many times the sample has that has most within the step."""
-    most = 0
+def reads_within(about, at):
+    """Whether any of the samples is read within the step."""
     for s in range(at.m):
         own = own_of(about, at.first + s)
-        most = max(most, about.begin[own, at.n + 1] - about.begin[own, at.n])
-    return most
+        if about.begin[own, at.n + 1] > about.begin[own, at.n]:
+            return True
+    return False
 
 
 @kernel(cache=False)
-def shares_within(about, at, q, h, beta):
-    """beta[i, s] <- h beta_i at each column's q-th time within the step; 0 where it has none."""
-    last = beta.shape[0] - 1  # holds the fractions for a while
-    for s in range(beta.shape[1]):
-        j = time_of(about, at, q, s) if s < at.m else -1
-        beta[last, s] = about.fraction[own_of(about, at.first + s), j] if j >= 0 else 0.0
-    shares = about.shares
-    for i in range(beta.shape[0]):
-        b, g, k, e = shares[0, i], shares[1, i], shares[2, i], shares[3, i]
-        for s in range(beta.shape[1]):
-            x = beta[last, s]
-            u = 1.0 - x
-            beta[i, s] = h * (x * (b + u * (g + x * (k + u * e))))
-
-
-@kernel(cache=False)
-def states_within(Y, F, beta, Z):
-    """Z <- Y + sum_i beta_i F_i, each column by its own beta."""
-    for r in range(Z.shape[0]):
-        for s in range(Z.shape[1]):
-            Z[r, s] = Y[r, s]
+def parts_within(about, h, F, P):
+    """P <- the four sums h sum_i shares_i F_i, by which a path is a polynomial within the step."""
+    d = F.shape[1]
+    for m in range(about.shares.shape[0]):
+        for r in range(d):
+            for s in range(P.shape[1]):
+                P[m * d + r, s] = 0.0
         for i in range(F.shape[0]):
-            for s in range(Z.shape[1]):
-                Z[r, s] += beta[i, s] * F[i, r, s]
+            factor = h * about.shares[m, i]
+            if about.shares[m, i] != 0.0:
+                for r in range(d):
+                    for s in range(P.shape[1]):
+                        P[m * d + r, s] += factor * F[i, r, s]
+
+
+@kernel(cache=False)
+def parts_within_adjoint(about, h, P_bar, F_bar):
+    """F_bar <- the cotangents of the slopes from those of the four sums."""
+    d = F_bar.shape[1]
+    for i in range(F_bar.shape[0]):
+        for m in range(about.shares.shape[0]):
+            factor = h * about.shares[m, i]
+            if about.shares[m, i] != 0.0:
+                for r in range(d):
+                    for s in range(P_bar.shape[1]):
+                        F_bar[i, r, s] += factor * P_bar[m * d + r, s]
+
+
+@kernel(cache=False)
+def read_within(Y, P, x, s, z):
+    """z <- y + x (P_0 + u (P_1 + x (P_2 + u P_3))), of column s."""
+    d, u = z.shape[0], 1.0 - x
+    for r in range(d):
+        inside = P[2 * d + r, s] + u * P[3 * d + r, s]
+        z[r] = Y[r, s] + x * (P[r, s] + u * (P[d + r, s] + x * inside))
+
+
+@kernel(cache=False)
+def read_within_adjoint(z_bar, x, s, Y_bar, P_bar):
+    """Y_bar += z_bar, and what that gives the four sums."""
+    d, u = z_bar.shape[0], 1.0 - x
+    for r in range(d):
+        bar = z_bar[r]
+        Y_bar[r, s] += bar
+        bar = x * bar
+        P_bar[r, s] += bar
+        bar = u * bar
+        P_bar[d + r, s] += bar
+        bar = x * bar
+        P_bar[2 * d + r, s] += bar
+        P_bar[3 * d + r, s] += u * bar
 
 
 @kernel(cache=False)

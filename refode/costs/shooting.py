@@ -8,7 +8,7 @@ No twin on the device.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class StretchCost(NamedTuple):
     def within(self) -> bool:
         """As what is observed."""
         return self.seen.within  # type: ignore[attr-defined]
+
+    @property
+    def reading(self) -> Any:
+        """Where within the steps."""
+        return self.seen.reading  # type: ignore[attr-defined]
 
 
 @observe.register(StretchCost)

@@ -16,14 +16,15 @@ import numpy as np
 from refode.costs.contract import look, observe
 from refode.costs.reading import (
     Reading,
-    most_within,
     own_of,
-    shares_within,
-    states_within,
-    time_of,
+    parts_within,
+    parts_within_adjoint,
+    read_within,
+    read_within_adjoint,
+    reads_within,
     time_within,
 )
-from refode.machine.blocks import axpy, fill
+from refode.machine.blocks import fill
 from refode.machine.compile import kernel
 from refode.machine.views import band, joined, row
 
@@ -54,9 +55,9 @@ class TrajectoryCost(NamedTuple):
         return self.reading.begin.shape[0] > 0
 
 
-def work_rows(d: int, n_stages: int) -> int:
+def work_rows(d: int) -> int:
     """Rows of work space that the cost needs, of at least 8 samples."""
-    return n_stages + 2 * d + 1 + d // 4
+    return 8 * d + 1 + d // 4
 
 
 @kernel
@@ -126,38 +127,35 @@ def trajectory_observe(cost, at, Y, L, cost_bar, scratch):
 
 @look.register(TrajectoryCost)
 def trajectory_look(cost, at, h, Y, F, F_bar, Y_bar, cost_bar, time_bar, scratch):
-    """What is observed within the step, (D134): of all samples the first, the second, ..."""
-    d, n_stages, about = Y.shape[0], F.shape[0], cost.reading
+    """What is observed within the step, (D134)."""
+    d, about = Y.shape[0], cost.reading
     value = Y[0, 0] * 0
     fill(Y_bar, 0.0)
-    for i in range(n_stages):
+    for i in range(F.shape[0]):
         fill(F_bar[i], 0.0)
-    beta, Z = band(scratch, 0, n_stages), band(scratch, n_stages, d)
-    Z_bar = band(scratch, n_stages + d, d)
-    columns = joined(scratch, n_stages + 2 * d, 2, d)
+    if not reads_within(about, at):
+        return value
+    P, P_bar = band(scratch, 0, 4 * d), band(scratch, 4 * d, 4 * d)
+    columns = joined(scratch, 8 * d, 2, d)
     z, z_bar = row(columns, 0), row(columns, 1)
-    for q in range(most_within(about, at)):
-        shares_within(about, at, q, h, beta)
-        states_within(Y, F, beta, Z)  # [1] y + h sum_i beta_i k_i
-        fill(Z_bar, 0.0)
-        for s in range(at.m):
-            j = time_of(about, at, q, s)
-            if j >= 0 and seen(cost, at.first + s, j):
-                for r in range(d):
-                    z[r] = Z[r, s]
-                value += charge(cost, at.first + s, j, z, z_bar, cost_bar)  # [2]
-                for r in range(d):
-                    Z_bar[r, s] = z_bar[r]
-                if cost.times_bar.shape[0] > 0:
-                    bar = time_within(about, at.first + s, j, F, z_bar, s)
-                    cost.times_bar[at.first + s, j] = bar.real
-                    time_bar[0] -= bar  # x = (t - t_n) / h
-                    time_bar[1] -= bar * about.fraction[own_of(about, at.first + s), j]
-        axpy(Y_bar, 1.0, Z_bar)  # [1]^T  y_bar += z_bar,  k_bar_i += h beta_i z_bar
-        for i in range(n_stages):
-            for r in range(d):
-                for s in range(Y.shape[1]):
-                    F_bar[i, r, s] += beta[i, s] * Z_bar[r, s]
+    parts_within(about, h, F, P)  # [1] y + h sum_i beta_i k_i
+    fill(P_bar, 0.0)
+    for s in range(at.m):
+        i = at.first + s
+        own = own_of(about, i)
+        for j in range(about.begin[own, at.n], about.begin[own, at.n + 1]):
+            if not seen(cost, i, j):
+                continue
+            x = about.fraction[own, j]
+            read_within(Y, P, x, s, z)
+            value += charge(cost, i, j, z, z_bar, cost_bar)  # [2]
+            read_within_adjoint(z_bar, x, s, Y_bar, P_bar)  # [1]^T  y_bar += z_bar
+            if cost.times_bar.shape[0] > 0:
+                bar = time_within(about, i, j, F, z_bar, s)
+                cost.times_bar[i, j] = bar.real
+                time_bar[0] -= bar  # x = (t - t_n) / h
+                time_bar[1] -= bar * x
+    parts_within_adjoint(about, h, P_bar, F_bar)  # [1]^T  k_bar_i += h beta_i z_bar
     return value
 
 

@@ -39,7 +39,8 @@ def require() -> Any:
         reason = one_line(error)
         raise RuntimeError(
             f"cuda: numba-cuda cannot be imported ({type(error).__name__}: {reason}), "
-            "wanted an environment where `from numba import cuda` works"
+            "wanted an environment where `from numba import cuda` works: CUDA's runtime stands "
+            "beside it after pip install 'numba-cuda[cu13]', or [cu12] for older drivers"
         ) from error
     if simulated():
         return cuda

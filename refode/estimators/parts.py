@@ -20,6 +20,11 @@ FIELDS: dict[str, Maker] = {
     "parabolic": lambda dim, width, time: fields.Parabolic(dim, width, time=time),
     "shallow": lambda dim, width, time: fields.Shallow(dim, width, time),
 }
+#: Those that read inputs u(t) besides, so many of them.
+READING: dict[str, Callable[[int, int, bool, int], fields.Field]] = {
+    "mlp": lambda dim, width, time, q: fields.MLP(dim, (width, width), time=time, inputs=q),
+    "shallow": fields.Shallow,
+}
 HALVES = ("hamiltonian", "leapfrog")  # whose state has two halves
 
 BASES: dict[str, Callable[[int], bases.Basis]] = {
@@ -30,19 +35,35 @@ BASES: dict[str, Callable[[int], bases.Basis]] = {
 }
 
 
-def ode_of(estimator: Any, n_inputs: int) -> tuple[NeuralODE, int]:
-    """The ode, and how many zeros are appended to a sample of so many columns."""
+def ode_of(estimator: Any, n_inputs: int, driving: int = 0) -> tuple[NeuralODE, int]:
+    """The ode, and how many zeros are appended to a sample of so many columns.
+
+    ``driving`` says how many inputs u(t) there are.
+    """
     p = estimator
     time = _validate.boolean("time", p.time)
     augment = _validate.nonnegative_int("augment", getattr(p, "augment", 0))
     if isinstance(p.field, fields.Field):
         field, augment = p.field, p.field.dim - n_inputs
         _check_dim(p, augment, n_inputs)
+        if field.inputs != driving:
+            raise ValueError(
+                f"inputs: got {driving} channels with a field of inputs={field.inputs}, wanted as "
+                "many"
+            )
     else:
         name = _validate.choice("field", p.field, (*FIELDS, "a refode.fields.Field"))
         width = _validate.positive_int("width", p.width)
         augment += (n_inputs + augment) % 2 if name in HALVES and hasattr(p, "augment") else 0
-        field = FIELDS[name](n_inputs + augment, width, time)
+        if driving and name not in READING:
+            raise ValueError(
+                f"inputs: got some with field={name!r}, which reads none, wanted field='shallow', "
+                "'mlp' or a field with inputs=q"
+            )
+        if driving:
+            field = READING[name](n_inputs + augment, width, time, driving)
+        else:
+            field = FIELDS[name](n_inputs + augment, width, time)
     ode = NeuralODE(field, p.scheme, p.n_steps, p.t_span, _basis(p.basis, p.n_coefficients))
     return ode, augment
 

@@ -9,9 +9,12 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 from refode import training
 from refode._numbers import to_float64
-from refode.estimators import inputs, parts, texts
+from refode.estimators import inputs as columns
+from refode.estimators import parts, texts
+from refode.estimators.driving import Driving, check_reach, driving_of, ode_on, reaching
 from refode.estimators.fitting import Data, Fitting
 from refode.ode.neural_ode import NeuralODE
+from refode.problems.driven import driven_by
 from refode.problems.observations import Observations
 from refode.problems.scaling import Scaling
 from refode.problems.trajectories import TrajectoryFitting
@@ -29,7 +32,8 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
     Samples are moments: X has a column of times, and a second one where there are several
     series, with the number of the series that a moment belongs to. All series share one field, and
     each begins in a state of its own at the earliest time of all. Times and values are
-    standardised.
+    standardised. Curves may be driven from outside, by ``inputs`` that are known for all of the
+    time: z' = f(z, u(t)), (D142), with the fields "shallow" and "mlp".
 
     Parameters
     ----------
@@ -38,6 +42,8 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
     Attributes
     ----------
     {attributes}
+    inputs_ : (times, values) or None
+        Of the fit.
 
     Examples
     --------
@@ -53,6 +59,8 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
     early_stopping = False
     batch_size = None
     t_span = (0.0, 1.0)  # of the standardised time
+    inputs_: Any = None
+    u_scaling_: Any = None
 
     def __init__(
         self,
@@ -95,7 +103,9 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TrajectoryRegressor:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, inputs: Any = None
+    ) -> TrajectoryRegressor:
         """Train on what was seen at moments.
 
         Parameters
@@ -106,6 +116,10 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
             Values, NaN where one is missing.
         sample_weight : array_like (n,), optional
             1/sigma^2 of each row.
+        inputs : (array_like, array_like), optional
+            What drives the curves: times (K_u,) that rise, from X's earliest to its latest or
+            beyond, and (n_series, K_u, q) numbers at these, cubic between them; series in the
+            order of their numbers, of a single one also (K_u, q). Channels are standardised.
 
         Returns
         -------
@@ -114,7 +128,7 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
         warm = self._is_warm()
         X = self._moments(X, reset=not warm)
         values = self._values(y, len(X))
-        weight = inputs.weight_of(sample_weight, X)
+        weight = columns.weight_of(sample_weight, X)
         if not warm:
             counted = slice(None) if weight is None else weight > 0.0
             self._begin_anew(X[counted], values[counted])
@@ -124,15 +138,28 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
                 f"X: got the series {known.tolist()} with warm_start=True, wanted those of the "
                 f"last fit, {self.series_.tolist()}"
             )
-        seen = self._observed(self._standard(X[:, 0]), rows, values, weight)
+        driving = driving_of(inputs, len(known), self.u_scaling_ if warm else None)
+        if driving is not None:
+            check_reach(driving, min(self.start_, X[:, 0].min()), max(self.end_, X[:, 0].max()))
+        seen = self._observed(self._standard(X[:, 0]), rows, values, weight, driving)
         problem = self._problem(seen)
         theta0 = self._from(problem)
         theta0 = self._start(problem, seen) if theta0 is None else theta0
+        self.inputs_ = None if driving is None else (driving.times, driving.values)
+        self.u_scaling_ = None if driving is None else driving.scaling
         self._train(problem, Data(None, seen, None), theta0)  # type: ignore[arg-type]
         return self
 
-    def predict(self, X: Any) -> Array:
-        """Values at moments, (n,) or (n, m); beyond the last time with theta(t) constant alone."""
+    def predict(self, X: Any, inputs: Any = None) -> Array:
+        """Values at moments, (n,) or (n, m); beyond the last time with theta(t) constant alone.
+
+        Parameters
+        ----------
+        X : array_like (n, 1) or (n, 2)
+            As of ``fit``.
+        inputs : (array_like, array_like), optional
+            Other inputs than those of the fit, as far as X goes: what if, or the time to come.
+        """
         X = self._moments(X, reset=False)
         known = np.searchsorted(self.series_, X[:, 1])
         wrong = self.series_[np.minimum(known, len(self.series_) - 1)] != X[:, 1]
@@ -144,17 +171,20 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
         s = self._standard(X[:, 0])
         if s.min() < 0.0:
             raise ValueError(f"X: got the time {X[:, 0].min()}, wanted none before {self.start_}")
-        ode = self._reaching(float(s.max()))
-        weights, x0 = self.theta_[: ode.n_parameters], self.problem_.unpack(self.theta_)["x0"]
+        weights = self.theta_[: self.problem_.ode.n_parameters]
+        x0 = self.problem_.unpack(self.theta_)["x0"][known]
+        ode, driving = self._reaching(float(s.max()), X[:, 0].max(), inputs)
+        if driving is not None:  # states with the numbers of their series
+            x0 = np.concatenate([x0, known[:, None]], axis=1)
         with self._threads():
-            z = ode.interpolate(weights, x0[known], s[:, None])[:, 0, : self.y_scaling_.shift.size]
+            z = ode.interpolate(weights, x0, s[:, None])[:, 0, : self.y_scaling_.shift.size]
         out = z * self.y_scaling_.scale + self.y_scaling_.shift
         return out[:, 0] if self._flat else out
 
     # --- insides -----------------------------------------------------------------------
     def _moments(self, X: Any, reset: bool) -> Array:
         """Times and series, (n, 2)."""
-        X = inputs.validated(self, X, reset=reset, dtype=np.float64) if reset else self._fitted(X)
+        X = columns.validated(self, X, reset=reset, dtype=np.float64) if reset else self._fitted(X)
         if X.shape[1] > 2:
             raise ValueError(f"X: got {X.shape[1]} columns, wanted times, and numbers of series")
         return X if X.shape[1] == 2 else np.concatenate([X, np.zeros_like(X)], axis=1)
@@ -181,7 +211,20 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
     def _standard(self, t: Array) -> Array:
         return (t - self.start_) / (self.end_ - self.start_)
 
-    def _observed(self, s: Array, rows: Array, values: Array, weight: Array | None) -> Observations:
+    def _driven(self, driving: Driving | None) -> tuple[Array, Array] | None:
+        """Inputs in standardised time and values."""
+        if driving is None:
+            return None
+        return self._standard(driving.times), driving.standard
+
+    def _observed(
+        self,
+        s: Array,
+        rows: Array,
+        values: Array,
+        weight: Array | None,
+        driving: Driving | None,
+    ) -> Observations:
         """A sample a series, padded where it has fewer moments."""
         n, most = len(self.series_), int(np.bincount(rows).max())
         times = np.full((n, most), np.nan)
@@ -194,10 +237,11 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
             times[i, : len(mine)], seen[i, : len(mine)] = s[mine], standard[mine]
             if weight is not None:
                 weights[i, : len(mine)] = weight[mine, None]
-        return Observations(times, seen, weights=weights)
+        return Observations(times, seen, weights=weights, inputs=self._driven(driving))
 
     def _problem(self, seen: Observations) -> TrajectoryFitting:
-        ode, _ = parts.ode_of(self, seen.n_channels)
+        q = 0 if seen.inputs is None else seen.inputs[1].shape[2]
+        ode, _ = parts.ode_of(self, seen.n_channels, q)
         matrix = None if ode.dim == seen.n_channels else np.eye(seen.n_channels, ode.dim)
         return TrajectoryFitting(
             ode,
@@ -223,9 +267,8 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
             early = seen.times <= part
             there = seen.there & early[:, :, None]
             if there.any(axis=(0, 1)).all():
-                some = Observations(
-                    np.where(early, seen.times, np.nan), seen.values, there, seen.weights
-                )
+                times = np.where(early, seen.times, np.nan)
+                some = Observations(times, seen.values, there, seen.weights, seen.inputs)
                 with self._threads():
                     result = training.train(
                         problem, None, some, theta, progress=False, tolerance=1e-3, **options
@@ -238,18 +281,30 @@ class TrajectoryRegressor(RegressorMixin, Fitting, BaseEstimator):
 
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
-    def _reaching(self, s: float) -> NeuralODE:
+    def _reaching(self, s: float, last: float, inputs: Any) -> tuple[NeuralODE, Driving | None]:
         """The ode, with further steps of the same length where times go beyond its end."""
-        ode = self.problem_.ode
-        if s <= 1.0:
-            return ode
-        if ode.basis.n_coefficients != 1:
+        ode, driving = self.problem_.ode, self._asked(inputs)
+        moving = ode.basis.n_coefficients != 1
+        if s > 1.0 and moving:
             raise ValueError(
                 f"X: got a time beyond the last one of the fit, {self.end_}, with "
                 f"basis={self.basis!r}, wanted 'constant' for that"
             )
-        n = int(np.ceil(s * ode.n_steps))
-        return NeuralODE(ode.field, ode._named_scheme, n, (0.0, n / ode.n_steps), ode.basis)
+        if driving is None:
+            n = int(np.ceil(s * ode.n_steps))
+            return (ode if s <= 1.0 else ode_on(ode, n, n / ode.n_steps)), None
+        check_reach(driving, self.start_, self.end_ if moving else last)
+        standard = self._driven(driving)
+        assert standard is not None
+        reached = reaching(ode, s, float(standard[0][-1]))
+        return driven_by(reached, standard, "inputs"), driving
+
+    def _asked(self, inputs: Any) -> Driving | None:
+        """What drives predictions: other inputs, or those of the fit."""
+        if self.inputs_ is None and inputs is not None:
+            raise ValueError("inputs: got some with a fit without, wanted None")
+        given = self.inputs_ if inputs is None else inputs
+        return driving_of(given, len(self.series_), self.u_scaling_)
 
     @property
     def _n_features_out(self) -> int:

@@ -88,6 +88,9 @@ class Field(Fixed):
 
     partitioned: ClassVar[bool] = False
     divergence_free: ClassVar[bool] = False
+    #: Number of inputs u that the field reads after z.
+    inputs: int = 0
+    _outputs: int | None = None
 
     def __init__(self, dim: int, shapes: Mapping[str, tuple[int, ...]], time: bool = False) -> None:
         self.dim = _validate.positive_int("dim", dim)
@@ -99,6 +102,16 @@ class Field(Fixed):
     def n_weights(self) -> int:
         """Number of weights of one coefficient set."""
         return self.layout.size
+
+    @property
+    def outputs(self) -> int:
+        """Number of rows that the field gives: d for z' = f."""
+        return self.dim if self._outputs is None else self._outputs
+
+    @property
+    def square(self) -> bool:
+        """Whether it reads z and t alone, and gives as many rows: its Jacobian has a trace."""
+        return self.inputs == 0 and self.outputs == self.dim
 
     def named(self, weights: Array) -> dict[str, Array]:
         """Views of weight sets by name: (n, n_weights) -> {name: (n, *shape)}."""
@@ -143,10 +156,12 @@ class Field(Fixed):
 
     def __repr__(self) -> str:
         """As the constructor is called, where its arguments are attributes; else by shapes."""
-        given = {}
+        given: dict[str, Any] = {}
         for name in inspect.signature(type(self)).parameters:
             if name == "shapes":
                 given[name] = dict(self.layout.shapes)
+            elif name == "outputs":
+                given[name] = self._outputs
             elif hasattr(self, name):
                 given[name] = getattr(self, name)
             else:
@@ -175,6 +190,32 @@ def rows_of(field: Any, trace: bool) -> tuple[int, int]:
         )
     tape, scratch = (_validate.nonnegative_int(f"{type(field).__name__}.rows", n) for n in found)
     return tape, scratch
+
+
+def inputs_and_outputs(dim: int, inputs: Any, outputs: Any) -> tuple[int, int | None]:
+    """Both as they are kept, checked: outputs None where they are dim."""
+    q = _validate.nonnegative_int("inputs", inputs)
+    if outputs is None:
+        return q, None
+    m = _validate.positive_int("outputs", outputs)
+    return q, None if m == dim else m
+
+
+def check_trace(field: Any, trace: bool) -> None:
+    """Raise a ValueError where a trace is asked of a Jacobian that is not square."""
+    if trace and not field.square:
+        raise ValueError(
+            f"field: got {field!r}, which has no trace, wanted inputs=0 and outputs=None"
+        )
+
+
+def check_inputs(field: Any) -> None:
+    """Raise a ValueError where a field reads inputs that nobody gives: a sweep would run on."""
+    if field.inputs:
+        raise ValueError(
+            f"field: got {field!r} and no data for its inputs, wanted TrajectoryFitting with "
+            "Observations(..., inputs=(times, values)), or inputs=0"
+        )
 
 
 def activation_of(name: str) -> tuple[str, int]:

@@ -23,7 +23,16 @@ import numpy as np
 from refode import _validate
 from refode._fixed import read_only
 from refode._shown import as_called
-from refode.fields.contract import Array, Field, activation_of, jacobian, rhs, rhs_adjoint
+from refode.fields.contract import (
+    Array,
+    Field,
+    activation_of,
+    check_trace,
+    inputs_and_outputs,
+    jacobian,
+    rhs,
+    rhs_adjoint,
+)
 from refode.fields.layer import affine_adjoint, layer, scale_by
 from refode.machine.activations import add_curvature
 from refode.machine.blas import add_outer, multiply, multiply_transposed
@@ -33,7 +42,7 @@ from refode.machine.views import matrix
 
 
 class MLPSpec(NamedTuple):
-    """Layer widths (d, w_1, ..., d), starts of W_l, of tape rows; codes; time column."""
+    """Rows of layers (d + q, w_1, ..., m), starts of W_l, of tape rows; codes; time column."""
 
     widths: Array
     starts: Array  # of W_l among the effective weights; the last one is their end
@@ -57,6 +66,12 @@ class MLP(Field):
         each. The last layer is affine.
     time : bool, optional
         Append t to the input: W0 has then d+1 columns, the last the time's.
+    inputs : int, optional
+        Number q of inputs u(t) that the field reads besides z, after it: W0 has then d+q columns,
+        and the time's. For `TrajectoryFitting` of observations with inputs alone.
+    outputs : int, optional
+        Number of rows that the field gives, d by default; others are no z', and for
+        ``refode.evaluate`` alone.
 
     Notes
     -----
@@ -69,6 +84,8 @@ class MLP(Field):
         widths: Sequence[int] = (32, 32),
         activation: str | Sequence[str] = "tanh",
         time: bool = False,
+        inputs: int = 0,
+        outputs: int | None = None,
     ) -> None:
         d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
         hidden = [
@@ -86,7 +103,9 @@ class MLP(Field):
         known = [activation_of(name) for name in names]
         self._codes = read_only(np.array([code for _, code in known], dtype=np.int64))
         self.widths, self.activation = tuple(hidden), tuple(name for name, _ in known)
-        self._all = read_only(np.array([d, *hidden, d], dtype=np.int64))
+        self.inputs, self._outputs = inputs_and_outputs(d, inputs, outputs)
+        ends = d + self.inputs, self._outputs or d
+        self._all = read_only(np.array([ends[0], *hidden, ends[1]], dtype=np.int64))
         shapes: dict[str, tuple[int, ...]] = {}
         for i in range(len(hidden) + 1):
             columns = self._all[i] + (1 if time and i == 0 else 0)
@@ -101,7 +120,15 @@ class MLP(Field):
         names: Any = self.activation
         if len(set(names)) == 1:
             names = names[0]
-        return as_called(self, dim=self.dim, widths=self.widths, activation=names, time=self.time)
+        return as_called(
+            self,
+            dim=self.dim,
+            widths=self.widths,
+            activation=names,
+            time=self.time,
+            inputs=self.inputs,
+            outputs=self._outputs,
+        )
 
     def description(self) -> Any:
         w = self._all
@@ -116,9 +143,10 @@ class MLP(Field):
         return 2 * total + 2 * widest, 2 * total + 2 * widest
 
     def prepare(self, weights: Array, trace: bool) -> Array:
+        check_trace(self, trace)
         if not self.time:
             return weights
-        n, d = len(weights), self.dim
+        n, d = len(weights), self.dim + self.inputs
         W0 = self.named(weights)["W0"]
         rest = weights[:, self.layout.sizes["W0"] :]
         return np.concatenate([W0[:, :, :d].reshape(n, -1), rest, W0[:, :, d]], axis=1)
@@ -126,7 +154,7 @@ class MLP(Field):
     def prepare_adjoint(self, weights: Array, trace: bool, e_bar: Array) -> Array:
         if not self.time:
             return e_bar
-        n, d, k = len(weights), self.dim, int(self._all[1])
+        n, d, k = len(weights), self.dim + self.inputs, int(self._all[1])
         W0_bar = np.concatenate([e_bar[:, : k * d].reshape(n, k, d), e_bar[:, -k:, None]], axis=2)
         return np.concatenate([W0_bar.reshape(n, -1), e_bar[:, k * d : -k]], axis=1)
 

@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode import _validate
-from refode.fields.contract import Array, Field, jacobian, rhs, rhs_adjoint, width_of
+from refode.fields.contract import (
+    Array,
+    Field,
+    check_trace,
+    inputs_and_outputs,
+    jacobian,
+    rhs,
+    rhs_adjoint,
+    width_of,
+)
+from refode.fields.input_shallow import InputShallowSpec
 from refode.fields.jacobians import pairs
 from refode.fields.layer import bias_adjoint
 from refode.machine.activations import tanh_rows
@@ -56,6 +66,12 @@ class Shallow(Field):
         Number k of hidden units.
     time : bool, optional
         Append t to the input: W0 is then (k, d+1), its last column the time's.
+    inputs : int, optional
+        Number q of inputs u(t) that the field reads besides z, after it: W0 is then (k, d+q),
+        a column more with time. For `TrajectoryFitting` of observations with inputs alone.
+    outputs : int, optional
+        Number of rows that the field gives, d by default; others are no z', and for
+        ``refode.evaluate`` alone.
 
     Notes
     -----
@@ -71,11 +87,19 @@ class Shallow(Field):
     {'W0': (1, 8, 2), 'b0': (1, 8), 'W1': (1, 2, 8), 'b1': (1, 2)}
     """
 
-    def __init__(self, dim: int, width: int, time: bool = False) -> None:
+    def __init__(
+        self,
+        dim: int,
+        width: int,
+        time: bool = False,
+        inputs: int = 0,
+        outputs: int | None = None,
+    ) -> None:
         d, time = _validate.positive_int("dim", dim), _validate.boolean("time", time)
-        columns = d + 1 if time else d
-        k = width_of(width, d, columns + d + 1)
-        super().__init__(d, {"W0": (k, columns), "b0": (k,), "W1": (d, k), "b1": (d,)}, time)
+        self.inputs, self._outputs = inputs_and_outputs(d, inputs, outputs)
+        columns, m = d + self.inputs + (1 if time else 0), self._outputs or d
+        k = width_of(width, d, columns + m + 1)
+        super().__init__(d, {"W0": (k, columns), "b0": (k,), "W1": (m, k), "b1": (m,)}, time)
         self.width = k
 
     def rows(self, trace: bool) -> tuple[int, int]:
@@ -86,20 +110,24 @@ class Shallow(Field):
         return 256 if narrow or large else 128  # docs/performance.md
 
     def description(self) -> Any:
+        if not self.square:
+            n_time = self.width if self.time else 0
+            return InputShallowSpec(self.dim + self.inputs, self.outputs, self.width, n_time)
         sizes = (self.dim, self.width, self.time)
         if self.dim <= NARROW:
             return NarrowShallowSpec(*sizes, tuple(range(self.dim)))
         return ShallowSpec(*sizes)
 
     def prepare(self, weights: Array, trace: bool) -> Array:
+        check_trace(self, trace)
         if not (trace or self.time):
             return weights
         w = self.named(weights)
-        W0 = w["W0"][:, :, : self.dim]
+        W0 = w["W0"][:, :, : self.dim + self.inputs]
         n = len(weights)
         parts = [W0.reshape(n, -1), w["b0"], w["W1"].reshape(n, -1), w["b1"]]
         if self.time:
-            parts.append(w["W0"][:, :, self.dim])
+            parts.append(w["W0"][:, :, -1])
         if trace:
             parts.append(np.einsum("nik,nki->nk", w["W1"], W0))
         return np.concatenate(parts, axis=1)
@@ -107,11 +135,11 @@ class Shallow(Field):
     def prepare_adjoint(self, weights: Array, trace: bool, e_bar: Array) -> Array:
         if not (trace or self.time):
             return e_bar
-        d, k, n = self.dim, self.width, len(weights)
+        d, k, m, n = self.dim + self.inputs, self.width, self.outputs, len(weights)
         w = self.named(weights)
-        ends = np.cumsum([k * d, k, d * k, d, k if self.time else 0])
+        ends = np.cumsum([k * d, k, m * k, m, k if self.time else 0])
         W0_bar, b0_bar, W1_bar, b1_bar, time_bar, M_bar = np.split(e_bar, ends, axis=1)
-        W0_bar, W1_bar = W0_bar.reshape(n, k, d), W1_bar.reshape(n, d, k)
+        W0_bar, W1_bar = W0_bar.reshape(n, k, d), W1_bar.reshape(n, m, k)
         if trace:  # M_k = sum_i W1[i,k] W0[k,i]
             W0_bar = W0_bar + M_bar[:, :, None] * w["W1"].transpose(0, 2, 1)
             W1_bar = W1_bar + M_bar[:, None, :] * w["W0"][:, :, :d].transpose(0, 2, 1)

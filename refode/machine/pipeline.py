@@ -84,7 +84,8 @@ class Whole(codegen.JITCodeLibrary):
 def link_called(library: Any) -> None:
     """Bring in the code of what a library calls."""
     for called in dict.fromkeys(library._linking_libraries):
-        library._reload_init.update(called._reload_init)
+        if hasattr(library, "_reload_init"):  # not before Numba 0.63
+            library._reload_init.update(called._reload_init)
         library._final_module.link_in(called._get_module_for_linking(), preserve=True)
 
 

@@ -228,6 +228,66 @@ def _names(code: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 _LOAD_GLOBAL = dis.opmap["LOAD_GLOBAL"]
+_LOAD, _STORE = dis.opmap["LOAD_FAST"], dis.opmap["STORE_FAST"]
+#: From Python 3.13 on two moves of locals that stand in one line are one instruction: its halves.
+_PAIRS = {
+    dis.opmap[name]: halves
+    for name, halves in {
+        "LOAD_FAST_LOAD_FAST": (_LOAD, _LOAD),
+        "LOAD_FAST_BORROW_LOAD_FAST_BORROW": (_LOAD, _LOAD),
+        "STORE_FAST_LOAD_FAST": (_STORE, _LOAD),
+        "STORE_FAST_STORE_FAST": (_STORE, _STORE),
+    }.items()
+    if name in dis.opmap
+}
+#: Whether a local is borrowed, from Python 3.14 on, hangs on what it is paired with.
+_BORROW = dis.opmap.get("LOAD_FAST_BORROW")
+
+
+def _instructions(code: Any) -> Any:
+    """Byte code that does not tell where lines were broken.
+
+    Pairs are taken apart, what only marks a line is left out, and jumps say how many instructions
+    they pass.
+    """
+    raw = code.co_code
+    if not _PAIRS:
+        return raw
+    found: list[Any] = []  # operations and their arguments
+    index = {}  # how many of them stand before an offset
+    jumps = []
+    wide, start = 0, None
+    for i in range(0, len(raw), 2):
+        operation, argument = raw[i], raw[i + 1] | wide
+        if operation == _CACHE:
+            continue
+        index[i] = len(found)
+        if start is None:
+            start = i
+        if operation == dis.EXTENDED_ARG:
+            wide = argument << 8
+            continue
+        index[start] = len(found)
+        wide, start = 0, None
+        if operation in _PAIRS:
+            first, second = _PAIRS[operation]
+            found += [(first, argument >> 4), (second, argument & 15)]
+        elif operation in _JUMPS:
+            jumps.append((len(found), i, _JUMPS[operation] * argument))
+            found.append((operation, argument))
+        elif operation != _NOP:
+            found.append((_LOAD if operation == _BORROW else operation, argument))
+    index[len(raw)] = len(found)
+    for place, i, words in jumps:
+        after = i + 2
+        while after < len(raw) and raw[after] == _CACHE:
+            after += 2
+        found[place] = found[place][0], index[after + 2 * words] - place
+    return found
+
+
+_CACHE, _NOP = dis.opmap.get("CACHE", -1), dis.opmap["NOP"]
+_JUMPS = {o: -1 if "BACKWARD" in dis.opname[o] else 1 for o in (*dis.hasjrel, *dis.hasjabs)}
 
 
 @functools.cache
@@ -238,7 +298,7 @@ def code_text(code: Any) -> str:
         constants[0] = _constant(None)
     return repr(
         (
-            code.co_code,
+            _instructions(code),
             constants,
             code.co_names,
             code.co_varnames,

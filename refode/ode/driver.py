@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refode.costs.contract import COST, everywhere, look, observe, within
-from refode.fields.contract import rows_of
+from refode.fields.contract import check_inputs, rows_of
 from refode.machine.callbacks import heard
 from refode.machine.parts import link
 from refode.machine.threads import Team
 from refode.ode import placement
 from refode.ode.finite import NotSolved
 from refode.ode.shares import Share, share_of
+from refode.sweeps.binomial import BINOMIAL
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -33,6 +34,8 @@ from refode.sweeps.contract import (
 )
 from refode.sweeps.dynamics import extra_rows, has_trace
 from refode.sweeps.implicit import Implicit
+from refode.sweeps.long import long_chunks
+from refode.sweeps.reversible import Reversible
 from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.sweep import REVERSE, STEPS, STORE, Grid, forward_chunks, gradient_chunks
 from refode.sweeps.symplectic import Partitioned
@@ -71,6 +74,7 @@ class Sweep(NamedTuple):
         place: placement.Placement = placement.CPU,
     ) -> Sweep:
         """Sweep of a field within a class of ``dynamics``, in a number type."""
+        check_inputs(field)
         if dtype == np.complex128:
             grid = Grid(grid.t.astype(complex), grid.h.astype(complex), grid.slots)
         tape, scratch = rows_of(field, has_trace(dynamics))
@@ -78,6 +82,11 @@ class Sweep(NamedTuple):
         within = dynamics(field.description())
         widest = max(field.layout.sizes.values())
         return cls(within, scheme, grid, rows, tape, scratch, field.block(), memory, *place, widest)
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of a block: those of the state, which reversible couplings have twice."""
+        return 2 * self.rows if isinstance(self.scheme, Reversible) else self.rows
 
     def runs_on_device(self, E: Array) -> bool:
         """Whether a sweep with these weights leaves the CPU: complex steps do not."""
@@ -159,7 +168,7 @@ def _blocks(sweep: Sweep, n_samples: int, of: str = "x") -> tuple[int, Array, Sh
 def _memory(sweep: Sweep, S: int, itemsize: int) -> int:
     """What the adjoint keeps of a block's path: as asked, unless stages would take too much."""
     stages = sweep.grid.slots.size
-    stored = itemsize * S * (2 * sweep.rows + sweep.tape) * stages
+    stored = itemsize * S * (2 * sweep.block_rows + sweep.tape) * stages
     return STEPS if sweep.memory == STORE and stored > STORED_AT_MOST else sweep.memory
 
 
@@ -193,7 +202,7 @@ def forward(sweep: Sweep, E: Array, x: Array, whole: bool = False, of: str = "x"
         runs,
         counter,
         S,
-        sweep.rows,
+        sweep.block_rows,
         max(sweep.tape, 1),
         out,
     )
@@ -234,8 +243,10 @@ def gradient(
     sweep = _noting(sweep, len(X))
     dynamics, scheme = _parts(sweep, E.dtype, back=True)
     charge = link(COST, cost, E.dtype, _OBSERVE[within(cost)])
-    solve, grid = gradient_chunks.of(E.dtype), sweep.grid
-    memory = _memory(sweep, S, E.itemsize)
+    memory, grid = _memory(sweep, S, E.itemsize), sweep.grid
+    is_long = memory > BINOMIAL or sweep.block_rows != sweep.rows
+    solve = (long_chunks if is_long else gradient_chunks).of(E.dtype)
+    seen = (sweep.rows,) if is_long else ()
     n, counter = len(runs), np.zeros(1, dtype=np.int64)
     values = np.empty(n, E.dtype)
     E_bars = np.zeros((n, *E.shape), E.dtype)
@@ -256,10 +267,11 @@ def gradient(
         runs,
         counter,
         S,
-        sweep.rows,
+        sweep.block_rows,
         max(sweep.tape, 1),
         max(sweep.scratch, cost_rows, 1),
         memory,
+        *seen,
         everywhere(cost),
         within(cost),
         values,

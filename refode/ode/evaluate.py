@@ -3,6 +3,9 @@
 The same kernels as the sweeps', through the scheme that takes no step, so that what
 is checked here is what runs there. No path is followed: what is beyond float64 comes back as inf
 or NaN. Tangents and adjoints are linear maps of directions of every size.
+
+Of a field with inputs, z is (z, u) here, (N, d + inputs), and values are (N, outputs); such fields
+have no trace.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
 from refode.costs.contract import Cotangent
 from refode.fields.contract import Field
+from refode.fields.padded import Padded
 from refode.fields.potential import Potential
 from refode.ode import driver
 from refode.sweeps.dynamics import LogDet, Plain
@@ -44,24 +48,29 @@ def trace(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
 @quietly()
 def tangent(
     field: Field, weights: Array, z: Array, weights_dot: Array, z_dot: Array, t: float = 0.0
-) -> tuple[Array, Array]:
-    """Derivatives of value (N, d) and trace (N,) in a direction, by the complex step."""
+) -> tuple[Array, Array | None]:
+    """Derivatives of value (N, d) and trace (N,) in a direction, by the complex step.
+
+    The second is None for a field without a trace.
+    """
     weights, z, t = _arguments(field, weights, z, t)
     weights_dot = _validate.real_vector("weights_dot", weights_dot, field.n_weights)
     z_dot = _validate.real_array("z_dot", z_dot, z.shape)
     exponent, (weights_dot, z_dot) = scaled(weights_dot, z_dot)
     size = max(np.abs(weights_dot).max(), np.abs(z_dot).max())
     if size == 0.0:
-        return np.zeros_like(z), np.zeros(len(z))
+        return np.zeros((len(z), field.outputs)), np.zeros(len(z)) if field.square else None
     step = 1j * TINY / size
-    y = _run(field, weights + step * weights_dot, z + step * z_dot, t, trace=True)
+    y = _run(field, weights + step * weights_dot, z + step * z_dot, t, trace=field.square)
     y_dot = restored(exponent, y.imag * (size / TINY))
+    if not field.square:
+        return y_dot, None
     return np.ascontiguousarray(y_dot[:, :-1]), np.ascontiguousarray(y_dot[:, -1])
 
 
 @quietly()
 def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
-    """df/dz, (N, d, d), by d tangents.
+    """df/dz, (N, d, d), by d tangents; with inputs (N, outputs, d + inputs).
 
     Examples
     --------
@@ -75,7 +84,7 @@ def jacobian(field: Field, weights: Array, z: Array, t: float = 0.0) -> Array:
     weights, z, t = _arguments(field, weights, z, t)
     columns = [
         _run(field, weights.astype(complex), z + 1j * TINY * e, t, trace=False).imag / TINY
-        for e in np.eye(field.dim)
+        for e in np.eye(z.shape[1])
     ]
     return np.stack(columns, axis=2)
 
@@ -103,15 +112,16 @@ def adjoint(
     t : float, optional
     """
     weights, z, t = _arguments(field, weights, z, t)
-    bars = [_validate.real_array("f_bar", f_bar, z.shape)]
+    bars = [_validate.real_array("f_bar", f_bar, (len(z), field.outputs))]
+    swept = _swept(field)
     if trace_bar is not None:
         bars.append(_validate.real_vector("trace_bar", trace_bar, len(z))[:, None])
     exponent, (together,) = scaled(np.concatenate(bars, axis=1))
     cost = Cotangent(together[None])
     with_trace = trace_bar is not None
     rows = weights[None]
-    E = field.prepare(rows, with_trace)
-    result = driver.gradient(_sweep(field, t, with_trace, E.dtype), E, z, cost, want_x=True)
+    E = swept.prepare(rows, with_trace)
+    result = driver.gradient(_sweep(swept, t, with_trace, E.dtype), E, z, cost, want_x=True)
     weights_bar = field.prepare_adjoint(rows, with_trace, result.E_bar)[0]
     return _restored(exponent, weights_bar, result.x_bar, result.time_bar[0, 0])
 
@@ -225,7 +235,13 @@ def _arguments(
 ) -> tuple[Array, Array, float]:
     _validate.instance("field", field, Field)
     weights = _validate.real_vector("weights", weights, field.n_weights)
-    return weights, _validate.samples(name, z, field.dim), _validate.real_number("t", t)
+    columns = field.dim + field.inputs
+    return weights, _validate.samples(name, z, columns), _validate.real_number("t", t)
+
+
+def _swept(field: Field) -> Field:
+    """What sweeps run of a field: as many rows as it reads."""
+    return field if field.square else Padded(field)
 
 
 def _sweep(field: Field, t: Any, with_trace: bool, dtype: np.dtype) -> driver.Sweep:
@@ -243,5 +259,7 @@ def _weights_bar(field: Field, weights: Array, z: Array, f_bar: Array, t: float)
 
 
 def _run(field: Field, weights: Array, z: Array, t: float, trace: bool) -> Array:
-    E = field.prepare(weights[None], trace)
-    return driver.forward(_sweep(field, t, trace, E.dtype), E, z)[0]
+    swept = _swept(field)
+    E = swept.prepare(weights[None], trace)
+    out = driver.forward(_sweep(swept, t, trace, E.dtype), E, z)[0]
+    return out if swept is field else np.ascontiguousarray(out[:, : field.outputs])

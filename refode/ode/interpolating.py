@@ -147,6 +147,7 @@ class Interpolating(Swept):
         kept: Any = self._plans
         found = kept.get("dense")
         if found is None:
+            self._check_fixed_steps("fixed ones, to read states within them")
             found = kept.setdefault("dense", self.dense_plan(self.steps, self.t_span))
         return found
 
@@ -157,7 +158,7 @@ class Interpolating(Swept):
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, False)
         sweep = self.sweep(plan, Plain, E.dtype)
-        rows = work_rows(self.field.dim, plan.grid.slots.shape[1])
+        rows = work_rows(self.field.dim)
         result = driver.gradient(sweep, E, x, cost, cost_rows=rows, want_x=True)
         return result, self.field.prepare_adjoint(weights, False, result.E_bar)
 

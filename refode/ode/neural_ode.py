@@ -12,12 +12,13 @@ from refode._fixed import Kept, read_only
 from refode._quiet import quietly
 from refode.costs.contract import check_cost, check_path, check_samples, everywhere
 from refode.fields.contract import Field
-from refode.ode import placement
+from refode.ode import learned, placement
 from refode.ode import steps as stepping
 from refode.ode.finite import all_finite
-from refode.ode.interpolating import Interpolating
+from refode.ode.learned_steps import LearnedSteps
 from refode.ode.placement import Placement
 from refode.ode.plan import SYMPLECTIC, scheme_of
+from refode.sweeps.reversible import Reversible
 from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import MEMORY
 from refode.sweeps.symplectic import Partitioned
@@ -25,7 +26,21 @@ from refode.sweeps.symplectic import Partitioned
 Array = np.ndarray
 
 
-class NeuralODE(Interpolating):
+def kept_slots(memory: str, slots: int | None) -> int | None:
+    """The slots of memory="binomial", a number; None with any other memory."""
+    if memory == "binomial":
+        if slots is None:
+            raise ValueError("slots: got None with memory='binomial', wanted a number of states")
+        return _validate.positive_int("slots", slots)
+    if slots is not None:
+        raise ValueError(
+            f"slots: got {_validate.short(slots)} with memory={memory!r}, wanted None, or "
+            "memory='binomial'"
+        )
+    return None
+
+
+class NeuralODE(LearnedSteps):
     """Neural ODE z' = f(z, t; theta(t)), z(t0) = x, eqs. (4), (7).
 
     Parameters
@@ -34,8 +49,9 @@ class NeuralODE(Interpolating):
         Right-hand side, from ``refode.fields``.
     scheme : str or Tableau, optional
         Runge-Kutta scheme, explicit, or implicit for stiff fields (docs/stiff.md;
-        ``refode.tableaus.names()``); for partitioned fields also "verlet", which is [HR17]'s, and
-        "stormer_verlet".
+        ``refode.tableaus.names()``); "reversible(rk4)" or "reversible(rk4, 0.99)" for the
+        reversible coupling of any explicit one, docs/memory.md; for partitioned fields also
+        "verlet", which is [HR17]'s, and "stormer_verlet".
     n_steps : int or Steps, optional
         Number of equal steps, 10 by default; or steps from ``refode.steps``.
     t_span : (float, float), optional
@@ -43,10 +59,11 @@ class NeuralODE(Interpolating):
         default. n_steps steps cover it, and whatever other t_span a method is given.
     basis : Basis, optional
         Weights in time, from ``refode.bases``; constant by default.
-    memory : {"store", "steps", "reverse"}, optional
+    memory : {"store", "steps", "reverse", "binomial"}, optional
         What the adjoint sweep keeps of a block's path: every stage; the start of every
-        step (a third more work); or nothing, the path being recomputed backwards from
-        its end (symplectic schemes only, where that is exact but for rounding). Where
+        step (a third more work); nothing, the path being recomputed backwards from
+        its end (symplectic schemes and reversible couplings only, where that is exact but for
+        rounding); or the starts of as many steps as ``slots`` says, docs/memory.md. Where
         every stage would take a thread more than 512 MB, "store" does as "steps" does, to
         the same bits.
     device : {"cpu", "cuda"}, optional
@@ -57,6 +74,15 @@ class NeuralODE(Interpolating):
     grid : array_like (n_steps+1,), optional
         In place of n_steps and t_span: the times to step at, rising or falling throughout; its
         ends are t_span. Other intervals are stepped through as ``refode.steps.Given`` says.
+    slots : int, optional
+        With memory="binomial", and only then: states of a block that are kept at a time, one of
+        them that at t0. Steps are walked again, as few as so many slots allow.
+    steps : {"fixed", "free", "simplex", "softmax"}, optional
+        Whether steps are learned with the weights, docs/learned_steps.md; n_steps or grid are where
+        they start. theta has "h" (n_steps,) last: the steps themselves, whose sum is the
+        interval's length wherever it ends ("free"); what is projected onto steps >= 0 over t_span
+        ("simplex"); or logits ("softmax"). With weights that are constant, or belong to the
+        step: ``PiecewiseConstant(n_steps)``.
 
     Raises
     ------
@@ -98,8 +124,14 @@ class NeuralODE(Interpolating):
         dtype: Any = "float64",
         *,
         grid: ArrayLike | None = None,
+        slots: int | None = None,
+        steps: str = "fixed",
     ) -> None:
         self.field = _validate.instance("field", field, Field)
+        if field.outputs != field.dim:
+            raise ValueError(
+                f"field: got {field!r}, wanted as many outputs as dim={field.dim}, those of z'"
+            )
         self.steps, self.t_span = stepping.resolved(n_steps, t_span, grid, default=10)
         self.n_steps = self.steps.n_steps
         self.basis = _validate.instance(
@@ -108,19 +140,30 @@ class NeuralODE(Interpolating):
         self._named_scheme = scheme
         self.scheme, self._scheme = scheme_of(scheme, field)
         self.memory = _validate.choice("memory", memory, tuple(MEMORY))
-        if self.memory == "reverse" and not isinstance(self._scheme, Partitioned):
+        self.slots = kept_slots(self.memory, slots)
+        if self.memory == "reverse" and not isinstance(self._scheme, Partitioned | Reversible):
             raise ValueError(
                 f"memory: got 'reverse' with scheme {self.scheme!r}, wanted 'store' or 'steps' "
-                f"(only {', '.join(SYMPLECTIC)} can be run backwards exactly)"
+                f"(only {', '.join(SYMPLECTIC)} and 'reversible(...)' can be run "
+                "backwards exactly)"
             )
-        if not isinstance(self._scheme, RungeKutta) and device == "cuda":
+        on_gpu = isinstance(device, str) and device == "cuda"
+        if not isinstance(self._scheme, RungeKutta) and on_gpu:
             raise ValueError(
                 f"scheme: got {self.scheme!r} with device='cuda', wanted an explicit Runge-Kutta "
                 "scheme"
             )
+        if self.memory == "binomial" and on_gpu:
+            raise ValueError(
+                "memory: got 'binomial' with device='cuda', wanted 'store' or 'steps' (the "
+                "device's sweeps walk no step twice but the one that goes back)"
+            )
+        self.step_rule = learned.checked(steps, self.n_steps, self.basis, on_gpu)
         self.placement = Placement.of(device, dtype)
         _validate.affordable("basis", basis, 16 * self.basis.n_coefficients * field.n_weights)
-        self.layout = field.layout.stacked(self.basis.n_coefficients)
+        weights = field.layout.stacked(self.basis.n_coefficients)
+        self.layout = learned.joined(weights, self.step_rule, self.n_steps)
+        self._places, self._h = [*weights.slices.values()], slice(weights.size, self.layout.size)
         J, n = self.basis.n_coefficients, field.n_weights
         rows = np.arange(J * n).reshape(J, n)  # where each entry of theta is in (J, n_weights)
         order = [rows[:, p].ravel() for p in field.layout.slices.values()]
@@ -129,16 +172,30 @@ class NeuralODE(Interpolating):
 
     def with_steps(self, n_steps: int | stepping.Steps) -> NeuralODE:
         """The same field, weights in time and scheme with other steps: so many equal ones."""
-        return self._copied(stepping.of(n_steps), self.placement)
+        steps = stepping.of(n_steps)
+        self._check_fixed_steps("fixed ones, to take others in their place", "n_steps")
+        return self._like(n_steps=steps)
 
     def on(self, device: str, dtype: Any = "float64") -> NeuralODE:
         """The same ode with its sweeps on another device."""
-        return self._copied(self.steps, Placement(device, dtype))
+        device, dtype = Placement(device, dtype)
+        return self._like(device=device, dtype=dtype)
 
-    def _copied(self, steps: stepping.Steps, place: Placement) -> NeuralODE:
-        return NeuralODE(
-            self.field, self._named_scheme, steps, self.t_span, self.basis, self.memory, *place
-        )
+    def _like(self, **changes: Any) -> NeuralODE:
+        """The same but for the arguments given."""
+        own = {
+            "field": self.field,
+            "scheme": self._named_scheme,
+            "n_steps": self.steps,
+            "t_span": self.t_span,
+            "basis": self.basis,
+            "memory": self.memory,
+            "device": self.placement.device,
+            "dtype": self.placement.dtype,
+            "slots": self.slots,
+            "steps": self.step_rule,
+        }
+        return NeuralODE(**{**own, **changes})
 
     # --- parameters --------------------------------------------------------------------
     @property
@@ -161,10 +218,21 @@ class NeuralODE(Interpolating):
 
     @quietly()
     def constant_in_time(self, weights: dict[str, Array]) -> Array:
-        """Theta (p,) with theta(t) equal to one weight set at all times."""
+        """Theta (p,) with theta(t) equal to one weight set at all times.
+
+        Steps that are learned are those of n_steps, or of the grid.
+        """
         one = bases.Constant().prolongation(self.basis).toarray()[:, 0]
         flat = self.field.layout.unpack(self.field.layout._packed("weights", weights))
-        return self.layout.pack({n: np.multiply.outer(one, w) for n, w in flat.items()})
+        named = {n: np.multiply.outer(one, w) for n, w in flat.items()}
+        return self.layout.pack({**named, **self._started()})
+
+    def _started(self) -> dict[str, Array]:
+        """What theta has for the steps of ``n_steps`` or ``grid``, by name."""
+        if self.step_rule == "fixed":
+            return {}
+        length = self.t_span[1] - self.t_span[0]
+        return {"h": learned.start(self.step_rule, self.steps.sizes(self.t_span), length)}
 
     def unpack(self, theta: Array) -> dict[str, Array]:
         """Views of theta by name, each (J, ...)."""
@@ -358,7 +426,8 @@ class NeuralODE(Interpolating):
             )
         plan = self.plan(t_span)
         result, weights_bar = self._charged(theta, x, cost, plan, trace=False)
-        return float(result.value), self.stage_weights_adjoint(weights_bar, plan), result.x_bar
+        theta_bar = self._pulled_back(theta, weights_bar, plan, result.time_bar)
+        return float(result.value), theta_bar, result.x_bar
 
     # --- insides -----------------------------------------------------------------------
     def _parameters(self, theta: Array) -> Array:
@@ -370,6 +439,8 @@ class NeuralODE(Interpolating):
     def __repr__(self) -> str:
         place = self.placement
         kept = "" if self.memory == "store" else f", memory={self.memory!r}"
+        kept += "" if self.slots is None else f", slots={self.slots}"
+        kept += "" if self.step_rule == "fixed" else f", steps={self.step_rule!r}"
         where = "" if place.device == "cpu" else f", device={place.device!r}, dtype={place.dtype!r}"
         return (
             f"NeuralODE({self.field!r}, scheme={self.scheme!r}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from refode.fields.contract import Field, rows_of
 from refode.fields.jacobians import provide
 from refode.ode.steps import Steps
 from refode.sweeps.implicit import Implicit
+from refode.sweeps.reversible import Reversible
 from refode.sweeps.rosenbrock import Rosenbrock
 from refode.sweeps.runge_kutta import RungeKutta
 from refode.sweeps.sweep import Grid
@@ -27,6 +29,9 @@ SYMPLECTIC = {
     "verlet": ([1, 0], [1.0, 1.0], [0.0, 1.0]),
     "stormer_verlet": ([1, 0, 1], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]),
 }
+#: What holds the two states of a reversible coupling together, where nothing else is said.
+COUPLING = 0.999
+_REVERSIBLE = re.compile(r"reversible\(\s*(\w+)\s*(?:,\s*([^\s,()]+)\s*)?\)")
 
 
 class Plan(NamedTuple):
@@ -40,10 +45,14 @@ class Plan(NamedTuple):
     P: Any
     dP: Any
     identity: bool
+    backwards: bool = False  # of learned steps: whether they are gone through from the last one on
+    steps: Any = None  # of learned steps: what theta makes of them, in its order
 
 
 def scheme_of(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
     """Name and kernel description of a scheme."""
+    if isinstance(scheme, str) and scheme.startswith("reversible"):
+        return _reversible(scheme)
     if not isinstance(scheme, tableaus.Tableau):
         known = tableaus.names() + (tuple(SYMPLECTIC) if field.partitioned else ())
         name = _validate.choice("scheme", scheme, known)
@@ -64,6 +73,31 @@ def scheme_of(scheme: str | tableaus.Tableau, field: Field) -> tuple[str, Any]:
 @functools.cache  # fractions take their time, and an ode with other steps is made in no time
 def _explicit(name: str) -> RungeKutta:
     return read_only(RungeKutta(*tableaus.get(name).propagating().as_floats()))
+
+
+def _reversible(scheme: str) -> tuple[str, Reversible]:
+    """The coupling that "reversible(rk4)" or "reversible(rk4, 0.99)" names."""
+    found = _REVERSIBLE.fullmatch(scheme)
+    explicit = tableaus.names("explicit")
+    if found is None or found[1] not in explicit:
+        raise ValueError(
+            f"scheme: got {_validate.short(scheme)}, wanted 'reversible(NAME)' or "
+            f"'reversible(NAME, 0.99)' with one of {', '.join(explicit)}"
+        )
+    try:
+        coupling = COUPLING if found[2] is None else float(found[2])
+    except ValueError:
+        coupling = 0.0
+    if not 0.0 < coupling <= 1.0:
+        raise ValueError(
+            f"scheme: got {_validate.short(scheme)}, wanted a coupling above 0 and at most 1, near "
+            "1 for long paths"
+        )
+    A, b, c = _explicit(found[1])
+    name = f"reversible({found[1]})"
+    if coupling != COUPLING:
+        name = f"reversible({found[1]}, {coupling!r})"
+    return name, read_only(Reversible(A, b, np.concatenate([c, 1.0 - c]), coupling))
 
 
 def is_implicit(scheme: Any) -> bool:

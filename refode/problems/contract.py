@@ -19,7 +19,7 @@ from refode import _validate
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
 from refode._weights import NAME
-from refode.adaptation.course import Course
+from refode.adaptation.course import Course, watched
 from refode.adaptation.pairs import pair_of
 from refode.adaptation.plan import planned
 from refode.adaptation.report import Adaptation
@@ -27,7 +27,7 @@ from refode.adaptation.settings import MAX_STEPS, Settings
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.placement import TooLarge
 from refode.ode.shares import Rows
-from refode.ode.steps import Steps
+from refode.ode.steps import Given, Steps
 from refode.packing import Layout
 from refode.problems.paths import kept_with
 from refode.problems.scaling import Scaling
@@ -334,11 +334,15 @@ class WithODE(SecondOrder):
         gradient = _validate.boolean("gradient", gradient)
         data = self.data((x,) if y is None else (x, y))
         pair_of(self.ode)  # says that there is none before samples are looked at
-        courses = self._courses(*self._arguments(theta, *data, **self.weighted(sample_weight)))
-        if not gradient:
-            courses = [course._replace(cost=None) for course in courses]
-        steps, report = planned(courses, settings)
+        arguments = self._arguments(theta, *data, **self.weighted(sample_weight))
+        steps, report = self._planned(settings, gradient, *arguments)
         return cast(Self, self.with_steps(steps)), report
+
+    def _planned(
+        self, settings: Settings, gradient: bool, theta: Array, *data: Any
+    ) -> tuple[Given, Adaptation]:
+        """Steps and the report, of checked arguments."""
+        return planned(watched(self._courses(theta, *data), gradient), settings)
 
     def _courses(self, theta: Array, *data: Any) -> list[Course]:
         """What a grid is planned for, of checked arguments; TypeError where nobody knows."""

@@ -98,13 +98,14 @@ class Likelihood(Regularised, WithODE):
     def _pull_back(self, theta: Array, y: Array, cost: Any, plan: Plan) -> tuple[Any, Array]:
         """Value and cotangents of a cost of (w, l, v), by the sweep of the objective."""
         ode, exact = self.ode, self.trace == "exact"
+        plan = ode.stepped(plan, theta)
         weights = ode.stage_weights(theta, plan)
         E = ode.field.prepare(weights, exact)
         sweep = ode.sweep(plan, Flow if exact else Hutchinson, E.dtype)
         want_x = isinstance(cost, Cotangent)
         result = driver.gradient(sweep, E, self._start(y), cost, want_x=want_x)
         weights_bar = ode.field.prepare_adjoint(weights, exact, result.E_bar)
-        return result, ode.stage_weights_adjoint(weights_bar, plan)
+        return result, ode.stage_weights_adjoint(weights_bar, plan, result.time_bar)
 
     def _backward(
         self, theta: Array, y: Array, ode: NeuralODE, t: float | None, exact: bool = False
@@ -113,8 +114,9 @@ class Likelihood(Regularised, WithODE):
         t0, T = ode.t_span
         plan = ode.plan((T if t is None else t, t0))
         exact = exact or self.trace == "exact"
+        stepped = ode.stepped(plan, theta)
         E = ode.field.prepare(ode.stage_weights(theta, plan), exact)
-        sweep = ode.sweep(plan, Flow if exact else Hutchinson, E.dtype)
+        sweep = ode.sweep(stepped, Flow if exact else Hutchinson, E.dtype)
         end = driver.forward(sweep, E, y if exact else self._start(y))[0]
         w, l = end[:, : self.dim], end[:, -2]  # noqa: E741
         v = self._direction(plan) * end[:, -1]

@@ -68,8 +68,10 @@ class MeanFieldGame(Priced):
     basis : refode.bases.Constant, optional
         No other: time is an input of Phi already, and weights that move in time too would add
         dPhi/dtheta theta'(t) to the dPhi/dt that the HJB equation (24) reads.
-    memory : {"store", "steps"}, optional
+    memory : {"store", "steps", "binomial"}, optional
         What the adjoint sweep keeps of a block's path, as for ``NeuralODE``.
+    slots : int, optional
+        With memory="binomial": states that are kept, as for ``NeuralODE``.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class MeanFieldGame(Priced):
         grid: ArrayLike | None = None,
         basis: Any = None,
         memory: str = "store",
+        slots: int | None = None,
     ) -> None:
         self.potential = _validate.instance("potential", potential, Potential)
         self.game = _validate.instance("game", game, Game)
@@ -128,7 +131,16 @@ class MeanFieldGame(Priced):
         if n_steps is None and grid is None:
             n_steps = 2
         self.ode = NeuralODE(
-            potential, scheme, n_steps, t_span, constant(basis), memory, device, dtype, grid=grid
+            potential,
+            scheme,
+            n_steps,
+            t_span,
+            constant(basis),
+            memory,
+            device,
+            dtype,
+            grid=grid,
+            slots=slots,
         )
         if is_implicit(self.ode.plan().scheme):
             raise ValueError(
@@ -174,6 +186,7 @@ class MeanFieldGame(Priced):
             self.t_span,
             *self.ode.placement,
             memory=self.ode.memory,
+            slots=self.ode.slots,
         )
 
     @quietly()
@@ -378,6 +391,7 @@ class MeanFieldGame(Priced):
         ode = self.ode
         how = "" if ode.scheme == "rk4" else f", scheme={ode.scheme!r}"
         kept = "" if ode.memory == "store" else f", memory={ode.memory!r}"
+        kept += "" if ode.slots is None else f", slots={ode.slots}"
         kept += (
             ""
             if ode.placement.device == "cpu"

@@ -18,6 +18,7 @@ from refode.ode.placement import Resident, hosted, moved, samples, send
 from refode.ode.steps import Steps
 from refode.problems.contract import with_total
 from refode.problems.flow_error_bars import FlowErrorBars
+from refode.problems.learned_steps import LearnsSteps
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
 from refode.problems.scaling import Scaling, checked, described, standardised, with_units
@@ -28,7 +29,7 @@ Array = np.ndarray
 TRACES = ("exact", "rademacher", "gaussian")
 
 
-class ContinuousNormalizingFlow(FlowErrorBars):
+class ContinuousNormalizingFlow(LearnsSteps, FlowErrorBars):
     """A density as the push-forward of the standard normal by a neural ODE.
 
     F takes x ~ N(0, I) at t0 to a datum at T; its inverse integrates from T to t0, eq. (12).
@@ -139,6 +140,9 @@ class ContinuousNormalizingFlow(FlowErrorBars):
         """
         y = _validate.samples("y", y, self.dim)
         return self._copied(self.ode, self.noise_seed, Scaling.of("y", y))
+
+    def _with_ode(self, ode: NeuralODE) -> ContinuousNormalizingFlow:
+        return self._copied(ode, self.noise_seed, self.y_scaling)
 
     def _copied(
         self, ode: NeuralODE, noise_seed: int, y_scaling: Scaling | None
@@ -346,6 +350,7 @@ class ContinuousNormalizingFlow(FlowErrorBars):
             t, (low, high) = _validate.real_number("t", t), sorted(ode.t_span)
             if not low <= t <= high:
                 raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
+            ode._check_end(t)
         if t == ode.t_span[0]:
             return hosted(y), np.zeros(len(y)), np.zeros(len(y))
         w, l, v = self._backward(theta, y, ode, t, exact=True)  # noqa: E741

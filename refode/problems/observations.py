@@ -98,7 +98,7 @@ class Observations(Fixed):
         if not np.isfinite(self.total):
             raise ValueError("weights: got a sum beyond float64, wanted a finite one")
         self.weighted = weights is not None
-        self.inputs = None if inputs is None else _inputs(inputs, len(found))
+        self.inputs = None if inputs is None else inputs_of(inputs, len(found))
         self._fingerprint = self._digest()
 
     @property
@@ -225,7 +225,7 @@ def _check_order(row: Array, way: float, sample: int | None) -> None:
         )
 
 
-def _inputs(inputs: Any, n: int) -> tuple[Array, Array]:
+def inputs_of(inputs: Any, n: int) -> tuple[Array, Array]:
     if not isinstance(inputs, tuple | list) or len(inputs) != 2:
         raise TypeError(f"inputs: got {_validate.shown(inputs)}, wanted a pair (times, values)")
     times = _validate.real_array("inputs[0]", inputs[0], ("K_u",))

@@ -85,6 +85,7 @@ class Predicting(Scored, WithODE):
         low, high = sorted(self.ode.t_span)
         if not low <= t <= high:
             raise ValueError(f"t: got {t}, wanted a time in [{low}, {high}]")
+        self.ode._check_end(t)
         T = self.ode.t_span[1]
         z = x if t == T else self.ode.solve(theta[: self.ode.n_parameters], x, t_span=(t, T))
         return all_finite("x", with_units(self._read(theta, z), self.y_scaling))

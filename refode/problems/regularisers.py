@@ -31,6 +31,7 @@ class Regulariser(Fixed):
         self.smoothness = _validate.nonnegative("smoothness", smoothness)
         self._stiffness: Any = None
         if self.smoothness:
+            ode._check_fixed_steps("fixed ones, and cells of equal length", "smoothness")
             self._stiffness = ode.basis.stiffness() / abs(ode.t_span[1] - ode.t_span[0])
 
     def __call__(self, theta: Array) -> tuple[Any, Array]:

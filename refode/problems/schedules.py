@@ -18,6 +18,7 @@ from refode.ode.interpolating import with_reading
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.plan import Plan, planned
 from refode.ode.steps import Equal, Given, Steps
+from refode.problems.driven import start_of
 from refode.sweeps.dynamics import Plain
 from refode.sweeps.own_steps import OwnSteps
 
@@ -29,15 +30,20 @@ SAME = 1e-12
 class Schedule(NamedTuple):
     """A plan with what is observed where."""
 
+    ode: NeuralODE  # what is swept: of a row more where there are inputs
     plan: Plan
     points: Array  # (n_steps+1,): which time a point of the grid is, -1 for none; or empty
     reading: Reading
     n_times: int
     own: bool  # whether each sample has times of its own
 
-    def states(self, ode: NeuralODE, E: Array, x: Array) -> Array:
+    def states(self, E: Array, x: Array) -> Array:
         """States at the times, (N, K, d), real or complex."""
-        sweep = ode.sweep(self.plan, Plain, E.dtype)
+        seen = self._swept(E, start_of(self.ode, x))
+        return seen if seen.shape[2] == x.shape[1] else np.ascontiguousarray(seen[:, :, :-1])
+
+    def _swept(self, E: Array, x: Array) -> Array:
+        sweep = self.ode.sweep(self.plan, Plain, E.dtype)
         if not len(self.points):
             return interpolation.read(sweep, E, x, self.reading, self.n_times)
         states = driver.forward(sweep, E, x, whole=True)
@@ -60,7 +66,7 @@ def _stops(ode: NeuralODE, times: Array) -> Schedule:
     plan = planned(_steps(ode, nodes), ode.basis, ode._scheme, ode.t_span, _ends(nodes))
     points = np.full(len(nodes), -1)
     points[np.searchsorted(_way(ode) * nodes, _way(ode) * times)] = np.arange(len(times))
-    return Schedule(plan, points, NOWHERE, len(times), False)
+    return Schedule(ode, plan, points, NOWHERE, len(times), False)
 
 
 def stops_of(ode: NeuralODE, times: Array) -> Array:
@@ -82,9 +88,8 @@ def _within(ode: NeuralODE, times: Array) -> Schedule:
     nodes = nodes[: last + 1]
     plan, shares = ode.dense_plan(_steps(ode, nodes), _ends(nodes))
     reading = interpolation.reading_of(nodes, times, shares)
-    return Schedule(
-        with_reading(plan, reading), np.zeros(0, np.int64), reading, times.shape[1], True
-    )
+    nowhere = np.zeros(0, np.int64)
+    return Schedule(ode, with_reading(plan, reading), nowhere, reading, times.shape[1], True)
 
 
 def stretches_of(ode: NeuralODE, times: Array, nodes: Array) -> tuple[Schedule, ...]:
@@ -121,12 +126,12 @@ def _stretch(ode: NeuralODE, times: Array, a: float, b: float, first: bool) -> S
         points[np.searchsorted(way * grid, way * times[j])] = j
         if first and times[0] == a:
             points[0] = 0
-        return Schedule(plan, points, NOWHERE, len(times), False)
+        return Schedule(ode, plan, points, NOWHERE, len(times), False)
     filled = padded(times, ode.t_span[0])
     plan, shares = ode.dense_plan(_steps(ode, grid), _ends(grid))
     reading = interpolation.reading_of(grid, filled, shares, first)
     nowhere = np.zeros(0, np.int64)
-    return Schedule(with_reading(plan, reading), nowhere, reading, times.shape[1], True)
+    return Schedule(ode, with_reading(plan, reading), nowhere, reading, times.shape[1], True)
 
 
 def _own_steps(ode: NeuralODE, times: Array, each: int) -> Schedule:
@@ -141,7 +146,7 @@ def _own_steps(ode: NeuralODE, times: Array, each: int) -> Schedule:
     plan = plan._replace(scheme=OwnSteps(scheme.A, scheme.b, scheme.c, each, h, np.zeros((0, 0))))
     points = np.full(K * each + 1, -1)
     points[each::each] = np.arange(K)
-    return Schedule(plan, points, NOWHERE, K, own)
+    return Schedule(ode, plan, points, NOWHERE, K, own)
 
 
 def padded(times: Array, start: float) -> Array:

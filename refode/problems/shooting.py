@@ -8,6 +8,7 @@ import numpy as np
 
 from refode._quiet import quietly
 from refode.costs.shooting import StretchCost
+from refode.problems.driven import start_of
 from refode.problems.observations import Observations
 from refode.problems.schedules import Schedule
 from refode.problems.trajectory_objective import Observing
@@ -60,11 +61,11 @@ class Shooting(Observing):
         nodes_bar = self._nodes(gradient)
         for k, schedule in enumerate(stretches):
             more = k < nodes.shape[1]
-            gap = np.zeros((len(x), x.shape[1]), theta.dtype)
+            gap = np.zeros((len(x), schedule.ode.dim), theta.dtype)
             cost = StretchCost(
                 self._cost(theta, y, schedule),
-                np.ascontiguousarray(nodes[:, k]) if more else NONE.astype(theta.dtype),
-                self._multipliers(k) if more else NONE,
+                self._node(nodes[:, k], schedule) if more else NONE.astype(theta.dtype),
+                self._multipliers(k, schedule.ode.dim) if more else NONE,
                 self.penalty,
                 gap,
             )
@@ -77,15 +78,20 @@ class Shooting(Observing):
             elif self.fitted:
                 self._start(gradient, x)[...] += stretch.x
             if more:
-                gaps[:, k] = gap
-                nodes_bar[:, k] -= self._multipliers(k) + self.penalty * gap
+                gaps[:, k] = gap = gap[:, : x.shape[1]]
+                nodes_bar[:, k] -= self._multipliers(k, x.shape[1]) + self.penalty * gap
         return value, gradient, gaps
 
-    def _multipliers(self, k: int) -> Array:
-        """Of the k-th node, (N, d)."""
-        if self.multipliers is None:
-            return np.zeros((self.n_samples or 0, self.ode.dim))
-        return np.ascontiguousarray(self.multipliers[:, k])
+    def _node(self, node: Array, schedule: Schedule) -> Array:
+        """A node as sweeps have it."""
+        return np.ascontiguousarray(start_of(schedule.ode, node))
+
+    def _multipliers(self, k: int, rows: int) -> Array:
+        """Of the k-th node, (N, rows): 0 for what is no state."""
+        out = np.zeros((self.n_samples or 0, rows))
+        if self.multipliers is not None:
+            out[:, : self.ode.dim] = self.multipliers[:, k]
+        return out
 
     def _nodes(self, theta: Array) -> Array:
         """A view of the nodes, (N, n_nodes, d)."""

@@ -21,6 +21,7 @@ from refode.ode.steps import Steps
 from refode.packing import Layout
 from refode.problems.contract import with_total
 from refode.problems.error_bars import FittedErrorBars
+from refode.problems.learned_steps import LearnsSteps
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regularised, Regulariser
 from refode.problems.scaling import Scaling, checked, described, standardised
@@ -30,7 +31,7 @@ from refode.sweeps.dynamics import Plain
 Array = np.ndarray
 
 
-class Supervised(Regularised, FittedErrorBars):
+class Supervised(Regularised, LearnsSteps, FittedErrorBars):
     """Mean loss of F(x) = W z(T) + b, z' = f(z; theta(t)), z(t0) = (x, 0), plus regularisers.
 
     Parameters
@@ -186,6 +187,9 @@ class Supervised(Regularised, FittedErrorBars):
             y_scaling = Scaling.of("y", targets) if self._scales_targets else None
         return self._copied(self.ode, Scaling.of("x", x), y_scaling)
 
+    def _with_ode(self, ode: NeuralODE) -> Supervised:
+        return self._copied(ode, self.x_scaling, self.y_scaling)
+
     def _copied(
         self, ode: NeuralODE, x_scaling: Scaling | None, y_scaling: Scaling | None
     ) -> Supervised:
@@ -308,15 +312,16 @@ class Supervised(Regularised, FittedErrorBars):
     def _value_and_gradient(
         self, theta: Array, x: Array, y: Any, by: Weighing | None = None
     ) -> tuple[Any, Array]:
-        ode, plan = self.ode, self.ode.plan()
-        weights = ode.stage_weights(theta[: ode.n_parameters], plan)
+        ode, of_ode = self.ode, theta[: self.ode.n_parameters]
+        plan = ode.stepped(ode.plan(), of_ode)
+        weights = ode.stage_weights(of_ode, plan)
         E = ode.field.prepare(weights, False)
         cost = self._cost(theta, y, equal(len(x)) if by is None else by)
         sweep = ode.sweep(plan, Plain, E.dtype)
         n_cost = self._readout_layout.size
         result = driver.gradient(sweep, E, x, cost, n_cost, cost_rows=self.n_outputs)
         weights_bar = ode.field.prepare_adjoint(weights, False, result.E_bar)
-        theta_bar = ode.stage_weights_adjoint(weights_bar, plan)
+        theta_bar = ode.stage_weights_adjoint(weights_bar, plan, result.time_bar)
         penalty, penalty_bar = self._regulariser(theta)
         return result.value + penalty, np.concatenate([theta_bar, result.cost_bar]) + penalty_bar
 

@@ -12,7 +12,6 @@ from refode._fixed import Kept, read_only
 from refode._quiet import quietly
 from refode._scaling import TINY, restored, scaled
 from refode._shown import piece
-from refode.ode.interpolation import times_within
 from refode.ode.neural_ode import NeuralODE
 from refode.ode.steps import Steps
 from refode.packing import Layout
@@ -20,9 +19,8 @@ from refode.problems.contract import with_total
 from refode.problems.observations import Observations
 from refode.problems.paths import all_finite
 from refode.problems.regularisers import Regulariser
-from refode.problems.schedules import schedule_of
 from refode.problems.trajectory_error_bars import MeasuredErrorBars
-from refode.sweeps.symplectic import Partitioned
+from refode.sweeps.runge_kutta import RungeKutta
 
 Array = np.ndarray
 
@@ -57,7 +55,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         N, wanted with initial="fitted" and with shooting.
     steps_between : int, optional
         So many equal steps of each sample's own from one of its times to the next, in place of
-        the ode's steps. For fields without t, theta(t) constant.
+        the ode's steps. For fields without t and inputs, theta(t) constant.
     tikhonov : float, optional
         Adds tikhonov/2 |theta|^2, over all of theta.
     smoothness : float, optional
@@ -112,6 +110,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         multipliers: ArrayLike | None = None,
     ) -> None:
         self.ode = _validate.instance("ode", ode, NeuralODE)
+        ode._check_fixed_steps("fixed ones, as observations have times of their own", "ode")
         if ode.placement.device != "cpu":
             raise ValueError(
                 f"ode: got one with device={ode.placement.device!r}, where paths are seen at "
@@ -188,16 +187,18 @@ class TrajectoryFitting(MeasuredErrorBars):
         why = ""
         if self.shooting is not None:
             why = "shooting"
+        elif field.inputs:
+            why = f"a {type(field).__name__} that reads inputs"
         elif field.time or getattr(field, "_may_move", False):
             why = f"a {type(field).__name__} that reads t"
         elif ode.basis.n_coefficients != 1:
             why = f"basis={ode.basis!r}"
-        elif isinstance(ode._scheme, Partitioned):
+        elif not isinstance(ode._scheme, RungeKutta):
             why = f"scheme={ode.scheme!r}"
         if why:
             raise ValueError(
                 f"steps_between: got {each} with {why}, wanted a field without t, theta(t) "
-                "constant and a Runge-Kutta scheme (samples are not at the same time together)"
+                "constant and an explicit scheme (samples are not at the same time together)"
             )
         return each
 
@@ -347,8 +348,16 @@ class TrajectoryFitting(MeasuredErrorBars):
 
     # --- predictions -------------------------------------------------------------------
     @quietly()
-    def predict(self, theta: Array, x: Array | None, times: Array) -> Array:
+    def predict(
+        self,
+        theta: Array,
+        x: Array | None,
+        times: Array,
+        inputs: tuple[ArrayLike, ArrayLike] | None = None,
+    ) -> Array:
         """What would be observed at times (K,) or (N, K), in order: (N, K, m).
+
+        Where the field reads inputs u(t), they are given as to ``Observations``.
 
         Raises
         ------
@@ -357,9 +366,7 @@ class TrajectoryFitting(MeasuredErrorBars):
         """
         theta = self._parameters(theta)
         x = self._states(theta, x, None)
-        times = times_within("times", times, len(x), self.ode.t_span)
-        self._check_way(times)
-        schedule = self._schedule(times, times.tobytes(), schedule_of, self.steps_between)
+        schedule = self._asked(len(x), times, inputs)
         return all_finite("x", self._read(theta, self._states_along(theta, x, schedule)))
 
     @quietly()

@@ -9,7 +9,8 @@ import numpy as np
 from refode import _validate
 from refode._numbers import at, first
 from refode.ode.interpolation import times_within
-from refode.problems.observations import Observations
+from refode.problems.driven import digest_of, driven_by
+from refode.problems.observations import Observations, inputs_of
 from refode.problems.schedules import schedule_of, stretches_of
 from refode.problems.shooting import Shooting
 
@@ -32,7 +33,7 @@ class Asked(Shooting):
         make: tuple[Any, Any] = (schedule_of, self.steps_between)
         if self.shooting is not None:
             make = stretches_of, self.shooting
-        schedule = self._schedule(y.times, y.fingerprint(), *make)
+        schedule = self._schedule(y.times, y.fingerprint(), *make, y.inputs, "y")
         return theta, self._states(theta, x, y), y, schedule
 
     def _check_single(self, method: str) -> None:
@@ -49,11 +50,6 @@ class Asked(Shooting):
         if self.n_samples not in (None, y.n_samples):
             raise ValueError(
                 f"y: got observations of {y.n_samples} samples, wanted n_samples={self.n_samples}"
-            )
-        if y.inputs is not None:
-            raise ValueError(
-                f"y: got inputs with a {type(self.ode.field).__name__} that reads none, wanted "
-                "observations without inputs"
             )
         if y.fingerprint() not in self._schedules:  # looked at before
             known = np.where(np.isnan(y.times), self.ode.t_span[0], y.times)
@@ -95,11 +91,20 @@ class Asked(Shooting):
             raise ValueError(f"x: got {len(x)} samples, wanted {y.n_samples} as y has")
         return x
 
-    def _schedule(self, times: Array, key: Any, make: Any, how: Any) -> Any:
+    def _asked(self, n: int, times: Any, inputs: Any) -> Any:
+        """The schedule of times that n samples are asked for, with what drives them."""
+        times = times_within("times", times, n, self.ode.t_span)
+        self._check_way(times)
+        inputs = None if inputs is None else inputs_of(inputs, n)
+        key = times.tobytes(), times.shape, digest_of(inputs)
+        return self._schedule(times, key, schedule_of, self.steps_between, inputs, "inputs")
+
+    def _schedule(self, times: Array, key: Any, make: Any, how: Any, inputs: Any, name: str) -> Any:
         kept: Any = self._schedules
         found = kept.get(key)
         if found is None:
             if len(kept) > 16:
                 kept.clear()
-            found = kept.setdefault(key, make(self.ode, times, how))
+            ode = driven_by(self.ode, inputs, name)
+            found = kept.setdefault(key, make(ode, times, how))
         return found

@@ -8,20 +8,18 @@ import numpy as np
 
 from refode import _validate
 from refode._numbers import to_float64
-from refode.ode.interpolation import times_within
 from refode.problems.curvature import jacobian
 from refode.problems.error_bars import Dots, Outputs, Uncertain, along, one_dot
 from refode.problems.laplace import Laplace, Observed, laplace
 from refode.problems.left_out import Alone, LeftOut, left_out
 from refode.problems.observations import Observations
 from refode.problems.paths import all_finite
-from refode.problems.schedules import schedule_of
-from refode.problems.trajectory_arguments import Asked
+from refode.problems.trajectory_courses import Planning
 
 Array = np.ndarray
 
 
-class MeasuredErrorBars(Asked, Uncertain):
+class MeasuredErrorBars(Planning, Uncertain):
     """Second-order results of a problem whose data are ``Observations``."""
 
     # --- posterior -----------------------------------------------------------------------
@@ -37,8 +35,8 @@ class MeasuredErrorBars(Asked, Uncertain):
         """Laplace's approximation of the posterior of theta at the optimum, (D143)-(D146).
 
         M, by which the objective's mean divides, is the sum of the weights. ``predictive`` of
-        the answer takes (x, times), as ``predict`` does, and gives means (N, K, m) and
-        covariances (N, K, m, m) of what would be observed, without noise.
+        the answer takes (x, times), or (x, times, inputs), as ``predict`` does, and gives means
+        (N, K, m) and covariances (N, K, m, m) of what would be observed, without noise.
 
         Parameters
         ----------
@@ -164,12 +162,12 @@ class MeasuredErrorBars(Asked, Uncertain):
         )
 
     def _predictor(self, x: Any, *more: Any) -> Outputs:
-        if len(more) != 1:
-            raise TypeError(f"times: got {len(more)} arguments after x, wanted the times alone")
+        if len(more) not in (1, 2):
+            raise TypeError(
+                f"times: got {len(more)} arguments after x, wanted the times, and inputs if any"
+            )
         n = len(self._states(np.zeros(self.n_parameters), x, None))
-        times = times_within("times", more[0], n, self.ode.t_span)
-        self._check_way(times)
-        schedule = self._schedule(times, times.tobytes(), schedule_of, self.steps_between)
+        schedule = self._asked(n, more[0], more[1] if len(more) == 2 else None)
 
         def outputs(theta: Array) -> Array:
             start = self._states(theta.real, x, None)

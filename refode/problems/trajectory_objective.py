@@ -10,6 +10,7 @@ from refode._products import product
 from refode.costs.trajectory import TrajectoryCost, work_rows
 from refode.ode import driver
 from refode.problems.contract import WithODE
+from refode.problems.driven import start_of
 from refode.problems.observations import Observations
 from refode.problems.regularisers import Regularised
 from refode.problems.schedules import Schedule, node_bars, own_bars
@@ -66,22 +67,25 @@ class Observing(Regularised, WithODE):
 
         theta's are of the ode and of the readout.
         """
-        ode, plan = self.ode, schedule.plan
+        ode, plan = schedule.ode, schedule.plan
         weights = ode.stage_weights(theta[: ode.n_parameters], plan)
         E = ode.field.prepare(weights, False)
         if times is not None:
             cost, plan = _with_times(cost, plan, schedule, len(x))
-        n_cost = self.n_channels * (ode.dim + 1) if self.readout else 0
-        rows = work_rows(ode.dim, plan.grid.slots.shape[1])
+        n_cost = self.n_channels * (self.ode.dim + 1) if self.readout else 0
+        rows = work_rows(ode.dim)
         sweep = ode.sweep(schedule.plan, Plain, E.dtype)._replace(scheme=plan.scheme)
         want_x = want_x or times is not None
-        result = driver.gradient(sweep, E, x, cost, n_cost, rows, want_x)
+        result = driver.gradient(sweep, E, start_of(ode, x), cost, n_cost, rows, want_x)
         weights_bar = ode.field.prepare_adjoint(weights, False, result.E_bar)
         theta_bar = [ode.stage_weights_adjoint(weights_bar, plan), result.cost_bar]
         times_bar = np.zeros(0)
         if times is not None:
             times_bar = self._times_bar(theta, cost, plan, schedule, result, weights_bar, times)
-        return Bars(result.value, np.concatenate(theta_bar), result.x_bar, times_bar)
+        x_bar = result.x_bar  # of inputs' samples the numbers move by nothing
+        if ode is not self.ode:
+            x_bar = np.ascontiguousarray(x_bar[:, :-1])
+        return Bars(result.value, np.concatenate(theta_bar), x_bar, times_bar)
 
     def _times_bar(
         self,
@@ -152,9 +156,9 @@ class Observing(Regularised, WithODE):
 
     def _states_seen(self, theta: Array, x: Array, schedule: Schedule) -> Array:
         """States at the schedule's times, (N, K, d)."""
-        ode, plan = self.ode, schedule.plan
+        ode, plan = schedule.ode, schedule.plan
         E = ode.field.prepare(ode.stage_weights(theta[: ode.n_parameters], plan), False)
-        return schedule.states(ode, E, x)
+        return schedule.states(E, x)
 
 
 def _with_times(

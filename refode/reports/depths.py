@@ -271,6 +271,7 @@ def _predicted(problem: Predicting, theta: Array, z: Array) -> tuple[Array, bool
 def _of_layers(ode: Any) -> None:
     ode = _validate.instance("problem", ode, NeuralODE)
     n = ode.steps.n_steps
+    ode._check_fixed_steps("fixed ones", "problem")
     if ode.basis != bases.PiecewiseConstant(n) or not isinstance(ode.steps, Equal) or n < 2:
         raise ValueError(
             f"problem: got an ode with {ode.basis!r} and {ode.steps!r}, wanted equal steps, at "

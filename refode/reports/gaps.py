@@ -54,6 +54,7 @@ def adjoint_gap(
         Naming the argument, what came and what was wanted.
     """
     ode = _validate.instance("ode", ode, NeuralODE)
+    ode._check_fixed_steps("fixed ones", "ode")
     if not isinstance(ode._scheme, RungeKutta):
         raise ValueError(f"ode: got scheme={ode.scheme!r}, wanted an explicit Runge-Kutta scheme")
     theta = _validate.real_vector("theta", theta, ode.n_parameters)

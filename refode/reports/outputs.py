@@ -20,6 +20,7 @@ FILES = {
     "densities": (*_pictures("densities"), "densities.json"),
     "paradigms": (*_pictures("paradigms"), "paradigms.json"),
     "depth": (*_pictures("depth"), "depth.json"),
+    "trajectories": (*_pictures("trajectories", "trajectories_sunspots"), "trajectories.json"),
     "realdata": (*_pictures("realdata"), "realdata.json"),
     "validate": (
         *_pictures("gradients", "taylor", "flows_orders", "games_orders", "games_entropy"),

@@ -107,10 +107,17 @@ _add(
         "t_span": _SPAN,
         "basis": Part(),
         "memory": TEXT,
+        "slots": Maybe(Size()),
+        "steps": TEXT,
         "device": TEXT,
         "dtype": TEXT,
     },
-    {"scheme": _scheme, "n_steps": lambda ode: ode.steps, **_PLACE},
+    {
+        "scheme": _scheme,
+        "n_steps": lambda ode: ode.steps,
+        "steps": lambda ode: ode.step_rule,
+        **_PLACE,
+    },
     left_out=("grid",),  # in n_steps
 )
 _add(
@@ -156,6 +163,7 @@ _add(
         "device": TEXT,
         "dtype": TEXT,
         "memory": TEXT,
+        "slots": Maybe(Size()),
     },
     {
         "scheme": lambda problem: _scheme(problem.ode),
@@ -163,6 +171,7 @@ _add(
         "device": lambda problem: problem.ode.placement.device,
         "dtype": lambda problem: problem.ode.placement.dtype,
         "memory": lambda problem: problem.ode.memory,
+        "slots": lambda problem: problem.ode.slots,
     },
     left_out=("grid", "basis"),  # in n_steps; constant
 )
@@ -186,13 +195,16 @@ _add(
 _add(Scaling, {"shift": Array(1), "scale": Array(1)})
 
 # --- fields ----------------------------------------------------------------------------------
+_ROWS: dict[str, Kind] = {"inputs": Count(DENSE), "outputs": Maybe(Size())}
+_ROWS_OF: dict[str, Callable[[Any], Any]] = {"outputs": lambda field: field._outputs}
 _add(fields.Affine, {"dim": Size(), "time": BOOL})
 _add(fields.Antisymmetric, {"dim": Size(), "gamma": FLOAT, "activation": TEXT, "time": BOOL})
 _add(fields.Hamiltonian, {"dim": Size(), "activation": TEXT, "time": BOOL})
 _add(fields.Leapfrog, {"dim": Size(), "width": Size(), "activation": TEXT, "time": BOOL})
 _add(
     fields.MLP,
-    {"dim": Size(), "widths": Many(Size()), "activation": Many(TEXT), "time": BOOL},
+    {"dim": Size(), "widths": Many(Size()), "activation": Many(TEXT), "time": BOOL, **_ROWS},
+    _ROWS_OF,
 )
 _add(fields.Parabolic, {"dim": Size(), "width": Size(), "activation": TEXT, "time": BOOL})
 _add(
@@ -200,7 +212,7 @@ _add(
     {"dim": Size(), "width": Size(), "depth": Size(), "rank": Maybe(Size()), "quadratic": TEXT},
     {"rank": lambda field: None if field.quadratic == "symmetric" else field.rank},
 )
-_add(fields.Shallow, {"dim": Size(), "width": Size(), "time": BOOL})
+_add(fields.Shallow, {"dim": Size(), "width": Size(), "time": BOOL, **_ROWS}, _ROWS_OF)
 
 # --- weights in time, steps, schemes ---------------------------------------------------------
 _J: dict[str, Callable[[Any], Any]] = {"J": lambda basis: basis.n_coefficients}

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode.costs.contract import COST, Moment, observe
-from refode.machine.blocks import copy, fill
+from refode.costs.contract import COST, Moment, look, observe
+from refode.machine.blocks import axpy, copy, fill
 from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
@@ -41,6 +41,7 @@ class Intervals(NamedTuple):
     chain: bool  # whether they follow one another
     charged: bool  # whether the last one's end is that of the path, where the cost is asked
     everywhere: bool  # whether it is at the beginnings too
+    within: bool  # whether it is within all steps, whose numbers are 0, ..., n*m-1
     point: int  # number of the grid's point where the first one begins
 
 
@@ -86,6 +87,7 @@ LARGEST, WORST, TOTAL, APART, SIZE, MOVED, EXTENT, FOUND = range(8)
         "b",
         "b",
         "b",
+        "b",
         "i",
         "J",
         "I",
@@ -121,6 +123,7 @@ def share_chunks(
     chain,
     charged,
     everywhere,
+    within,
     point,
     runs,
     counter,
@@ -156,7 +159,7 @@ def share_chunks(
     )
     mine = cut(uncounted(own), S, rows, tape_rows, scratch, n_stages, kept, 0)
     intervals = Intervals(
-        t, h, slots, E, which, places, path, end_bars, chain, charged, everywhere, point
+        t, h, slots, E, which, places, path, end_bars, chain, charged, everywhere, within, point
     )
     known = Compared(
         known_bars, known_states, known_places, n_rows, tolerances[0], tolerances[1], found
@@ -198,7 +201,7 @@ def share_block(dynamics, scheme, cost, intervals, known, results, block, first,
             copy(band(intervals.end_bars[i + 1], at, rows), L)
         Y = band(intervals.path[intervals.places[i]], at, rows)
         _there_and_back(
-            dynamics, scheme, intervals, known, results, i, Y, block, first, samples, mine
+            dynamics, scheme, cost, intervals, known, results, i, Y, block, first, samples, mine
         )
         if intervals.everywhere:
             now = Moment(intervals.point + i, False, intervals.t[i, 0], first, samples)
@@ -210,7 +213,7 @@ def share_block(dynamics, scheme, cost, intervals, known, results, block, first,
 
 @kernel
 def _there_and_back(
-    dynamics, scheme, intervals, known, results, i, start, block, first, samples, mine
+    dynamics, scheme, cost, intervals, known, results, i, start, block, first, samples, mine
 ):
     """One interval: forward from its start, then L back from its end to there."""
     m, n_stages, Y = intervals.t.shape[1], intervals.slots.shape[1], mine.Y
@@ -222,7 +225,7 @@ def _there_and_back(
     copy(Y, start)
     t, h, slots = intervals.t[i], intervals.h[i], intervals.slots
     for j in range(m):
-        now = Step(i, t[j], h[j], slots[i * m + j], first, samples)
+        now = Step(i * m + j, t[j], h[j], slots[i * m + j], first, samples)
         step(scheme, dynamics, now, E, Y, kept_of(mine.tape, j, n_stages))
         if results.Y.shape[0] > 0:
             copy(band(results.Y[i * m + j], at, rows), Y)
@@ -231,10 +234,25 @@ def _there_and_back(
         _compare_states(there, Y, known.n_rows, samples, known.found[i, block])
     time_bar = np.zeros(2, E.dtype)
     for j in range(m - 1, -1, -1):
-        now = Step(i, t[j], h[j], slots[i * m + j], first, samples)
+        now = Step(i * m + j, t[j], h[j], slots[i * m + j], first, samples)
         tape = kept_of(mine.tape, j, n_stages)
         bar = Cotangents(mine.L, mine.W, mine.Z_bars, E_bar, mine.scratch, time_bar)
+        if intervals.within:
+            look(
+                cost,
+                Moment(i * m + j, False, t[j], first, samples),
+                h[j],
+                tape.Y[0],
+                tape.F,
+                bar.Z,
+                mine.Y_bar,
+                results.cost_bar,
+                time_bar,
+                mine.scratch,
+            )
         step_adjoint(scheme, dynamics, now, E, Y, tape, bar)
+        if intervals.within:
+            axpy(mine.L, 1.0, mine.Y_bar)
         copy(band(results.L[i * m + j], at, rows), mine.L)
     if compared:
         L_end = band(intervals.end_bars[i], at, rows)

@@ -21,6 +21,7 @@ from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
 from refode.machine.views import matrix, stack
+from refode.sweeps.binomial import BINOMIAL
 from refode.sweeps.contract import (
     DYNAMICS,
     SCHEME,
@@ -36,7 +37,7 @@ Array = np.ndarray
 
 
 STORE, STEPS, REVERSE = range(3)
-MEMORY = {"store": STORE, "steps": STEPS, "reverse": REVERSE}
+MEMORY = {"store": STORE, "steps": STEPS, "reverse": REVERSE, "binomial": BINOMIAL}
 
 
 class Grid(NamedTuple):
@@ -153,32 +154,7 @@ def forward_chunks(dynamics, scheme, t, h, slots, E, X, runs, counter, S, rows, 
     hold(given)
 
 
-@entry(
-    [
-        DYNAMICS,
-        SCHEME,
-        COST,
-        "v",
-        "v",
-        "J",
-        "M",
-        "M",
-        "J",
-        "I",
-        "i",
-        "i",
-        "i",
-        "i",
-        "i",
-        "b",
-        "b",
-        "v",
-        "T",
-        "M",
-        "M",
-        "T",
-    ]
-)
+@entry([DYNAMICS, SCHEME, COST, *"vvJMMJIiiiiibbvTMMT"])
 def gradient_chunks(
     dynamics,
     scheme,

@@ -273,6 +273,7 @@ def affine_layer(run: _Sweeps, layer: Layer, w: Array) -> Array:
 def _admitted(problem: Any) -> Supervised:
     problem = _validate.instance("problem", problem, Supervised)
     ode, n = problem.ode, problem.ode.n_steps
+    ode._check_fixed_steps("fixed ones", "problem")
     if ode.scheme != "euler" or ode.basis != bases.PiecewiseConstant(n):
         raise ValueError(
             f"problem: got scheme={ode.scheme!r} and {ode.basis!r} with {n} steps, wanted 'euler' "

@@ -35,7 +35,7 @@ def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
     Parameters
     ----------
     theta : (p_coarse,)
-        Of `coarse`.
+        Of `coarse`. Where `fine` alone learns its steps, they begin as those it was made with.
     coarse, fine : problem or NeuralODE
         With the same field and t_span, `fine`'s basis at least as fine as `coarse`'s. Their
         schemes and numbers of steps are free. Problems without an ``ode`` must have the same
@@ -59,17 +59,19 @@ def prolong(theta: Any, coarse: Any, fine: Any) -> Float64:
     _check_pair(coarse, fine)
     theta = _validate.real_vector("theta", theta, coarse.n_parameters)
     ode, finer = coarse.ode, fine.ode
-    if ode is None or finer is None or ode.basis == finer.basis:
+    if ode is None or finer is None:
+        return np.array(theta)
+    if ode.basis == finer.basis and ode.step_rule == finer.step_rule:
         return np.array(theta)
     P = ode.basis.prolongation(finer.basis)
     J = ode.basis.n_coefficients
     arrays = {}
     for name, array in coarse.unpack(theta).items():
-        if name in ode.layout.shapes:
+        if name in ode.field.layout.shapes:
             arrays[name] = (P @ array.reshape(J, -1)).reshape(-1, *array.shape[1:])
         else:
             arrays[name] = array
-    return fine.pack(arrays)
+    return fine.pack({**finer._started(), **arrays})
 
 
 def train_multilevel(
@@ -278,6 +280,9 @@ def _check_pair(coarse: Problem, fine: Problem) -> None:
         raise ValueError(
             f"fine: got {_validate.short(fine)}, wanted the readout of {_validate.short(coarse)}"
         )
+    rules = [(each.step_rule, each.n_steps) for each in (ode, finer)]
+    if ode.step_rule != "fixed" and rules[0] != rules[1]:
+        raise ValueError(f"fine: got the steps of {finer!r}, wanted those of {ode!r}")
     ode.basis.prolongation(finer.basis)
 
 

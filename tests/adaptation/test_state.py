@@ -42,7 +42,7 @@ def right_hand_side(ode, theta):
 
 # --- SciPy -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("tol", [(1e-3, 1e-6), (1e-6, 1e-9), (1e-9, 1e-12)])
-@pytest.mark.parametrize("t_span", [(0.0, 5.0), (2.0, -3.0)])
+@pytest.mark.parametrize("t_span", [(0.0, 5.0), (2.0, -3.0), (-2.0, 1.0), (3.0, 0.0)])
 def test_rk45_takes_the_same_steps(t_span, tol):
     ode, theta = an_ode(t_span=t_span)
     x = samples(1)
@@ -185,6 +185,18 @@ def test_a_first_step_of_ones_own_is_tried_first():
     assert report.tried["h"][0] == 0.01
     _, report = refode.adapt(ode, theta, samples(), rtol=1e-4, atol=1e-6, first_step=50.0)
     assert report.tried["h"][0] == 5.0
+
+
+@pytest.mark.parametrize("a", [-8.0, -50.0])
+def test_the_step_after_a_rejection_does_not_grow(a):
+    """However small its error, which would have it longer."""
+    ode, theta = neuron("dopri5", a)
+    _, report = refode.adapt(ode, theta, np.array([[1.2]]), rtol=1e-6, atol=1e-6, first_step=1.0)
+    tried = report.tried
+    i = int(np.flatnonzero(tried["accepted"])[0])
+    assert i > 1
+    assert tried["error"][i] ** (-0.7 / 5) * 0.9 > 1.03
+    assert tried["h"][i + 1] == tried["h"][i]
 
 
 # --- grids --------------------------------------------------------------------------------------

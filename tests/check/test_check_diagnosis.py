@@ -63,7 +63,7 @@ def only(names, transform):
             "Fortran order",
         ),
         (
-            only(["gradient"], lambda c, a: np.float64(np.float32(a))),
+            only(["gradient"], lambda c, a: np.asarray(a, "float32").astype("float64")),
             "precision",
             "float32: results are rounded to it. Look for a number type: JAX computes in float32 "
             "unless jax_enable_x64 is set, PyTorch unless",

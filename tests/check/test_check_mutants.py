@@ -13,7 +13,7 @@ from refode.check.outcome import WRONG, Finding, Outcome, Row
 from refode.reports.proofs import mutations
 from refode.reports.section import Section
 from validation.mutants import Mutant
-from validation.mutants.bugs import EQUIVALENT, MUTANTS
+from validation.mutants.bugs import BY_TESTS, EQUIVALENT, MUTANTS
 from validation.mutants.trial import GradientCheck, Result, named
 
 
@@ -74,7 +74,7 @@ def test_what_changes_nothing_survives():
 def test_the_page_has_every_bug():
     page = (Path(__file__).parents[2] / "docs" / "mutations.md").read_text("utf-8")
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
-    assert rows[1:] == [m.name for m in MUTANTS]
+    assert rows[1:] == [*(m.name for m in MUTANTS), "bug", *(m.name for m in BY_TESTS)]
 
 
 # --- what the parts refuse, and say ------------------------------------------------------------

@@ -53,6 +53,7 @@ def test_names_are_no_formulas_and_have_a_font():
     outcome = Outcome("t", "float64", [right(name, name) for name in names])
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of missing glyphs
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # what it calls in pyparsing
         assert plots.heatmap(outcome)
         assert plots.strip(outcome)
 

@@ -114,7 +114,7 @@ def test_a_bug_beside_single_precision_is_told_apart():
     """One array that only bfloat16 would explain makes all others no bfloat16."""
 
     def change(case, found):
-        made = {k: np.float64(np.float32(a)) for k, a in found.items()}
+        made = {k: np.asarray(a, "float32").astype("float64") for k, a in found.items()}
         if case.name == "supervised-logistic":
             made["slopes"] *= np.linspace(1.0, 1.05, made["slopes"].size).reshape(
                 made["slopes"].shape

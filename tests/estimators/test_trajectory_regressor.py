@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,109 @@ def test_what_it_refuses():
         moving.fit(X, y)
     with pytest.raises(ValueError, match="X: got a time beyond the last one of the fit"):
         moving.predict([[30.0, 3.0]])
+
+
+def driven(n=60, seed=0):
+    """Two tanks that are filled by u(t) and run empty, z' = u - z, at times of their own."""
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.uniform(2.0, 8.0, (2, n)), axis=1)
+    t[:, 0] = 2.0
+    w, z0 = np.array([[1.0], [1.7]]), np.array([[0.5], [-0.5]])
+    knots = np.linspace(2.0, 10.0, 161)
+
+    def level(t):
+        p = (np.sin(w * t) - w * np.cos(w * t)) / (1.0 + w * w)
+        p0 = (np.sin(2 * w) - w * np.cos(2 * w)) / (1.0 + w * w)
+        return p + (z0 - p0) * np.exp(2.0 - t)
+
+    X = np.stack([t.ravel(), np.repeat([3.0, 8.0], n)], axis=1)
+    order = rng.permutation(2 * n)
+    u = 40.0 * np.sin(w * knots)[:, :, None] + 7.0
+    return X[order], level(t).ravel()[order], (knots, u), level
+
+
+def test_inputs_drive_curves():
+    X, y, inputs, level = driven()
+    model = TrajectoryRegressor(width=6, tikhonov=1e-6).fit(X, y, inputs=inputs)
+    assert model.score(X, y) > 0.9999
+    knots, u = inputs
+    np.testing.assert_array_equal(model.inputs_[1], u)
+    later = np.linspace(8.2, 9.9, 9)  # inputs are known until 10
+    for series, wanted in zip([3.0, 8.0], level(later[None]), strict=True):
+        moments = np.stack([later, np.full(9, series)], axis=1)
+        found = model.predict(moments)
+        assert np.abs(found - wanted).max() < 0.05
+        for i in (0, 8):  # how far X goes changes nothing
+            alone = model.predict(moments[i : i + 1])
+            np.testing.assert_allclose(alone, found[i : i + 1], rtol=0, atol=1e-12)
+    # inputs of one series for the other: a curve that nobody has seen
+    swapped = model.predict(X, (knots, u[::-1]))
+    assert np.abs(swapped - model.predict(X)).max() > 0.1
+    np.testing.assert_array_equal(model.predict(X, inputs), model.predict(X))
+    # inputs that end within a step
+    short = knots[: np.searchsorted(knots, 8.0) + 4], u[:, : np.searchsorted(knots, 8.0) + 4]
+    last = np.array([[short[0][-1], 3.0]])
+    assert np.abs(model.predict(last, short) - level(last[:, 0])[0]).max() < 0.05
+    again = clone(model).fit(X, y, inputs=inputs)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    model.set_params(warm_start=True).fit(X, y, inputs=inputs)
+    assert model.score(X, y) > 0.9999
+
+
+def test_inputs_of_one_series_and_units():
+    """Other units of time and of inputs: the same curve."""
+    X, y, (knots, u), _ = driven()
+    mine = X[:, 1] == 3.0
+    t, y = X[mine, :1], y[mine]
+    options = {"width": 4, "n_steps": 30, "max_iter": 60}
+    with pytest.warns(UserWarning, match="max_iter"):
+        model = TrajectoryRegressor("mlp", **options).fit(t, y, inputs=(knots, u[0]))
+    with pytest.warns(UserWarning, match="max_iter"):
+        other = TrajectoryRegressor("mlp", **options).fit(
+            4.0 * t, y, inputs=(4.0 * knots, 8.0 * u[:1])
+        )
+    np.testing.assert_allclose(other.predict(4.0 * t), model.predict(t), rtol=0, atol=1e-9)
+    assert pickle.loads(pickle.dumps(model)).predict(t).tolist() == model.predict(t).tolist()
+
+
+def test_inputs_that_it_refuses():
+    X, y, (knots, u), _ = driven(8)
+    model = TrajectoryRegressor(width=3, max_iter=2, n_steps=4)
+    early = knots < X[:, 0].max()
+    wrong = [
+        (model, (knots[early], u[:, early]), "inputs: got times from 2.0 to .*, wanted them from"),
+        (model, (knots[1:], u[:, 1:]), "inputs: got times from 2.05 to 10.0, wanted them from 2.0"),
+        (model, (knots, u[0]), r"inputs\[1\]: got"),
+        (model, (knots, u[:1]), r"inputs\[1\]: got"),
+        (clone(model).set_params(field="affine"), (knots, u), "inputs: got some with field='aff"),
+        (
+            clone(model).set_params(field=refode.fields.Shallow(1, 3, inputs=2)),
+            (knots, u),
+            "inputs: got 1 channels with a field of inputs=2",
+        ),
+        (
+            clone(model).set_params(field=refode.fields.Shallow(1, 3, inputs=1)),
+            None,
+            "inputs: got 0 channels with a field of inputs=1",
+        ),
+    ]
+    for made, inputs, text in wrong:
+        with pytest.raises(ValueError, match=text):
+            made.fit(X, y, inputs=inputs)
+    with pytest.raises(TypeError, match="inputs: got"):
+        model.fit(X, y, inputs=3)
+    with pytest.warns(UserWarning, match="max_iter"):
+        model.fit(X, y, inputs=(knots, u))
+    with pytest.raises(ValueError, match=r"inputs: got times from 2.0 to 10.0, wanted .* to 11.0"):
+        model.predict([[11.0, 3.0]])
+    with pytest.raises(ValueError, match="inputs: got 2 channels, wanted 1, those of the fit"):
+        model.predict(X, (knots, np.repeat(u, 2, axis=2)))
+    model.set_params(warm_start=True)
+    with pytest.raises(ValueError, match="warm_start"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict(X)).all()  # as it was
+    without = TrajectoryRegressor(width=3, max_iter=2, n_steps=4)
+    with pytest.warns(UserWarning, match="max_iter"):
+        without.fit(X, y)
+    with pytest.raises(ValueError, match="inputs: got some with a fit without"):
+        without.predict(X, (knots, u))

@@ -140,4 +140,7 @@ def test_a_first_gradient(tmp_path):
     assert compiled
     assert loaded, "the compiler no longer loads them, so that the next check says nothing"
     assert missed == []
-    assert start() == [*cold, [], [], False], "more loaded, or other numbers"
+    by_scipy = "import sys, scipy.optimize; print('scipy.linalg' in sys.modules)"  # before 1.15
+    own = subprocess.run([sys.executable, "-c", by_scipy], capture_output=True, text=True)
+    least = ["scipy.linalg"] if own.stdout.strip() == "True" else []
+    assert start() == [*cold, least, [], False], "more loaded, or other numbers"

@@ -17,7 +17,11 @@ X = np.array([[0.0, 0.0], [1.0, -1.0], [0.0, 0.0]])  # the second moves
 Y = np.array([0, 1, 1])
 LEAVES = r"^{}: got sample 1, whose path leaves the finite range \(1 of 3 do\); wanted paths that"
 ODE = refode.NeuralODE(fields.Affine(2), n_steps=3)
+COUPLED = refode.NeuralODE(fields.Affine(2), "reversible(rk4)", 3, memory="reverse")
+LEARNED = ODE.with_learned_steps()
+FEW = refode.NeuralODE(fields.Affine(2), n_steps=3, memory="binomial", slots=2)
 THETA = ODE.pack({"A": 1e200 * np.eye(2)[None], "c": np.zeros((1, 2))})
+WITH_STEPS = np.concatenate([THETA, np.ones(3) / 3])
 BAR = np.ones((3, 2))
 NORMAL = refode.densities.Gaussian([0.0, 0.0], 1.0)
 FLOW = refode.ContinuousNormalizingFlow(ODE)
@@ -39,11 +43,20 @@ LOGISTIC, OTHERS = classifier("logistic")
 REGRESSION, THIRD = classifier("regression")
 DENSE = refode.NeuralODE(ODE.field, "dopri5", 3)
 FITTED = refode.TrajectoryFitting(DENSE)
+DRIVEN = refode.TrajectoryFitting(refode.NeuralODE(fields.MLP(2, (), inputs=1), n_steps=3))
+DRIVEN_THETA = DRIVEN.pack({"W0": 1e200 * np.eye(2, 3)[None], "b0": np.zeros((1, 2))})
+INPUTS = [0.0, 1.0], np.zeros((3, 2, 1))
 NAMED = {
     "interpolate": ("x", lambda: DENSE.interpolate(THETA, X, [0.5])),
     "interpolate_adjoint": ("x", lambda: DENSE.interpolate_adjoint(THETA, X, [0.5], BAR[None])),
     "trajectories: predict": ("x", lambda: FITTED.predict(THETA, X, [0.5])),
+    "driven: predict": ("x", lambda: DRIVEN.predict(DRIVEN_THETA, X, [0.5], INPUTS)),
     "solve": ("x", lambda: ODE.solve(THETA, X)),
+    "solve coupled": ("x", lambda: COUPLED.solve(THETA, X)),
+    "adjoint coupled": ("x", lambda: COUPLED.adjoint(THETA, X, BAR)),
+    "adjoint in few slots": ("x", lambda: FEW.adjoint(THETA, X, BAR)),
+    "solve with learned steps": ("x", lambda: LEARNED.solve(WITH_STEPS, X)),
+    "adjoint of learned steps": ("x", lambda: LEARNED.adjoint(WITH_STEPS, X, BAR)),
     "solve backwards": ("x", lambda: ODE.solve(-THETA, X, (1.0, 0.0))),
     "trajectory": ("x", lambda: ODE.trajectory(THETA, X)),
     "log_det": ("x", lambda: ODE.log_det(THETA, X)),
@@ -138,6 +151,7 @@ def test_nothing_else_is_public():
     aside = {
         *("adjoint", "constant_in_time", "data", "fingerprint", "initial", "on", "pack", "placed"),
         *("plan", "stage_weights", "stage_weights_adjoint", "sweep", "to_device", "unpack"),
+        *("step_sizes", "stepped", "with_learned_steps", "pruned"),  # no path is walked
         *("standardized", "with_noise", "with_steps", "value_function", "laplacian"),
         *("check", "held_out", "placed_with", "weighted", "dense_plan", "raised"),
         *("covariance", "laplace", "leave_one_out", "sensitivity"),  # theta is named, below

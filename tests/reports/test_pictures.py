@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import matplotlib
 import numpy as np
 import pictures
 import pytest
@@ -137,6 +138,8 @@ def test_games_say_what_their_contours_are():
 
 def crossed(axes):
     """Lines and contours with a point under the axes' legend."""
+    if matplotlib.__version_info__ < (3, 11):  # "best" does not look at all of them
+        return 0
     curves = [line.get_xydata() for line in axes.lines]
     for contours in axes.findobj(ContourSet):
         curves += [path.interpolated(20).vertices for path in contours.get_paths()]

@@ -35,6 +35,8 @@ ROOTS = (
 )
 #: Those that are made within others, or of a function of the user's, which no file can hold.
 NEVER = {
+    "Driven": "made by a TrajectoryFitting, of the data",
+    "Padded": "made by refode.evaluate",
     "Wrapped": "any object as a problem",
     "RunningCost": "made by a Game",
     "Entropy": "made by a Game",

@@ -29,7 +29,8 @@ Array = np.ndarray
 class FieldCase:
     """A field, the oracle's twin, how many samples, at what time.
 
-    ``trace_is`` says whether it "varies" with weights and states, is "constant" or "zero".
+    ``trace_is`` says whether it "varies" with weights and states, is "constant" or "zero"; there
+    is "none" of a field with inputs or outputs, whose z is (z, u) for the oracle.
     """
 
     name: str
@@ -53,8 +54,9 @@ class FieldCase:
         return np.concatenate([w.ravel() for w in random_weights(self.field, self.rng(salt))])
 
     def states(self, salt: str = "") -> Array:
-        """Random states (n, d)."""
-        return self.rng("states" + salt).standard_normal((self.n, self.field.dim))
+        """Random states (n, d), or (z, u) (n, d + q)."""
+        columns = self.field.dim + self.field.inputs
+        return self.rng("states" + salt).standard_normal((self.n, columns))
 
     def named(self, weights: Array) -> dict[str, Array]:
         """Weights by name, for the oracle; real or complex."""
@@ -108,6 +110,12 @@ def _shallow() -> Iterator[FieldCase]:
     for blocks in (F(2, 2, time=True), F(5, 2, time=True)):
         name, n = f"d{blocks.dim}-blocks", blocks.block() + 3
         yield FieldCase(name, blocks, oracle.shallow(time=True), n=n)
+    for rows in (F(2, 4, inputs=1), F(3, 2, inputs=3, outputs=3), F(2, 3, outputs=5)):
+        name = f"d{rows.dim}-inputs{rows.inputs}-outputs{rows.outputs}"
+        yield FieldCase(name, rows, oracle.shallow(), n=9, trace_is="none")
+    timed, twin = F(1, 5, True, 2, 4), oracle.shallow(time=True)
+    yield FieldCase("inputs-outputs-time", timed, twin, trace_is="none")
+    yield FieldCase("fewer-outputs", F(4, 3, True, 1, 1), twin, n=1, trace_is="none")
 
 
 def _mlp() -> Iterator[FieldCase]:
@@ -122,6 +130,13 @@ def _mlp() -> Iterator[FieldCase]:
     yield FieldCase("one-softplus", F(3, (4,), "softplus", time=True), softplus, n=9)
     yield FieldCase("three-sine", F(3, (2, 5, 3), "sine"), oracle.mlp("sine"))
     yield FieldCase("narrow-wide", F(5, (2, 6, 1, 3), time=True), oracle.mlp(time=True), n=2)
+    timed = oracle.mlp("sine", time=True)
+    yield FieldCase("inputs", F(2, (3, 4), inputs=2), oracle.mlp(), n=9, trace_is="none")
+    more = F(2, (3,), "sine", time=True, inputs=1, outputs=6)
+    yield FieldCase("inputs-outputs-time", more, timed, trace_is="none")
+    yield FieldCase("outputs", F(4, (2, 3), outputs=1), oracle.mlp(), n=1, trace_is="none")
+    none = F(3, (), time=True, inputs=2, outputs=2)
+    yield FieldCase("no-hidden-layer-inputs", none, oracle.mlp(time=True), trace_is="none")
 
 
 def _antisymmetric() -> Iterator[FieldCase]:

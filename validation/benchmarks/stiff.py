@@ -129,8 +129,8 @@ def timed(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
 def sundials(n_samples: int) -> tuple[Array, dict[str, Array]] | None:
     """The same of the first samples by casadi's CVODES, one by one; None without casadi.
 
-    Its own adjoint leaves quadratures out of its error control: 1e-5 at tolerances of 1e-12. So
-    states go with their sensitivities, all of them under control.
+    States go with their sensitivities, all of them under error control, which the quadratures of
+    its adjoint are not as it comes: validation/truth/time_peers.py has that one.
     """
     if importlib.util.find_spec("casadi") is None:
         return None

@@ -25,13 +25,13 @@ from validation.fuzz.surface import Public, surface
 #: Methods that the package asks, with arguments it has checked, and subclasses supply.
 INSIDE = {
     "fields.*": "answer block check_times description initial named prepare prepare_adjoint rows",
-    "NeuralODE": "dense_plan stage_weights stage_weights_adjoint sweep",
+    "NeuralODE": "dense_plan stage_weights stage_weights_adjoint stepped sweep",
     "losses": "check_outputs description targets",
     "games": "check_dim description",
     "problems": "check data fingerprint held_out placed placed_with weighted",
 }
 #: What is refused whatever comes, by class.
-REFUSED = {refode.TrajectoryFitting: ("adapt", "to_device")}
+REFUSED = {refode.TrajectoryFitting: ("to_device",)}
 _INSIDE = frozenset(" ".join(INSIDE.values()).split())
 #: Records that calls answer with: nothing is asked of who makes one by hand.
 RECORDS = [
@@ -59,6 +59,7 @@ RECORDS = [
     "Adaptation",
     "Laplace",
     "LeftOut",
+    "Pruned",
 ]
 #: What needs a GPU to do anything at all; the door stands before it in ``device``.
 ON_A_GPU = ("refode.cuda.crossover.calibrate", "refode.cuda.buffers.release")
@@ -118,6 +119,8 @@ BUMP = games.GaussianBump(1.0, [0.0, 0.5], 0.5)
 FIELD = fields.Shallow(2, 3, time=True)
 POTENTIAL = fields.Potential(2, 3)
 ODE = refode.NeuralODE(FIELD, "dopri5", n_steps=2, basis=bases.PiecewiseLinear(2))
+COUPLED = refode.NeuralODE(FIELD, "reversible(euler)", 2, None, ODE.basis, "reverse")
+LEARNED = refode.NeuralODE(FIELD, "euler", 2, basis=bases.PiecewiseConstant(2), steps="simplex")
 GAME = games.crowd_motion(NORMAL, TARGET, obstacle=BUMP, entropy=0.01)
 SUPERVISED = {
     loss: refode.Supervised(ODE, loss, 1 if loss == "logistic" else 2, augment=1, tikhonov=9.0)
@@ -128,6 +131,11 @@ FLOW = refode.ContinuousNormalizingFlow(ODE, transport=0.1, tikhonov=20.0, smoot
 SEEN = refode.Observations([0.1, 0.6], np.ones((3, 2, 2)))
 TRAJECTORIES = refode.TrajectoryFitting(refode.NeuralODE(FIELD, "dopri5", n_steps=2), tikhonov=0.1)
 MFG = refode.MeanFieldGame(POTENTIAL, GAME, hjb=1.0, hjb_terminal=1.0, scheme="bogacki_shampine")
+FORCING = np.array([0.0, 0.5, 1.0]), np.ones((3, 3, 1))
+FORCED = refode.Observations([0.1, 0.6], np.ones((3, 2, 2)), inputs=FORCING)
+DRIVEN = refode.TrajectoryFitting(
+    refode.NeuralODE(fields.MLP(2, (3,), inputs=1), "dopri5", n_steps=2), tikhonov=0.1
+)
 LAYERS = refode.NeuralODE(fields.Shallow(2, 3), "euler", 4, basis=bases.PiecewiseConstant(4))
 LQ = closed_forms.lq_game(1.0, 0.1, 0.5, 0.0, 1.0, [0.0, 0.5], 1.0, [1.0, 0.0], 0.8)
 RIDGE = refode.Supervised(
@@ -187,7 +195,10 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
         **EXACT,
         **{"times": np.array([0.1, 0.6])},
     }
-    found = {"ode": (ODE, solving)}
+    found = {"ode": (ODE, solving), "coupled ode": (COUPLED, solving)}
+    at = LEARNED.initial()
+    learning = {"theta": at, "theta_dot": at, "arrays": dict(LEARNED.unpack(at)), "steps": "free"}
+    found["ode with learned steps"] = (LEARNED, {**solving, **learning})
     targets = {"regression": Y, "logistic": LABELS, "softmax": LABELS}
     for loss, problem in SUPERVISED.items():
         at = problem.initial()
@@ -198,15 +209,24 @@ def _objects() -> dict[str, tuple[Any, dict[str, Any]]]:
             | EXACT
             | {"x_dot": np.ones((3, 1)), "y_dot": Y if loss == "regression" else None},
         )
+    learning = refode.Supervised(LEARNED, "softmax", 2, augment=1, tikhonov=9.0)
+    at, good = learning.initial(), found["softmax"][1]
+    arrays = {"arrays": dict(learning.unpack(at)), "steps": "softmax"}
+    found["softmax with learned steps"] = (
+        learning,
+        {**good, **arrays, "theta": at, "v": np.ones_like(at)},
+    )
     ways = {"v": np.ones(p), "n": 3, "noise_seed": 1, "axes": (np.array([0.0, 1.0]),) * 2}
     found["flow"] = (FLOW, {**solving, **ways, "y": X, "y_dot": Y})
-    at = TRAJECTORIES.initial()
-    found["trajectories"] = (
-        TRAJECTORIES,
-        {"theta": at, "v": np.ones_like(at), "x": X, "y": SEEN, "times": np.array([0.1, 0.6])}
-        | {"n_steps": 3, "arrays": dict(TRAJECTORIES.unpack(at))}
-        | {"x_dot": X, "y_dot": np.ones((3, 2, 2))},
-    )
+    fitted = ("trajectories", TRAJECTORIES, SEEN), ("driven", DRIVEN, FORCED)
+    for name, problem, seen in fitted:
+        at = problem.initial()
+        found[name] = (
+            problem,
+            {"theta": at, "v": np.ones_like(at), "x": X, "y": seen, "times": np.array([0.1, 0.6])}
+            | {"n_steps": 3, **EXACT, "arrays": dict(problem.unpack(at)), "inputs": seen.inputs}
+            | {"x_dot": X, "y_dot": np.ones((3, 2, 2))},
+        )
     at = MFG.initial()
     playing = {"theta": at, "v": np.ones_like(at), "x": X, "y": X + 0.1, "t": 0.5, "n_steps": 2}
     playing |= EXACT
@@ -294,7 +314,7 @@ def _functions() -> dict[str, dict[str, Any]]:
     bowl = {"fun": _bowl, "gradient": _slope, "x0": np.ones(3)}
     dim = {"dim": 2}
     found: dict[str, dict[str, Any]] = {
-        "NeuralODE": {"field": FIELD},
+        "NeuralODE": {"field": FIELD, "memory": "binomial", "slots": 2},
         "set_num_threads": {"n": 1},
         "get_num_threads": {},
         **{
@@ -350,7 +370,10 @@ def _functions() -> dict[str, dict[str, Any]]:
         "ContinuousNormalizingFlow": {"ode": ODE},
         "MeanFieldGame": {"potential": POTENTIAL, "game": GAME},
         "TrajectoryFitting": {"ode": ODE},
-        "Observations": {"times": np.array([0.1, 0.6]), "values": np.ones((3, 2, 2))},
+        "Observations": {
+            **{"times": np.array([0.1, 0.6]), "values": np.ones((3, 2, 2))},
+            "inputs": FORCING,
+        },
         "problems.scaling.Scaling": {"shift": np.zeros(2), "scale": np.ones(2)},
         "games.CrossEntropy": {"target": TARGET},
         "games.KullbackLeibler": {"target": TARGET},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import re
@@ -32,12 +33,24 @@ def surface() -> dict[str, Public]:
     found: dict[str, Public] = {}
     text = "\n".join(page.read_text("utf-8") for page in sorted(PAGES.glob("*.md")))
     for kind, name, options in DIRECTIVE.findall(text):
+        if name.startswith("refode.cuda.") and not _cuda_is_there():
+            continue
         for full, value in _members(kind, name, options):
             if inspect.isclass(value):
                 found |= {each.name: each for each in _class(full, value)}
             elif callable(value):
                 found[full] = Public(full, value)
     return found
+
+
+@functools.cache
+def _cuda_is_there() -> bool:
+    """Whether numba-cuda can be imported: it wants NVIDIA's runtime, which few machines have."""
+    try:
+        importlib.import_module("numba.cuda")
+    except Exception:  # of several libraries' own
+        return False
+    return True
 
 
 def _members(kind: str, name: str, options: str) -> Iterator[tuple[str, Any]]:

@@ -1,8 +1,8 @@
 """Planted bugs: does `refode check` catch them, does it name them, does `refode.verify` see them?
 
 A process that has a bug (mutants/mutant.py) answers golden cases as any other implementation does
-(check/worker.py), so that what is tried here is what users run. docs/mutations.md says what is
-planted and what came of it.
+(check/worker.py), so that what is tried here is what users run. Bugs that no golden case reaches
+are held to tests (mutants/by_tests.py). docs/mutations.md says what is planted and what came of it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from refode import _validate
+from validation.mutants import by_tests
 from validation.mutants.adapter import adapter
-from validation.mutants.bugs import MUTANTS, catalogue
+from validation.mutants.bugs import BY_TESTS, MUTANTS, catalogue
 from validation.mutants.mutant import Mutant
 from validation.mutants.trial import GradientCheck, Result, control, examine, named, started
 from validation.mutants.worker import Examiners
 
 __all__ = [
+    "BY_TESTS",
     "GradientCheck",
     "Mutant",
     "Result",
     "adapter",
+    "by_tests",
     "catalogue",
     "control",
     "examine",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from validation.mutants.fields import FIELD
 from validation.mutants.games import GAMES
+from validation.mutants.moments import MOMENTS
 from validation.mutants.mutant import Mutant
 from validation.mutants.problems import PROBLEMS
 from validation.mutants.solvers import SOLVERS
 from validation.mutants.times import TIME
 
 MUTANTS: tuple[Mutant, ...] = (*SOLVERS, *TIME, *FIELD, *PROBLEMS, *GAMES)
+
+#: Those that tests are held to, and no golden case.
+BY_TESTS: tuple[Mutant, ...] = MOMENTS
 
 #: No bug: the same numbers but for rounding, to show that a mutant can survive.
 EQUIVALENT = Mutant(
@@ -23,7 +27,7 @@ EQUIVALENT = Mutant(
 
 
 def catalogue() -> dict[str, Mutant]:
-    """All mutants by name, and the one that is none, last.
+    """All mutants by name that golden cases are held to, and the one that is none, last.
 
     Raises
     ------

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from validation.mutants.mutant import Mutant
 
-_COLUMN = '            parts.append(w["W0"][:, :, self.dim])\n'
-_INNER = '        W0 = w["W0"][:, :, : self.dim]\n        n = len(weights)\n'
+_COLUMN = '            parts.append(w["W0"][:, :, -1])\n'
+_INNER = '        W0 = w["W0"][:, :, : self.dim + self.inputs]\n        n = len(weights)\n'
 _PAIRS = "        G = K0 @ K0.transpose(0, 2, 1)\n        k, l, twice = _pairs_of(self.width)"
 
 FIELDS: tuple[Mutant, ...] = (
@@ -14,10 +14,10 @@ FIELDS: tuple[Mutant, ...] = (
         "the first column of W0 is the time's",
         "fields.shallow",
         _COLUMN,
-        _COLUMN.replace("self.dim", "0"),
+        _COLUMN.replace("-1", "0"),
         (("time-first", ""),),
         "slopes",
-        more=((_INNER, _INNER.replace(": self.dim", "int(self.time) : self.dim + self.time")),),
+        more=((_INNER, _INNER.replace(": self.dim", "int(self.time) : self.time + self.dim")),),
     ),
     Mutant(
         "tanh-slope",

@@ -144,6 +144,15 @@ SCHEMES: tuple[Mutant, ...] = (
         "trajectory",
     ),
     Mutant(
+        "halves-at-the-start",
+        "both halves of a Verlet step read the field at its start",
+        "sweeps.symplectic",
+        "        F, t = tape.F[i], at.t + scheme.c[i] * at.h\n        copy(",
+        "        F, t = tape.F[i], at.t\n        copy(",
+        (("nodes-start-time", ""), ("nodes-start-both", "")),
+        "trajectory",
+    ),
+    Mutant(
         "symplectic-together",
         "the second half does not see the first one's move",
         "sweeps.symplectic",
@@ -208,6 +217,15 @@ SWEEPS: tuple[Mutant, ...] = (
         _JUMP,
         _JUMP.replace("bar\n", "bar if at.last or at.n > 0 else 0.0\n"),
         (("jumps-first", ""),),
+        "x_bar",
+    ),
+    Mutant(
+        "jumps-of-the-next",
+        "states before the end have the cotangents of the next ones",
+        "costs.contract",
+        "    here = cost.z_bar[cost.z_bar.shape[0] - 1 if at.last else at.n]\n",
+        "    here = cost.z_bar[cost.z_bar.shape[0] - 1 if at.last else at.n + 1]\n",
+        (("jumps-early", ""),),
         "x_bar",
     ),
     Mutant(

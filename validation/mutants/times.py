@@ -89,6 +89,15 @@ TIMES: tuple[Mutant, ...] = (
         "stages",
     ),
     Mutant(
+        "sign-for-length",
+        "the sign of the interval stands for its length",
+        "ode.steps",
+        _STEP,
+        _STEP.replace("(T - t0)", "np.sign(T - t0)"),
+        (("unit-steps", ""),),
+        "stages",
+    ),
+    Mutant(
         "step-sign-lost",
         "h is positive where time runs backwards",
         "ode.steps",

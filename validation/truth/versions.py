@@ -41,7 +41,6 @@ FIRST = {
     14: {"numpy": "2.3.2", "scipy": "1.16.1", "numba": "0.63.0", "matplotlib": "3.10.5"},
 }
 FIRST_OF_TESTS = {
-    13: {"scikit-learn": "1.5.2", "python-flint": "0.7.0"},
     14: {"scikit-learn": "1.7.2", "python-flint": "0.8.0"},
 }
 
@@ -54,7 +53,13 @@ def main(argv: list[str] | None = None) -> int:
         "--python", action="append", default=[], metavar="PATH", help="one more interpreter"
     )
     parser.add_argument("--only", choices=("newest", "oldest"), help="one end alone")
+    parser.add_argument(
+        "--bounds", action="store_true", help="print the oldest versions for this Python, and end"
+    )
     args = parser.parse_args(argv)
+    if args.bounds:
+        print(*(f"{n}=={v}" for n, v in bounds(sys.version_info.minor).items()), sep="\n")
+        return 0
     report, record = common.Report(args.out), []
     ends = (args.only,) if args.only else ("newest", "oldest")
     for minor, python in interpreters(args.python).items():

@@ -1,4 +1,7 @@
-"""Planted bugs: all caught by `refode check`, most named, wrong gradients seen by verify alone."""
+"""Planted bugs: all caught by `refode check`, most named, wrong gradients seen by verify alone.
+
+Those that golden cases do not reach have to turn tests red.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def run(folder: Path, quick: bool = False) -> Section:
     ----------
     folder : Path
     quick : bool, optional
-        Eight bugs alone.
+        Five bugs alone.
     """
     section = Section("mutations")
     outcome, gradients = mutants.control()
@@ -76,18 +79,47 @@ def run(folder: Path, quick: bool = False) -> Section:
         ],
         [_entries(r) for r in results],
     )
+    section.numbers = {"mutants": [record(r) for r in results]}
+    reds = [] if quick else by_tests(section)
+    section.numbers["by tests"] = [record_of_test(r) for r in reds]
+    made = _files.writable_in("folder", folder)
+    numbers, text = made / "mutations.json", made / "mutations.md"
+    _files.write(numbers, json.dumps(as_json(section.numbers), indent=2) + "\n")
+    _files.write(text, markdown(results) + (markdown_of_tests(reds) if reds else ""))
+    section.files = [numbers, text]
     table(
         "Mutations",
         ["check", "measured", "wanted", "verdict"],
         [(c.name, c.measured, c.wanted, verdict(c.passed)) for c in section.checks],
     )
-    section.numbers = {"mutants": [record(r) for r in results]}
-    made = _files.writable_in("folder", folder)
-    numbers, text = made / "mutations.json", made / "mutations.md"
-    _files.write(numbers, json.dumps(as_json(section.numbers), indent=2) + "\n")
-    _files.write(text, markdown(results))
-    section.files = [numbers, text]
     return section
+
+
+def by_tests(section: Section) -> list[Any]:
+    """Plant the bugs that golden cases do not reach; every one's test has to turn red."""
+    known = mutants.BY_TESTS
+    passed, told = mutants.by_tests.control(known)
+    section.add("the tests pass without a bug", passed, told, "all pass")
+    reds = list(mutants.by_tests.examine(known))
+    judge_tests(section, reds)
+    table(
+        "Bugs that tests are held to",
+        ["bug", "what is planted", "what the test says"],
+        [(r.mutant.name, r.mutant.about, r.told if r.caught else "SURVIVED") for r in reds],
+    )
+    return reds
+
+
+def judge_tests(section: Section, reds: list[Any]) -> None:
+    """Append the check on what came of them."""
+    survived = [r.mutant.name for r in reds if not r.caught]
+    n = len(reds)
+    section.add(
+        "each other bug turns its test red",
+        n > 0 and not survived,
+        f"{n - len(survived)} of {n}" + _listed(survived),
+        "all",
+    )
 
 
 def judge(section: Section, results: list[Any]) -> None:
@@ -152,6 +184,14 @@ def record(result: Any) -> dict[str, Any]:
     }
 
 
+def record_of_test(red: Any) -> dict[str, Any]:
+    """A bug that a test is held to as JSON can hold it."""
+    m = red.mutant
+    edits = [{"module": f"refode.{k}", "old": a, "new": b} for k, a, b in m.edits()]
+    about = {"name": m.name, "about": m.about, "edits": edits, "test": m.test}
+    return about | {"caught": red.caught, "told": red.told}
+
+
 def _listed(names: list[str]) -> str:
     return f" (not {', '.join(names)})" if names else ""
 
@@ -196,4 +236,14 @@ def markdown(results: list[Any]) -> str:
         name, about, wrong, key, naming, error, _, seen = _entries(result)
         about = about.replace("|", "\\|")
         lines.append(f"| {name} | {about} | {wrong} | `{key}` | {naming} | {error} | {seen} |")
+    return "\n".join(lines) + "\n"
+
+
+def markdown_of_tests(reds: list[Any]) -> str:
+    """The table of bugs that tests are held to, as docs/mutations.md has it."""
+    lines = ["", "| bug | what is planted | the test |", "|---|---|---|"]
+    for red in reds:
+        about = red.mutant.about.replace("|", "\\|")
+        file, name = red.mutant.test.split("[")[0].split("::")
+        lines.append(f"| {red.mutant.name} | {about} | `{Path(file).name}`: `{name}` |")
     return "\n".join(lines) + "\n"
