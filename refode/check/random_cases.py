@@ -214,7 +214,7 @@ def _flow(one: One, f: Document) -> Document:
 
 def _game(one: One, f: Document) -> Document:
     """Settings of a game; alpha = 0, a normalizing flow, has no Hamiltonian."""
-    kind = one(("kl", "cross_entropy", "energy"))
+    kind = one(("kl", "energy", "cross_entropy"))
     crossed = kind == "cross_entropy"
     alpha = one((0, 1, 0.75, 2) if crossed else (1, 0.75, 2))
     known = not crossed or one((False, True))  # the target: by its density, or by samples

@@ -57,7 +57,7 @@ def _orders(studies: Sequence[Any]) -> Any:
         handles,
         labels,
         loc="center",
-        title="filled: judged\ndotted: slope wanted",
+        title="filled: judged\nhollow: larger steps, or rounding\ndotted: slope wanted",
         title_fontsize=7,
     )
     return made

@@ -61,12 +61,18 @@ def _errors(rows: Sequence[GradientRow]) -> Any:
         panel.set_title(title)
         panel.set_xscale("log")
         panel.grid(axis="x", alpha=0.25, linewidth=0.5)
-    made.supxlabel("relative error", fontsize=8, y=0.3 / made.get_figheight())
+    bends = any(r.ends is None for r in rows)
+    below = (0.4 if bends else 0.22) / made.get_figheight()  # the legend's lines
+    made.supxlabel("relative error", fontsize=8, y=below + 0.08 / made.get_figheight())
     panels[0].set_yticks(range(len(places)), list(places), fontsize=5.8 if few else 7)
     panels[0].set_ylim(len(places) - 0.5, -0.5)
     handles, names = panels[0].get_legend_handles_labels()
+    if bends:
+        handles.append(panels[0].plot([], [], linestyle="none")[0])
+        names.append(r"empty: $\theta(t)$ bends or jumps: no derivative by $t_0, T$")
     made.legend(handles, names, loc="lower center", ncol=2)
-    made.tight_layout(rect=(0, 0.22 / made.get_figheight(), 1, 1))
+    for _ in range(2):  # narrower panels have other ticks, which want their own room
+        made.tight_layout(rect=(0, below, 1, 1))
     return made
 
 

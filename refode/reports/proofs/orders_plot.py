@@ -55,6 +55,8 @@ def _picture(title: str, studies: Sequence[Study]) -> Any:
         panel.set_ylabel("RMS error")
     axes[5].axis("off")
     handles, labels = axes[0].get_legend_handles_labels()
+    told = any(names[s.name] == f"{s.name} ({s.order})" for s in studies)
+    brackets = "in brackets: the order\n" if told else ""
     axes[5].legend(
         handles,
         labels,
@@ -63,7 +65,7 @@ def _picture(title: str, studies: Sequence[Study]) -> Any:
         fontsize=6.2,
         handlelength=2.6,
         columnspacing=1.0,
-        title="filled: judged\nhollow: larger steps, or rounding",
+        title=f"{brackets}filled: judged\nhollow: larger steps, or rounding",
         title_fontsize=6.2,
     )
     made.tight_layout()
