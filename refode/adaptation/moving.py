@@ -60,11 +60,10 @@ def moving_of(course: Course, coefficients: Array) -> Moving | None:
     nodes = 0.5 - 0.5 * np.cos(angles)
     s = ((np.arange(cells)[:, None] + nodes) / cells).ravel()
 
-    def weights(s: Array) -> Array:
-        return course.effective(product(basis._dense(s), coefficients))
-
+    there = product(basis._dense(np.concatenate([s, PROBES])), coefficients)
+    weights = np.ascontiguousarray(course.effective(there))
     signs = np.where(np.arange(n) % 2, -1.0, 1.0)
-    values = np.ascontiguousarray(weights(s))
+    values = weights[: len(s)]
     found = Moving(values, nodes, signs * np.sin(angles), np.array([start, end - start]))
-    apart = np.abs(found.at(PROBES) - weights(PROBES)).max()
+    apart = np.abs(found.at(PROBES) - weights[len(s) :]).max()
     return found if apart <= CLOSE * np.abs(values).max() else None

@@ -11,7 +11,7 @@ import numpy as np
 from refode import _validate
 from refode._products import product
 from refode.adaptation.course import Course
-from refode.adaptation.moving import moving_of, nothing
+from refode.adaptation.moving import Moving, moving_of, nothing
 from refode.adaptation.pairs import EmbeddedPair
 from refode.adaptation.settings import Settings
 from refode.bases import SAME_TIME, Constant, PiecewiseConstant
@@ -30,6 +30,8 @@ Array = np.ndarray
 
 #: Tried steps before the kernel comes back, and states of a path that is kept.
 AT_ONCE, KEPT = 256, 64
+#: Of so many samples a slope is there sooner than other threads are.
+FEW = 256
 #: A share of this of the span is the shortest step: below it stages share their weights.
 SHORTEST = 4 * SAME_TIME
 
@@ -221,7 +223,7 @@ class Planner:
         if self.still:
             self._call(trying.TRY, self.E, self.slots[number], log)
         elif moves:
-            self._call(trying.TRY, self.E, self.own_slots, log)
+            self._call(trying.TRY, self.E, self.own_slots, log, self.moving)
         else:
             t, h = self.under_way[trying.T], self._next_step()
             E = self._weights_at(t + self.pair.c * h)
@@ -256,14 +258,19 @@ class Planner:
 
     # --- calls --------------------------------------------------------------------------------
     def _do(self, what: int, t: float) -> None:
-        """A task that is no step, with the weights at a time."""
+        """A task that is no step, with the weights at a time, where the step ends."""
+        log, ends = np.zeros((1, kernel.QUADRATURES)), np.flatnonzero(self.pair.c == 1.0)
         if self.still:
-            E, slots = self.E, self.slots[0]
+            self._call(what, self.E, self.slots[0], log)
+        elif len(self.moving.values) and len(ends):
+            self._call(what, self.E, np.full(self.pair.n_stages, ends[0]), log, self.moving)
         else:
-            E, slots = self._weights_at(np.array([t])), np.zeros(self.pair.n_stages, np.int64)
-        self._call(what, E, slots, np.zeros((1, kernel.QUADRATURES)))
+            slots = np.zeros(self.pair.n_stages, np.int64)
+            self._call(what, self._weights_at(np.array([t])), slots, log)
 
-    def _call(self, what: int, E: Array, slots: Array, log: Array) -> None:
+    def _call(
+        self, what: int, E: Array, slots: Array, log: Array, moving: Moving | None = None
+    ) -> None:
         self.shared[: trying.WHAT] = 0
         self.shared[trying.WHAT] = what
         pair, sweep = self.pair, self.sweep
@@ -292,7 +299,7 @@ class Planner:
             log,
             self.outcome,
             WAY,
-            *(self.moving if what == trying.TRY else nothing()),
+            *(nothing() if moving is None else moving),
         )
 
         def work() -> None:
@@ -303,7 +310,8 @@ class Planner:
                 raise
 
         listening = heard(sweep.dynamics.field, work)
-        Team(listening, len(self.runs)).around(listening)
+        alone = what != trying.TRY and self.borders.n <= FEW
+        Team(listening, 1 if alone else len(self.runs)).around(listening)
 
     # --- the path -----------------------------------------------------------------------------
     def _put_away(self) -> None:

@@ -148,6 +148,7 @@ def plan_chunks(
         if shared[WHAT] == TRY:
             steer(plan, mine, log, outcome)
         else:
+            weigh(plan)
             together(plan, mine, 1)
         put(shared, NEXT, OVER)
     else:

@@ -230,29 +230,44 @@ def _quadratures(plan, mine, m, block):
 @kernel
 def weigh(plan):
     """E <- the weights of the step at hand, a row a stage, where they move; (D128)."""
-    moving, E = plan.moving, plan.E
+    moving, E, c = plan.moving, plan.E, plan.pair.c
     n = moving.nodes.shape[0]
     if moving.values.shape[0] == 0:
         return
     cells = moving.values.shape[0] // n
-    for i in range(plan.pair.c.shape[0]):
-        t = plan.under_way[T] + plan.pair.c[i] * plan.under_way[STEP]
+    for i in range(c.shape[0]):
+        e = E[i]
+        if i > 0 and c[i] == c[i - 1]:
+            _put(e, 1.0, E[i - 1])
+            continue
+        t = plan.under_way[T] + c[i] * plan.under_way[STEP]
         along = min(1.0, max(0.0, (t - moving.home[0]) / moving.home[1])) * cells
         cell = min(int(along), cells - 1)
         total, hit = 0.0, -1
-        for q in range(E.shape[1]):
-            E[i, q] = 0.0
         for m in range(n):
             apart = along - cell - moving.nodes[m]
             if apart == 0.0:
                 hit = m
-                break
-            factor = moving.barycentric[m] / apart
-            total += factor
-            for q in range(E.shape[1]):
-                E[i, q] += factor * moving.values[cell * n + m, q]
-        for q in range(E.shape[1]):
-            if hit >= 0:
-                E[i, q] = moving.values[cell * n + hit, q]
             else:
-                E[i, q] /= total
+                total += moving.barycentric[m] / apart
+        if hit >= 0:
+            _put(e, 1.0, moving.values[cell * n + hit])
+            continue
+        for m in range(n):
+            factor = moving.barycentric[m] / (along - cell - moving.nodes[m]) / total
+            if m == 0:
+                _put(e, factor, moving.values[cell * n])
+            else:
+                _add(e, factor, moving.values[cell * n + m])
+
+
+@kernel
+def _put(e, factor, v):
+    for q in range(e.shape[0]):
+        e[q] = factor * v[q]
+
+
+@kernel
+def _add(e, factor, v):
+    for q in range(e.shape[0]):
+        e[q] += factor * v[q]

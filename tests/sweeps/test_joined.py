@@ -72,11 +72,19 @@ def test_all_derivatives_are_those_of_steps_by_themselves(monkeypatch, name):
     close(ours, list(everything()))
 
 
-def test_cells_of_weights_do_not_share_slopes():
+def test_cells_of_weights_do_not_share_slopes(monkeypatch):
     field = fields.Shallow(2, 3)
-    ode = refode.NeuralODE(field, "dopri5", 6, basis=bases.PiecewiseConstant(3))
+    ode = refode.NeuralODE(field, "dopri5", 6, SPAN, bases.PiecewiseConstant(3))
     slots = ode.dense_plan(ode.steps, ode.t_span)[0].grid.slots
     assert not (slots[:-1, -1] == slots[1:, 0]).all()
+    _, _, x, y = given("constant")
+    problem = refode.TrajectoryFitting(ode)
+    theta = np.random.default_rng(2).standard_normal(ode.n_parameters)
+    ours = problem.value_and_gradient(theta, x, y)
+    apart(monkeypatch)
+    theirs = problem.value_and_gradient(theta, x, y)
+    assert ours[0] == theirs[0]
+    assert np.array_equal(ours[1], theirs[1])
 
 
 @pytest.mark.parametrize("name", CASES)
