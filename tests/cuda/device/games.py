@@ -215,7 +215,7 @@ def test_proven_digits(name):
 
 
 def test_golden_cases_are_there():
-    assert len(golden()) == 14
+    assert len(golden()) == 16
 
 
 class WallSpec(NamedTuple):
