@@ -32,10 +32,11 @@ def test_a_wrong_order_fails(tmp_path, monkeypatch):
     assert [name for name, good in checks.items() if not good] == ["stored, cubic: order 4"]
 
 
-def test_depth_fails_where_layers_read_other_weights(tmp_path, monkeypatch):
+def test_depth_fails_where_layers_read_other_weights(monkeypatch):
     right = depth._weights
     monkeypatch.setattr(depth, "_weights", lambda ode, n, kind: right(ode, n, "independent"))
-    assert not depth.run(tmp_path, progress=False)
+    failed = [name for name, good in depth.checks_of(depth.against_depth(False)) if not good]
+    assert failed == ["smooth weights: D1 stays"]
 
 
 def test_a_layer_left_out_that_counts_is_seen(monkeypatch):

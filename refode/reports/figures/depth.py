@@ -57,18 +57,25 @@ def run(out: Path, progress: bool) -> bool:
         ["data", "steps", "layers", "value", "right of 2000 new"],
         depth_steps.rows_of(steps),
     )
-    smooth, rough = found["smooth"], found["independent"]
-    slope = verify.observed_order(smooth["gap"], 1.0 / np.array(LAYERS)).slopes[-1]
     checks = [
-        ("smooth weights: the gap falls at order 1", abs(slope - 1.0) < 0.15),
-        ("smooth weights: the bound holds", np.less(smooth["gap"], smooth["bound"]).all()),
-        ("smooth weights: D1 stays", smooth["d1"][-1] < 1.2 * smooth["d1"][0]),
-        ("independent weights: D1 grows with the layers", rough["d1"][-1] > 8.0 * rough["d1"][0]),
+        *checks_of(found),
         ("L-BFGS ends lowest", min(ends, key=lambda name: ends[name]) == "L-BFGS"),
         *depth_steps.checks_of(steps),
     ]
     measured = {"depth": found, "sweeps": curves, "steps": steps}
     return tables.finish("depth", folder, checks, measured)
+
+
+def checks_of(found: Any) -> list[tuple[str, bool]]:
+    """Whether smooth weights make an equation, and independent ones none."""
+    smooth, rough = found["smooth"], found["independent"]
+    slope = verify.observed_order(smooth["gap"], 1.0 / np.array(LAYERS)).slopes[-1]
+    return [
+        ("smooth weights: the gap falls at order 1", abs(slope - 1.0) < 0.15),
+        ("smooth weights: the bound holds", bool(np.less(smooth["gap"], smooth["bound"]).all())),
+        ("smooth weights: D1 stays", smooth["d1"][-1] < 1.2 * smooth["d1"][0]),
+        ("independent weights: D1 grows with the layers", rough["d1"][-1] > 8.0 * rough["d1"][0]),
+    ]
 
 
 def against_depth(progress: bool) -> dict[str, dict[str, list[float]]]:
