@@ -29,8 +29,8 @@ pytestmark = pytest.mark.skipif(not machine.JIT, reason="there is no machine cod
 def everything():
     """Python functions by name: all kernels, bodies and intrinsics that refode has."""
     left_out = {"cuda", "check", "reports", "reference", "__main__"}
-    if importlib.util.find_spec("mpi4py") is None:  # an extra, and of modules without kernels
-        left_out.add("mpi")
+    extras = {"mpi": "mpi4py", "estimators": "sklearn"}  # of modules without kernels
+    left_out |= {name for name, want in extras.items() if importlib.util.find_spec(want) is None}
     for module in pkgutil.walk_packages(refode.__path__, "refode."):
         if not left_out & set(module.name.split(".")):
             importlib.import_module(module.name)
