@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from refode.costs.contract import COST, Moment, look, observe
-from refode.machine.blocks import axpy, copy, fill
+from refode.costs.contract import COST, Moment, observe
+from refode.machine.blocks import copy, fill
 from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
 from refode.machine.views import band
 from refode.sweeps.binomial import BINOMIAL, walk
-from refode.sweeps.contract import DYNAMICS, SCHEME, Cotangents, Step, step, step_adjoint, undo
+from refode.sweeps.contract import DYNAMICS, SCHEME, Cotangents, Step, step, undo
 from refode.sweeps.sweep import (
     REVERSE,
     STEPS,
     STORE,
     Grid,
     Sizes,
+    back,
     cut,
     kept_of,
     length,
@@ -148,22 +149,9 @@ def long_block(
             top = walk(scheme, dynamics, grid, n, E, Y, starts, places, top, first, m, tape)
         bar = Cotangents(L, work.W, work.Z_bars, E_bar, work.scratch, time_bar[n])
         now = Moment(n, False, at.t, first, m)
-        if within:
-            value += look(
-                cost,
-                now,
-                at.h,
-                tape.Y[0],
-                tape.F,
-                bar.Z,
-                work.Y_bar,
-                cost_bar,
-                bar.time,
-                work.scratch,
-            )
-        step_adjoint(scheme, dynamics, at, E, Y, tape, bar)
-        if within:
-            axpy(L, 1.0, work.Y_bar)
+        value += back(
+            dynamics, scheme, cost, within, now, at, E, Y, tape, bar, work.Y_bar, cost_bar
+        )
         if everywhere:
             y = band(tape.Y[0], 0, seen)
             value += observe(cost, now, y, y_bar, cost_bar, work.scratch)

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refode.costs.contract import COST, Moment, look, observe
-from refode.machine.blocks import axpy, copy, fill
+from refode.costs.contract import COST, Moment, observe
+from refode.machine.blocks import copy, fill
 from refode.machine.compile import kernel
 from refode.machine.counting import hold, take, uncounted
 from refode.machine.parts import entry
 from refode.machine.views import band
-from refode.sweeps.contract import DYNAMICS, SCHEME, Cotangents, Step, step, step_adjoint
-from refode.sweeps.sweep import cut, kept_of, length
+from refode.sweeps.contract import DYNAMICS, SCHEME, Cotangents, Step, step
+from refode.sweeps.sweep import back, cut, kept_of, length
 
 Array = np.ndarray
 
@@ -237,22 +237,21 @@ def _there_and_back(
         now = Step(i * m + j, t[j], h[j], slots[i * m + j], first, samples)
         tape = kept_of(mine.tape, j, n_stages)
         bar = Cotangents(mine.L, mine.W, mine.Z_bars, E_bar, mine.scratch, time_bar)
-        if intervals.within:
-            look(
-                cost,
-                Moment(i * m + j, False, t[j], first, samples),
-                h[j],
-                tape.Y[0],
-                tape.F,
-                bar.Z,
-                mine.Y_bar,
-                results.cost_bar,
-                time_bar,
-                mine.scratch,
-            )
-        step_adjoint(scheme, dynamics, now, E, Y, tape, bar)
-        if intervals.within:
-            axpy(mine.L, 1.0, mine.Y_bar)
+        moment = Moment(now.n, False, now.t, first, samples)
+        back(
+            dynamics,
+            scheme,
+            cost,
+            intervals.within,
+            moment,
+            now,
+            E,
+            Y,
+            tape,
+            bar,
+            mine.Y_bar,
+            results.cost_bar,
+        )
         copy(band(results.L[i * m + j], at, rows), mine.L)
     if compared:
         L_end = band(intervals.end_bars[i], at, rows)

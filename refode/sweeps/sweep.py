@@ -260,26 +260,27 @@ def gradient_block(
             undo(scheme, dynamics, at, E, Y, tape)
         bar = Cotangents(L, work.W, work.Z_bars, E_bar, work.scratch, time_bar[n])
         now = Moment(n, False, at.t, first, m)
-        if within:
-            value += look(
-                cost,
-                now,
-                at.h,
-                tape.Y[0],
-                tape.F,
-                bar.Z,
-                work.Y_bar,
-                cost_bar,
-                bar.time,
-                work.scratch,
-            )
-        step_adjoint(scheme, dynamics, at, E, Y, tape, bar)
-        if within:
-            axpy(L, 1.0, work.Y_bar)
+        value += back(
+            dynamics, scheme, cost, within, now, at, E, Y, tape, bar, work.Y_bar, cost_bar
+        )
         if everywhere:
             value += observe(cost, now, tape.Y[0], L, cost_bar, work.scratch)
     if X_bar.shape[0]:
         unload(L, m, first, X_bar)
+    return value
+
+
+@kernel
+def back(dynamics, scheme, cost, within, now, at, E, Y, tape, bar, Y_bar, cost_bar):
+    """The adjoint of a step, and of what is read within it; return what that costs."""
+    value = E[0, 0] * 0
+    if within:
+        value += look(
+            cost, now, at.h, tape.Y[0], tape.F, bar.Z, Y_bar, cost_bar, bar.time, bar.scratch
+        )
+    step_adjoint(scheme, dynamics, at, E, Y, tape, bar)
+    if within:
+        axpy(bar.L, 1.0, Y_bar)
     return value
 
 
