@@ -16,6 +16,7 @@ from refode.machine.blocks import axpy, copy, fill, inner
 from refode.machine.compile import kernel
 from refode.machine.views import band
 from refode.sweeps.contract import slope, slope_adjoint, step, step_adjoint, undo
+from refode.sweeps.runge_kutta import _stage, _stage_adjoint
 
 Array = np.ndarray
 
@@ -29,19 +30,6 @@ class Reversible(NamedTuple):
     coupling: float
 
 
-@kernel(cache=False)
-def _increment(out, start, sign, weights, Fs, first, d):
-    """out <- start + sign sum_j weights[j] Fs[first + j], over d rows."""
-    for r in range(d):
-        for s in range(out.shape[1]):
-            out[r, s] = start[r, s]
-        for j in range(weights.shape[0]):
-            if weights[j] != 0.0:
-                factor = sign * weights[j]
-                for s in range(out.shape[1]):
-                    out[r, s] += factor * Fs[first + j, r, s]
-
-
 @kernel
 def _stages(scheme, dynamics, at, E, start, back, tape):
     """The stages of a step from a state on, or of a step back from it, which has the end's time."""
@@ -49,7 +37,7 @@ def _stages(scheme, dynamics, at, E, start, back, tape):
     first, h = (n, -at.h) if back else (0, at.h)
     for i in range(n):
         k, Z = first + i, band(tape.Y[first + i], d, d)
-        _increment(Z, start, h, scheme.A[i, :i], tape.F, first, d)
+        _stage(Z, start, h, scheme.A[i, :i], tape.F[first:])
         t = at.t + scheme.c[k] * at.h
         slope(dynamics, E[at.slots[k]], t, Z, band(tape.F[k], 0, d), tape.field[k])
 
@@ -65,11 +53,7 @@ def _stages_adjoint(scheme, dynamics, at, E, seed, back, tape, bar):
     W = band(bar.W, 0, d)
     for i in range(n - 1, -1, -1):
         k = first + i
-        fill(W, 0.0)
-        axpy(W, b[i], seed)
-        for j in range(i + 1, n):
-            if A[j, i] != 0.0:
-                axpy(W, A[j, i], band(bar.Z[first + j], 0, d))
+        _stage_adjoint(W, seed, b[i], A[i + 1 :, i], bar.Z[first + i + 1 :], 1.0)
         F, Z_bar = band(tape.F[k], 0, d), band(bar.Z[k], 0, d)
         moved = inner(W, F)
         bar.time[1] += -moved if back else moved
@@ -105,9 +89,9 @@ def reversible_step(scheme, dynamics, at, E, Y, tape):
     for r in range(d):
         for s in range(y.shape[1]):
             y[r, s] = ell * y[r, s] + (1.0 - ell) * v[r, s]
-    _increment(y, y, at.h, scheme.b, tape.F, 0, d)
+    _stage(y, y, at.h, scheme.b, tape.F)
     _stages(scheme, dynamics, at, E, y, True, tape)
-    _increment(v, v, at.h, scheme.b, tape.F, n, d)
+    _stage(v, v, at.h, scheme.b, tape.F[n:])
 
 
 @step_adjoint.register(Reversible)
@@ -142,9 +126,9 @@ def reversible_undo(scheme, dynamics, at, E, Y, tape):
     n, d, ell = scheme.b.shape[0], Y.shape[0] // 2, scheme.coupling
     y, v = band(Y, 0, d), band(Y, d, d)
     _stages(scheme, dynamics, at, E, y, True, tape)
-    _increment(v, v, -at.h, scheme.b, tape.F, n, d)
+    _stage(v, v, -at.h, scheme.b, tape.F[n:])
     _stages(scheme, dynamics, at, E, v, False, tape)
-    _increment(y, y, -at.h, scheme.b, tape.F, 0, d)
+    _stage(y, y, -at.h, scheme.b, tape.F)
     for r in range(d):
         for s in range(y.shape[1]):
             y[r, s] = (y[r, s] - (1.0 - ell) * v[r, s]) / ell
