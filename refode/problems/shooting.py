@@ -61,14 +61,7 @@ class Shooting(Observing):
         nodes_bar = self._nodes(gradient)
         for k, schedule in enumerate(stretches):
             more = k < nodes.shape[1]
-            gap = np.zeros((len(x), schedule.ode.dim), theta.dtype)
-            cost = StretchCost(
-                self._cost(theta, y, schedule),
-                self._node(nodes[:, k], schedule) if more else NONE.astype(theta.dtype),
-                self._multipliers(k, schedule.ode.dim) if more else NONE,
-                self.penalty,
-                gap,
-            )
+            cost = self._stretch_cost(theta, self._cost(theta, y, schedule), k, schedule, len(x))
             start = x if k == 0 else nodes[:, k - 1]
             stretch = self._swept(theta, start, cost, schedule, want_x=True)
             value += stretch.value
@@ -78,13 +71,21 @@ class Shooting(Observing):
             elif self.fitted:
                 self._start(gradient, x)[...] += stretch.x
             if more:
-                gaps[:, k] = gap = gap[:, : x.shape[1]]
+                gaps[:, k] = gap = cost.gap[:, : x.shape[1]]
                 nodes_bar[:, k] -= self._multipliers(k, x.shape[1]) + self.penalty * gap
         return value, gradient, gaps
 
-    def _node(self, node: Array, schedule: Schedule) -> Array:
-        """A node as sweeps have it."""
-        return np.ascontiguousarray(start_of(schedule.ode, node))
+    def _stretch_cost(
+        self, theta: Array, seen: Any, k: int, schedule: Schedule, n: int
+    ) -> StretchCost:
+        """What is seen of n samples on the k-th stretch, and what its end is joined to."""
+        nodes, d = self._nodes(theta), schedule.ode.dim
+        node, multipliers = NONE.astype(theta.dtype), NONE
+        if k < nodes.shape[1]:
+            node = np.ascontiguousarray(start_of(schedule.ode, nodes[:, k]))
+            multipliers = self._multipliers(k, d)
+        gap = np.zeros((n, d), theta.dtype)
+        return StretchCost(seen, node, multipliers, self.penalty, gap)
 
     def _multipliers(self, k: int, rows: int) -> Array:
         """Of the k-th node, (N, rows): 0 for what is no state."""

@@ -17,13 +17,11 @@ from refode.adaptation.plan import planned
 from refode.adaptation.report import Adaptation
 from refode.adaptation.settings import Settings
 from refode.costs.reading import Reading
-from refode.costs.shooting import StretchCost
 from refode.costs.trajectory import NOWHERE, TrajectoryCost, work_rows
 from refode.ode.steps import Given
 from refode.problems.driven import start_of
 from refode.problems.observations import Observations
 from refode.problems.schedules import Schedule, padded
-from refode.problems.shooting import NONE
 from refode.problems.trajectory_arguments import Asked
 from refode.sweeps.dynamics import Plain
 
@@ -115,14 +113,6 @@ class Planning(Asked):
             "nodes" if k else "x",
             charged_along=True,
         )
-
-    def _stretch_cost(
-        self, theta: Array, seen: TrajectoryCost, k: int, schedule: Schedule, n: int
-    ) -> StretchCost:
-        more, d = k < len(self.shooting), schedule.ode.dim  # type: ignore[arg-type]
-        node = self._node(self._nodes(theta)[:, k], schedule) if more else NONE
-        multipliers = self._multipliers(k, d) if more else NONE
-        return StretchCost(seen, node, multipliers, self.penalty, np.zeros((n, d)))
 
 
 def points_of(nodes: Array, times: Array, first: bool) -> Array:
