@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
 import numpy as np
 
 from refode._shown import short
@@ -53,13 +50,3 @@ def driven_by(ode: NeuralODE, inputs: Inputs | None, name: str) -> NeuralODE:
 def start_of(ode: NeuralODE, x: Array) -> Array:
     """States at t0 as sweeps of the ode take them."""
     return ode.field.start(x) if isinstance(ode.field, Driven) else x
-
-
-def digest_of(inputs: Inputs | None) -> Any:
-    """What inputs are known by."""
-    if inputs is None:
-        return None
-    digest = hashlib.blake2b(digest_size=16)
-    for array in inputs:
-        digest.update(f"{array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()

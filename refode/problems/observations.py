@@ -111,10 +111,8 @@ class Observations(Fixed):
         return self._fingerprint
 
     def _digest(self) -> str:
-        digest = hashlib.blake2b(digest_size=16)
-        for array in (self.times, self.values, self.weights, *(self.inputs or ())):
-            digest.update(f"{array.shape}".encode() + array.tobytes())
-        return f"Observations{self.values.shape} {digest.hexdigest()}"
+        arrays = self.times, self.values, self.weights, *(self.inputs or ())
+        return f"Observations{self.values.shape} {digest_of(*arrays)}"
 
     def __len__(self) -> int:
         return self.n_samples
@@ -223,6 +221,14 @@ def _check_order(row: Array, way: float, sample: int | None) -> None:
             "throughout, or fall"
             + (" (of repeated measurements the mean, with their weights' sum)" if again else "")
         )
+
+
+def digest_of(*arrays: Array) -> str:
+    """What arrays are known by: equal ones, of equal shapes, by equal text."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def inputs_of(inputs: Any, n: int) -> tuple[Array, Array]:

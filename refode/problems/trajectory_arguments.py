@@ -9,8 +9,8 @@ import numpy as np
 from refode import _validate
 from refode._numbers import at, first
 from refode.ode.interpolation import times_within
-from refode.problems.driven import digest_of, driven_by
-from refode.problems.observations import Observations, inputs_of
+from refode.problems.driven import driven_by
+from refode.problems.observations import Observations, digest_of, inputs_of
 from refode.problems.schedules import schedule_of, stretches_of
 from refode.problems.shooting import Shooting
 
@@ -96,7 +96,7 @@ class Asked(Shooting):
         times = times_within("times", times, n, self.ode.t_span)
         self._check_way(times)
         inputs = None if inputs is None else inputs_of(inputs, n)
-        key = times.tobytes(), times.shape, digest_of(inputs)
+        key = digest_of(times, *(inputs or ()))
         return self._schedule(times, key, schedule_of, self.steps_between, inputs, "inputs")
 
     def _schedule(self, times: Array, key: Any, make: Any, how: Any, inputs: Any, name: str) -> Any:
