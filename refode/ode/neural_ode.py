@@ -397,9 +397,9 @@ class NeuralODE(LearnedSteps):
                 f"cost: got a {type(cost).__name__}, which reads the whole path, with device="
                 f"{self.placement.device!r}, wanted one that reads its end alone, or device='cpu'"
             )
-        plan = self.plan(t_span)
+        plan = self.stepped(self.plan(t_span), theta)
         result, weights_bar = self._charged(theta, x, cost, plan, trace=False)
-        theta_bar = self._pulled_back(theta, weights_bar, plan, result.time_bar)
+        theta_bar = self.stage_weights_adjoint(weights_bar, plan, result.time_bar)
         return float(result.value), theta_bar, result.x_bar
 
     # --- insides -----------------------------------------------------------------------

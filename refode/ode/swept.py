@@ -169,10 +169,11 @@ class Swept(Fixed):
         self, theta: Array, x: Array, y_bar: Array, plan: Plan, times: bool, trace: bool
     ) -> tuple[Array, ...]:
         exponent, (y_bar,) = scaled(y_bar, dtype=self.placement.dtype)
+        plan = self.stepped(plan, theta)
         result, weights_bar = self._charged(theta, x, Cotangent(y_bar), plan, trace, times)
         if not np.isfinite(result.value):  # <y_bar, y>: the path, or the product alone
             all_finite("x", self._forward(theta, x, plan, trace)[0])
-        bars = [self._pulled_back(theta, weights_bar, plan, result.time_bar), result.x_bar]
+        bars = [self.stage_weights_adjoint(weights_bar, plan, result.time_bar), result.x_bar]
         if times:
             bars.append(self._ends_bar(theta, plan, result.time_bar, weights_bar))
         return tuple(restored(exponent, bar) for bar in bars)
@@ -180,11 +181,10 @@ class Swept(Fixed):
     def _charged(
         self, theta: Array, x: Array, cost: Any, plan: Plan, trace: bool, times: bool = False
     ) -> tuple[driver.Gradient, Array]:
-        """Value and cotangents of a cost, and the cotangent of the stage weights."""
+        """Value and cotangents of a cost by a stepped plan, and that of the stage weights."""
         if times:
             self.field.check_times()
             self._check_fixed_steps("fixed ones with times=True")
-        plan = self.stepped(plan, theta)
         weights = self.stage_weights(theta, plan)
         E = self.field.prepare(weights, trace)
         sweep = self.sweep(plan, LogDet if trace else Plain, E.dtype)
@@ -193,10 +193,6 @@ class Swept(Fixed):
         own, rows = parameters_of(cost), work_rows(cost)
         result = driver.gradient(sweep, E, x, cost, own, rows, want_x=True)
         return result, self.field.prepare_adjoint(weights, trace, result.E_bar)
-
-    def _pulled_back(self, theta: Array, weights_bar: Array, plan: Plan, time_bar: Array) -> Array:
-        """theta_bar of what ``_charged`` answers for a plan that is not stepped."""
-        return self.stage_weights_adjoint(weights_bar, self.stepped(plan, theta), time_bar)
 
     def _ends_bar(self, theta: Array, plan: Plan, time_bar: Array, weights_bar: Array) -> Array:
         length = self.t_span[1] - self.t_span[0]
