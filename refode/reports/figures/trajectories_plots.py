@@ -220,7 +220,7 @@ def draw_sunspots(found: sunspots.Forecasts) -> Any:
     ahead = np.arange(1, sunspots.AHEAD + 1)
     for name, (colour, look) in COLOURS.items():
         axes[1].plot(ahead, found.errors(name), look, color=colour, ms=3, label=name)
-    axes[1].set(xlabel="years ahead", ylabel="error of the number's root", ylim=(0, None))
+    axes[1].set(xlabel="years ahead", ylabel="RMS error of the square root", ylim=(0, None))
     axes[1].set_title(f"all forecasts after {sunspots.SPLIT}")
     axes[1].set_xticks(ahead[::2])
     handles, labels = axes[1].get_legend_handles_labels()
